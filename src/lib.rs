@@ -8,7 +8,8 @@
 //! cli     fuzzing                  one file per command, the only module that names clap; the fuzz targets
 //! schedule                         jobs, cron expressions, the planner and the daemon
 //! script                           the Rhai engine and the script API; the only module that names rhai
-//! mirror  state_adapter  port_provider  plan and apply for trees; server records; inbound ports for data
+//! state_adapter  port_provider     server records and the state of mirrors; inbound ports for data
+//! mirror                           plan and apply for trees
 //! ftp    nat    store    rehearse  the client; NAT rules; persistent state; the embedded server (none uses another)
 //! observe                          one event enum, its sinks
 //! files                            local files, safe from links, races and partial writes

@@ -1,4 +1,5 @@
-//! The state that runs keep about servers and mirrors: implements the storage traits of `ftp` on top of the store.
+//! The state that runs keep about servers and mirrors: implements the storage traits of `ftp` and
+//! `mirror` on top of the store.
 
 mod marks;
 pub mod nat;
@@ -20,10 +21,10 @@ use crate::{
         path::RelativePath,
         server_store::{ServerPlace, ServerRecord, ServerStore},
         site::Mode,
-        sync_base::{
-            Intent, Intents, MirrorId, MirrorStateStore, SyncBase, SyncedFile, TagLease, hash_text,
-            path_bytes, path_text, read_hash,
-        },
+    },
+    mirror::sync_base::{
+        Intent, Intents, MirrorId, MirrorStateStore, SyncBase, SyncedFile, TagLease, hash_text,
+        path_bytes, path_text, read_hash,
     },
     observe::{EventEmitter, MessageLevel},
     store::{

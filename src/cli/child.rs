@@ -31,7 +31,7 @@ pub(super) fn run(common: &Common) -> Exit {
         let lines =
             JsonLines::new(order.run.to_string(), Clock::System, output::results()).with_log();
         let sinks: Vec<Box<dyn Sink>> = vec![Box::new(lines), Box::new(drain)];
-        let context = common.child_context(stop, sinks)?;
+        let (context, states) = common.child_context(stop, sinks)?;
         let source = ScriptSource::read_guarded(&order.script)?;
         let settings = Settings {
             args: Vec::new(),
@@ -39,6 +39,7 @@ pub(super) fn run(common: &Common) -> Exit {
             password: common.password()?,
             netrc: common.netrc()?,
             rehearsal: None,
+            states,
             nat: common.nat(order.allow_nat),
             job: order.facts(),
         };

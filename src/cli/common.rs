@@ -22,6 +22,7 @@ use crate::{
         url::Url,
     },
     limits::STOP_TIME_MAX,
+    mirror::sync_base::MirrorStateStore,
     nat::{
         portmap::{LeaseJournal, Leases},
         ruleset_store::RulesetStore,
@@ -35,6 +36,9 @@ use crate::{
         site::{Overrides, site_of},
     },
 };
+
+/// The context of a run, and the store in which its mirrors keep their state, if there is one.
+pub(super) type KeptRun = (RunContext, Option<Arc<dyn MirrorStateStore>>);
 
 /// Options of every command.
 #[derive(Debug, Args)]
@@ -133,12 +137,12 @@ impl Common {
     }
 
     /// Returns the context of a run, with its sinks and the server records.
-    pub(super) fn context(&self) -> Result<RunContext> {
+    pub(super) fn context(&self) -> Result<KeptRun> {
         self.remembering(self.rehearsal_context()?)
     }
 
     /// Returns the context of a run, with its sinks, the server records and `more`, which collects its summary.
-    pub(super) fn context_with_account(&self, more: Box<dyn Sink>) -> Result<RunContext> {
+    pub(super) fn context_with_account(&self, more: Box<dyn Sink>) -> Result<KeptRun> {
         self.remembering(self.context_with(vec![self.shown(), more])?)
     }
 
@@ -159,20 +163,20 @@ impl Common {
     }
 
     /// Returns the context of a command that prints one document: with `--json` that is all it prints.
-    pub(super) fn single_context(&self) -> Result<RunContext> {
+    pub(super) fn single_context(&self) -> Result<KeptRun> {
         let shown = if self.json { Vec::new() } else { vec![progress(!self.no_progress)] };
         self.remembering(self.context_with(shown)?)
     }
 
-    fn remembering(&self, context: RunContext) -> Result<RunContext> {
+    fn remembering(&self, context: RunContext) -> Result<KeptRun> {
         let RunContext { observer, clock, .. } = &context;
         let leases = Leases::new(self.lease_book(), observer.clone(), clock.clone());
         let openings = RulesetPorts::new(self.ledger(), false, observer.clone(), clock.clone());
         let doors = Some(RunPortProvider::shared(Arc::new(leases), openings));
         let Some(memory) = self.state.memory(observer, clock)? else {
-            return Ok(RunContext { doors, ..context });
+            return Ok((RunContext { doors, ..context }, None));
         };
-        Ok(RunContext { memory: Some(memory.clone()), bases: Some(memory), doors, ..context })
+        Ok((RunContext { memory: Some(memory.clone()), doors, ..context }, Some(memory)))
     }
 
     /// Returns the journal of router leases, so that none is left behind after a crash.
@@ -192,7 +196,7 @@ impl Common {
         &self,
         stop: CancelToken,
         sinks: Vec<Box<dyn Sink>>,
-    ) -> Result<RunContext> {
+    ) -> Result<KeptRun> {
         let context = self.context_with(sinks)?;
         self.remembering(RunContext { stop, ..context })
     }

@@ -64,7 +64,7 @@ pub(super) fn run(args: &Args, common: &Common) -> Exit {
         let local = local_path(args.local.clone(), &remote)?;
         let mut site = common.site(&url)?;
         site.rate_limit = args.rate_limit.or(site.rate_limit);
-        Ok((site, remote, local, common.single_context()?))
+        Ok((site, remote, local, common.single_context()?.0))
     };
     let (site, remote, local, context) = match prepared() {
         Ok(prepared) => prepared,

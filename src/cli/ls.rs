@@ -36,7 +36,7 @@ pub(super) fn run(args: &Args, common: &Common) -> Exit {
     let prepared = || -> Result<_> {
         let url = Url::parse(&args.url)?;
         let site = common.site(&url)?;
-        Ok((url, site, common.single_context()?))
+        Ok((url, site, common.single_context()?.0))
     };
     let (url, site, context) = match prepared() {
         Ok(prepared) => prepared,

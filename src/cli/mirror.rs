@@ -8,7 +8,7 @@ use std::{
 use jiff::Timestamp;
 
 use super::{
-    common::{Common, interruptible, with_session},
+    common::{Common, KeptRun, interruptible, with_session},
     get::rate,
     put::in_place,
     report,
@@ -18,14 +18,14 @@ use crate::{
     exit_code::Exit,
     ftp::{
         path::RemotePath,
-        session::{RunContext, Session},
+        session::Session,
         site::{InPlace, PARALLEL_AUTO, Site},
         url::Url,
     },
     limits::{MIRROR_RETRIES, PARALLEL_MAX},
     mirror::{
         self, Compare, Direction, MirrorOptions, MirrorPlan, OnConflict, Quotas, SizeAgeFilter,
-        StateIn, report::Report,
+        StateIn, report::Report, sync_base::MirrorStates,
     },
     observe::Event,
     script::value::{parse_duration, parse_size},
@@ -183,13 +183,13 @@ pub(super) fn run(args: &Args, common: &Common) -> Exit {
     let prepared = || -> Result<_> {
         let sides = sides(&args.source, &args.target)?;
         let site = common.site(&sides.url)?;
-        let context = common.single_context()?;
+        let (context, states) = common.single_context()?;
         let rules = rules(args, site.parallel, context.clock.now());
         // Mistakes in the arguments are reported before any connection is opened.
         let filter = rules.filter(&sides.local)?;
-        Ok((sides, site, rules, filter, context))
+        Ok((sides, site, rules, filter, (context, states)))
     };
-    let (sides, site, rules, filter, context) = match prepared() {
+    let (sides, site, rules, filter, run) = match prepared() {
         Ok(prepared) => prepared,
         Err(fault) => return report::wrong_usage(&fault),
     };
@@ -204,9 +204,9 @@ pub(super) fn run(args: &Args, common: &Common) -> Exit {
         (None, Some(file)) => MirrorMode::Plan { file: file.clone() },
         (None, None) => MirrorMode::Mirror { dry_run: args.dry_run },
     };
-    let stop = context.stop.clone();
+    let stop = run.0.stop.clone();
     let json = common.json();
-    interruptible(&stop, move || work(&sides, site, &rules, &doing, &context, json))
+    interruptible(&stop, move || work(&sides, site, &rules, &doing, &run, json))
 }
 
 fn work(
@@ -214,13 +214,13 @@ fn work(
     site: Site,
     rules: &MirrorOptions,
     doing: &MirrorMode,
-    context: &RunContext,
+    (context, states): &KeptRun,
     json: bool,
 ) -> Exit {
     let mut done = Report::default();
     let started = Instant::now();
     let result = with_session(site, context, async |session| {
-        done = go(session, sides, rules, doing).await?;
+        done = go(session, states.as_ref(), sides, rules, doing).await?;
         Ok(())
     });
     let fault = result.as_ref().err().cloned();
@@ -251,6 +251,7 @@ fn sessions(text: &str) -> Result<u16, String> {
 
 async fn go(
     session: &mut Session,
+    states: MirrorStates<'_>,
     sides: &MirrorSides,
     rules: &MirrorOptions,
     doing: &MirrorMode,
@@ -260,12 +261,14 @@ async fn go(
     match (doing, direction) {
         (MirrorMode::Apply { plan }, _) => {
             plan.check_sides(session, *direction, local, &remote)?;
-            mirror::apply(session, plan).await
+            mirror::apply(session, states, plan).await
         }
         (MirrorMode::Plan { file }, _) => {
             let plan = match direction {
-                Direction::Up => mirror::plan_up(session, local, &remote, rules).await?,
-                Direction::Down => mirror::plan_down(session, &remote, local, rules).await?,
+                Direction::Up => mirror::plan_up(session, states, local, &remote, rules).await?,
+                Direction::Down => {
+                    mirror::plan_down(session, states, &remote, local, rules).await?
+                }
             };
             let text = plan.to_json();
             std::fs::write(file, text)
@@ -273,10 +276,10 @@ async fn go(
             Ok(plan.report())
         }
         (MirrorMode::Mirror { dry_run }, Direction::Up) => {
-            mirror::up(session, local, &remote, rules, *dry_run).await
+            mirror::up(session, states, local, &remote, rules, *dry_run).await
         }
         (MirrorMode::Mirror { dry_run }, Direction::Down) => {
-            mirror::down(session, &remote, local, rules, *dry_run).await
+            mirror::down(session, states, &remote, local, rules, *dry_run).await
         }
     }
 }

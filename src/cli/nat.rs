@@ -149,8 +149,9 @@ pub(super) fn run(args: &Args, common: &Common) -> Exit {
             described: Some(described.clone()),
         };
         let file = target.script.clone().unwrap_or_default();
-        let settings = Settings { nat, ..settings(common, &file, target.rest.clone())? };
-        Ok((source, settings, described, common.single_context()?))
+        let (context, states) = common.single_context()?;
+        let settings = Settings { states, nat, ..settings(common, &file, target.rest.clone())? };
+        Ok((source, settings, described, context))
     };
     let (verb, json) = (args.verb.clone(), common.json());
     let code = match prepared() {

@@ -61,7 +61,7 @@ pub(super) fn run(args: &Args, common: &Common) -> Exit {
         let mut site = common.site(&url)?;
         site.rate_limit = args.rate_limit.or(site.rate_limit);
         site.in_place = args.inplace.unwrap_or(site.in_place);
-        Ok((site, remote, common.single_context()?))
+        Ok((site, remote, common.single_context()?.0))
     };
     let (site, remote, context) = match prepared() {
         Ok(prepared) => prepared,

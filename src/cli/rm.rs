@@ -30,7 +30,7 @@ pub(super) fn run(args: &Args, common: &Common) -> Exit {
         if url.is_folder && !args.recursive {
             return Err(Error::invalid(FOLDER));
         }
-        Ok((common.site(&url)?, path, common.single_context()?))
+        Ok((common.site(&url)?, path, common.single_context()?.0))
     };
     let (site, path, context) = match prepared() {
         Ok(prepared) => prepared,

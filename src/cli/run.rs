@@ -58,7 +58,8 @@ pub(super) fn run(args: &Args, common: &Common) -> Exit {
         let mut settings = settings(common, &args.script, args.rest.clone())?;
         settings.nat.is_allowed = args.allow_nat;
         let accounts = Arc::new(Accounts::default());
-        let context = common.context_with_account(Box::new(Arc::clone(&accounts)))?;
+        let (context, states) = common.context_with_account(Box::new(Arc::clone(&accounts)))?;
+        settings.states = states;
         if let Some(words) = exposed {
             context.observer.warn(words);
         }
@@ -98,6 +99,7 @@ pub(super) fn settings(common: &Common, script: &Path, args: Vec<String>) -> Res
         password: common.password()?,
         netrc: common.netrc()?,
         rehearsal: None,
+        states: None,
         nat: common.nat(false),
         job: JobFacts { name, ..JobFacts::default() },
     })

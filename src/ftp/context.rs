@@ -8,7 +8,6 @@ use std::{
 
 use super::{
     ports::PortProvider, rate_limit::HostRateLimiters, server_store::ServerStore, site::Site,
-    sync_base::MirrorStateStore,
 };
 use crate::{cancel::CancelToken, clock::Clock, observe::EventEmitter};
 
@@ -45,8 +44,6 @@ pub struct RunContext {
     pub memory: Option<Arc<dyn ServerStore>>,
     /// The provider of inbound ports for active data connections; without it a session uses its own options only.
     pub doors: Option<Arc<dyn PortProvider>>,
-    /// The sync bases that earlier mirrors stored; without them both sides are compared by size and time.
-    pub bases: Option<Arc<dyn MirrorStateStore>>,
     /// The addresses of the hosts that have answered in this run.
     pub answered: Answered,
     /// The rate limits of each host.

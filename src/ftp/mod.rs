@@ -35,7 +35,6 @@ pub mod session;
 mod shared_method;
 pub mod site;
 mod stream;
-pub mod sync_base;
 mod telnet;
 pub mod tls;
 pub mod transfer;

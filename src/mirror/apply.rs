@@ -17,6 +17,7 @@ use super::{
     stale_temps::StaleTemps,
     state::MirrorState,
     steps::{phases, run_phase},
+    sync_base::MirrorStates,
     trash::Trash,
 };
 use crate::{
@@ -29,10 +30,14 @@ use crate::{
 /// Applies `plan`, unless either side has changed since it was made: then nothing is done, and it fails with `refused`.
 /// A failure of one file is recorded in the report, and the rest continues; the whole fails if it is stopped, or if the
 /// local directory cannot be opened.
-pub async fn apply(session: &mut Session, plan: &MirrorPlan) -> Result<Report> {
-    let mut ledger = MirrorState::of(session, &plan.heading, &plan.rules)?;
+pub async fn apply(
+    session: &mut Session,
+    states: MirrorStates<'_>,
+    plan: &MirrorPlan,
+) -> Result<Report> {
+    let mut ledger = MirrorState::of(session, states, &plan.heading, &plan.rules)?;
     plan.check_server(session)?;
-    let leftovers = Arc::new(StaleTemps::of(session, &plan.heading));
+    let leftovers = Arc::new(StaleTemps::of(session, states, &plan.heading));
     session.set_owner_tag(Some(leftovers.mark().clone()));
     let claim = TargetLock::take(session, &plan.heading, &plan.rules, &leftovers).await;
     let claim = claim.inspect_err(|_| session.set_owner_tag(None))?;

@@ -18,6 +18,7 @@ use super::{
     scan_local,
     stale_temps::{self, StaleTemps},
     state::{Loaded, MirrorState},
+    sync_base::{Intents, SyncBase},
     trash,
     tree::{NodeKind, ScanResult, Tree, Why, name_of, parent},
     trusted_state,
@@ -25,7 +26,6 @@ use super::{
 use crate::{
     error::{Error, ErrorKind, Origin, Result},
     files::free_bytes,
-    ftp::sync_base::{Intents, SyncBase},
     observe::{EventEmitter, MessageLevel, visible::visible},
 };
 

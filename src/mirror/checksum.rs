@@ -6,6 +6,7 @@ use super::{
     endpoints::{Endpoints, place},
     local_hash::{Algorithm, Hasher},
     pool::{JobQueue, QueueHandle, SessionPool},
+    sync_base::SyncedFile,
     tree::{NodeKind, Tree, utc},
 };
 use crate::{
@@ -14,7 +15,6 @@ use crate::{
     files::{RootDir, SourceFile, SymlinkPolicy},
     ftp::{
         session::Session,
-        sync_base::SyncedFile,
         transfer::{ByteSink, NextTransfer, RemoteMeta, TransferHints},
     },
     limits::COPY_BYTES,

@@ -9,13 +9,13 @@ use super::{
     endpoints::{Endpoints, place},
     options::{Compare, MirrorOptions},
     pool::SessionPool,
+    sync_base::SyncBase,
     tree::{NodeKind, ScanResult},
 };
 use crate::{
     error::{Error, ErrorKind, Result},
     ftp::{
         listing::{Modified, Precision},
-        sync_base::SyncBase,
         transfer::{ByteSink, RemoteMeta, TransferHints},
     },
     observe::MessageLevel,

@@ -12,12 +12,12 @@ use super::{
     plan::{
         Action, Difference, Drift, FileStat, Leftover, MirrorPlan, PlanCounts, Step, TargetChange,
     },
+    sync_base::{SyncBase, SyncedFile},
     three_way::{Say, Three},
     tree::{Node, NodeKind, ScanResult, Tree, above, parent},
 };
 use crate::{
     error::{Error, ErrorKind, Origin, Result},
-    ftp::sync_base::{SyncBase, SyncedFile},
     observe::visible::visible,
 };
 

@@ -17,6 +17,7 @@ use super::{
     plan::{Action, Difference, Step},
     pool::{JobResults, QueueHandle},
     quota::Capped,
+    sync_base::{Hash, Intent, SyncedFile},
     upload::completed,
 };
 use crate::{
@@ -25,7 +26,6 @@ use crate::{
     ftp::{
         listing::{Modified, Precision},
         session::Session,
-        sync_base::{Hash, Intent, SyncedFile},
         transfer::{NextTransfer, RemoteMeta, TransferHints, TransferStats, utc},
     },
     limits::{ASIDE_BYTES_MAX, ASIDE_FILES_MAX, ASIDE_TIME_MAX, COPY_BYTES},

@@ -4,12 +4,12 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::sync_base::MirrorId;
 use crate::{
     error::Result,
     ftp::{
         path::{NameEncoding, RelativePath, RemotePath},
         session::Session,
-        sync_base::MirrorId,
     },
 };
 

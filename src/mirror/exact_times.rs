@@ -10,12 +10,13 @@ use super::{
     options::{Compare, MirrorOptions},
     pool::{JobQueue, QueueHandle, SessionPool},
     server_timezone,
+    sync_base::SyncBase,
     three_way::Three,
     tree::ScanResult,
 };
 use crate::{
     error::{Error, ErrorKind, Result},
-    ftp::{listing::Modified, session::Session, sync_base::SyncBase},
+    ftp::{listing::Modified, session::Session},
     limits::{BATCH_BYTES_MAX, TRUST_SAMPLE},
     observe::MessageLevel,
 };

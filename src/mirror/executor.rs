@@ -7,17 +7,14 @@ use super::{
     intents::Journal,
     plan::{Action, MirrorPlan, Step},
     quota::Total,
+    sync_base::{Intent, SyncedFile},
     trash::Trash,
     tree::above,
 };
 use crate::{
     error::Result,
     files::RootDir,
-    ftp::{
-        session::Session,
-        sync_base::{Intent, SyncedFile},
-        transfer::TransferStats,
-    },
+    ftp::{session::Session, transfer::TransferStats},
 };
 
 /// The means of doing steps.

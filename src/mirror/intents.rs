@@ -16,16 +16,12 @@ use super::{
     options::{MirrorOptions, OnConflict},
     plan::{Action, MirrorPlan},
     state::{MirrorState, StatePlace},
+    sync_base::{Intent, Intents, MirrorId, MirrorStateStore, SyncBase, SyncedFile},
     tree::{Node, NodeKind, ScanResult, utc},
 };
 use crate::{
     error::{Error, ErrorKind, Origin, Result},
-    ftp::{
-        path::RemotePath,
-        session::Session,
-        sync_base::{Intent, Intents, MirrorId, MirrorStateStore, SyncBase, SyncedFile},
-        transfer::MemorySource,
-    },
+    ftp::{path::RemotePath, session::Session, transfer::MemorySource},
 };
 
 /// The journal in which one run records its intents. Clones share it.

@@ -6,16 +6,16 @@ use md5::Md5;
 use sha1::Sha1;
 use sha2::{Digest, Sha256};
 
-use super::tree::{NodeKind, ScanResult, utc};
+use super::{
+    sync_base::{Hash, SyncBase},
+    tree::{NodeKind, ScanResult, utc},
+};
 use crate::{
     cancel::CancelToken,
     encoding::to_hex,
     error::{ErrorKind, Result},
     files::{RootDir, SourceFile, SymlinkPolicy},
-    ftp::{
-        sync_base::{Hash, SyncBase},
-        transfer::{ByteSink, ByteSource},
-    },
+    ftp::transfer::{ByteSink, ByteSource},
     limits::COPY_BYTES,
 };
 

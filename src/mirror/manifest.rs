@@ -2,12 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::sync_base::{
+    Intent, Intents, SyncBase, SyncedFile, hash_text, path_bytes, path_text, read_hash,
+};
 use crate::ftp::{
     listing::Modified,
     path::{RelativePath, RemotePath},
-    sync_base::{
-        Intent, Intents, SyncBase, SyncedFile, hash_text, path_bytes, path_text, read_hash,
-    },
 };
 use crate::limits::ENTRIES_MAX;
 

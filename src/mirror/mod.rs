@@ -67,6 +67,7 @@ mod staged;
 mod stale_temps;
 mod state;
 mod steps;
+pub mod sync_base;
 mod three_way;
 mod trash;
 mod tree;
@@ -101,59 +102,66 @@ use pool::SessionPool;
 use report::Report;
 use stale_temps::StaleTemps;
 use state::MirrorState;
+use sync_base::MirrorStates;
 
 /// Makes the directory `remote` of the server like the local directory `local`; only reports the steps if `dry_run`.
+/// The state of both sides is kept in `states`.
 pub async fn up(
     session: &mut Session,
+    states: MirrorStates<'_>,
     local: &Path,
     remote: &RemotePath,
     rules: &MirrorOptions,
     dry_run: bool,
 ) -> Result<Report> {
-    mirror(session, Direction::Up, local, remote, rules, dry_run).await
+    mirror(session, states, Direction::Up, local, remote, rules, dry_run).await
 }
 
 /// Makes the local directory `local` like the directory `remote` of the server; only reports the steps if `dry_run`.
 pub async fn down(
     session: &mut Session,
+    states: MirrorStates<'_>,
     remote: &RemotePath,
     local: &Path,
     rules: &MirrorOptions,
     dry_run: bool,
 ) -> Result<Report> {
-    mirror(session, Direction::Down, local, remote, rules, dry_run).await
+    mirror(session, states, Direction::Down, local, remote, rules, dry_run).await
 }
 
 /// Returns the plan of [`up`], for [`apply()`].
 pub async fn plan_up(
     session: &mut Session,
+    states: MirrorStates<'_>,
     local: &Path,
     remote: &RemotePath,
     rules: &MirrorOptions,
 ) -> Result<MirrorPlan> {
     let heading = Endpoints::of(session, Direction::Up, local, remote, rules.preserve_times)?;
-    plan_alone(session, heading, rules).await
+    plan_alone(session, states, heading, rules).await
 }
 
 /// Returns the plan of [`down`], for [`apply()`].
 pub async fn plan_down(
     session: &mut Session,
+    states: MirrorStates<'_>,
     remote: &RemotePath,
     local: &Path,
     rules: &MirrorOptions,
 ) -> Result<MirrorPlan> {
     let heading = Endpoints::of(session, Direction::Down, local, remote, rules.preserve_times)?;
-    plan_alone(session, heading, rules).await
+    plan_alone(session, states, heading, rules).await
 }
 
 async fn plan_alone(
     session: &mut Session,
+    states: MirrorStates<'_>,
     heading: Endpoints,
     rules: &MirrorOptions,
 ) -> Result<MirrorPlan> {
     rules.filter(&heading.local)?;
-    let mut ledger = MirrorState::of(session, &heading, rules)?;
-    let leftovers = Arc::new(StaleTemps::of(session, &heading));
+    let mut ledger = MirrorState::of(session, states, &heading, rules)?;
+    let leftovers = Arc::new(StaleTemps::of(session, states, &heading));
     let mut crew = SessionPool::new(session, rules);
     let plan = build_plan(&mut crew, heading, rules, &mut ledger, &leftovers).await;
     if let Ok(plan) = &plan {
@@ -165,6 +173,7 @@ async fn plan_alone(
 
 async fn mirror(
     session: &mut Session,
+    states: MirrorStates<'_>,
     direction: Direction,
     local: &Path,
     remote: &RemotePath,
@@ -174,8 +183,8 @@ async fn mirror(
     let started = std::time::Instant::now();
     rules.filter(local)?;
     let heading = Endpoints::of(session, direction, local, remote, rules.preserve_times)?;
-    let mut ledger = MirrorState::of(session, &heading, rules)?;
-    let leftovers = Arc::new(StaleTemps::of(session, &heading));
+    let mut ledger = MirrorState::of(session, states, &heading, rules)?;
+    let leftovers = Arc::new(StaleTemps::of(session, states, &heading));
     session.set_owner_tag(Some(leftovers.mark().clone()));
     // If the state is trusted, most runs find nothing to do, and cost less than a claim.
     let is_late = rules.trust_state;

@@ -24,6 +24,7 @@ use super::{
     own_files::FileId,
     plan::Step,
     pool::SessionPool,
+    sync_base::SyncBase,
     tree::{Node, NodeKind, ScanResult, Tree, join, name_of, parent},
 };
 use crate::{
@@ -34,7 +35,6 @@ use crate::{
         path::RemotePath,
         path_facts::PathFacts,
         session::Session,
-        sync_base::SyncBase,
         transfer::name_taken,
     },
     observe::{EventEmitter, MessageLevel, visible::visible},

@@ -7,10 +7,10 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::{endpoints::Endpoints, options::MirrorOptions, report::Report};
+use super::{endpoints::Endpoints, options::MirrorOptions, report::Report, sync_base::SyncedFile};
 use crate::{
     error::Error,
-    ftp::{listing::Modified, sync_base::SyncedFile},
+    ftp::listing::Modified,
     observe::{EventEmitter, MessageLevel, format_size, visible::visible},
 };
 

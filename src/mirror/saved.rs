@@ -12,6 +12,7 @@ use super::{
     endpoints::{Direction, Endpoints},
     options::MirrorOptions,
     plan::{Action, Difference, FileStat, Leftover, MirrorPlan, PlanCounts, Step},
+    sync_base::{path_bytes, path_text},
 };
 use crate::{
     error::{Error, ErrorKind, Origin, Result},
@@ -19,7 +20,6 @@ use crate::{
         listing::Modified,
         path::{RelativePath, RemotePath},
         session::Session,
-        sync_base::{path_bytes, path_text},
     },
     observe::visible::visible,
 };

@@ -22,6 +22,7 @@ use super::{
     pool::{JobQueue, JobResults, QueueHandle, SessionPool},
     quota::Capped,
     steps::{phases, run_phase},
+    sync_base::{Hash, Intent, SyncedFile},
     upload::completed,
 };
 use crate::{
@@ -29,7 +30,6 @@ use crate::{
     files::{AtomicFile, StagedFile},
     ftp::{
         session::Session,
-        sync_base::{Hash, Intent, SyncedFile},
         transfer::{NextTransfer, PendingDownload, TransferHints, VerifiedTemp, utc},
     },
     limits::{ASIDE_FILES_MAX, PLACED_NAMED_MAX},

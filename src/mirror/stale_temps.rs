@@ -16,14 +16,12 @@ use super::{
     endpoints::Endpoints,
     own_files::{FileId, identity},
     plan::Leftover,
+    sync_base::{MirrorId, MirrorStates, TagLease, path_text},
     tree::{ScanResult, parent},
 };
 use crate::{
     files::{OwnerTag, read_marked, read_set_aside},
-    ftp::{
-        session::Session,
-        sync_base::{MirrorId, TagLease, path_text},
-    },
+    ftp::session::Session,
     limits::PART_AGE_MAX,
 };
 
@@ -41,12 +39,11 @@ pub(super) struct StaleTemps {
 
 impl StaleTemps {
     /// Takes the tag of the mirror that `heading` names; without a local state, one that other runs may have as well.
-    pub(super) fn of(session: &Session, heading: &Endpoints) -> Self {
-        let memory = session.context().bases.as_ref();
+    pub(super) fn of(session: &Session, states: MirrorStates<'_>, heading: &Endpoints) -> Self {
         let sides = heading.identity(session);
-        let claim = memory.and_then(|memory| memory.claim(&sides));
+        let claim = states.and_then(|states| states.claim(&sides));
         let claim = claim.unwrap_or_else(|| TagLease { mark: mark_of(&sides), lock: None });
-        let state = memory.and_then(|memory| memory.folder()).and_then(identity);
+        let state = states.and_then(|states| states.folder()).and_then(identity);
         Self { claim, now: session.now(), state }
     }
 

@@ -14,6 +14,7 @@ use super::{
     options::{Compare, MirrorOptions, StateIn},
     own_files::STATE_FILE,
     plan::MirrorPlan,
+    sync_base::{Intents, MirrorId, MirrorStateStore, MirrorStates, SyncBase, SyncedFile},
 };
 use crate::{
     cancel::CancelToken,
@@ -23,7 +24,6 @@ use crate::{
     ftp::{
         path::{RelativePath, RemotePath},
         session::Session,
-        sync_base::{Intents, MirrorId, MirrorStateStore, SyncBase, SyncedFile},
         transfer::MemorySource,
     },
     limits::{
@@ -80,11 +80,11 @@ impl MirrorState {
     /// Returns the ledger of the mirror that `heading` names.
     pub(super) fn of(
         session: &Session,
+        states: MirrorStates<'_>,
         heading: &Endpoints,
         rules: &MirrorOptions,
     ) -> Result<Self> {
-        let context = session.context();
-        let place = match (&context.bases, rules.state) {
+        let place = match (states, rules.state) {
             // Size and time alone prove nothing that the next run could rely on.
             _ if !matches!(rules.compare, Compare::Auto | Compare::Checksum) => StatePlace::Nowhere,
             (_, StateIn::Remote) => StatePlace::There(There {
@@ -103,7 +103,7 @@ impl MirrorState {
                 StatePlace::Here(Arc::clone(memory), sides)
             }
         };
-        Ok(Self { place, clock: context.clock.clone(), waiting: Vec::new() })
+        Ok(Self { place, clock: session.context().clock.clone(), waiting: Vec::new() })
     }
 
     /// Returns the place of the base.

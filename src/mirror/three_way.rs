@@ -9,12 +9,10 @@ use super::{
     options::{Compare, MirrorOptions, OnConflict},
     plan::{Difference, TargetChange},
     server_timezone::Times,
+    sync_base::{SyncBase, SyncedFile},
     tree::{Node, utc},
 };
-use crate::ftp::{
-    listing::Modified,
-    sync_base::{SyncBase, SyncedFile},
-};
+use crate::ftp::listing::Modified;
 
 /// The resolution of a change of the target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -15,11 +15,11 @@ use super::{
     plan::MirrorPlan,
     pool::SessionPool,
     recheck,
+    sync_base::{SyncBase, SyncedFile},
     tree::{Node, NodeKind, ScanResult, Tree, above},
 };
 use crate::{
     error::Result,
-    ftp::sync_base::SyncBase,
     limits::{BATCH_BYTES_MAX, TRUST_SAMPLE},
     observe::{MessageLevel, visible::visible},
 };
@@ -41,8 +41,7 @@ pub(super) async fn plan(
     let places: Result<Vec<_>> = paths.iter().map(|path| place(&heading.remote, path)).collect();
     let facts = crew.first().stat_many(&places?).await?;
     let wrong = paths.iter().zip(facts).find(|(path, (size, modified))| {
-        let is_as_known =
-            |pair: &crate::ftp::sync_base::SyncedFile| pair.is_remote(*size, *modified);
+        let is_as_known = |pair: &SyncedFile| pair.is_remote(*size, *modified);
         size.is_none() || !base.get(**path).is_some_and(is_as_known)
     });
     let wrong = wrong.map(|(path, _)| path.to_vec());

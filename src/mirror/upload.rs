@@ -9,6 +9,7 @@ use super::{
     merged::may_be_changed,
     plan::Step,
     pool::{JobQueue, QueueHandle},
+    sync_base::{Intent, SyncedFile},
     tree::name_of,
 };
 use crate::{
@@ -16,7 +17,6 @@ use crate::{
     files::SourceFile,
     ftp::{
         session::Session,
-        sync_base::{Intent, SyncedFile},
         transfer::{NextTransfer, TempUpload, TransferStats},
     },
     limits::{ASIDE_BYTES_MAX, ASIDE_FILES_MAX, ASIDE_TIME_MAX},

@@ -36,6 +36,7 @@ use crate::{
         site::{Site, TlsMode, Trust},
     },
     limits::{SCRIPT_OUTPUT_BYTES_MAX, SCRIPT_STACK_BYTES},
+    mirror::sync_base::{MirrorStateStore, MirrorStates},
     nat::{
         NatError,
         portmap::{self, Leases},
@@ -65,6 +66,8 @@ pub struct Settings {
     pub netrc: Netrc,
     /// The replacement of the real servers and files in a rehearsal.
     pub rehearsal: Option<Rehearsal>,
+    /// The store of the state of mirrors; without it both sides are compared by size and time.
+    pub states: Option<Arc<dyn MirrorStateStore>>,
     /// The facts of the job that the script can read.
     pub job: JobFacts,
     /// The NAT permissions of the script.
@@ -190,6 +193,11 @@ impl ScriptRun {
             partial: AtomicBool::new(false),
             folders,
         }
+    }
+
+    /// Returns the store of the state of its mirrors.
+    pub fn states(&self) -> MirrorStates<'_> {
+        self.settings.states.as_ref()
     }
 
     /// Returns the run to which a call belongs.

@@ -18,8 +18,8 @@ use std::{
 
 use crate::{
     files::OwnerTag,
-    ftp::sync_base::{MirrorId, TagLease},
     limits::MARKS_KEPT_MAX,
+    mirror::sync_base::{MirrorId, TagLease},
 };
 use rustix::fs::{FlockOperation, flock};
 

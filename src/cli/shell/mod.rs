@@ -54,8 +54,9 @@ pub(super) fn run(args: &Args, common: &Common) -> Exit {
         let job = JobFacts { name: "shell".into(), ..JobFacts::default() };
         let overrides = common.overrides()?;
         let nat = common.nat(false);
-        let settings = Settings { overrides, password, job, nat, ..Settings::default() };
-        Ok((url, settings, common.context()?))
+        let (context, states) = common.context()?;
+        let settings = Settings { overrides, password, states, job, nat, ..Settings::default() };
+        Ok((url, settings, context))
     };
     let (url, settings, context) = match prepared() {
         Ok(prepared) => prepared,

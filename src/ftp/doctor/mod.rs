@@ -295,7 +295,6 @@ impl<'a> Prober<'a> {
             doors: outer.doors.clone(),
             answered: outer.answered.clone(),
             paces: outer.paces.clone(),
-            bases: None,
         };
         Self { site, options, outer, inner }
     }

@@ -16,7 +16,10 @@ use std::{
 use sha2::{Digest, Sha256};
 
 use super::ByteSource;
-use crate::ftp::{path::RemotePath, session::Session, sync_base::hash_text};
+use crate::{
+    encoding::to_hex,
+    ftp::{path::RemotePath, session::Session},
+};
 
 /// A claim on a temporary name: no other run on the host uses it as long as this lives.
 pub(super) type NameClaim = Arc<UnixListener>;
@@ -68,7 +71,7 @@ impl Session {
 
 /// Claims the name of this identity; `None` if another run has it.
 fn claim(identity: &[u8; 32]) -> Option<NameClaim> {
-    let name = format!("portolan-{}", hash_text(identity));
+    let name = format!("portolan-{}", to_hex(identity));
     let address = SocketAddr::from_abstract_name(name).ok()?;
     UnixListener::bind_addr(&address).ok().map(Arc::new)
 }

@@ -4,12 +4,12 @@ use super::{
     super::{
         options::Quotas,
         plan::{Action, Step},
+        sync_base::SyncBase,
     },
     Diff,
 };
 use crate::{
     error::{Error, ErrorKind, Origin, Result},
-    ftp::sync_base::SyncBase,
     observe::visible::visible,
 };
 

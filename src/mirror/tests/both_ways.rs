@@ -98,15 +98,15 @@ async fn a_missing_target_is_made_and_a_missing_source_is_an_error() {
     let mut session = bench.session().await;
     let (here, new) = (bench.here(), bench.here().join("../new/deep"));
     let rules = deleting();
-    mirror::up(&mut session, &here, &remote("/new/deep"), &rules, false).await.unwrap();
-    mirror::down(&mut session, &remote("/new/deep"), &new, &rules, false).await.unwrap();
+    mirror::up(&mut session, None, &here, &remote("/new/deep"), &rules, false).await.unwrap();
+    mirror::down(&mut session, None, &remote("/new/deep"), &new, &rules, false).await.unwrap();
     assert_same(&here, &new);
 
     let missing = remote("/missing");
-    let fault = mirror::down(&mut session, &missing, &here, &rules, false).await.unwrap_err();
+    let fault = mirror::down(&mut session, None, &missing, &here, &rules, false).await.unwrap_err();
     assert_eq!(fault.kind, ErrorKind::NotFound);
     let missing = here.join("missing");
-    let fault = mirror::up(&mut session, &missing, &remote("/in"), &rules, false).await;
+    let fault = mirror::up(&mut session, None, &missing, &remote("/in"), &rules, false).await;
     assert_eq!(fault.unwrap_err().kind, ErrorKind::NotFound);
 }
 
@@ -129,14 +129,14 @@ async fn what_is_not_in_the_source_goes_and_a_plan_alone_changes_nothing() {
         "delete  c/e/  (not in source)",
         "delete  c/  (not in source)",
     ];
-    let plan = mirror::plan_up(&mut session, &here, &there, &deleting()).await.unwrap();
+    let plan = mirror::plan_up(&mut session, None, &here, &there, &deleting()).await.unwrap();
     assert_eq!(plan.lines(), lines);
     assert_eq!(bench.changes(&before), []);
-    let dry = mirror::up(&mut session, &here, &there, &deleting(), true).await.unwrap();
+    let dry = mirror::up(&mut session, None, &here, &there, &deleting(), true).await.unwrap();
     assert_eq!((dry.plan, dry.uploaded), (plan.lines(), 0));
     assert_eq!(bench.changes(&before), []);
 
-    let report = mirror::apply(&mut session, &plan).await.unwrap();
+    let report = mirror::apply(&mut session, None, &plan).await.unwrap();
     assert_clean(&report);
     assert_eq!((report.uploaded, report.deleted), (1, 5));
     assert_same(&bench.here(), &bench.there());

@@ -104,7 +104,7 @@ async fn a_mirror_ends_when_it_is_told_to() {
     let stop = session.context().stop.clone();
     let (here, rules) = (bench.here(), MirrorOptions::default());
     let remote = super::remote("/in");
-    let work = crate::mirror::down(&mut session, &remote, &here, &rules, false);
+    let work = crate::mirror::down(&mut session, None, &remote, &here, &rules, false);
     let signal = async {
         tokio::time::sleep(std::time::Duration::from_millis(300)).await;
         stop.set();

@@ -159,9 +159,9 @@ fn mirrored_while_swapped(
         while round < rounds || flips.load(Ordering::Relaxed) < 2000 {
             // It may fail, since the folder is a link half of the time.
             let report = if is_up {
-                mirror::up(&mut session, &here, &there, &rules, false).await
+                mirror::up(&mut session, None, &here, &there, &rules, false).await
             } else {
-                mirror::down(&mut session, &there, &here, &rules, false).await
+                mirror::down(&mut session, None, &there, &here, &rules, false).await
             };
             drop(report);
             each();

@@ -83,10 +83,11 @@ async fn a_link_that_is_turned_outward_after_the_scan_sends_nothing_from_there()
     symlink("real", bench.here().join("d")).unwrap();
     let mut session = bench.session().await;
     let (here, there) = (bench.here(), super::remote("/in"));
-    let plan = crate::mirror::plan_up(&mut session, &here, &there, &following()).await.unwrap();
+    let plan =
+        crate::mirror::plan_up(&mut session, None, &here, &there, &following()).await.unwrap();
     fs::remove_file(here.join("d")).unwrap();
     symlink("../outside", here.join("d")).unwrap();
-    let fault = crate::mirror::apply(&mut session, &plan).await.unwrap_err();
+    let fault = crate::mirror::apply(&mut session, None, &plan).await.unwrap_err();
     assert_eq!(fault.kind, ErrorKind::Refused);
     assert_eq!(fs::read_dir(bench.there()).unwrap().count(), 0);
 }

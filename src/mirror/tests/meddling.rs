@@ -77,9 +77,10 @@ async fn s62_a_file_that_changes_while_it_is_sent_never_arrives_mixed() {
             let context = RunContext { observer, ..RunContext::default() };
             let mut session = Session::open(bench.site.clone(), context).await.unwrap();
             let rules = MirrorOptions { retries, ..MirrorOptions::default() };
-            let report = mirror::up(&mut session, &bench.here(), &remote("/in"), &rules, false)
-                .await
-                .unwrap();
+            let report =
+                mirror::up(&mut session, None, &bench.here(), &remote("/in"), &rules, false)
+                    .await
+                    .unwrap();
             let found = fs::read(bench.there().join("a")).unwrap();
             let now = fs::read(bench.here().join("a")).ok();
             if report.uploaded == 1 {

@@ -32,7 +32,7 @@ use std::{
 
 use jiff::SignedDuration;
 
-use super::{MirrorOptions, report::Report};
+use super::{MirrorOptions, report::Report, sync_base::MirrorStateStore};
 use crate::{
     clock::Clock,
     error::Result,
@@ -132,12 +132,13 @@ impl MirrorFixture {
     }
 
     pub(super) async fn try_session(&self) -> Result<Session> {
-        let mut context = RunContext::default();
-        if self.remembers {
-            let memory = StateAdapter::named(&self.state(), EventEmitter::default(), Clock::System);
-            context.bases = Some(Arc::new(memory));
-        }
-        Session::open(self.site.clone(), context).await
+        Session::open(self.site.clone(), RunContext::default()).await
+    }
+
+    /// Returns a store of the state, as a new run has it.
+    pub(super) fn states(&self) -> Option<Arc<dyn MirrorStateStore>> {
+        let states = || StateAdapter::named(&self.state(), EventEmitter::default(), Clock::System);
+        self.remembers.then(|| Arc::new(states()) as Arc<dyn MirrorStateStore>)
     }
 
     /// Returns the same bench with a state that is kept between runs.
@@ -157,12 +158,21 @@ impl MirrorFixture {
 
     pub(super) async fn up(&self, rules: &MirrorOptions) -> Result<Report> {
         let mut session = self.session().await;
-        super::up(&mut session, &self.here(), &remote("/in"), rules, false).await
+        super::up(&mut session, self.states().as_ref(), &self.here(), &remote("/in"), rules, false)
+            .await
     }
 
     pub(super) async fn down(&self, rules: &MirrorOptions) -> Result<Report> {
         let mut session = self.session().await;
-        super::down(&mut session, &remote("/in"), &self.here(), rules, false).await
+        super::down(
+            &mut session,
+            self.states().as_ref(),
+            &remote("/in"),
+            &self.here(),
+            rules,
+            false,
+        )
+        .await
     }
 
     pub(super) fn count(&self, command: &str) -> usize {

@@ -204,7 +204,7 @@ async fn a_plan_is_done_later_unless_either_side_has_changed() {
     write(&bench.there(), "extra", "y");
     let mut session = bench.session().await;
     let (here, there) = (bench.here(), remote("/in"));
-    let plan = mirror::plan_up(&mut session, &here, &there, &deleting()).await.unwrap();
+    let plan = mirror::plan_up(&mut session, None, &here, &there, &deleting()).await.unwrap();
     let saved = plan.to_json();
     let read = MirrorPlan::from_json(&saved).unwrap();
     assert_eq!((read.lines(), read.to_json()), (plan.lines(), saved.clone()));
@@ -221,10 +221,11 @@ async fn a_plan_is_done_later_unless_either_side_has_changed() {
             copy(&from, &to);
         }
         let mut session = other.session().await;
-        let plan = mirror::plan_up(&mut session, &other.here(), &there, &deleting()).await.unwrap();
+        let plan =
+            mirror::plan_up(&mut session, None, &other.here(), &there, &deleting()).await.unwrap();
         change(&other);
         let before = other.all();
-        let fault = mirror::apply(&mut session, &plan).await.unwrap_err();
+        let fault = mirror::apply(&mut session, None, &plan).await.unwrap_err();
         assert_eq!(
             (fault.kind, fault.path.as_deref()),
             (ErrorKind::Refused, Some(path)),
@@ -233,14 +234,14 @@ async fn a_plan_is_done_later_unless_either_side_has_changed() {
         assert_eq!(other.changes(&before), []);
     }
 
-    let report = mirror::apply(&mut session, &read).await.unwrap();
+    let report = mirror::apply(&mut session, None, &read).await.unwrap();
     assert_eq!((report.uploaded, report.deleted, report.failed), (2, 1, 0));
     assert_same(&bench.here(), &bench.there());
     // Once applied, it is no plan of the current state any more.
-    let fault = mirror::apply(&mut session, &read).await.unwrap_err();
+    let fault = mirror::apply(&mut session, None, &read).await.unwrap_err();
     assert_eq!(fault.kind, ErrorKind::Refused);
     let mut elsewhere = MirrorFixture::new(&[]).session().await;
-    let fault = mirror::apply(&mut elsewhere, &read).await.unwrap_err();
+    let fault = mirror::apply(&mut elsewhere, None, &read).await.unwrap_err();
     assert_eq!(fault.kind, ErrorKind::Invalid);
 }
 
@@ -269,7 +270,10 @@ async fn a_dry_run_changes_nothing_and_remembers_nothing() {
     let before = bench.all();
     let mut session = bench.session().await;
     let (here, there) = (bench.here(), remote("/in"));
-    let report = mirror::up(&mut session, &here, &there, &deleting(), true).await.unwrap();
+    let report =
+        mirror::up(&mut session, bench.states().as_ref(), &here, &there, &deleting(), true)
+            .await
+            .unwrap();
     assert_eq!((report.plan.len(), report.uploaded), (1, 0));
     let changes = shown(&bench.changes(&before));
     assert!(changes.iter().all(|line| line.contains(" state")), "{changes:?}");

@@ -210,7 +210,7 @@ async fn one(plan: Option<String>) -> usize {
     let report = match bench.try_session().await {
         Ok(mut session) => {
             let there = remote("/in");
-            mirror::up(&mut session, &bench.here(), &there, &staged(), false).await
+            mirror::up(&mut session, None, &bench.here(), &there, &staged(), false).await
         }
         Err(fault) => Err(fault),
     };
@@ -254,7 +254,7 @@ async fn a_stop_leaves_nothing_under_temporary_names() {
     let stop = session.context().stop.clone();
     let (here, rules) = (bench.here(), staged());
     let there = remote("/in");
-    let work = mirror::up(&mut session, &here, &there, &rules, false);
+    let work = mirror::up(&mut session, None, &here, &there, &rules, false);
     let signal = async {
         while bench.count("STOR") < 3 {
             tokio::time::sleep(Duration::from_millis(10)).await;
@@ -288,13 +288,13 @@ async fn a_plan_shows_the_order_and_is_done_later_as_it_was_made() {
         "rename  6 files  (when all have arrived)",
         "delete  gone  (not in source)",
     ];
-    let dry = mirror::up(&mut session, &here, &there, &staged(), true).await.unwrap();
+    let dry = mirror::up(&mut session, None, &here, &there, &staged(), true).await.unwrap();
     assert_eq!(dry.plan, lines);
     assert_eq!(bench.changes(&before), []);
-    let plan = mirror::plan_up(&mut session, &here, &there, &staged()).await.unwrap();
+    let plan = mirror::plan_up(&mut session, None, &here, &there, &staged()).await.unwrap();
     let read = MirrorPlan::from_json(&plan.to_json()).unwrap();
     assert_eq!((read.lines(), read.rules.staged), (plan.lines(), true));
-    let report = mirror::apply(&mut session, &read).await.unwrap();
+    let report = mirror::apply(&mut session, None, &read).await.unwrap();
     assert_eq!((report.failed, report.placed.len(), report.deleted), (0, 6, 1));
     assert_same(&bench.here(), &bench.there());
     let first_name = verbs(&bench).iter().position(|verb| verb == "RNTO").unwrap();

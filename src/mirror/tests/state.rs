@@ -113,8 +113,16 @@ async fn an_unchanged_tree_costs_five_round_trips_at_most_where_the_state_is_tru
             let mut session = bench.session().await;
             let before = bench.server.log().len();
             let (here, there) = (bench.here(), super::remote("/in"));
-            let report =
-                crate::mirror::up(&mut session, &here, &there, &rules, false).await.unwrap();
+            let report = crate::mirror::up(
+                &mut session,
+                bench.states().as_ref(),
+                &here,
+                &there,
+                &rules,
+                false,
+            )
+            .await
+            .unwrap();
             assert_eq!((report.unchanged, report.plan.len()), (files, 0));
             let trips = round_trips(&bench, before);
             assert!(trips <= 5, "{trips}: {:#?}", bench.server.log().get(before..));

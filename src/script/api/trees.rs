@@ -103,7 +103,7 @@ pub mod functions {
         site.with(&ctx, async |session, run| {
             let (rules, dry_run) = rules(&options, "mirror_up", session)?;
             let local = run.readable(local)?;
-            let report = mirror::up(session, &local, &path, &rules, dry_run).await?;
+            let report = mirror::up(session, run.states(), &local, &path, &rules, dry_run).await?;
             Ok(noted(run, report))
         })
     }
@@ -143,7 +143,8 @@ pub mod functions {
         site.with(&ctx, async |session, run| {
             let (rules, dry_run) = rules(&options, "mirror_down", session)?;
             let local = run.writable(local)?;
-            let report = mirror::down(session, &path, &local, &rules, dry_run).await?;
+            let report =
+                mirror::down(session, run.states(), &path, &local, &rules, dry_run).await?;
             Ok(noted(run, report))
         })
     }
@@ -182,7 +183,8 @@ pub mod functions {
         let path = site.names().path(remote).or_raise(&ctx)?;
         site.with(&ctx, async |session, run| {
             let (rules, _) = rules(&options, "plan_up", session)?;
-            mirror::plan_up(session, Path::new(&run.readable(local)?), &path, &rules).await
+            mirror::plan_up(session, run.states(), Path::new(&run.readable(local)?), &path, &rules)
+                .await
         })
     }
 
@@ -220,7 +222,7 @@ pub mod functions {
         let path = site.names().path(remote).or_raise(&ctx)?;
         site.with(&ctx, async |session, run| {
             let (rules, _) = rules(&options, "plan_down", session)?;
-            mirror::plan_down(session, &path, &run.writable(local)?, &rules).await
+            mirror::plan_down(session, run.states(), &path, &run.writable(local)?, &rules).await
         })
     }
 
@@ -238,7 +240,7 @@ pub mod functions {
         plan: Plan,
     ) -> RhaiResultOf<Report> {
         site.with(&ctx, async |session, run| {
-            let report = mirror::apply(session, &plan).await?;
+            let report = mirror::apply(session, run.states(), &plan).await?;
             Ok(noted(run, report))
         })
     }

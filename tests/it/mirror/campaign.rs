@@ -119,7 +119,9 @@ fn r1_a_download_that_is_cut_anywhere_leaves_the_old_bytes_or_all_of_the_new() {
         let report = run(async {
             let mut session = stage.open().await.unwrap();
             let rules = MirrorOptions { retries: 1, resume, ..MirrorOptions::default() };
-            mirror::down(&mut session, &path("/in"), here.path(), &rules, false).await.unwrap()
+            mirror::down(&mut session, None, &path("/in"), here.path(), &rules, false)
+                .await
+                .unwrap()
         });
         let about = format!("round {number}, {fault}, resume {resume}: {report}");
         let found = fs::read(here.path().join("a")).ok();
@@ -171,7 +173,7 @@ fn r2_an_upload_that_is_cut_anywhere_leaves_the_old_bytes_or_all_of_the_new() {
                 let mut session = stage.open().await?;
                 let resume = number % 3 == 0;
                 let rules = MirrorOptions { retries: 1, resume, ..MirrorOptions::default() };
-                mirror::up(&mut session, here.path(), &path("/in"), &rules, false).await
+                mirror::up(&mut session, None, here.path(), &path("/in"), &rules, false).await
             });
             over.store(true, Ordering::Relaxed);
             (report, looking.join().unwrap())
@@ -258,7 +260,7 @@ fn r4_no_file_goes_on_the_word_of_a_listing_that_was_cut_at_any_byte() {
         let report = run(async {
             let mut session = stage.open().await.unwrap();
             let rules = MirrorOptions { delete: true, retries: 0, ..MirrorOptions::default() };
-            mirror::down(&mut session, &path("/in"), here.path(), &rules, false).await
+            mirror::down(&mut session, None, &path("/in"), here.path(), &rules, false).await
         });
         for file in files {
             let about = format!("{file}, format {format}, {listing:?}: {report:?}");

@@ -82,9 +82,9 @@ fn mirrored(
         let mut session = Session::open(lane.site.clone(), RunContext::default()).await?;
         let rules = MirrorOptions { retries: 1, resume, ..MirrorOptions::default() };
         if is_up {
-            mirror::up(&mut session, here, &remote, &rules, false).await
+            mirror::up(&mut session, None, here, &remote, &rules, false).await
         } else {
-            mirror::down(&mut session, &remote, here, &rules, false).await
+            mirror::down(&mut session, None, &remote, here, &rules, false).await
         }
     });
     (format!("{cut:?}, resume {resume}, {size} bytes: {report:?}"), report)

@@ -6,19 +6,20 @@ use std::{
     fmt::Debug,
     fs::File,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
-use jiff::{Timestamp, civil, tz::TimeZone};
+use jiff::Timestamp;
 use percent_encoding::percent_encode_byte;
 
-use super::{
-    listing::{Modified, Precision},
-    path::{RelativePath, RemotePath},
-};
 use crate::{
     encoding::{from_hex, percent_decoded, to_hex},
     error::Result,
     files::OwnerTag,
+    ftp::{
+        listing::Modified,
+        path::{RelativePath, RemotePath},
+    },
 };
 
 /// The BLAKE3 hash of a file's bytes: all bytes of all mirrors pass through it, and it is the fastest of the reliable
@@ -52,6 +53,9 @@ pub trait MirrorStateStore: Debug + Send + Sync {
     /// Records what is about to be done, before it is. Fails if that cannot be stored.
     fn intend(&self, sides: &MirrorId, intents: &[(Vec<u8>, Intent)]) -> Result<()>;
 }
+
+/// The store of a run; `None` if it keeps no state: then both sides are compared by size and time.
+pub type MirrorStates<'a> = Option<&'a Arc<dyn MirrorStateStore>>;
 
 /// The state that a file of the target is about to get.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -133,55 +137,6 @@ impl SyncedFile {
     }
 }
 
-impl Modified {
-    /// Returns true if both are the same time, at the coarser of the two precisions; `None` if they cannot be compared,
-    /// since only one of them is in universal time.
-    pub fn agrees(self, other: Self) -> Option<bool> {
-        let apart_ns = match (self, other) {
-            (Self::Utc(one, _), Self::Utc(two, _)) => one.as_nanosecond() - two.as_nanosecond(),
-            (Self::Server(one, _), Self::Server(two, _)) => one.duration_since(two).as_nanos(),
-            _ => return None,
-        };
-        Some(apart_ns.abs() < self.precision().max(other.precision()).nanoseconds())
-    }
-
-    /// Formats the time with its precision, ending in `Z` if it is universal: `2026-02-11T14:22:07Z`,
-    /// `2026-02-11T14:22`. `None` outside the years 0 to 9999.
-    pub fn text(self) -> Option<String> {
-        let (at, zone) = match self {
-            Self::Utc(time, _) => (TimeZone::UTC.to_datetime(time), "Z"),
-            Self::Server(time, _) => (time, ""),
-        };
-        let form = match self.precision() {
-            Precision::Millisecond => "%Y-%m-%dT%H:%M:%S%.3f",
-            Precision::Second => "%Y-%m-%dT%H:%M:%S",
-            Precision::Minute => "%Y-%m-%dT%H:%M",
-            Precision::Day => "%Y-%m-%d",
-        };
-        (at.year() >= 0).then(|| format!("{}{zone}", at.strftime(form)))
-    }
-
-    /// Parses the output of [`text`](Self::text).
-    pub fn read(text: &str) -> Option<Self> {
-        let (plain, is_universal) = match text.strip_suffix('Z') {
-            Some(plain) => (plain, true),
-            None => (text, false),
-        };
-        let (rest, precision) = match plain.len() {
-            10 => ("T00:00:00", Precision::Day),
-            16 => (":00", Precision::Minute),
-            19 => ("", Precision::Second),
-            23 => ("", Precision::Millisecond),
-            _ => return None,
-        };
-        let at: civil::DateTime = format!("{plain}{rest}").parse().ok()?;
-        if !is_universal {
-            return Some(Self::Server(at, precision));
-        }
-        Some(Self::Utc(TimeZone::UTC.to_timestamp(at).ok()?, precision))
-    }
-}
-
 /// Formats a path as text for databases and JSON: bytes that are not UTF-8, control characters and `%` become `%XX`.
 pub fn path_text(path: &[u8]) -> String {
     let mut text = String::with_capacity(path.len());
@@ -219,40 +174,6 @@ pub fn read_hash(text: &str) -> Option<Hash> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_time_comes_back_as_exact_as_it_was() {
-        for text in [
-            "2026-02-11T14:22:07.250Z",
-            "2026-02-11T14:22:07Z",
-            "2026-02-11T14:22Z",
-            "2026-02-11Z",
-            "2026-02-11T14:22:07",
-            "2026-02-11T14:22",
-            "0000-02-29",
-        ] {
-            assert_eq!(Modified::read(text).unwrap().text().unwrap(), text);
-        }
-        for text in ["", "Z", "2026", "2026-02-30", "2026-02-11T14:22:61Z", "é026-02-1"] {
-            assert_eq!(Modified::read(text), None, "{text}");
-        }
-    }
-
-    #[test]
-    fn times_agree_as_exactly_as_the_coarser_is_known() {
-        let at = |text| Modified::read(text).unwrap();
-        for (one, two, agree) in [
-            ("2026-02-11T14:22:07Z", "2026-02-11T14:22:07.999Z", Some(true)),
-            ("2026-02-11T14:22:07Z", "2026-02-11T14:22:08Z", Some(false)),
-            ("2026-02-11T14:22:07Z", "2026-02-11T14:22Z", Some(true)),
-            ("2026-02-11T14:22", "2026-02-11T14:23", Some(false)),
-            ("2026-02-11T14:22", "2026-02-11", Some(true)),
-            ("2026-02-11T14:22:07Z", "2026-02-11T14:22:07", None),
-        ] {
-            assert_eq!(at(one).agrees(at(two)), agree, "{one} {two}");
-            assert_eq!(at(two).agrees(at(one)), agree, "{two} {one}");
-        }
-    }
 
     #[test]
     fn a_path_comes_back_as_the_bytes_it_was() {
