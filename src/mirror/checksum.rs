@@ -3,9 +3,10 @@
 use std::{ffi::OsStr, os::unix::ffi::OsStrExt, path::Path};
 
 use super::{
+    batch_query::BatchQuery,
     endpoints::{Endpoints, place},
     local_hash::{Algorithm, Hasher},
-    pool::{JobQueue, QueueHandle, SessionPool},
+    pool::SessionPool,
     sync_base::SyncedFile,
     tree::{NodeKind, Tree, utc},
 };
@@ -48,41 +49,37 @@ pub(super) async fn compare_by_hash(
     let stop = crew.first().context().stop.clone();
     let root = RootDir::open_with(&heading.local, links)?;
     let top = heading.remote.clone();
-    let mut questions = HashBatch { waiting, same: Vec::new(), first_fault: None };
-    let is_same = async |session: &mut Session,
-                         (path, size): &(Vec<u8>, Option<u64>),
-                         next: NextTransfer<'_>| {
-        let algorithm = offered.unwrap_or(Algorithm::Sha256);
-        let ours = local_hash(&root, path, algorithm, &stop)?;
-        let place = place(&top, path)?;
-        if offered.is_some() {
-            match session.checksum(&place, algorithm.word()).await {
-                Ok(theirs) => return Ok(ours == theirs),
-                // Some servers hash no file above a certain size; its bytes can still be fetched.
-                Err(fault) if matches!(fault.kind, ErrorKind::Refused | ErrorKind::Unsupported) => {
+    let is_same =
+        async |session: &mut Session, (path, size): &(Vec<u8>, Option<u64>), goes_on: bool| {
+            let algorithm = offered.unwrap_or(Algorithm::Sha256);
+            let ours = local_hash(&root, path, algorithm, &stop)?;
+            let place = place(&top, path)?;
+            if offered.is_some() {
+                match session.checksum(&place, algorithm.word()).await {
+                    Ok(theirs) => return Ok(ours == theirs),
+                    // Some servers hash no file above a certain size; its bytes can still be fetched.
+                    Err(fault)
+                        if matches!(fault.kind, ErrorKind::Refused | ErrorKind::Unsupported) => {}
+                    Err(fault) => return Err(fault),
                 }
-                Err(fault) => return Err(fault),
             }
-        }
-        let mut through = Through(algorithm, Hasher::new(algorithm));
-        let known = RemoteMeta { size: *size, ..RemoteMeta::default() };
-        session.read_through(&place, &mut through, known, TransferHints::before(next)).await?;
-        Ok(ours == through.1.text())
-    };
-    let ask = async |session: &mut Session,
-                     file: (Vec<u8>, Option<u64>),
-                     feed: QueueHandle<'_, '_, _>| {
-        let next = NextTransfer::likely(offered.is_none() && feed.goes_on());
-        let answer = is_same(session, &file, next).await;
-        vec![(file, answer)]
-    };
-    crew.run(&mut questions, ask).await?;
-    if let Some(fault) = questions.first_fault {
+            let mut through = Through(algorithm, Hasher::new(algorithm));
+            let known = RemoteMeta { size: *size, ..RemoteMeta::default() };
+            let next = NextTransfer::likely(offered.is_none() && goes_on);
+            let hints = TransferHints::before(next);
+            session.read_through(&place, &mut through, known, hints).await?;
+            Ok(ours == through.1.text())
+        };
+    let is_fatal = |fault: &Error| fault.kind == ErrorKind::Interrupted;
+    let BatchQuery { answers, failed, .. } =
+        BatchQuery::ask(crew, waiting, is_fatal, is_same).await?;
+    // A file that could not be compared counts as different, and is sent.
+    if let Some((_, fault)) = failed.first() {
         let text = format!("some files could not be compared, and count as different: {fault}");
         crew.first().context().observer.message(MessageLevel::Warn, text);
     }
-    for path in questions.same {
-        here.set_same_content(&path);
+    for ((path, _), _) in answers.iter().filter(|(_, is_same)| *is_same) {
+        here.set_same_content(path);
     }
     Ok(())
 }
@@ -135,41 +132,6 @@ impl ByteSink for Through {
 
     fn restart(&mut self) -> Result<()> {
         self.1 = Hasher::new(self.0);
-        Ok(())
-    }
-}
-
-/// The files to compare, and those found to be the same.
-struct HashBatch {
-    waiting: Vec<(Vec<u8>, Option<u64>)>,
-    same: Vec<Vec<u8>>,
-    first_fault: Option<Error>,
-}
-
-impl JobQueue for HashBatch {
-    type Job = (Vec<u8>, Option<u64>);
-    type Found = bool;
-
-    fn next(&mut self) -> Option<Self::Job> {
-        self.waiting.pop()
-    }
-
-    fn waiting(&self) -> usize {
-        self.waiting.len()
-    }
-
-    fn give_back(&mut self, job: Self::Job) {
-        self.waiting.push(job);
-    }
-
-    fn done(&mut self, (path, _): Self::Job, is_same: Result<bool>) -> Result<()> {
-        match is_same {
-            Ok(true) => self.same.push(path),
-            Ok(false) => {}
-            Err(fault) if fault.kind == ErrorKind::Interrupted => return Err(fault),
-            // A file that could not be compared counts as different, and is sent.
-            Err(fault) => drop(self.first_fault.get_or_insert(fault)),
-        }
         Ok(())
     }
 }

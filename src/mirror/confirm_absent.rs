@@ -7,10 +7,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
+    batch_query::{BatchQuery, packets},
     endpoints::{Direction, place},
-    exact_times::packets,
     plan::{Action, MirrorPlan},
-    pool::{JobQueue, QueueHandle, SessionPool},
+    pool::SessionPool,
     tree::{NodeKind, ScanResult, above, parent},
 };
 use crate::{
@@ -46,19 +46,21 @@ pub(super) async fn confirm_deletes(
     let packet_bytes = QUESTIONS_MAX * ("MLST /\r\n".len() + top.as_bytes().len());
     let paths = going.keys().cloned().collect();
     let waiting = packets(paths, |path| packet_bytes + QUESTIONS_MAX * path.len());
-    let mut questions = AbsenceBatch { waiting, ..AbsenceBatch::default() };
-    let ask = async |session: &mut Session, packet: Vec<Vec<u8>>, _: QueueHandle<'_, '_, _>| {
-        let answers = async {
-            let absent = packet
-                .iter()
-                .map(|path| Ok(Absent { path: place(&top, path)?, is_folder: is_folder(path) }));
-            session.presence(&absent.collect::<Result<Vec<_>>>()?, &present).await
-        };
-        let answers = answers.await;
-        vec![(packet, answers)]
+    let ask = async |session: &mut Session, packet: &Vec<Vec<u8>>, _: bool| {
+        let absent = packet
+            .iter()
+            .map(|path| Ok(Absent { path: place(&top, path)?, is_folder: is_folder(path) }));
+        session.presence(&absent.collect::<Result<Vec<_>>>()?, &present).await
     };
-    crew.run(&mut questions, ask).await?;
-    for (path, is_seen) in &questions.there {
+    let BatchQuery { answers, failed, .. } =
+        BatchQuery::ask(crew, waiting, |fault| !tells_nothing(fault), ask).await?;
+    let answers = answers.into_iter().flat_map(|(packet, found)| packet.into_iter().zip(found));
+    let there = answers.filter(|(_, presence)| *presence != Presence::Gone);
+    let there = there.map(|(path, presence)| (path, presence == Presence::There));
+    // Entries that a server does not report on stay.
+    let unknown = failed.into_iter().flat_map(|(packet, _)| packet).map(|path| (path, false));
+    let there: BTreeMap<_, _> = there.chain(unknown).collect();
+    for (path, is_seen) in &there {
         let message = if *is_seen {
             "the server has it, though its listing does not show it: it is not deleted"
         } else {
@@ -66,7 +68,6 @@ pub(super) async fn confirm_deletes(
         };
         plan.faults.push(Error::protocol(message).at(place(&top, path)?.to_string()));
     }
-    let there = questions.there;
     let is_there = |path: &[u8]| {
         there.contains_key(path) || above(path).any(|folder| there.contains_key(folder))
     };
@@ -74,6 +75,11 @@ pub(super) async fn confirm_deletes(
     plan.steps.retain(|step| !(step.act.is_delete() && is_there(&step.path)));
     plan.counts.deletes -= (before - plan.steps.len()) as u64;
     Ok(())
+}
+
+/// Returns true if the fault means that the server does not tell whether it has an entry.
+const fn tells_nothing(fault: &Error) -> bool {
+    matches!(fault.kind, ErrorKind::Protocol | ErrorKind::Refused | ErrorKind::Unsupported)
 }
 
 /// Returns the paths that are to be deleted while their directories stay, except those that something else replaces;
@@ -86,50 +92,4 @@ fn tops(plan: &MirrorPlan) -> BTreeMap<Vec<u8>, bool> {
     let is_top = |path: &[u8]| !going.contains_key(parent(path)) && !coming.contains(path);
     let tops = going.iter().filter(|(path, _)| is_top(path));
     tops.map(|(path, is_folder)| (path.to_vec(), *is_folder)).collect()
-}
-
-/// The paths to query, in packets, and those that the server may have.
-#[derive(Default)]
-struct AbsenceBatch {
-    waiting: Vec<Vec<Vec<u8>>>,
-    /// The paths that may exist, each with true if the server reported it to exist.
-    there: BTreeMap<Vec<u8>, bool>,
-}
-
-impl JobQueue for AbsenceBatch {
-    type Job = Vec<Vec<u8>>;
-    type Found = Vec<Presence>;
-
-    fn next(&mut self) -> Option<Self::Job> {
-        self.waiting.pop()
-    }
-
-    fn waiting(&self) -> usize {
-        self.waiting.len()
-    }
-
-    fn give_back(&mut self, packet: Self::Job) {
-        self.waiting.push(packet);
-    }
-
-    fn done(&mut self, packet: Self::Job, answers: Result<Self::Found>) -> Result<()> {
-        match answers {
-            Ok(answers) => {
-                let asked = packet.into_iter().zip(answers);
-                let there = asked.filter(|(_, presence)| *presence != Presence::Gone);
-                self.there.extend(there.map(|(path, found)| (path, found == Presence::There)));
-            }
-            // Entries that a server does not report on stay.
-            Err(fault)
-                if matches!(
-                    fault.kind,
-                    ErrorKind::Protocol | ErrorKind::Refused | ErrorKind::Unsupported
-                ) =>
-            {
-                self.there.extend(packet.into_iter().map(|path| (path, false)));
-            }
-            Err(fault) => return Err(fault),
-        }
-        Ok(())
-    }
 }

@@ -6,9 +6,10 @@ use std::collections::BTreeMap;
 use jiff::SignedDuration;
 
 use super::{
+    batch_query::{BatchQuery, packets},
     endpoints::{Direction, Endpoints, place},
     options::{Compare, MirrorOptions},
-    pool::{JobQueue, QueueHandle, SessionPool},
+    pool::SessionPool,
     server_timezone,
     sync_base::SyncBase,
     three_way::Three,
@@ -17,7 +18,7 @@ use super::{
 use crate::{
     error::{Error, ErrorKind, Result},
     ftp::{listing::Modified, session::Session},
-    limits::{BATCH_BYTES_MAX, TRUST_SAMPLE},
+    limits::TRUST_SAMPLE,
     observe::MessageLevel,
 };
 
@@ -99,74 +100,17 @@ async fn ask(
     let top = &heading.remote;
     let question_bytes = "MDTM /\r\n".len() + top.as_bytes().len();
     let waiting = packets(paths, |path| question_bytes + path.len());
-    let mut questions = MdtmBatch { waiting, told: BTreeMap::new(), first_fault: None };
-    let ask = async |session: &mut Session, packet: Vec<Vec<u8>>, _: QueueHandle<'_, '_, _>| {
-        let asked = async {
-            let places: Result<Vec<_>> = packet.iter().map(|path| place(top, path)).collect();
-            session.mtimes(&places?).await
-        };
-        let told = asked.await;
-        vec![(packet, told)]
+    let ask = async |session: &mut Session, packet: &Vec<Vec<u8>>, _: bool| {
+        let places: Result<Vec<_>> = packet.iter().map(|path| place(top, path)).collect();
+        session.mtimes(&places?).await
     };
-    crew.run(&mut questions, ask).await?;
-    if let Some(fault) = questions.first_fault {
+    let is_fatal = |fault: &Error| fault.kind == ErrorKind::Interrupted;
+    let BatchQuery { answers, failed, .. } = BatchQuery::ask(crew, waiting, is_fatal, ask).await?;
+    // Without exact times, files are compared and dated by the listed ones.
+    if let Some((_, fault)) = failed.first() {
         let text = format!("the times of some files could not be asked for: {fault}");
         crew.first().context().observer.message(MessageLevel::Info, text);
     }
-    Ok(questions.told)
-}
-
-/// The files to query, in packets, and the times that the server has reported.
-struct MdtmBatch {
-    waiting: Vec<Vec<Vec<u8>>>,
-    told: BTreeMap<Vec<u8>, Modified>,
-    first_fault: Option<Error>,
-}
-
-/// Splits `paths` into packets of queries, of which each takes the number of bytes that `bytes` returns.
-pub(super) fn packets(paths: Vec<Vec<u8>>, bytes: impl Fn(&[u8]) -> usize) -> Vec<Vec<Vec<u8>>> {
-    let mut packets: Vec<Vec<Vec<u8>>> = Vec::new();
-    let mut room = 0;
-    for path in paths {
-        let bytes = bytes(&path);
-        if bytes > room {
-            room = BATCH_BYTES_MAX;
-            packets.push(Vec::new());
-        }
-        room = room.saturating_sub(bytes);
-        if let Some(packet) = packets.last_mut() {
-            packet.push(path);
-        }
-    }
-    packets
-}
-
-impl JobQueue for MdtmBatch {
-    type Job = Vec<Vec<u8>>;
-    type Found = Vec<Option<Modified>>;
-
-    fn next(&mut self) -> Option<Self::Job> {
-        self.waiting.pop()
-    }
-
-    fn waiting(&self) -> usize {
-        self.waiting.len()
-    }
-
-    fn give_back(&mut self, packet: Self::Job) {
-        self.waiting.push(packet);
-    }
-
-    fn done(&mut self, packet: Self::Job, told: Result<Self::Found>) -> Result<()> {
-        match told {
-            Ok(times) => {
-                let told = packet.into_iter().zip(times);
-                self.told.extend(told.filter_map(|(path, time)| Some((path, time?))));
-            }
-            Err(fault) if fault.kind == ErrorKind::Interrupted => return Err(fault),
-            // Without exact times, files are compared and dated by the listed ones.
-            Err(fault) => drop(self.first_fault.get_or_insert(fault)),
-        }
-        Ok(())
-    }
+    let told = answers.into_iter().flat_map(|(packet, times)| packet.into_iter().zip(times));
+    Ok(told.filter_map(|(path, time)| Some((path, time?))).collect())
 }

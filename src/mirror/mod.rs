@@ -17,6 +17,7 @@
 //! executor   the means of doing steps               outcome  messages at the end of a run
 //! trash    the directory for deleted files          execution  the execution state of a plan
 //! links    links of a server, followed              clock_shift  listed times that have all shifted
+//! batch_query  queries that all sessions ask together
 //! name_aliases  names that the target treats as one  recheck  a final check before deletes
 //! merged   names that a server merges               quota    limits of a whole run
 //! name_collisions  names that a disk treats as one  own_files  portolan's own files
@@ -30,6 +31,7 @@
 use std::{path::Path, sync::Arc};
 
 pub mod apply;
+mod batch_query;
 mod build_plan;
 mod checksum;
 mod claims;

@@ -17,8 +17,8 @@ use std::{
 use icu_normalizer::DecomposingNormalizerBorrowed;
 
 use super::{
+    batch_query::packets,
     endpoints::{Direction, Endpoints, place},
-    exact_times::packets,
     merged::{self, UnlistedFiles},
     options::MirrorOptions,
     own_files::FileId,
