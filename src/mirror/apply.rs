@@ -9,7 +9,6 @@ use super::{
     execution::{Execution, tell},
     executor::Executor,
     intents::Journal,
-    options::MirrorOptions,
     plan::MirrorPlan,
     pool::SessionPool,
     report::Report,
@@ -22,7 +21,7 @@ use super::{
 };
 use crate::{
     error::{Error, Result},
-    files::RootDir,
+    files::{RootDir, SymlinkPolicy},
     ftp::{rate_limit::RateLimiter, session::Session},
     observe::{Event, MessageLevel, visible::visible},
 };
@@ -35,13 +34,15 @@ pub async fn apply(
     states: MirrorStates<'_>,
     plan: &MirrorPlan,
 ) -> Result<Report> {
-    let mut ledger = MirrorState::of(session, states, &plan.heading, &plan.rules)?;
+    let policy = plan.rules.state_policy();
+    let mut ledger = MirrorState::of(session, states, &plan.heading, policy)?;
     plan.check_server(session)?;
     let leftovers = Arc::new(StaleTemps::of(session, states, &plan.heading));
     session.set_owner_tag(Some(leftovers.mark().clone()));
-    let claim = TargetLock::take(session, &plan.heading, &plan.rules, &leftovers).await;
+    let claim = TargetLock::take(session, &plan.heading, policy, &leftovers).await;
     let claim = claim.inspect_err(|_| session.set_owner_tag(None))?;
-    let mut crew = SessionPool::new(session, &plan.rules);
+    let pool = plan.rules.pool(session.site().in_place);
+    let mut crew = SessionPool::new(session, pool);
     let work = async {
         let mut heading = plan.heading.clone();
         heading.remote = heading.remote.in_encoding(Endpoints::encoding_of(crew.first()));
@@ -67,11 +68,12 @@ pub(super) async fn apply_with(
     if plan.left.is_claimed && !claim.is_held() {
         TargetLock::respect(crew.first(), &plan.heading, leftovers).await?;
     }
-    ledger.learn(plan, crew.first()).await?;
-    let journal = Journal::of(ledger, &plan.rules);
+    let policy = plan.rules.transfers(plan.heading.direction);
+    ledger.learn(plan, policy.links, crew.first()).await?;
+    let journal = Journal::of(ledger, plan.rules.state_policy().is_strict);
     journal.begin(crew.first(), plan).await?;
     let observer = crew.first().context().observer.clone();
-    let mut run = Execution::new(plan, ledger, observer.clone());
+    let mut run = Execution::new(plan, policy, ledger, observer.clone());
     plan.tell_kept(&observer);
     crew.keep_pace(plan.rules.rate_limit.map(RateLimiter::new));
     let means = (journal, claim.clone());
@@ -102,13 +104,13 @@ async fn do_all<'p>(
 ) -> Result<()> {
     if !plan.is_empty() || !plan.left.asides.is_empty() {
         let now = crew.first().now();
-        let root = open(&plan.heading, &plan.rules)?.marked(leftovers.mark().clone(), now);
-        let trash = Trash::of(&plan.heading, &plan.rules)?;
+        let root = open(&plan.heading, run.policy.links)?.marked(leftovers.mark().clone(), now);
+        let trash = Trash::of(&plan.heading, plan.rules.trash.as_deref())?;
         let (files, bytes) = (plan.counts.transfers, plan.counts.bytes);
         crew.first().context().observer.emit(&Event::Planned { files, bytes });
-        let tools = Executor::new(root, plan, trash, run.ledger.is_kept(), means);
+        let tools = Executor::new(root, plan, run.policy, trash, run.ledger.is_kept(), means);
         tools.put_back(crew.first(), run).await;
-        if plan.rules.staged {
+        if run.policy.staged {
             staged::run(crew, plan, run, &tools).await?;
         } else {
             for wave in phases(&plan.steps) {
@@ -121,12 +123,12 @@ async fn do_all<'p>(
 }
 
 /// Opens the local directory; that of a download is created, since the user named it.
-fn open(heading: &Endpoints, rules: &MirrorOptions) -> Result<RootDir> {
+fn open(heading: &Endpoints, links: SymlinkPolicy) -> Result<RootDir> {
     if heading.direction == Direction::Down {
         std::fs::create_dir_all(&heading.local)
             .map_err(|error| Error::local("make the folder", &heading.local, error))?;
     }
-    RootDir::open_with(&heading.local, rules.links(heading.direction))
+    RootDir::open_with(&heading.local, links)
 }
 
 impl Executor<'_> {

@@ -38,7 +38,8 @@ pub(super) async fn build_plan(
     leftovers: &Arc<StaleTemps>,
 ) -> Result<MirrorPlan> {
     let mut rules = rules.clone();
-    let filter = Arc::new(trash::reserve(rules.filter(&heading.local)?, &heading, &rules)?);
+    let filter =
+        Arc::new(trash::reserve(rules.filter(&heading.local)?, &heading, rules.trash.as_deref())?);
     let (here_role, there_role) = match heading.direction {
         Direction::Up => (Role::Source, Role::Target),
         Direction::Down => (Role::Target, Role::Source),
@@ -144,16 +145,21 @@ async fn compare(
     };
     if heading.direction == Direction::Down {
         name_collisions::drop_colliding(&mut there, &mut here, &heading.local)?;
-        name_aliases::resolve_aliases(crew, &mut there, &mut here, base, &heading, &rules).await?;
+        name_aliases::resolve_aliases(crew, &mut there, &mut here, base, &heading, rules.delete)
+            .await?;
     } else {
-        name_aliases::resolve_aliases(crew, &mut here, &mut there, base, &heading, &rules).await?;
+        name_aliases::resolve_aliases(crew, &mut here, &mut there, base, &heading, rules.delete)
+            .await?;
     }
     if rules.compare == Compare::Checksum {
         let links = rules.links(heading.direction);
         checksum::compare_by_hash(crew, &mut here.tree, &there.tree, &heading, links).await?;
     }
-    clock_shift::undo_clock_shift(crew, &mut there, base, &heading, &rules).await?;
-    exact_times::fetch_exact_times(crew, &here, &mut there, base, &heading, &rules).await?;
+    let comparison = rules.comparison();
+    if comparison.compare == Compare::Auto {
+        clock_shift::undo_clock_shift(crew, &mut there, base, &heading).await?;
+    }
+    exact_times::fetch_exact_times(crew, &here, &mut there, base, &heading, comparison).await?;
     let source = match heading.direction {
         Direction::Up => &mut here,
         Direction::Down => &mut there,

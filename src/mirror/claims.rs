@@ -21,8 +21,8 @@ use jiff::{SignedDuration, Timestamp, civil::DateTime, tz::TimeZone};
 
 use super::{
     endpoints::{Direction, Endpoints, place},
-    options::{MirrorOptions, StateIn},
     own_files::CLAIM_FOLDER,
+    pass_options::StatePolicy,
     stale_temps::StaleTemps,
 };
 use crate::{
@@ -87,16 +87,15 @@ enum LockState {
 }
 
 impl TargetLock {
-    /// Takes the claim that a run with the options `rules` needs. Fails with `busy` if another run has it and is alive;
+    /// Takes the claim that a run with this `policy` needs. Fails with `busy` if another run has it and is alive;
     /// continues without one if the server creates no directories.
     pub(super) async fn take(
         session: &mut Session,
         heading: &Endpoints,
-        rules: &MirrorOptions,
+        policy: StatePolicy,
         leftovers: &StaleTemps,
     ) -> Result<Self> {
-        let is_wanted = rules.staged || rules.state == StateIn::Remote;
-        if heading.direction == Direction::Down || !is_wanted {
+        if heading.direction == Direction::Down || !policy.wants_lock {
             return Ok(Self::default());
         }
         let folder = place(&heading.remote, CLAIM_FOLDER)?;

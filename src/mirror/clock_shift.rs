@@ -7,7 +7,6 @@ use jiff::{SignedDuration, civil::DateTime};
 
 use super::{
     endpoints::{Endpoints, place},
-    options::{Compare, MirrorOptions},
     pool::SessionPool,
     sync_base::SyncBase,
     tree::{NodeKind, ScanResult},
@@ -54,9 +53,8 @@ pub(super) async fn undo_clock_shift(
     there: &mut ScanResult,
     base: Option<&SyncBase>,
     heading: &Endpoints,
-    rules: &MirrorOptions,
 ) -> Result<()> {
-    let Some(base) = base.filter(|_| rules.compare == Compare::Auto) else { return Ok(()) };
+    let Some(base) = base else { return Ok(()) };
     let latest = base.values().filter_map(|pair| clock(pair.remote_time)).max();
     let (Some(shift), Some(latest)) = (shift(&seen(there, base), latest), latest) else {
         return Ok(());

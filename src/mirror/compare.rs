@@ -3,9 +3,7 @@
 use std::cmp::Ordering;
 
 use super::{
-    endpoints::Endpoints,
-    options::{Compare, MirrorOptions},
-    plan::Difference,
+    endpoints::Endpoints, options::Compare, pass_options::CompareOptions, plan::Difference,
     tree::Node,
 };
 
@@ -26,17 +24,17 @@ pub(super) enum Judgement {
 pub(super) fn compare(
     source: &Node,
     target: &Node,
-    rules: &MirrorOptions,
+    options: CompareOptions,
     heading: &Endpoints,
 ) -> Judgement {
     let order = source.order(target, heading.unit_ns());
     let is_same_size = source.size.zip(target.size).map(|(one, two)| one == two);
-    let judgement = match rules.compare {
+    let judgement = match options.compare {
         Compare::Checksum => by_content(source, target, is_same_size),
         compare => judge(is_same_size, order, compare, heading.keeps_times),
     };
     match judgement {
-        Judgement::Differs(_) if rules.newer_only && order != Some(Ordering::Greater) => {
+        Judgement::Differs(_) if options.newer_only && order != Some(Ordering::Greater) => {
             Judgement::Kept
         }
         judgement => judgement,
@@ -86,7 +84,7 @@ mod tests {
             listing::{Modified, Precision},
             path::RemotePath,
         },
-        mirror::endpoints::Direction,
+        mirror::{endpoints::Direction, options::MirrorOptions},
     };
 
     fn file(size: u64, ms: i64, precision: Precision) -> Node {
@@ -117,8 +115,12 @@ mod tests {
         ] {
             let source = file(1, 1_000_000_000 + apart_ms, Millisecond);
             let target = file(1, 1_000_000_000, precision);
-            let found =
-                compare(&source, &target, &MirrorOptions::default(), &heading(direction, true));
+            let found = compare(
+                &source,
+                &target,
+                MirrorOptions::default().comparison(),
+                &heading(direction, true),
+            );
             assert_eq!(found, judgement, "{direction:?} {apart_ms} {precision:?}");
         }
     }
@@ -128,8 +130,11 @@ mod tests {
         let heading = heading(Direction::Up, false);
         let rules = MirrorOptions::default();
         let (early, late) = (file(1, 0, Precision::Second), file(1, 10_000, Precision::Second));
-        assert_eq!(compare(&early, &late, &rules, &heading), Judgement::Same);
-        assert_eq!(compare(&late, &early, &rules, &heading), Judgement::Differs(Difference::Time));
+        assert_eq!(compare(&early, &late, rules.comparison(), &heading), Judgement::Same);
+        assert_eq!(
+            compare(&late, &early, rules.comparison(), &heading),
+            Judgement::Differs(Difference::Time)
+        );
     }
 
     #[test]
@@ -141,11 +146,14 @@ mod tests {
         let heading = heading(Direction::Down, true);
         let local = file(1, 0, Precision::Millisecond);
         let rules = MirrorOptions::default();
-        assert_eq!(compare(&zoneless(1), &local, &rules, &heading), Judgement::SameSize);
+        assert_eq!(
+            compare(&zoneless(1), &local, rules.comparison(), &heading),
+            Judgement::SameSize
+        );
         let size = Judgement::Differs(Difference::Size);
-        assert_eq!(compare(&zoneless(2), &local, &rules, &heading), size);
+        assert_eq!(compare(&zoneless(2), &local, rules.comparison(), &heading), size);
         let rules = MirrorOptions { newer_only: true, ..rules };
-        assert_eq!(compare(&zoneless(2), &local, &rules, &heading), Judgement::Kept);
+        assert_eq!(compare(&zoneless(2), &local, rules.comparison(), &heading), Judgement::Kept);
     }
 
     #[test]
@@ -153,6 +161,6 @@ mod tests {
         let heading = heading(Direction::Down, true);
         let rules = MirrorOptions { compare: Compare::Size, ..MirrorOptions::default() };
         let (one, two) = (file(1, 0, Precision::Second), file(1, 10_000, Precision::Second));
-        assert_eq!(compare(&one, &two, &rules, &heading), Judgement::Same);
+        assert_eq!(compare(&one, &two, rules.comparison(), &heading), Judgement::Same);
     }
 }

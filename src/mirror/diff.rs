@@ -9,6 +9,7 @@ use super::{
     endpoints::{Direction, Endpoints, place},
     options::MirrorOptions,
     own_files::is_lasting,
+    pass_options::DeleteGuard,
     plan::{
         Action, Difference, Drift, FileStat, Leftover, MirrorPlan, PlanCounts, Step, TargetChange,
     },
@@ -35,8 +36,8 @@ pub fn plan(
         Direction::Up => &target.times,
         Direction::Down => &source.times,
     };
-    let three = Three::new(base, &heading, &rules, times).with_ours(&target.ours);
-    let mut diff = Diff::new(source, target, three, &heading, &rules);
+    let three = Three::new(base, &heading, rules.comparison(), times).with_ours(&target.ours);
+    let mut diff = Diff::new(source, target, three, &heading, rules.delete_guard());
     if rules.delete {
         diff.delete();
     }
@@ -74,7 +75,7 @@ struct Diff<'a> {
     target_survey: &'a ScanResult,
     three: Three<'a>,
     heading: &'a Endpoints,
-    rules: &'a MirrorOptions,
+    options: DeleteGuard,
     counts: PlanCounts,
     faults: Vec<Error>,
     /// The deletes in reverse order of paths: entries before their directory.
@@ -97,7 +98,7 @@ impl<'a> Diff<'a> {
         target: &'a ScanResult,
         three: Three<'a>,
         heading: &'a Endpoints,
-        rules: &'a MirrorOptions,
+        options: DeleteGuard,
     ) -> Self {
         Self {
             source: &source.tree,
@@ -105,7 +106,7 @@ impl<'a> Diff<'a> {
             target_survey: target,
             three,
             heading,
-            rules,
+            options,
             counts: PlanCounts::default(),
             faults: Vec::new(),
             deletes: Vec::new(),
@@ -140,7 +141,7 @@ impl<'a> Diff<'a> {
                     continue;
                 }
             };
-            let is_in = node.is_folder() || self.rules.bounds.holds(node) == Some(true);
+            let is_in = node.is_folder() || self.options.bounds.holds(node) == Some(true);
             let may_go = is_extra && is_whole && is_in;
             if !may_go || act == Action::DeleteFile && !self.may_go(path, node) {
                 staying.insert(parent(path));
@@ -271,7 +272,7 @@ impl<'a> Diff<'a> {
 
     fn conflict(&mut self, path: &'a [u8], source: &Node, target: &Node) {
         let (wanted, found) = (source.word(), target.word());
-        let reason = match (target.kind, self.rules.delete) {
+        let reason = match (target.kind, self.options.delete) {
             (NodeKind::Other, _) => "which is left alone",
             (_, true) => "which cannot go",
             (_, false) => "which stays unless `delete` is on",
@@ -325,7 +326,7 @@ impl<'a> Diff<'a> {
         // A resumable file is stale only once all files have been transferred.
         let sweep = |path: &'a Vec<u8>| (&path[..], Action::Sweep);
         let (late, early): (Vec<_>, Vec<_>) =
-            leftovers.iter().partition(|path| self.rules.resume && is_lasting(path));
+            leftovers.iter().partition(|path| self.options.resume && is_lasting(path));
         let mut steps: Vec<_> = early.into_iter().map(sweep).chain(folders).map(plain).collect();
         steps.extend(files);
         steps.extend(late.into_iter().map(sweep).map(plain));

@@ -82,7 +82,7 @@ impl Executor<'_> {
         let reading = SourceFile::open_in(&self.root, here)?;
         let (local_size, modified) = (reading.size(), reading.modified());
         self.intend(session, vec![(step.path.clone(), Intent::Bytes(local_size, None))]).await?;
-        let keeps_time = self.plan.rules.preserve_times;
+        let keeps_time = self.policy.preserve_times;
         let moved = session.upload_on(reading, &there, keeps_time, next).await?;
         let hash = self.read_back(session, &step.path).await?;
         let pair = self.keeps_pairs.then(|| SyncedFile {
@@ -104,14 +104,14 @@ impl Executor<'_> {
     ) -> Result<StepResult> {
         let here = Path::new(OsStr::from_bytes(&step.path));
         let there = place(&self.plan.heading.remote, &step.path)?;
-        let most = self.plan.rules.caps.max_file_size;
+        let most = self.policy.caps.max_file_size;
         let begin = |lasting: Option<&str>| {
             AtomicFile::begin_in_as(&self.root, here, lasting).map(|landing| landing.at_most(most))
         };
         self.is_free(step)?;
         let hints = TransferHints::before(next);
         let (landing, fetched) = session.fetch_on(&there, begin, hints).await?;
-        let modified = utc(fetched.modified).filter(|_| self.plan.rules.preserve_times);
+        let modified = utc(fetched.modified).filter(|_| self.policy.preserve_times);
         let home = here.parent().unwrap_or(Path::new(""));
         let held = match landing.hold(&self.root, home, here, modified) {
             Ok(held) => held,
@@ -169,7 +169,7 @@ impl Executor<'_> {
             (session.read_through(&there, &mut capped, known, hints).await?, None)
         };
         capped.keep();
-        let time = utc(moved.modified).filter(|_| self.plan.rules.preserve_times);
+        let time = utc(moved.modified).filter(|_| self.policy.preserve_times);
         let (root, here) = (Arc::clone(&self.root), here.to_owned());
         let held = tokio::task::spawn_blocking(move || {
             let home = here.parent().unwrap_or(Path::new("")).to_owned();
@@ -186,7 +186,7 @@ impl Executor<'_> {
             Some(Modified::Utc(_, precision)) if precision <= Precision::Second
         );
         // If no size is listed, size and time are queried before.
-        let wants_mtime = !is_told && step.size.is_some() && self.plan.rules.preserve_times;
+        let wants_mtime = !is_told && step.size.is_some() && self.policy.preserve_times;
         TransferHints { next, wants_mtime }
     }
 
@@ -267,7 +267,7 @@ impl Executor<'_> {
         }
         let (top, path) = (self.plan.heading.local.clone(), path.to_vec());
         let stop = session.context().stop.clone();
-        let links = self.plan.rules.links(self.plan.heading.direction);
+        let links = self.policy.links;
         let read = move || {
             let root = RootDir::open_with(&top, links)?;
             hash_of(&root, &path, &mut vec![0; COPY_BYTES], &stop)

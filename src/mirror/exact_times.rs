@@ -8,7 +8,8 @@ use jiff::SignedDuration;
 use super::{
     batch_query::{BatchQuery, packets},
     endpoints::{Direction, Endpoints, place},
-    options::{Compare, MirrorOptions},
+    options::Compare,
+    pass_options::CompareOptions,
     pool::SessionPool,
     server_timezone,
     sync_base::SyncBase,
@@ -30,14 +31,14 @@ pub(super) async fn fetch_exact_times(
     there: &mut ScanResult,
     base: Option<&SyncBase>,
     heading: &Endpoints,
-    rules: &MirrorOptions,
+    options: CompareOptions,
 ) -> Result<()> {
-    let is_by_time = matches!(rules.compare, Compare::Auto | Compare::SizeTime);
-    if !is_by_time && !rules.newer_only {
+    let is_by_time = matches!(options.compare, Compare::Auto | Compare::SizeTime);
+    if !is_by_time && !options.newer_only {
         return Ok(());
     }
     there.times.set_ahead(Some(SignedDuration::ZERO));
-    let mut open = open(here, there, base, heading, rules);
+    let mut open = open(here, there, base, heading, options);
     if open.is_empty() {
         return Ok(());
     }
@@ -54,7 +55,7 @@ pub(super) async fn fetch_exact_times(
     if ahead.is_none() || rest.is_empty() {
         return Ok(());
     }
-    let left = self::open(here, there, base, heading, rules);
+    let left = self::open(here, there, base, heading, options);
     let told = ask(crew, heading, left.into_iter().map(|(path, _)| path).collect()).await?;
     note(there, told);
     Ok(())
@@ -66,9 +67,9 @@ fn open(
     there: &ScanResult,
     base: Option<&SyncBase>,
     heading: &Endpoints,
-    rules: &MirrorOptions,
+    options: CompareOptions,
 ) -> Vec<(Vec<u8>, Modified)> {
-    let three = Three::new(base, heading, rules, &there.times);
+    let three = Three::new(base, heading, options, &there.times);
     let files = there.tree.nodes().filter_map(|(path, remote)| {
         let listed = remote.modified.filter(|time| matches!(time, Modified::Server(..)))?;
         let local = here.tree.get(path)?;

@@ -7,8 +7,8 @@ use super::{
     endpoints::Direction,
     executor::{Executor, StepResult},
     name_aliases,
-    options::MirrorOptions,
     own_files::is_lasting,
+    pass_options::TransferPolicy,
     plan::{Action, MirrorPlan, Step},
     pool::{JobQueue, SessionPool},
     quota::is_at_limit,
@@ -28,7 +28,7 @@ pub(super) struct Execution<'p, 'l> {
     pub(super) report: Report,
     direction: Direction,
     pub(super) ledger: &'l mut MirrorState,
-    rules: &'p MirrorOptions,
+    pub(super) policy: TransferPolicy,
     pub(super) observer: EventEmitter,
     /// The files of the target that have changed since the last run, each with true once its step is done.
     pub(super) drift: BTreeMap<&'p [u8], bool>,
@@ -54,6 +54,7 @@ pub(super) struct Execution<'p, 'l> {
 impl<'p, 'l> Execution<'p, 'l> {
     pub(super) fn new(
         plan: &'p MirrorPlan,
+        policy: TransferPolicy,
         ledger: &'l mut MirrorState,
         observer: EventEmitter,
     ) -> Self {
@@ -61,7 +62,7 @@ impl<'p, 'l> Execution<'p, 'l> {
             report: plan.report(),
             direction: plan.heading.direction,
             ledger,
-            rules: &plan.rules,
+            policy,
             observer,
             drift: plan.drift.iter().map(|drift| (&*drift.path, false)).collect(),
             untried: Vec::new(),
@@ -95,7 +96,8 @@ impl<'p, 'l> Execution<'p, 'l> {
     pub(super) fn take(&mut self, wave: &[&'p Step], crew: &mut SessionPool<'_>) {
         let is_sweep = wave.iter().all(|step| step.act == Action::Sweep);
         // A resumable file is kept after a failure: the next run may resume it.
-        let stays = is_sweep && self.rules.resume && wave.iter().any(|step| is_lasting(&step.path));
+        let stays =
+            is_sweep && self.policy.resume && wave.iter().any(|step| is_lasting(&step.path));
         self.is_late |= wave.iter().any(|step| step.act.is_delete());
         if self.report.failed == 0 || !self.is_late && !stays {
             let recheck = self.recheck.as_ref();
@@ -266,7 +268,7 @@ impl<'p> JobQueue for Execution<'p, '_> {
             (Ok(Some((moved, pair))), act) => {
                 self.report.add(moved);
                 self.ledger.note(&step.path, pair);
-                if !moved.verified && self.rules.wants_proof() {
+                if !moved.verified && self.policy.wants_proof {
                     self.fail_with(unproven().at(visible(&step.path)));
                 }
                 match act {

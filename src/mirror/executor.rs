@@ -5,6 +5,7 @@ use std::{collections::BTreeSet, ffi::OsStr, os::unix::ffi::OsStrExt, path::Path
 use super::{
     claims::TargetLock,
     intents::Journal,
+    pass_options::TransferPolicy,
     plan::{Action, MirrorPlan, Step},
     quota::Total,
     sync_base::{Intent, SyncedFile},
@@ -21,6 +22,7 @@ use crate::{
 pub(super) struct Executor<'p> {
     pub(super) root: Arc<RootDir>,
     pub(super) plan: &'p MirrorPlan,
+    pub(super) policy: TransferPolicy,
     /// The journal of intents.
     journal: Journal,
     claim: TargetLock,
@@ -40,15 +42,16 @@ impl<'p> Executor<'p> {
     pub(super) fn new(
         root: RootDir,
         plan: &'p MirrorPlan,
+        policy: TransferPolicy,
         trash: Option<Trash>,
         keeps_pairs: bool,
         (journal, claim): (Journal, TargetLock),
     ) -> Self {
-        let is_unmade = |step: &&Step| plan.rules.staged && step.act == Action::MakeFolder;
+        let is_unmade = |step: &&Step| policy.staged && step.act == Action::MakeFolder;
         let unmade = plan.steps.iter().filter(is_unmade).map(|step| &*step.path).collect();
-        let total = Total::of(plan);
+        let total = Total::new(policy.caps, plan.heading.local.clone());
         let root = Arc::new(root);
-        Self { root, plan, journal, claim, trash, keeps_pairs, total, unmade }
+        Self { root, plan, policy, journal, claim, trash, keeps_pairs, total, unmade }
     }
 
     /// Returns true if the local disk has something at `path`, under any name.

@@ -13,7 +13,6 @@ use std::{
 use super::{
     endpoints::{Direction, Endpoints},
     manifest,
-    options::{MirrorOptions, OnConflict},
     plan::{Action, MirrorPlan},
     state::{MirrorState, StatePlace},
     sync_base::{Intent, Intents, MirrorId, MirrorStateStore, SyncBase, SyncedFile},
@@ -57,8 +56,8 @@ pub(super) struct OnServer {
 }
 
 impl Journal {
-    /// Returns the journal that belongs to `ledger`.
-    pub(super) fn of(ledger: &MirrorState, rules: &MirrorOptions) -> Self {
+    /// Returns the journal that belongs to `ledger`; if it `is_strict`, nothing is changed without a recorded intent.
+    pub(super) fn of(ledger: &MirrorState, is_strict: bool) -> Self {
         let kept = match ledger.place() {
             StatePlace::Nowhere => JournalPlace::Nowhere,
             StatePlace::Here(memory, sides) => {
@@ -66,7 +65,6 @@ impl Journal {
             }
             StatePlace::There(there) => JournalPlace::There(Arc::clone(&there.journal)),
         };
-        let is_strict = matches!(rules.on_conflict, OnConflict::Keep | OnConflict::Fail);
         Self { kept, is_strict }
     }
 

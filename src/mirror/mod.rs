@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! scan     the tree below a directory, either side  tree     the tree, and how far it is known
-//! options  the options                              filter   the patterns: which entries take part
+//! options  the options; pass_options  their parts   filter   the patterns: which entries take part
 //! diff     from two trees to a plan, pure           compare  the comparison of two files
 //! plan     the plan as a value                      apply    its execution; report has the results
 //! download single files                             upload   batches of files
@@ -55,6 +55,7 @@ mod name_collisions;
 mod options;
 mod outcome;
 mod own_files;
+mod pass_options;
 pub mod plan;
 mod pool;
 mod pool_size;
@@ -162,9 +163,10 @@ async fn plan_alone(
     rules: &MirrorOptions,
 ) -> Result<MirrorPlan> {
     rules.filter(&heading.local)?;
-    let mut ledger = MirrorState::of(session, states, &heading, rules)?;
+    let mut ledger = MirrorState::of(session, states, &heading, rules.state_policy())?;
     let leftovers = Arc::new(StaleTemps::of(session, states, &heading));
-    let mut crew = SessionPool::new(session, rules);
+    let pool = rules.pool(session.site().in_place);
+    let mut crew = SessionPool::new(session, pool);
     let plan = build_plan(&mut crew, heading, rules, &mut ledger, &leftovers).await;
     if let Ok(plan) = &plan {
         plan.tell_drift(&crew.first().context().observer);
@@ -185,18 +187,19 @@ async fn mirror(
     let started = std::time::Instant::now();
     rules.filter(local)?;
     let heading = Endpoints::of(session, direction, local, remote, rules.preserve_times)?;
-    let mut ledger = MirrorState::of(session, states, &heading, rules)?;
+    let mut ledger = MirrorState::of(session, states, &heading, rules.state_policy())?;
     let leftovers = Arc::new(StaleTemps::of(session, states, &heading));
     session.set_owner_tag(Some(leftovers.mark().clone()));
     // If the state is trusted, most runs find nothing to do, and cost less than a claim.
-    let is_late = rules.trust_state;
+    let (is_late, policy) = (rules.trust_state, rules.state_policy());
     let claim = if dry_run || is_late {
         Ok(TargetLock::default())
     } else {
-        TargetLock::take(session, &heading, rules, &leftovers).await
+        TargetLock::take(session, &heading, policy, &leftovers).await
     };
     let mut claim = claim.inspect_err(|_| session.set_owner_tag(None))?;
-    let mut crew = SessionPool::new(session, rules);
+    let pool = rules.pool(session.site().in_place);
+    let mut crew = SessionPool::new(session, pool);
     let work = async {
         let (first, again) = (heading.clone(), heading.clone());
         let mut plan = build_plan(&mut crew, first, rules, &mut ledger, &leftovers).await?;
@@ -205,7 +208,7 @@ async fn mirror(
             return Ok(plan.report());
         }
         if is_late && !plan.is_empty() {
-            claim = TargetLock::take(crew.first(), &heading, rules, &leftovers).await?;
+            claim = TargetLock::take(crew.first(), &heading, policy, &leftovers).await?;
             if claim.is_held() {
                 // Another run may have been active until now.
                 plan = build_plan(&mut crew, heading, rules, &mut ledger, &leftovers).await?;

@@ -20,7 +20,6 @@ use super::{
     batch_query::packets,
     endpoints::{Direction, Endpoints, place},
     merged::{self, UnlistedFiles},
-    options::MirrorOptions,
     own_files::FileId,
     plan::Step,
     pool::SessionPool,
@@ -55,14 +54,14 @@ struct FoundAlias {
 }
 
 /// Finds entries of the source that the target has under names other than those it lists, and spells them as the source
-/// does.
+/// does. If the mirror `deletes`, nothing is deleted that may be such an entry.
 pub(super) async fn resolve_aliases(
     crew: &mut SessionPool<'_>,
     source: &mut ScanResult,
     target: &mut ScanResult,
     base: Option<&SyncBase>,
     heading: &Endpoints,
-    rules: &MirrorOptions,
+    deletes: bool,
 ) -> Result<()> {
     let observer = crew.first().context().observer.clone();
     let mut asked = BTreeSet::new();
@@ -94,7 +93,7 @@ pub(super) async fn resolve_aliases(
         let listed = Listed::all(&target.tree, &folders, root.as_ref());
         let (observer, taken) = (&observer, HashMap::new());
         let mut settling =
-            Settling { source, target, heading, rules, observer, listed, taken, left };
+            Settling { source, target, heading, deletes, observer, listed, taken, left };
         let mut goes_on = false;
         for ((path, _), found) in doubts.iter().zip(found) {
             let Some(found) = found else { continue };
@@ -251,7 +250,8 @@ struct Settling<'a> {
     source: &'a mut ScanResult,
     target: &'a mut ScanResult,
     heading: &'a Endpoints,
-    rules: &'a MirrorOptions,
+    /// True if entries of the target may be deleted.
+    deletes: bool,
     observer: &'a EventEmitter,
     listed: HashMap<Vec<u8>, Listed>,
     /// The names of the target that were matched to a name of the source, with that name.
@@ -349,7 +349,7 @@ impl Settling<'_> {
         let left = self.left.entry(folder.to_vec()).or_default();
         left.paths.push(path.to_vec());
         left.names.clone_from(&extra);
-        if !self.rules.delete {
+        if !self.deletes {
             return;
         }
         if extra.is_empty() {

@@ -10,7 +10,7 @@ use std::{
 
 use futures_util::stream::{FuturesUnordered, StreamExt};
 
-use super::{options::MirrorOptions, pool_size::PoolSizer};
+use super::{pass_options::PoolOptions, pool_size::PoolSizer};
 use crate::{
     cancel::CancelToken,
     error::{Error, ErrorKind, Result},
@@ -101,12 +101,11 @@ enum PooledSession<'a> {
 type Coming = Pin<Box<dyn Future<Output = Result<Session>> + Send>>;
 
 impl<'a> SessionPool<'a> {
-    /// Creates a pool with the options `rules`; sessions other than `first` are opened when there is work for them.
-    pub(super) fn new(first: &'a mut Session, rules: &MirrorOptions) -> Self {
-        let (size, retries) = (PoolSizer::new(rules.parallel), rules.retries);
+    /// Creates a pool with these `options`; sessions other than `first` are opened when there is work for them.
+    pub(super) fn new(first: &'a mut Session, options: PoolOptions) -> Self {
+        let (size, retries) = (PoolSizer::new(options.parallel), options.retries);
         let (others, coming) = (Vec::new(), FuturesUnordered::new());
-        let in_place = first.site().in_place;
-        first.set_in_place(rules.in_place(in_place));
+        let in_place = first.set_in_place(options.in_place);
         Self { first, others, coming, size, retries, pace: None, in_place }
     }
 

@@ -6,7 +6,7 @@ use std::{
     sync::atomic::{AtomicU64, Ordering},
 };
 
-use super::{options::Quotas, plan::MirrorPlan};
+use super::options::Quotas;
 use crate::{
     error::{
         Error, ErrorKind, Origin, Result,
@@ -27,9 +27,8 @@ pub(super) struct Total {
 }
 
 impl Total {
-    /// Creates the counter of the run that `plan` is for.
-    pub(super) fn of(plan: &MirrorPlan) -> Self {
-        let (caps, folder) = (plan.rules.caps, plan.heading.local.clone());
+    /// Creates the counter of a run with the limits `caps`, whose files come to the local directory `folder`.
+    pub(super) const fn new(caps: Quotas, folder: PathBuf) -> Self {
         Self { moved: AtomicU64::new(0), caps, folder }
     }
 

@@ -73,8 +73,7 @@ pub(super) async fn run<'p>(
     for wave in phases(first) {
         run_phase(crew, wave, run, tools).await?;
     }
-    let mut stage =
-        ArrivalQueue { wants_proof: plan.rules.wants_proof(), ..ArrivalQueue::default() };
+    let mut stage = ArrivalQueue { wants_proof: run.policy.wants_proof, ..ArrivalQueue::default() };
     stage.waiting.extend(rest.iter().filter(|step| is_transfer(step)));
     let mut ended = Ok(());
     // Jobs given back by a session that the server closed are left to the others.
@@ -384,11 +383,11 @@ impl<'p> Executor<'p> {
         let there = place(&self.plan.heading.remote, &step.path)?;
         let here = Path::new(OsStr::from_bytes(&step.path));
         let home = Path::new(OsStr::from_bytes(self.home(&step.path)));
-        let most = self.plan.rules.caps.max_file_size;
+        let most = self.policy.caps.max_file_size;
         let begin = |lasting: Option<&str>| {
             AtomicFile::begin_apart(&self.root, home, lasting).map(|landing| landing.at_most(most))
         };
-        let (landing, fetched, hash) = if self.plan.rules.resume && step.size.is_some() {
+        let (landing, fetched, hash) = if self.policy.resume && step.size.is_some() {
             let hints = TransferHints::before(next);
             let (landing, fetched) = session.fetch_on(&there, begin, hints).await?;
             (landing, fetched, None)
@@ -406,7 +405,7 @@ impl<'p> Executor<'p> {
             capped.keep();
             (landing, fetched, hash)
         };
-        let modified = utc(fetched.modified).filter(|_| self.plan.rules.preserve_times);
+        let modified = utc(fetched.modified).filter(|_| self.policy.preserve_times);
         match landing.hold(&self.root, home, here, modified) {
             Ok(held) => Ok(Ready::Here(held, fetched, hash)),
             Err(fault) => Err(session.unfetched(&fetched, fault)),

@@ -11,8 +11,9 @@ use super::{
     intents::OnServer,
     local_hash::hash_of,
     manifest,
-    options::{Compare, MirrorOptions, StateIn},
+    options::StateIn,
     own_files::STATE_FILE,
+    pass_options::StatePolicy,
     plan::MirrorPlan,
     sync_base::{Intents, MirrorId, MirrorStateStore, MirrorStates, SyncBase, SyncedFile},
 };
@@ -82,12 +83,10 @@ impl MirrorState {
         session: &Session,
         states: MirrorStates<'_>,
         heading: &Endpoints,
-        rules: &MirrorOptions,
+        policy: StatePolicy,
     ) -> Result<Self> {
-        let place = match (states, rules.state) {
-            // Size and time alone prove nothing that the next run could rely on.
-            _ if !matches!(rules.compare, Compare::Auto | Compare::Checksum) => StatePlace::Nowhere,
-            (_, StateIn::Remote) => StatePlace::There(There {
+        let place = match (states, policy.state) {
+            (_, Some(StateIn::Remote)) => StatePlace::There(There {
                 folder: heading.remote.clone(),
                 file: place(&heading.remote, STATE_FILE)?,
                 base: Arc::default(),
@@ -97,8 +96,8 @@ impl MirrorState {
                     place(&heading.remote, JOURNAL_FILE)?,
                 ))),
             }),
-            (None, _) => StatePlace::Nowhere,
-            (Some(memory), _) => {
+            (None, _) | (_, None) => StatePlace::Nowhere,
+            (Some(memory), Some(StateIn::Local)) => {
                 let sides = heading.identity(session);
                 StatePlace::Here(Arc::clone(memory), sides)
             }
@@ -181,7 +180,12 @@ impl MirrorState {
 
     /// Records the results of the scans of `plan`. Local files that were never hashed are read now if they are the
     /// source, so that the next run recognizes them under any time.
-    pub(super) async fn learn(&mut self, plan: &MirrorPlan, session: &Session) -> Result<()> {
+    pub(super) async fn learn(
+        &mut self,
+        plan: &MirrorPlan,
+        links: SymlinkPolicy,
+        session: &Session,
+    ) -> Result<()> {
         if !self.is_kept() {
             return Ok(());
         }
@@ -200,7 +204,6 @@ impl MirrorState {
         let mut learnt = plan.learnt.clone();
         if plan.heading.direction == Direction::Up {
             let (local, stop) = (plan.heading.local.clone(), session.context().stop.clone());
-            let links = plan.rules.links(plan.heading.direction);
             let read = move || read_all(learnt, (&local, links), &stop);
             learnt = tokio::task::spawn_blocking(read).await.map_err(|error| {
                 Error::new(ErrorKind::Local, Origin::Here, "the files could not be read")

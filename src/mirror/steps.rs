@@ -78,10 +78,10 @@ impl<'p> Executor<'p> {
     ) -> JobResults<Execution<'p, 'l>> {
         match step.act {
             // Without a size, an existing local part cannot be proved to be the beginning of the same file.
-            Action::Get(_) if !self.plan.rules.resume || step.size.is_none() => {
+            Action::Get(_) if !self.policy.resume || step.size.is_none() => {
                 return self.get_on(session, step, feed).await;
             }
-            Action::Put(_) if !self.plan.rules.resume => {}
+            Action::Put(_) if !self.policy.resume => {}
             // A transfer that may be left incomplete on purpose is done by itself.
             _ => {
                 let next = NextTransfer::likely(feed.goes_on());

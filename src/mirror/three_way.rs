@@ -6,7 +6,8 @@ use std::{cmp::Ordering, collections::BTreeSet};
 use super::{
     compare::{Judgement, compare},
     endpoints::{Direction, Endpoints},
-    options::{Compare, MirrorOptions, OnConflict},
+    options::{Compare, OnConflict},
+    pass_options::CompareOptions,
     plan::{Difference, TargetChange},
     server_timezone::Times,
     sync_base::{SyncBase, SyncedFile},
@@ -38,7 +39,7 @@ pub(super) struct FileVerdict {
 pub(super) struct Three<'a> {
     base: Option<&'a SyncBase>,
     heading: &'a Endpoints,
-    rules: &'a MirrorOptions,
+    options: CompareOptions,
     /// The times of the server's files.
     times: &'a Times,
     /// The files of the target that may be as an interrupted run left them.
@@ -49,11 +50,11 @@ impl<'a> Three<'a> {
     pub(super) fn new(
         base: Option<&'a SyncBase>,
         heading: &'a Endpoints,
-        rules: &'a MirrorOptions,
+        options: CompareOptions,
         times: &'a Times,
     ) -> Self {
-        let base = base.filter(|_| rules.compare == Compare::Auto);
-        Self { base, heading, rules, times, ours: None }
+        let base = base.filter(|_| options.compare == Compare::Auto);
+        Self { base, heading, options, times, ours: None }
     }
 
     /// Returns the same comparison in which differences in `ours` do not count as changes by others.
@@ -81,7 +82,7 @@ impl<'a> Three<'a> {
             Direction::Down => (&self.times.seen(path, source), target),
         };
         let Some(pair) = self.pair(path) else {
-            let judgement = compare(source, target, self.rules, self.heading);
+            let judgement = compare(source, target, self.options, self.heading);
             return FileVerdict { judgement, drift: None };
         };
         let (is_source_same, is_target_same) = match self.heading.direction {
@@ -127,7 +128,7 @@ impl<'a> Three<'a> {
             Direction::Up => is_local(pair, source),
             Direction::Down => self.is_remote(pair, path, source),
         });
-        is_sent && self.rules.on_conflict != OnConflict::Source
+        is_sent && self.options.on_conflict != OnConflict::Source
     }
 
     /// Returns the change and its resolution for a file that only the target has and that would be deleted; `None` if
@@ -196,7 +197,7 @@ impl<'a> Three<'a> {
         if !is_open || self.times.is_exact(path) {
             return false;
         }
-        let wants_newer = self.rules.newer_only || self.rules.on_conflict == OnConflict::Newer;
+        let wants_newer = self.options.newer_only || self.options.on_conflict == OnConflict::Newer;
         let judgement = self.both(path, source, target).judgement;
         match (self.pair(path), judgement) {
             (None, Judgement::Same) => self.is_beside(path, source, target),
@@ -227,7 +228,7 @@ impl<'a> Three<'a> {
     }
 
     fn say(&self, order: Option<Ordering>) -> Say {
-        match self.rules.on_conflict {
+        match self.options.on_conflict {
             OnConflict::Source => Say::Overwritten,
             OnConflict::Newer if order == Some(Ordering::Greater) => Say::Overwritten,
             // Times that cannot be compared decide nothing (S58).
@@ -237,7 +238,7 @@ impl<'a> Three<'a> {
     }
 
     fn unless_newer(&self, difference: Difference, order: Option<Ordering>) -> Judgement {
-        if self.rules.newer_only && order != Some(Ordering::Greater) {
+        if self.options.newer_only && order != Some(Ordering::Greater) {
             Judgement::Kept
         } else {
             Judgement::Differs(difference)

@@ -12,7 +12,6 @@ use std::{
 use super::{
     endpoints::{Direction, Endpoints, place},
     filter::Filter,
-    options::MirrorOptions,
 };
 use crate::{
     error::{Error, ErrorKind, Result},
@@ -36,13 +35,9 @@ pub(super) fn here(heading: &Endpoints, trash: &str) -> PathBuf {
     heading.local.join(trash)
 }
 
-/// Returns `filter` without the trash of `rules`, which is no part of the mirror on either side.
-pub(super) fn reserve(
-    filter: Filter,
-    heading: &Endpoints,
-    rules: &MirrorOptions,
-) -> Result<Filter> {
-    let Some(trash) = &rules.trash else { return Ok(filter) };
+/// Returns `filter` without the `trash`, which is no part of the mirror on either side.
+pub(super) fn reserve(filter: Filter, heading: &Endpoints, trash: Option<&str>) -> Result<Filter> {
+    let Some(trash) = trash else { return Ok(filter) };
     let (top, folder) = match heading.direction {
         Direction::Up => {
             (heading.remote.as_bytes().to_vec(), there(heading, trash)?.as_bytes().to_vec())
@@ -74,9 +69,9 @@ pub(super) enum Trash {
 }
 
 impl Trash {
-    /// Returns the trash of a run with the options `rules`, if it has one.
-    pub(super) fn of(heading: &Endpoints, rules: &MirrorOptions) -> Result<Option<Self>> {
-        let Some(trash) = &rules.trash else { return Ok(None) };
+    /// Opens the directory `trash`, if the run has one.
+    pub(super) fn of(heading: &Endpoints, trash: Option<&str>) -> Result<Option<Self>> {
+        let Some(trash) = trash else { return Ok(None) };
         Ok(Some(match heading.direction {
             Direction::Up => {
                 Self::There { folder: there(heading, trash)?, made: RefCell::default() }

@@ -35,7 +35,8 @@ pub(super) async fn plan(
     let Some(base) = base.filter(|base| !base.is_empty()) else { return Ok(None) };
     let mut there = ScanResult { tree: tree(base), ..ScanResult::default() };
     there.withdraw(&here.own);
-    name_aliases::resolve_aliases(crew, here, &mut there, Some(base), heading, rules).await?;
+    name_aliases::resolve_aliases(crew, here, &mut there, Some(base), heading, rules.delete)
+        .await?;
     let plan = diff::plan(here, &there, Some(base), heading.clone(), rules.clone())?;
     let paths: Vec<_> = asked(&plan, base, heading).into_iter().collect();
     let places: Result<Vec<_>> = paths.iter().map(|path| place(&heading.remote, path)).collect();

@@ -121,8 +121,8 @@ impl<'p> Executor<'p> {
         let there = place(&self.plan.heading.remote, &step.path)?;
         let home = place(&self.plan.heading.remote, self.home(&step.path))?;
         let (size, modified) = (reading.size(), reading.modified());
-        let keeps_time = self.plan.rules.preserve_times;
-        let (file, hash) = if self.plan.rules.resume {
+        let keeps_time = self.policy.preserve_times;
+        let (file, hash) = if self.policy.resume {
             let file = session.put_aside_on(&mut reading, &there, &home, keeps_time, next).await?;
             // Not all of its bytes have passed through this process.
             (file, self.read_back(session, &step.path).await?)
@@ -160,7 +160,7 @@ impl Executor<'_> {
         let there = place(&self.plan.heading.remote, &step.path)?;
         let reading = SourceFile::open_in(&self.root, Path::new(OsStr::from_bytes(&step.path)))?;
         let (size, modified) = (reading.size(), reading.modified());
-        let time = self.plan.rules.preserve_times.then_some(modified);
+        let time = self.policy.preserve_times.then_some(modified);
         self.intend(session, vec![(step.path.clone(), Intent::Any)]).await?;
         let mut source = Hashed::new(reading);
         let file = session.put_directly(&mut source, size, time, &there, refused).await?;

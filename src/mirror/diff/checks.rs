@@ -23,7 +23,7 @@ impl Diff<'_> {
     pub(super) fn guard(&self, base: Option<&SyncBase>) -> Result<()> {
         let deletes = self.deletes.len();
         let known_before = base.map_or(0, SyncBase::len);
-        if self.source.files() == 0 && known_before > 0 && self.rules.delete {
+        if self.source.files() == 0 && known_before > 0 && self.options.delete {
             let message = format!(
                 "the source has no files, and had {known_before} in the last run: is it mounted? Nothing was changed"
             );
@@ -37,8 +37,8 @@ impl Diff<'_> {
         let message = if self.source.files() == 0 {
             let noun = if deletes == 1 { "delete" } else { "deletes" };
             format!("the source has no files at all, and {deletes} {noun} would follow")
-        } else if self.rules.max_delete.is_some_and(|max| self.counts.deletes > max) {
-            let max = self.rules.max_delete.unwrap_or(0);
+        } else if self.options.max_delete.is_some_and(|max| self.counts.deletes > max) {
+            let max = self.options.max_delete.unwrap_or(0);
             let noun = if deletes == 1 { "delete" } else { "deletes" };
             format!("{deletes} {noun} would be needed, and `max_delete` is {max}")
         } else if known > FEW_FILES && files > known / 2 {
@@ -68,7 +68,7 @@ impl Diff<'_> {
 
     /// Fails if more is to be transferred than the limits allow (S50).
     pub(super) fn cap(&self) -> Result<()> {
-        let Quotas { max_file_size, max_total, .. } = self.rules.caps;
+        let Quotas { max_file_size, max_total, .. } = self.options.caps;
         let fault = |message: String| {
             Error::new(ErrorKind::Guard, Origin::Here, format!("{message}: nothing was changed"))
         };

@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, path::Path};
 use super::{MirrorFixture, MirrorOptions, deleting, fs, remote, write};
 use crate::{
     error::ErrorKind,
+    ftp::site::InPlace,
     mirror::{
         Compare, Direction, Endpoints, Node, ScanResult, StateIn, Tree, name_aliases,
         pool::SessionPool,
@@ -249,22 +250,41 @@ async fn a_disk_is_asked_by_name_and_what_it_has_under_another_is_neither_fetche
         };
         let mut session = bench.session().await;
         let rules = deleting();
-        let heading =
-            Endpoints::of(&session, Direction::Down, &bench.here(), &remote("/in"), &rules)
-                .unwrap();
-        let mut crew = SessionPool::new(&mut session, &rules);
+        let heading = Endpoints::of(
+            &session,
+            Direction::Down,
+            &bench.here(),
+            &remote("/in"),
+            rules.preserve_times,
+        )
+        .unwrap();
+        let mut crew = SessionPool::new(&mut session, rules.pool(InPlace::Never));
         // The source has only this one: it is the file that is listed under the other name.
         let (mut source, mut target) = (survey(&[asked]), survey(&[listed]));
-        name_aliases::resolve_aliases(&mut crew, &mut source, &mut target, None, &heading, &rules)
-            .await
-            .unwrap();
+        name_aliases::resolve_aliases(
+            &mut crew,
+            &mut source,
+            &mut target,
+            None,
+            &heading,
+            rules.delete,
+        )
+        .await
+        .unwrap();
         let names: Vec<_> = target.tree.nodes().map(|(path, _)| path.to_vec()).collect();
         assert_eq!((names, source.faults.len()), (vec![asked.as_bytes().to_vec()], 0));
         // The source has both: the second is refused by name.
         let (mut source, mut target) = (survey(&[listed, asked]), survey(&[listed]));
-        name_aliases::resolve_aliases(&mut crew, &mut source, &mut target, None, &heading, &rules)
-            .await
-            .unwrap();
+        name_aliases::resolve_aliases(
+            &mut crew,
+            &mut source,
+            &mut target,
+            None,
+            &heading,
+            rules.delete,
+        )
+        .await
+        .unwrap();
         assert_eq!(source.faults.len(), 1);
         assert_eq!(source.faults[0].path.as_deref(), Some(asked));
         assert!(source.faults[0].message.starts_with("on this disk its name is that of"));
