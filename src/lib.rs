@@ -11,6 +11,7 @@
 //! state_adapter  port_provider     server records and the state of mirrors; inbound ports for data
 //! mirror                           plan and apply for trees
 //! ftp    nat    store    rehearse  the client; NAT rules; persistent state; the embedded server (none uses another)
+//! remote                           paths, entries and transfers of servers of any protocol
 //! observe                          one event enum, its sinks
 //! files                            local files, safe from links, races and partial writes
 //! error  limits  random  encoding  exit_code  cancel  clock  leaves
@@ -30,6 +31,7 @@ pub mod observe;
 pub mod port_provider;
 pub mod random;
 pub mod rehearse;
+pub mod remote;
 pub mod schedule;
 pub mod script;
 pub mod state_adapter;

@@ -124,6 +124,8 @@ pub const PACE_PIECE_BYTES_MIN: usize = 1024;
 /// The maximum number of sessions of one mirror.
 pub const PARALLEL_MAX: u16 = 32;
 
+/// The value in place of a number of sessions: as many as increase the speed.
+pub const PARALLEL_AUTO: u16 = u16::MAX;
 /// The initial number of sessions for `parallel = "auto"`; most servers accept as many.
 pub const PARALLEL_AUTO_FIRST: u16 = 8;
 /// The minimum time over which throughput is measured before more sessions are tried.

@@ -12,6 +12,7 @@ use super::{
     transfer::NextTransfer,
 };
 use crate::error::{Error, Result};
+pub use crate::remote::facts::{Absent, Presence, Present};
 
 /// The maximum number of paths that one call lists one by one, if the server has no command that tells whether a path
 /// exists: each costs a data connection.
@@ -29,35 +30,6 @@ const DENIALS: [&str; 8] = [
     "privilege",
     "authori",
 ];
-
-/// A path that a listing does not show.
-#[derive(Debug, Clone)]
-pub struct Absent {
-    /// The path.
-    pub path: RemotePath,
-    /// True if it was a directory when it was last seen.
-    pub is_folder: bool,
-}
-
-/// The paths that are known to exist, by which the commands are tested.
-#[derive(Debug, Clone)]
-pub struct Present {
-    /// A directory.
-    pub folder: RemotePath,
-    /// A file, if the listings show one.
-    pub file: Option<RemotePath>,
-}
-
-/// The knowledge about a path that a listing does not show.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Presence {
-    /// The server has it.
-    There,
-    /// The server does not tell.
-    Unknown,
-    /// It is gone.
-    Gone,
-}
 
 /// The meaning of a reply to a query for one path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

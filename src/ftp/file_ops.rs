@@ -11,25 +11,7 @@ use super::{
     session::Session,
 };
 use crate::error::{Error, ErrorKind, Origin, Result};
-
-/// The target of a path on the server, with links resolved by the server itself.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum LinkTarget {
-    /// A file.
-    File {
-        /// Its size in bytes, if the server reports it.
-        size: Option<u64>,
-        /// Its modification time, if the server reports it.
-        modified: Option<Modified>,
-    },
-    /// A directory.
-    Folder {
-        /// Its own path, if the server reports a different one from the requested path.
-        folder: Option<RemotePath>,
-    },
-    /// No file or directory that could be fetched or entered.
-    Nothing,
-}
+pub use crate::remote::facts::LinkTarget;
 
 impl Session {
     /// Returns the target of `path`, in one round trip.
@@ -311,10 +293,10 @@ impl Session {
     /// Returns the facts of `path` according to SIZE, MDTM and CWD.
     async fn find_by_name(&mut self, path: &RemotePath) -> Result<Option<Entry>> {
         Ok(match self.behind(path).await? {
-            LinkTarget::Folder { .. } => Some(Entry::named(path.name(), EntryKind::Dir)),
+            LinkTarget::Folder { .. } => Some(Entry::new(path.name(), EntryKind::Dir)),
             LinkTarget::File { size: None, modified: None } | LinkTarget::Nothing => None,
             LinkTarget::File { size, modified } => {
-                Some(Entry { size, modified, ..Entry::named(path.name(), EntryKind::File) })
+                Some(Entry { size, modified, ..Entry::new(path.name(), EntryKind::File) })
             }
         })
     }

@@ -20,14 +20,13 @@ pub mod listing;
 pub mod login;
 mod long_reply;
 mod mask;
-pub mod path;
 pub mod path_facts;
 mod path_syntax;
 pub mod ports;
 mod profile;
 pub mod proxy;
 mod race;
-pub mod rate_limit;
+mod remote_fs;
 pub mod reply;
 pub mod secret;
 pub mod server_store;
@@ -39,6 +38,8 @@ mod telnet;
 pub mod tls;
 pub mod transfer;
 pub mod url;
+
+pub use crate::remote::{path, rate_limit};
 
 #[cfg(test)]
 mod tests;

@@ -2,24 +2,14 @@
 
 use super::{
     control::FtpCommand,
-    listing::{Entry, EntryKind, Modified, parse_mlst},
+    listing::{Entry, EntryKind, parse_mlst},
     path::RemotePath,
     reply::Reply,
     session::Session,
     transfer::time_in,
 };
 use crate::error::Result;
-
-/// The server's answer about a path.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct PathFacts {
-    /// True if it is a directory.
-    pub is_folder: bool,
-    /// The size of a file in bytes, if it is reported.
-    pub size: Option<u64>,
-    /// The modification time, if it is reported.
-    pub modified: Option<Modified>,
-}
+pub use crate::remote::facts::PathFacts;
 
 impl Session {
     /// Returns the server's answer for each of `paths`, each queried as a directory (`true`) or as a file, in as few

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use serde::{Deserialize, Serialize};
+pub use crate::{limits::PARALLEL_AUTO, remote::transfer::InPlace};
 
 use super::{path::RemotePath, proxy::Proxy, secret::Secret};
 use crate::{
@@ -18,9 +18,6 @@ use crate::{
 /// The minimum rate of a transfer in bytes per second: the slowest links in use (GSM, satellites) carry ten times as
 /// much, and an occasional byte that keeps a connection alive is less.
 const MIN_RATE: u64 = 100;
-
-/// The value in place of a number of sessions: as many as increase the speed.
-pub const PARALLEL_AUTO: u16 = u16::MAX;
 
 /// The protection of the control connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,25 +71,6 @@ impl Mode {
             Self::Race => "race",
         }
     }
-}
-
-/// The rule for uploading directly to the final name, without a temporary name and a rename.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum InPlace {
-    /// Never: if the server refuses the temporary name or the rename, the upload fails.
-    Never,
-    /// Only if the server refuses either, and no file is seen under the final name.
-    #[default]
-    Auto,
-    /// Always: a file under the final name is lost when the upload begins.
-    Always,
-}
-
-impl InPlace {
-    /// The words that scripts and the command line use, with their meanings.
-    pub const ALL: [(&str, Self); 3] =
-        [("false", Self::Never), ("auto", Self::Auto), ("true", Self::Always)];
 }
 
 /// The certificates that are trusted.

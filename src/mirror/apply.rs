@@ -22,15 +22,15 @@ use super::{
 use crate::{
     error::{Error, Result},
     files::{RootDir, SymlinkPolicy},
-    ftp::{rate_limit::RateLimiter, session::Session},
     observe::{Event, MessageLevel, visible::visible},
+    remote::{fs::RemoteFs, rate_limit::RateLimiter},
 };
 
 /// Applies `plan`, unless either side has changed since it was made: then nothing is done, and it fails with `refused`.
 /// A failure of one file is recorded in the report, and the rest continues; the whole fails if it is stopped, or if the
 /// local directory cannot be opened.
 pub async fn apply(
-    session: &mut Session,
+    session: &mut impl RemoteFs,
     states: MirrorStates<'_>,
     plan: &MirrorPlan,
 ) -> Result<Report> {
@@ -41,11 +41,10 @@ pub async fn apply(
     session.set_owner_tag(Some(leftovers.mark().clone()));
     let claim = TargetLock::take(session, &plan.heading, policy, &leftovers).await;
     let claim = claim.inspect_err(|_| session.set_owner_tag(None))?;
-    let pool = plan.rules.pool(session.site().in_place);
-    let mut crew = SessionPool::new(session, pool);
+    let mut crew = SessionPool::new(session, plan.rules.pool());
     let work = async {
         let mut heading = plan.heading.clone();
-        heading.remote = heading.remote.in_encoding(Endpoints::encoding_of(crew.first()));
+        heading.remote = heading.remote.in_encoding(crew.first().capabilities().encoding);
         let now = build_plan(&mut crew, heading, &plan.rules, &mut ledger, &leftovers).await?;
         plan.check_unmoved(&now)?;
         apply_with(&mut crew, &now, &mut ledger, &leftovers, &claim).await
@@ -58,7 +57,7 @@ pub async fn apply(
 }
 
 pub(super) async fn apply_with(
-    crew: &mut SessionPool<'_>,
+    crew: &mut SessionPool<'_, impl RemoteFs>,
     plan: &MirrorPlan,
     ledger: &mut MirrorState,
     leftovers: &StaleTemps,
@@ -72,7 +71,7 @@ pub(super) async fn apply_with(
     ledger.learn(plan, policy.links, crew.first()).await?;
     let journal = Journal::of(ledger, plan.rules.state_policy().is_strict);
     journal.begin(crew.first(), plan).await?;
-    let observer = crew.first().context().observer.clone();
+    let observer = crew.first().observer().clone();
     let mut run = Execution::new(plan, policy, ledger, observer.clone());
     plan.tell_kept(&observer);
     crew.keep_pace(plan.rules.rate_limit.map(RateLimiter::new));
@@ -96,7 +95,7 @@ pub(super) async fn apply_with(
 }
 
 async fn do_all<'p>(
-    crew: &mut SessionPool<'_>,
+    crew: &mut SessionPool<'_, impl RemoteFs>,
     plan: &'p MirrorPlan,
     run: &mut Execution<'p, '_>,
     leftovers: &StaleTemps,
@@ -107,7 +106,7 @@ async fn do_all<'p>(
         let root = open(&plan.heading, run.policy.links)?.marked(leftovers.mark().clone(), now);
         let trash = Trash::of(&plan.heading, plan.rules.trash.as_deref())?;
         let (files, bytes) = (plan.counts.transfers, plan.counts.bytes);
-        crew.first().context().observer.emit(&Event::Planned { files, bytes });
+        crew.first().observer().emit(&Event::Planned { files, bytes });
         let tools = Executor::new(root, plan, run.policy, trash, run.ledger.is_kept(), means);
         tools.put_back(crew.first(), run).await;
         if run.policy.staged {
@@ -133,20 +132,25 @@ fn open(heading: &Endpoints, links: SymlinkPolicy) -> Result<RootDir> {
 
 impl Executor<'_> {
     /// Renames old files that were set aside back to their names.
-    async fn put_back(&self, session: &mut Session, run: &mut Execution<'_, '_>) {
+    async fn put_back(&self, session: &mut impl RemoteFs, run: &mut Execution<'_, '_>) {
         for (aside, path) in &self.plan.left.asides {
             match self.put_one_back(session, aside, path).await {
                 Ok(()) => {
                     let name = visible(path);
                     let text = format!("{name}: put back, a run that is over had put it aside");
-                    session.context().observer.message(MessageLevel::Info, text);
+                    session.observer().message(MessageLevel::Info, text);
                 }
                 Err(fault) => run.fail_with(fault.at(visible(path))),
             }
         }
     }
 
-    async fn put_one_back(&self, session: &mut Session, aside: &[u8], path: &[u8]) -> Result<()> {
+    async fn put_one_back(
+        &self,
+        session: &mut impl RemoteFs,
+        aside: &[u8],
+        path: &[u8],
+    ) -> Result<()> {
         let top = &self.plan.heading.remote;
         session.rename(&place(top, aside)?, &place(top, path)?).await
     }

@@ -1,10 +1,15 @@
 //! Queries to the server that all sessions of a pool ask together, in any order.
 
-use super::pool::{JobQueue, QueueHandle, SessionPool};
+use super::{
+    endpoints::place,
+    pool::{JobQueue, QueueHandle, SessionPool},
+};
 use crate::{
     error::{Error, Result},
-    ftp::session::Session,
-    limits::BATCH_BYTES_MAX,
+    remote::{
+        fs::{Query, ROUND_TRIP_COST, RemoteFs},
+        path::RemotePath,
+    },
 };
 
 /// Queries of one kind, with the answers so far.
@@ -21,14 +26,14 @@ pub(super) struct BatchQuery<Q, A> {
 impl<Q, A> BatchQuery<Q, A> {
     /// Asks all of `queries` by `ask`, which is told as well whether another query is likely to follow in its session.
     /// Fails with the first error that `is_fatal`.
-    pub(super) async fn ask(
-        crew: &mut SessionPool<'_>,
+    pub(super) async fn ask<R: RemoteFs>(
+        crew: &mut SessionPool<'_, R>,
         queries: Vec<Q>,
         is_fatal: fn(&Error) -> bool,
-        ask: impl AsyncFn(&mut Session, &Q, bool) -> Result<A>,
+        ask: impl AsyncFn(&mut R, &Q, bool) -> Result<A>,
     ) -> Result<Self> {
         let mut all = Self { waiting: queries, answers: Vec::new(), failed: Vec::new(), is_fatal };
-        let turn = async |session: &mut Session, query: Q, feed: QueueHandle<'_, '_, Self>| {
+        let turn = async |session: &mut R, query: Q, feed: QueueHandle<'_, '_, Self>| {
             let answer = ask(session, &query, feed.goes_on()).await;
             vec![(query, answer)]
         };
@@ -63,20 +68,26 @@ impl<Q, A> JobQueue for BatchQuery<Q, A> {
     }
 }
 
-/// Splits `paths` into packets of queries, of which each takes the number of bytes that `bytes` returns.
-pub(super) fn packets(paths: Vec<Vec<u8>>, bytes: impl Fn(&[u8]) -> usize) -> Vec<Vec<Vec<u8>>> {
-    let mut packets: Vec<Vec<Vec<u8>>> = Vec::new();
+/// Splits `paths` below `top` into batches, of each of which `query` takes one round trip.
+pub(super) fn batches(
+    session: &impl RemoteFs,
+    query: Query,
+    top: &RemotePath,
+    paths: Vec<Vec<u8>>,
+) -> Vec<Vec<Vec<u8>>> {
+    let mut batches: Vec<Vec<Vec<u8>>> = Vec::new();
     let mut room = 0;
     for path in paths {
-        let bytes = bytes(&path);
-        if bytes > room {
-            room = BATCH_BYTES_MAX;
-            packets.push(Vec::new());
+        // A path that leads elsewhere is refused when it is asked for.
+        let cost = place(top, &path).map_or(0, |place| session.cost(query, &place));
+        if batches.is_empty() || cost > room {
+            room = ROUND_TRIP_COST;
+            batches.push(Vec::new());
         }
-        room = room.saturating_sub(bytes);
-        if let Some(packet) = packets.last_mut() {
-            packet.push(path);
+        room = room.saturating_sub(cost);
+        if let Some(batch) = batches.last_mut() {
+            batch.push(path);
         }
     }
-    packets
+    batches
 }

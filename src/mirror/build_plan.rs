@@ -27,11 +27,12 @@ use crate::{
     error::{Error, ErrorKind, Origin, Result},
     files::free_bytes,
     observe::{EventEmitter, MessageLevel, visible::visible},
+    remote::fs::RemoteFs,
 };
 
 /// Scans both sides at the same time, and returns the plan.
 pub(super) async fn build_plan(
-    crew: &mut SessionPool<'_>,
+    crew: &mut SessionPool<'_, impl RemoteFs>,
     heading: Endpoints,
     rules: &MirrorOptions,
     ledger: &mut MirrorState,
@@ -44,7 +45,7 @@ pub(super) async fn build_plan(
         Direction::Up => (Role::Source, Role::Target),
         Direction::Down => (Role::Target, Role::Source),
     };
-    let context = crew.first().context().clone();
+    let (observer, stop) = (crew.first().observer().clone(), crew.first().stop().clone());
     let Loaded { base, intents, doubt } = ledger.load(crew.first()).await?;
     // If bytes are compared, the base is not consulted; the results are kept for the runs that follow.
     let (base, kept) = match rules.compare {
@@ -55,7 +56,7 @@ pub(super) async fn build_plan(
     if let Some((level, doubt)) = doubt {
         let then = if rules.delete { ", and nothing is deleted in this run" } else { "" };
         let text = format!("{doubt}: files are compared by size and time{then}");
-        context.observer.message(level, text);
+        observer.message(level, text);
         rules.delete = false;
     }
     // Reading a disk would block the sessions, which share this thread.
@@ -66,7 +67,7 @@ pub(super) async fn build_plan(
     let expected = expected.await.unwrap_or(0);
     let here = tokio::task::spawn_blocking({
         let (local, filter, base) = (heading.local.clone(), Arc::clone(&filter), base.clone());
-        let (leftovers, stop) = (Arc::clone(leftovers), context.stop.clone());
+        let (leftovers, stop) = (Arc::clone(leftovers), stop);
         let (links, encoding) = (rules.links(heading.direction), heading.remote.encoding());
         move || {
             let top = (&*local, links);
@@ -106,7 +107,7 @@ pub(super) async fn build_plan(
 }
 
 async fn compare(
-    crew: &mut SessionPool<'_>,
+    crew: &mut SessionPool<'_, impl RemoteFs>,
     mut here: ScanResult,
     mut there: ScanResult,
     (base, intents): (Option<&SyncBase>, &Intents),
@@ -192,7 +193,7 @@ fn listed_beside(source: &ScanResult, target: &ScanResult) -> BTreeMap<Vec<u8>, 
 }
 
 async fn finish(
-    crew: &mut SessionPool<'_>,
+    crew: &mut SessionPool<'_, impl RemoteFs>,
     mut plan: MirrorPlan,
     source: &ScanResult,
     target: &ScanResult,
@@ -200,7 +201,7 @@ async fn finish(
 ) -> Result<MirrorPlan> {
     confirm_absent::confirm_deletes(crew, &mut plan, source).await?;
     check_free_space(&plan)?;
-    tell(&crew.first().context().observer, &plan, source, target, base);
+    tell(crew.first().observer(), &plan, source, target, base);
     Ok(plan)
 }
 

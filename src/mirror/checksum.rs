@@ -5,7 +5,7 @@ use std::{ffi::OsStr, os::unix::ffi::OsStrExt, path::Path};
 use super::{
     batch_query::BatchQuery,
     endpoints::{Endpoints, place},
-    local_hash::{Algorithm, Hasher},
+    local_hash::Hasher,
     pool::SessionPool,
     sync_base::SyncedFile,
     tree::{NodeKind, Tree, utc},
@@ -14,18 +14,21 @@ use crate::{
     cancel::CancelToken,
     error::{Error, ErrorKind, Result},
     files::{RootDir, SourceFile, SymlinkPolicy},
-    ftp::{
-        session::Session,
-        transfer::{ByteSink, NextTransfer, RemoteMeta, TransferHints},
-    },
     limits::COPY_BYTES,
     observe::MessageLevel,
+    remote::{
+        fs::RemoteFs,
+        hash::HashAlgorithm,
+        hints::{NextTransfer, TransferHints},
+        source_sink::ByteSink,
+        transfer::RemoteMeta,
+    },
 };
 
 /// Finds the files that have the same bytes on both sides, and marks them in `here`. Only those of the same size are
 /// compared: the others differ.
-pub(super) async fn compare_by_hash(
-    crew: &mut SessionPool<'_>,
+pub(super) async fn compare_by_hash<R: RemoteFs>(
+    crew: &mut SessionPool<'_, R>,
     here: &mut Tree,
     there: &Tree,
     heading: &Endpoints,
@@ -40,43 +43,41 @@ pub(super) async fn compare_by_hash(
     if waiting.is_empty() {
         return Ok(());
     }
-    let offered = crew.first().hashes();
-    let offered = Algorithm::best(&offered);
+    let offered = crew.first().capabilities().hash;
     if offered.is_none() {
         let text = "the server has no hashes: files of the same size are read back to compare them";
-        crew.first().context().observer.message_once(MessageLevel::Info, text);
+        crew.first().observer().message_once(MessageLevel::Info, text);
     }
-    let stop = crew.first().context().stop.clone();
+    let stop = crew.first().stop().clone();
     let root = RootDir::open_with(&heading.local, links)?;
     let top = heading.remote.clone();
-    let is_same =
-        async |session: &mut Session, (path, size): &(Vec<u8>, Option<u64>), goes_on: bool| {
-            let algorithm = offered.unwrap_or(Algorithm::Sha256);
-            let ours = local_hash(&root, path, algorithm, &stop)?;
-            let place = place(&top, path)?;
-            if offered.is_some() {
-                match session.checksum(&place, algorithm.word()).await {
-                    Ok(theirs) => return Ok(ours == theirs),
-                    // Some servers hash no file above a certain size; its bytes can still be fetched.
-                    Err(fault)
-                        if matches!(fault.kind, ErrorKind::Refused | ErrorKind::Unsupported) => {}
-                    Err(fault) => return Err(fault),
+    let is_same = async |session: &mut R, (path, size): &(Vec<u8>, Option<u64>), goes_on: bool| {
+        let algorithm = offered.unwrap_or(HashAlgorithm::Sha256);
+        let ours = local_hash(&root, path, algorithm, &stop)?;
+        let place = place(&top, path)?;
+        if offered.is_some() {
+            match session.hash(&place, algorithm).await {
+                Ok(theirs) => return Ok(ours == theirs),
+                // Some servers hash no file above a certain size; its bytes can still be fetched.
+                Err(fault) if matches!(fault.kind, ErrorKind::Refused | ErrorKind::Unsupported) => {
                 }
+                Err(fault) => return Err(fault),
             }
-            let mut through = Through(algorithm, Hasher::new(algorithm));
-            let known = RemoteMeta { size: *size, ..RemoteMeta::default() };
-            let next = NextTransfer::likely(offered.is_none() && goes_on);
-            let hints = TransferHints::before(next);
-            session.read_through(&place, &mut through, known, hints).await?;
-            Ok(ours == through.1.text())
-        };
+        }
+        let mut through = Through(algorithm, Hasher::new(algorithm));
+        let known = RemoteMeta { size: *size, ..RemoteMeta::default() };
+        let next = NextTransfer::likely(offered.is_none() && goes_on);
+        let hints = TransferHints::before(next);
+        session.download_into(&place, &mut through, known, hints).await?;
+        Ok(ours == through.1.text())
+    };
     let is_fatal = |fault: &Error| fault.kind == ErrorKind::Interrupted;
     let BatchQuery { answers, failed, .. } =
         BatchQuery::ask(crew, waiting, is_fatal, is_same).await?;
     // A file that could not be compared counts as different, and is sent.
     if let Some((_, fault)) = failed.first() {
         let text = format!("some files could not be compared, and count as different: {fault}");
-        crew.first().context().observer.message(MessageLevel::Warn, text);
+        crew.first().observer().message(MessageLevel::Warn, text);
     }
     for ((path, _), _) in answers.iter().filter(|(_, is_same)| *is_same) {
         here.set_same_content(path);
@@ -104,7 +105,7 @@ pub(super) fn proven(here: &Tree, there: &Tree) -> Vec<(Vec<u8>, Option<SyncedFi
 fn local_hash(
     root: &RootDir,
     path: &[u8],
-    algorithm: Algorithm,
+    algorithm: HashAlgorithm,
     stop: &CancelToken,
 ) -> Result<String> {
     let mut reading = SourceFile::open_in(root, Path::new(OsStr::from_bytes(path)))?;
@@ -122,7 +123,7 @@ fn local_hash(
 }
 
 /// A sink that hashes bytes and does not keep them.
-struct Through(Algorithm, Hasher);
+struct Through(HashAlgorithm, Hasher);
 
 impl ByteSink for Through {
     fn take(&mut self, bytes: &[u8]) -> Result<()> {

@@ -28,13 +28,13 @@ use super::{
 use crate::{
     error::{Error, ErrorKind, Origin, Result},
     files::OwnerTag,
-    ftp::{
-        listing::{Entry, EntryKind, Modified},
-        path::RemotePath,
-        session::Session,
-    },
     observe::{MessageLevel, visible::visible},
     random::random_u64,
+    remote::{
+        entry::{Entry, EntryKind, Modified},
+        fs::RemoteFs,
+        path::RemotePath,
+    },
 };
 
 /// The age at which a claim that was not renewed has expired: a live run renews it at least between two files.
@@ -90,7 +90,7 @@ impl TargetLock {
     /// Takes the claim that a run with this `policy` needs. Fails with `busy` if another run has it and is alive;
     /// continues without one if the server creates no directories.
     pub(super) async fn take(
-        session: &mut Session,
+        session: &mut impl RemoteFs,
         heading: &Endpoints,
         policy: StatePolicy,
         leftovers: &StaleTemps,
@@ -142,7 +142,7 @@ impl TargetLock {
                     let text = format!(
                         "other runs are not kept out: no folder can be made there: {refused}"
                     );
-                    session.context().observer.message(MessageLevel::Info, text);
+                    session.observer().message(MessageLevel::Info, text);
                     return Ok(Self::default());
                 }
                 SeenLock::Nothing => {
@@ -159,7 +159,7 @@ impl TargetLock {
 
     /// Respects a claim that a scan has seen in the target of a run that has none.
     pub(super) async fn respect(
-        session: &mut Session,
+        session: &mut impl RemoteFs,
         heading: &Endpoints,
         leftovers: &StaleTemps,
     ) -> Result<()> {
@@ -184,7 +184,7 @@ impl TargetLock {
     }
 
     /// Renews the claim if that is due. Fails if another run has taken it.
-    pub(super) async fn renew(&self, session: &mut Session) -> Result<()> {
+    pub(super) async fn renew(&self, session: &mut impl RemoteFs) -> Result<()> {
         let Some(held) = &self.0 else { return Ok(()) };
         let Some((new, old)) = held.next(session.now())? else { return Ok(()) };
         match session.replace_folder(&new, &old).await {
@@ -199,7 +199,7 @@ impl TargetLock {
     }
 
     /// Releases the claim, however the run ended.
-    pub(super) async fn release(self, session: &mut Session) {
+    pub(super) async fn release(self, session: &mut impl RemoteFs) {
         let Some(held) = self.0 else { return };
         let name = held.state.lock().unwrap_or_else(PoisonError::into_inner).name.clone();
         let folders: Vec<_> = name.into_iter().chain([held.folder.clone()]).collect();
@@ -209,7 +209,7 @@ impl TargetLock {
                 "the claim on this folder may stay on the server for {minutes} minutes: {}",
                 held.folder
             );
-            session.context().observer.warn(text);
+            session.observer().warn(text);
         }
     }
 }
@@ -240,7 +240,7 @@ enum SeenLock {
     Owners(Vec<(LockOwner, Option<Modified>)>),
 }
 
-async fn look(session: &mut Session, folder: &RemotePath) -> Result<SeenLock> {
+async fn look(session: &mut impl RemoteFs, folder: &RemotePath) -> Result<SeenLock> {
     match session.list(folder).await {
         Ok(listing) => {
             let owners = listing.entries.iter().filter_map(owner_of);
@@ -261,7 +261,7 @@ fn owner_of(entry: &Entry) -> Option<(LockOwner, Option<Modified>)> {
 /// Removes a claim whose run is over. Fails with `busy` if the run may be alive; returns false if another run was
 /// faster.
 async fn take_over(
-    session: &mut Session,
+    session: &mut impl RemoteFs,
     folder: &RemotePath,
     owners: &[(LockOwner, Option<Modified>)],
     ours: &LockOwner,
@@ -269,7 +269,7 @@ async fn take_over(
 ) -> Result<bool> {
     let Some((owner, time)) = owners.iter().max_by_key(|(owner, _)| owner.renewed) else {
         // It was created a moment ago, or left by a run that was killed between two commands.
-        session.context().stop.run_until_cancelled(tokio::time::sleep(CLAIM_EMPTY_WAIT)).await?;
+        session.stop().run_until_cancelled(tokio::time::sleep(CLAIM_EMPTY_WAIT)).await?;
         if let SeenLock::Owners(owners) = look(session, folder).await?
             && owners.is_empty()
         {
@@ -304,7 +304,7 @@ async fn take_over(
                     "{folder}: taken over from a run on {} that is over: {why}",
                     owner.host
                 );
-                session.context().observer.warn(text);
+                session.observer().warn(text);
             }
             Ok(is_first)
         }
@@ -336,7 +336,7 @@ fn judge(
 /// Returns the time that has passed since `time` by the clock of the server, which is read from a directory created for
 /// that.
 async fn age_there(
-    session: &mut Session,
+    session: &mut impl RemoteFs,
     folder: &RemotePath,
     time: Modified,
 ) -> Result<Option<SignedDuration>> {

@@ -13,11 +13,14 @@ use super::{
 };
 use crate::{
     error::{Error, ErrorKind, Result},
-    ftp::{
-        listing::{Modified, Precision},
-        transfer::{ByteSink, RemoteMeta, TransferHints},
-    },
     observe::MessageLevel,
+    remote::{
+        entry::{Modified, Precision},
+        fs::RemoteFs,
+        hints::TransferHints,
+        source_sink::ByteSink,
+        transfer::RemoteMeta,
+    },
 };
 
 /// The granularity of time zone offsets in seconds.
@@ -49,7 +52,7 @@ type ShiftedFile = (Vec<u8>, DateTime, DateTime);
 /// Detects whether all times have shifted by the same amount since the last run, and records that in the times of
 /// `there`. The bytes of some files are read, and must be those of the last run.
 pub(super) async fn undo_clock_shift(
-    crew: &mut SessionPool<'_>,
+    crew: &mut SessionPool<'_, impl RemoteFs>,
     there: &mut ScanResult,
     base: Option<&SyncBase>,
     heading: &Endpoints,
@@ -65,7 +68,7 @@ pub(super) async fn undo_clock_shift(
             "all times that the server lists moved by {hours:+} h since the last run (the latest then was {latest}): \
              taken for its clock, and files of the same size for unchanged"
         );
-        crew.first().context().observer.message(MessageLevel::Info, text);
+        crew.first().observer().message(MessageLevel::Info, text);
         there.times.set_moved(shift.by);
     }
     Ok(())
@@ -116,7 +119,7 @@ fn shift(files: &[ShiftedFile], latest: Option<DateTime>) -> Option<Shift> {
 
 /// Returns true if the files that show `shift` have the bytes of the last run.
 async fn is_believed(
-    crew: &mut SessionPool<'_>,
+    crew: &mut SessionPool<'_, impl RemoteFs>,
     shift: &Shift,
     there: &ScanResult,
     base: &SyncBase,
@@ -145,7 +148,7 @@ async fn is_believed(
         let mut read = DiscardingHasher(blake3::Hasher::new());
         let place = place(&heading.remote, path)?;
         let known = RemoteMeta { size: Some(size), ..RemoteMeta::default() };
-        match crew.first().read_through(&place, &mut read, known, TransferHints::default()).await {
+        match crew.first().download_into(&place, &mut read, known, TransferHints::default()).await {
             Ok(_) if read.0.finalize() == hash => {}
             Ok(_) => return Ok(false),
             Err(fault) if fault.kind == ErrorKind::Interrupted => return Err(fault),
@@ -155,9 +158,9 @@ async fn is_believed(
     Ok(true)
 }
 
-fn doubt(crew: &mut SessionPool<'_>, fault: &Error) -> bool {
+fn doubt(crew: &mut SessionPool<'_, impl RemoteFs>, fault: &Error) -> bool {
     let text = format!("times moved on the server, and no file could be read to see why: {fault}");
-    crew.first().context().observer.message(MessageLevel::Info, text);
+    crew.first().observer().message(MessageLevel::Info, text);
     false
 }
 

@@ -80,11 +80,11 @@ mod tests {
 
     use super::*;
     use crate::{
-        ftp::{
-            listing::{Modified, Precision},
+        mirror::{endpoints::Direction, options::MirrorOptions},
+        remote::{
+            entry::{Modified, Precision},
             path::RemotePath,
         },
-        mirror::{endpoints::Direction, options::MirrorOptions},
     };
 
     fn file(size: u64, ms: i64, precision: Precision) -> Node {

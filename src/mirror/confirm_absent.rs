@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    batch_query::{BatchQuery, packets},
+    batch_query::{BatchQuery, batches},
     endpoints::{Direction, place},
     plan::{Action, MirrorPlan},
     pool::SessionPool,
@@ -15,18 +15,15 @@ use super::{
 };
 use crate::{
     error::{Error, ErrorKind, Result},
-    ftp::{
-        absence_check::{Absent, Presence, Present},
-        session::Session,
+    remote::{
+        facts::{Absent, Presence, Present},
+        fs::{Query, RemoteFs},
     },
 };
 
-/// The maximum number of queries per path.
-const QUESTIONS_MAX: usize = 4;
-
 /// Removes from `plan` the deletes of entries that the server has after all, and adds a fault for each.
-pub(super) async fn confirm_deletes(
-    crew: &mut SessionPool<'_>,
+pub(super) async fn confirm_deletes<R: RemoteFs>(
+    crew: &mut SessionPool<'_, R>,
     plan: &mut MirrorPlan,
     there: &ScanResult,
 ) -> Result<()> {
@@ -42,11 +39,9 @@ pub(super) async fn confirm_deletes(
     let file = files.next().map(|(path, _)| place(&top, path)).transpose()?;
     let present = Present { folder: top.clone(), file };
     let is_folder = |path: &Vec<u8>| going.get(path) == Some(&true);
-    // Each is queried by four commands at most.
-    let packet_bytes = QUESTIONS_MAX * ("MLST /\r\n".len() + top.as_bytes().len());
     let paths = going.keys().cloned().collect();
-    let waiting = packets(paths, |path| packet_bytes + QUESTIONS_MAX * path.len());
-    let ask = async |session: &mut Session, packet: &Vec<Vec<u8>>, _: bool| {
+    let waiting = batches(crew.first(), Query::Presence, &top, paths);
+    let ask = async |session: &mut R, packet: &Vec<Vec<u8>>, _: bool| {
         let absent = packet
             .iter()
             .map(|path| Ok(Absent { path: place(&top, path)?, is_folder: is_folder(path) }));

@@ -23,12 +23,13 @@ use super::{
 use crate::{
     error::{Error, ErrorKind, Origin, Result},
     files::{AtomicFile, RootDir, SourceFile, StagedFile},
-    ftp::{
-        listing::{Modified, Precision},
-        session::Session,
-        transfer::{NextTransfer, RemoteMeta, TransferHints, TransferStats, utc},
-    },
     limits::{ASIDE_BYTES_MAX, ASIDE_FILES_MAX, ASIDE_TIME_MAX, COPY_BYTES},
+    remote::{
+        entry::{Modified, Precision},
+        fs::RemoteFs,
+        hints::{NextTransfer, TransferHints},
+        transfer::{RemoteMeta, TransferStats, utc},
+    },
 };
 
 /// A file that was fetched, on its way to its final name.
@@ -73,7 +74,7 @@ impl Executor<'_> {
     /// Sends the missing part of a file on the server.
     pub(super) async fn put_on(
         &self,
-        session: &mut Session,
+        session: &mut impl RemoteFs,
         step: &Step,
         next: NextTransfer<'_>,
     ) -> Result<StepResult> {
@@ -83,7 +84,7 @@ impl Executor<'_> {
         let (local_size, modified) = (reading.size(), reading.modified());
         self.intend(session, vec![(step.path.clone(), Intent::Bytes(local_size, None))]).await?;
         let keeps_time = self.policy.preserve_times;
-        let moved = session.upload_on(reading, &there, keeps_time, next).await?;
+        let moved = session.resume_upload(reading, &there, keeps_time, next).await?;
         let hash = self.read_back(session, &step.path).await?;
         let pair = self.keeps_pairs.then(|| SyncedFile {
             hash,
@@ -98,7 +99,7 @@ impl Executor<'_> {
     /// Fetches the missing part of a local file.
     pub(super) async fn get_rest(
         &self,
-        session: &mut Session,
+        session: &mut impl RemoteFs,
         step: &Step,
         next: NextTransfer<'_>,
     ) -> Result<StepResult> {
@@ -110,17 +111,17 @@ impl Executor<'_> {
         };
         self.is_free(step)?;
         let hints = TransferHints::before(next);
-        let (landing, fetched) = session.fetch_on(&there, begin, hints).await?;
+        let (landing, fetched) = session.resume_download(&there, begin, hints).await?;
         let modified = utc(fetched.modified).filter(|_| self.policy.preserve_times);
         let home = here.parent().unwrap_or(Path::new(""));
         let held = match landing.hold(&self.root, home, here, modified) {
             Ok(held) => held,
-            Err(fault) => return Err(session.unfetched(&fetched, fault)),
+            Err(fault) => return Err(session.fail_download(&fetched, fault)),
         };
         let placed = self.name_here(session, vec![(step, held)]).await.pop();
         let placed = placed.unwrap_or_else(|| Err(Error::protocol("one file, and no result")));
         let (size, time) = placed.as_ref().map_or((0, Timestamp::UNIX_EPOCH), |placed| *placed);
-        let moved = session.fetched(fetched, placed.map(drop))?;
+        let moved = session.end_download(fetched, placed.map(drop))?;
         let hash = self.read_back(session, &step.path).await?;
         Ok(Some((moved, self.pair(step, hash, size, time))))
     }
@@ -129,7 +130,7 @@ impl Executor<'_> {
     /// and time of each, or the reason why it has not got its name.
     pub(super) async fn name_here(
         &self,
-        session: &mut Session,
+        session: &mut impl RemoteFs,
         files: Vec<(&Step, StagedFile)>,
     ) -> Vec<Result<(u64, Timestamp)>> {
         let intents = files.iter().map(|(step, held)| {
@@ -151,7 +152,7 @@ impl Executor<'_> {
     /// little more than flushing one (2,000 small files on ext4: 16 s one by one).
     async fn begin_landing(
         &self,
-        session: &mut Session,
+        session: &mut impl RemoteFs,
         step: &Step,
         next: NextTransfer<'_>,
     ) -> Result<Arriving> {
@@ -163,10 +164,10 @@ impl Executor<'_> {
         let mut capped = Capped::new(&mut landing, &self.total);
         let (moved, hash) = if self.keeps_pairs {
             let mut hashed = Hashed::new(&mut capped);
-            let moved = session.read_through(&there, &mut hashed, known, hints).await?;
+            let moved = session.download_into(&there, &mut hashed, known, hints).await?;
             (moved, Some(hashed.hash()))
         } else {
-            (session.read_through(&there, &mut capped, known, hints).await?, None)
+            (session.download_into(&there, &mut capped, known, hints).await?, None)
         };
         capped.keep();
         let time = utc(moved.modified).filter(|_| self.policy.preserve_times);
@@ -202,7 +203,7 @@ impl Executor<'_> {
     /// Waits until files that were fetched are on the disk, and gives them their final names.
     async fn land<'s>(
         &self,
-        session: &mut Session,
+        session: &mut impl RemoteFs,
         ends: Vec<(&'s Step, Result<Arriving>)>,
     ) -> Vec<(&'s Step, Result<StepResult>)> {
         let (mut come, mut files, mut landed) = (Vec::new(), Vec::new(), Vec::new());
@@ -261,12 +262,16 @@ impl Executor<'_> {
 
     /// Returns the hash of a local file of which not all bytes have passed through this process. Reads the file, and so
     /// not on the thread that the sessions share.
-    pub(super) async fn read_back(&self, session: &Session, path: &[u8]) -> Result<Option<Hash>> {
+    pub(super) async fn read_back(
+        &self,
+        session: &impl RemoteFs,
+        path: &[u8],
+    ) -> Result<Option<Hash>> {
         if !self.keeps_pairs {
             return Ok(None);
         }
         let (top, path) = (self.plan.heading.local.clone(), path.to_vec());
-        let stop = session.context().stop.clone();
+        let stop = session.stop().clone();
         let links = self.policy.links;
         let read = move || {
             let root = RootDir::open_with(&top, links)?;
@@ -283,7 +288,7 @@ impl<'p> Executor<'p> {
     /// Fetches a file and those that follow: each is requested before the previous one has quite ended.
     pub(super) async fn get_on<'l>(
         &self,
-        session: &mut Session,
+        session: &mut impl RemoteFs,
         step: &'p Step,
         feed: QueueHandle<'_, '_, Execution<'p, 'l>>,
     ) -> JobResults<Execution<'p, 'l>> {

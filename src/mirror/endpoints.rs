@@ -7,9 +7,9 @@ use serde::{Deserialize, Serialize};
 use super::sync_base::MirrorId;
 use crate::{
     error::Result,
-    ftp::{
-        path::{NameEncoding, RelativePath, RemotePath},
-        session::Session,
+    remote::{
+        fs::{Capabilities, RemoteFs, ServerAccount},
+        path::{RelativePath, RemotePath},
     },
 };
 
@@ -41,43 +41,33 @@ pub struct Endpoints {
 impl Endpoints {
     /// Returns the endpoints of a mirror by `session`.
     pub(super) fn of(
-        session: &Session,
+        session: &impl RemoteFs,
         direction: Direction,
         local: &Path,
         remote: &RemotePath,
         preserve_times: bool,
     ) -> Result<Self> {
-        let sets_times = direction == Direction::Down || session.features().contains_key("MFMT");
-        let keeps_times = preserve_times && sets_times;
-        let remote = session.absolute(remote)?.in_encoding(Self::encoding_of(session));
+        let Capabilities { sets_mtime, encoding, .. } = session.capabilities();
+        let keeps_times = preserve_times && (direction == Direction::Down || sets_mtime);
+        let remote = session.absolute(remote)?.in_encoding(encoding);
         let (local, server) = (local.to_owned(), Self::server_of(session));
         Ok(Self { direction, local, remote, keeps_times, server })
     }
 
-    /// Returns the encoding of names on the server of `session`.
-    pub(super) fn encoding_of(session: &Session) -> NameEncoding {
-        if session.site().latin1 { NameEncoding::Latin1 } else { NameEncoding::Same }
-    }
-
     /// Returns the server of `session`, as `user@host:port`.
-    pub(super) fn server_of(session: &Session) -> String {
-        let site = session.site();
-        format!("{}@{}:{}", site.user, site.host.to_ascii_lowercase(), site.port)
+    pub(super) fn server_of(session: &impl RemoteFs) -> String {
+        let ServerAccount { host, port, user } = session.account();
+        format!("{user}@{host}:{port}")
     }
 
     /// Returns the key of the mirror's state.
-    pub(super) fn identity(&self, session: &Session) -> MirrorId {
-        let site = session.site();
+    pub(super) fn identity(&self, session: &impl RemoteFs) -> MirrorId {
+        let ServerAccount { host, port, user } = session.account();
         // One directory has many paths; one that does not exist yet has the path by which it will be created.
         let local = self.local.canonicalize();
         let local = local.or_else(|_| std::path::absolute(&self.local));
-        MirrorId {
-            host: site.host.to_ascii_lowercase(),
-            port: site.port,
-            user: site.user.clone(),
-            remote: self.remote.clone(),
-            local: local.unwrap_or_else(|_| self.local.clone()),
-        }
+        let local = local.unwrap_or_else(|_| self.local.clone());
+        MirrorId { host, port, user, remote: self.remote.clone(), local }
     }
 
     /// Returns the difference below which two times count as equal: MFMT sets whole seconds, whatever the server shows.

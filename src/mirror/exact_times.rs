@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use jiff::SignedDuration;
 
 use super::{
-    batch_query::{BatchQuery, packets},
+    batch_query::{BatchQuery, batches},
     endpoints::{Direction, Endpoints, place},
     options::Compare,
     pass_options::CompareOptions,
@@ -18,15 +18,18 @@ use super::{
 };
 use crate::{
     error::{Error, ErrorKind, Result},
-    ftp::{listing::Modified, session::Session},
     limits::TRUST_SAMPLE,
     observe::MessageLevel,
+    remote::{
+        entry::Modified,
+        fs::{Query, RemoteFs},
+    },
 };
 
 /// Determines the value of the times of `there`: those of the server's own zone are taken for UTC as long as nothing
 /// contradicts it. Otherwise the offset is measured, and each file is queried that would still be different.
 pub(super) async fn fetch_exact_times(
-    crew: &mut SessionPool<'_>,
+    crew: &mut SessionPool<'_, impl RemoteFs>,
     here: &ScanResult,
     there: &mut ScanResult,
     base: Option<&SyncBase>,
@@ -89,19 +92,17 @@ fn note(there: &mut ScanResult, told: BTreeMap<Vec<u8>, Modified>) {
 }
 
 /// Returns the times of `paths`, as far as the server reports them.
-async fn ask(
-    crew: &mut SessionPool<'_>,
+async fn ask<R: RemoteFs>(
+    crew: &mut SessionPool<'_, R>,
     heading: &Endpoints,
     paths: Vec<Vec<u8>>,
 ) -> Result<BTreeMap<Vec<u8>, Modified>> {
-    let features = crew.first().features();
-    if !features.is_empty() && !features.contains_key("MDTM") {
+    if !crew.first().capabilities().tells_mtime {
         return Ok(BTreeMap::new());
     }
     let top = &heading.remote;
-    let question_bytes = "MDTM /\r\n".len() + top.as_bytes().len();
-    let waiting = packets(paths, |path| question_bytes + path.len());
-    let ask = async |session: &mut Session, packet: &Vec<Vec<u8>>, _: bool| {
+    let waiting = batches(crew.first(), Query::Mtime, top, paths);
+    let ask = async |session: &mut R, packet: &Vec<Vec<u8>>, _: bool| {
         let places: Result<Vec<_>> = packet.iter().map(|path| place(top, path)).collect();
         session.mtimes(&places?).await
     };
@@ -110,7 +111,7 @@ async fn ask(
     // Without exact times, files are compared and dated by the listed ones.
     if let Some((_, fault)) = failed.first() {
         let text = format!("the times of some files could not be asked for: {fault}");
-        crew.first().context().observer.message(MessageLevel::Info, text);
+        crew.first().observer().message(MessageLevel::Info, text);
     }
     let told = answers.into_iter().flat_map(|(packet, times)| packet.into_iter().zip(times));
     Ok(told.filter_map(|(path, time)| Some((path, time?))).collect())

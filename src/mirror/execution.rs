@@ -21,6 +21,7 @@ use crate::{
     error::{Error, ErrorKind, Origin, Result},
     limits::MIRROR_FAILURES_IN_A_ROW_MAX,
     observe::{EventEmitter, MessageLevel, visible::visible},
+    remote::fs::RemoteFs,
 };
 
 /// The execution state of a plan.
@@ -78,7 +79,10 @@ impl<'p, 'l> Execution<'p, 'l> {
     }
 
     /// Writes pending state to its place if that is due.
-    pub(super) async fn keep_state(&mut self, crew: &mut SessionPool<'_>) -> Result<()> {
+    pub(super) async fn keep_state(
+        &mut self,
+        crew: &mut SessionPool<'_, impl RemoteFs>,
+    ) -> Result<()> {
         if !self.ledger.is_due() {
             return Ok(());
         }
@@ -93,7 +97,7 @@ impl<'p, 'l> Execution<'p, 'l> {
     }
 
     /// Queues the next steps, unless they are deletes, or come after deletes, and something has failed (S55).
-    pub(super) fn take(&mut self, wave: &[&'p Step], crew: &mut SessionPool<'_>) {
+    pub(super) fn take(&mut self, wave: &[&'p Step], crew: &mut SessionPool<'_, impl RemoteFs>) {
         let is_sweep = wave.iter().all(|step| step.act == Action::Sweep);
         // A resumable file is kept after a failure: the next run may resume it.
         let stays =
@@ -114,14 +118,14 @@ impl<'p, 'l> Execution<'p, 'l> {
         }
         self.report.skipped += wave.len() as u64;
         let text = "nothing is deleted, since something failed before";
-        crew.first().context().observer.warn_once(text);
+        crew.first().observer().warn_once(text);
     }
 
     /// Splits `jobs`, whose names the target may treat as those of earlier ones, into those that it does not have and
     /// those that it has by now, which fail.
     pub(super) async fn without_taken<T>(
         &mut self,
-        crew: &mut SessionPool<'_>,
+        crew: &mut SessionPool<'_, impl RemoteFs>,
         tools: &Executor<'p>,
         jobs: Vec<T>,
         step: impl Fn(&T) -> &'p Step,
@@ -197,7 +201,7 @@ impl<'p, 'l> Execution<'p, 'l> {
     /// Runs the final check, unless it has been run.
     pub(super) async fn recheck_target(
         &mut self,
-        crew: &mut SessionPool<'_>,
+        crew: &mut SessionPool<'_, impl RemoteFs>,
         tools: &Executor<'p>,
     ) -> Result<()> {
         if self.recheck.is_some() || self.over.is_some() {

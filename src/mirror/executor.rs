@@ -15,7 +15,7 @@ use super::{
 use crate::{
     error::Result,
     files::RootDir,
-    ftp::{session::Session, transfer::TransferStats},
+    remote::{fs::RemoteFs, transfer::TransferStats},
 };
 
 /// The means of doing steps.
@@ -62,7 +62,7 @@ impl<'p> Executor<'p> {
     /// Checks that this run may continue, and records `intents`, which are carried out right after.
     pub(super) async fn intend(
         &self,
-        session: &mut Session,
+        session: &mut impl RemoteFs,
         intents: Vec<(Vec<u8>, Intent)>,
     ) -> Result<()> {
         self.renew(session).await?;
@@ -75,7 +75,7 @@ impl<'p> Executor<'p> {
     }
 
     /// Renews the claim of this run if that is due; fails if another run has taken it.
-    pub(super) async fn renew(&self, session: &mut Session) -> Result<()> {
+    pub(super) async fn renew(&self, session: &mut impl RemoteFs) -> Result<()> {
         self.claim.renew(session).await
     }
 }

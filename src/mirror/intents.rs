@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     error::{Error, ErrorKind, Origin, Result},
-    ftp::{path::RemotePath, session::Session, transfer::MemorySource},
+    remote::{fs::RemoteFs, path::RemotePath, source_sink::MemorySource},
 };
 
 /// The journal in which one run records its intents. Clones share it.
@@ -70,7 +70,7 @@ impl Journal {
 
     /// Records the intents of `plan`, as far as they are known in advance. Fails if they cannot be recorded and must
     /// be.
-    pub(super) async fn begin(&self, session: &mut Session, plan: &MirrorPlan) -> Result<()> {
+    pub(super) async fn begin(&self, session: &mut impl RemoteFs, plan: &MirrorPlan) -> Result<()> {
         if !plan.steps.iter().any(|step| intent_of(step.act, step.size).is_some()) {
             return Ok(());
         }
@@ -89,7 +89,7 @@ impl Journal {
     /// Records `intents`, which are carried out right after.
     pub(super) async fn note(
         &self,
-        session: &mut Session,
+        session: &mut impl RemoteFs,
         intents: Vec<(Vec<u8>, Intent)>,
     ) -> Result<()> {
         let noted = match &self.kept {
@@ -117,7 +117,7 @@ impl Journal {
                 let text = format!(
                     "if this run is cut off, the next one may take its files for somebody else's: {fault}"
                 );
-                session.context().observer.warn_once(text);
+                session.observer().warn_once(text);
                 Ok(())
             }
             // The local state reports by itself that it keeps nothing more.

@@ -13,15 +13,15 @@ use super::{
 };
 use crate::{
     error::Result,
-    ftp::{file_ops::LinkTarget, path::RemotePath, session::Session},
     limits::LINKS_DEEP_MAX,
+    remote::{facts::LinkTarget, fs::RemoteFs, path::RemotePath},
 };
 
 impl RemoteScan<'_> {
     /// Resolves the links that were found, and adds their targets to the tree.
-    pub(super) async fn follow(&mut self, session: &mut Session) -> Result<()> {
+    pub(super) async fn follow(&mut self, session: &mut impl RemoteFs) -> Result<()> {
         for (path, target) in std::mem::take(&mut self.links) {
-            match session.behind(&place(self.top, &path)?).await? {
+            match session.link_target(&place(self.top, &path)?).await? {
                 LinkTarget::Nothing => self.survey.leave_out(path, Why::Nowhere)?,
                 LinkTarget::File { size, modified } => {
                     if self.filter.part(&path, false) == FilterDecision::Out {

@@ -15,8 +15,11 @@ use crate::{
     encoding::to_hex,
     error::{ErrorKind, Result},
     files::{RootDir, SourceFile, SymlinkPolicy},
-    ftp::transfer::{ByteSink, ByteSource},
     limits::COPY_BYTES,
+    remote::{
+        hash::HashAlgorithm,
+        source_sink::{ByteSink, ByteSource},
+    },
 };
 
 /// A file that is sent or fetched, with the hash of the bytes so far.
@@ -73,32 +76,6 @@ impl<T: ByteSink> ByteSink for Hashed<&mut T> {
     }
 }
 
-/// A hash algorithm.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Algorithm {
-    Sha256,
-    Sha1,
-    Md5,
-    Crc32,
-}
-
-impl Algorithm {
-    /// Returns the best of those that are `offered`, by the names of [`Self::word`].
-    pub(super) fn best(offered: &[&str]) -> Option<Self> {
-        let all = [Self::Sha256, Self::Sha1, Self::Md5, Self::Crc32];
-        all.into_iter().find(|algorithm| offered.contains(&algorithm.word()))
-    }
-
-    pub(super) const fn word(self) -> &'static str {
-        match self {
-            Self::Sha256 => "sha256",
-            Self::Sha1 => "sha1",
-            Self::Md5 => "md5",
-            Self::Crc32 => "crc32",
-        }
-    }
-}
-
 /// A hash that is being computed.
 pub(super) enum Hasher {
     Sha256(Sha256),
@@ -108,12 +85,12 @@ pub(super) enum Hasher {
 }
 
 impl Hasher {
-    pub(super) fn new(algorithm: Algorithm) -> Self {
+    pub(super) fn new(algorithm: HashAlgorithm) -> Self {
         match algorithm {
-            Algorithm::Sha256 => Self::Sha256(Sha256::new()),
-            Algorithm::Sha1 => Self::Sha1(Sha1::new()),
-            Algorithm::Md5 => Self::Md5(Md5::new()),
-            Algorithm::Crc32 => Self::Crc32(crc32fast::Hasher::new()),
+            HashAlgorithm::Sha256 => Self::Sha256(Sha256::new()),
+            HashAlgorithm::Sha1 => Self::Sha1(Sha1::new()),
+            HashAlgorithm::Md5 => Self::Md5(Md5::new()),
+            HashAlgorithm::Crc32 => Self::Crc32(crc32fast::Hasher::new()),
         }
     }
 
@@ -198,21 +175,18 @@ mod tests {
     #[test]
     fn each_hash_is_that_of_other_programs() {
         for (algorithm, hash) in [
-            (Algorithm::Sha256, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"),
-            (Algorithm::Sha1, "a9993e364706816aba3e25717850c26c9cd0d89d"),
-            (Algorithm::Md5, "900150983cd24fb0d6963f7d28e17f72"),
-            (Algorithm::Crc32, "352441c2"),
+            (
+                HashAlgorithm::Sha256,
+                "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad",
+            ),
+            (HashAlgorithm::Sha1, "a9993e364706816aba3e25717850c26c9cd0d89d"),
+            (HashAlgorithm::Md5, "900150983cd24fb0d6963f7d28e17f72"),
+            (HashAlgorithm::Crc32, "352441c2"),
         ] {
             let mut hasher = Hasher::new(algorithm);
             hasher.update(b"a");
             hasher.update(b"bc");
             assert_eq!(hasher.text(), hash, "{algorithm:?}");
         }
-    }
-
-    #[test]
-    fn the_best_hash_that_is_offered_is_taken() {
-        assert_eq!(Algorithm::best(&["crc32", "md5"]), Some(Algorithm::Md5));
-        assert_eq!(Algorithm::best(&[]), None);
     }
 }

@@ -5,11 +5,11 @@ use serde::{Deserialize, Serialize};
 use super::sync_base::{
     Intent, Intents, SyncBase, SyncedFile, hash_text, path_bytes, path_text, read_hash,
 };
-use crate::ftp::{
-    listing::Modified,
+use crate::limits::ENTRIES_MAX;
+use crate::remote::{
+    entry::Modified,
     path::{RelativePath, RemotePath},
 };
-use crate::limits::ENTRIES_MAX;
 
 /// The format version that is written.
 const FORM: u32 = 2;

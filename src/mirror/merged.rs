@@ -9,8 +9,8 @@ use super::{
 };
 use crate::{
     error::{Error, ErrorKind, Origin, Result},
-    ftp::session::Session,
     observe::visible::visible,
+    remote::fs::RemoteFs,
 };
 
 /// The length in bytes of the longest name that every server keeps.
@@ -28,7 +28,7 @@ pub(super) struct UnlistedFiles {
 /// Leaves out of the source the files that exist under unlisted names, in each directory that lists fewer names than
 /// there are files that could have them: some of them are the same there.
 pub(super) async fn refuse_merged(
-    session: &mut Session,
+    session: &mut impl RemoteFs,
     source: &mut ScanResult,
     heading: &Endpoints,
     left: BTreeMap<Vec<u8>, UnlistedFiles>,
@@ -41,7 +41,7 @@ pub(super) async fn refuse_merged(
             let longer = [longest.as_slice(), b"x"].concat();
             session.ask_long_name(&place(&heading.remote, &longer)?).await?;
         }
-        let shortens = session.shortens_names();
+        let shortens = session.capabilities().shortens_names;
         // If the listing is truncated, names are missing that no server changes.
         if paths.iter().any(|path| !may_be_changed(name_of(path), shortens)) {
             continue;

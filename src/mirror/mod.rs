@@ -96,8 +96,8 @@ pub use tree::{Node, NodeKind, ScanResult, Tree, Why};
 
 use crate::{
     error::Result,
-    ftp::{path::RemotePath, session::Session},
     observe::MessageLevel,
+    remote::{fs::RemoteFs, path::RemotePath},
 };
 use build_plan::build_plan;
 use claims::TargetLock;
@@ -110,7 +110,7 @@ use sync_base::MirrorStates;
 /// Makes the directory `remote` of the server like the local directory `local`; only reports the steps if `dry_run`.
 /// The state of both sides is kept in `states`.
 pub async fn up(
-    session: &mut Session,
+    session: &mut impl RemoteFs,
     states: MirrorStates<'_>,
     local: &Path,
     remote: &RemotePath,
@@ -122,7 +122,7 @@ pub async fn up(
 
 /// Makes the local directory `local` like the directory `remote` of the server; only reports the steps if `dry_run`.
 pub async fn down(
-    session: &mut Session,
+    session: &mut impl RemoteFs,
     states: MirrorStates<'_>,
     remote: &RemotePath,
     local: &Path,
@@ -134,7 +134,7 @@ pub async fn down(
 
 /// Returns the plan of [`up`], for [`apply()`].
 pub async fn plan_up(
-    session: &mut Session,
+    session: &mut impl RemoteFs,
     states: MirrorStates<'_>,
     local: &Path,
     remote: &RemotePath,
@@ -146,7 +146,7 @@ pub async fn plan_up(
 
 /// Returns the plan of [`down`], for [`apply()`].
 pub async fn plan_down(
-    session: &mut Session,
+    session: &mut impl RemoteFs,
     states: MirrorStates<'_>,
     remote: &RemotePath,
     local: &Path,
@@ -157,7 +157,7 @@ pub async fn plan_down(
 }
 
 async fn plan_alone(
-    session: &mut Session,
+    session: &mut impl RemoteFs,
     states: MirrorStates<'_>,
     heading: Endpoints,
     rules: &MirrorOptions,
@@ -165,18 +165,17 @@ async fn plan_alone(
     rules.filter(&heading.local)?;
     let mut ledger = MirrorState::of(session, states, &heading, rules.state_policy())?;
     let leftovers = Arc::new(StaleTemps::of(session, states, &heading));
-    let pool = rules.pool(session.site().in_place);
-    let mut crew = SessionPool::new(session, pool);
+    let mut crew = SessionPool::new(session, rules.pool());
     let plan = build_plan(&mut crew, heading, rules, &mut ledger, &leftovers).await;
     if let Ok(plan) = &plan {
-        plan.tell_drift(&crew.first().context().observer);
+        plan.tell_drift(crew.first().observer());
     }
     crew.close_extra();
     plan
 }
 
 async fn mirror(
-    session: &mut Session,
+    session: &mut impl RemoteFs,
     states: MirrorStates<'_>,
     direction: Direction,
     local: &Path,
@@ -198,13 +197,12 @@ async fn mirror(
         TargetLock::take(session, &heading, policy, &leftovers).await
     };
     let mut claim = claim.inspect_err(|_| session.set_owner_tag(None))?;
-    let pool = rules.pool(session.site().in_place);
-    let mut crew = SessionPool::new(session, pool);
+    let mut crew = SessionPool::new(session, rules.pool());
     let work = async {
         let (first, again) = (heading.clone(), heading.clone());
         let mut plan = build_plan(&mut crew, first, rules, &mut ledger, &leftovers).await?;
         if dry_run {
-            plan.tell_drift(&crew.first().context().observer);
+            plan.tell_drift(crew.first().observer());
             return Ok(plan.report());
         }
         if is_late && !plan.is_empty() {
@@ -218,7 +216,7 @@ async fn mirror(
             // A directory that is created there under one name is listed under another.
             std::mem::take(&mut claim).release(crew.first()).await;
             let text = "other runs are not kept out: the server gives the claim another name";
-            crew.first().context().observer.message(MessageLevel::Info, text);
+            crew.first().observer().message(MessageLevel::Info, text);
             plan = build_plan(&mut crew, again, rules, &mut ledger, &leftovers).await?;
         }
         apply::apply_with(&mut crew, &plan, &mut ledger, &leftovers, &claim).await

@@ -17,7 +17,7 @@ use std::{
 use icu_normalizer::DecomposingNormalizerBorrowed;
 
 use super::{
-    batch_query::packets,
+    batch_query::batches,
     endpoints::{Direction, Endpoints, place},
     merged::{self, UnlistedFiles},
     own_files::FileId,
@@ -29,14 +29,14 @@ use super::{
 use crate::{
     error::{Error, ErrorKind, Origin, Result},
     files::{LocalKind, RootDir, SymlinkPolicy, temporary_name},
-    ftp::{
-        listing::{Modified, Precision},
-        path::RemotePath,
-        path_facts::PathFacts,
-        session::Session,
-        transfer::name_taken,
-    },
     observe::{EventEmitter, MessageLevel, visible::visible},
+    remote::{
+        entry::{Modified, Precision},
+        facts::PathFacts,
+        fs::{Query, RemoteFs},
+        path::RemotePath,
+        pending::name_taken,
+    },
 };
 
 /// The maximum number of further rounds for names that may be the same to the server: each name is checked once those
@@ -56,14 +56,14 @@ struct FoundAlias {
 /// Finds entries of the source that the target has under names other than those it lists, and spells them as the source
 /// does. If the mirror `deletes`, nothing is deleted that may be such an entry.
 pub(super) async fn resolve_aliases(
-    crew: &mut SessionPool<'_>,
+    crew: &mut SessionPool<'_, impl RemoteFs>,
     source: &mut ScanResult,
     target: &mut ScanResult,
     base: Option<&SyncBase>,
     heading: &Endpoints,
     deletes: bool,
 ) -> Result<()> {
-    let observer = crew.first().context().observer.clone();
+    let observer = crew.first().observer().clone();
     let mut asked = BTreeSet::new();
     let mut left = BTreeMap::new();
     // Directories that exist but that no listing shows: their contents are unknown.
@@ -177,24 +177,23 @@ fn was_there(base: Option<&SyncBase>, path: &[u8]) -> bool {
 
 /// Returns the answer of the server for each of `doubts`; `None` also if it claims to have a name that does not exist.
 pub(super) async fn ask(
-    session: &mut Session,
+    session: &mut impl RemoteFs,
     top: &RemotePath,
     doubts: &[Doubt],
 ) -> Result<Vec<Option<PathFacts>>> {
     let folders: HashMap<_, _> =
         doubts.iter().map(|(path, is_folder)| (&path[..], *is_folder)).collect();
     let paths = doubts.iter().map(|(path, _)| path.clone()).collect();
-    // Each is asked for by two commands at most, along with a name that cannot exist.
-    let bytes = 2 * ("MLST /\r\n".len() + top.as_bytes().len());
     let mut answers = Vec::with_capacity(doubts.len());
-    for packet in packets(paths, |path| bytes + 2 * path.len()) {
+    for packet in batches(session, Query::Facts, top, paths) {
+        // Along with a name that cannot exist.
         let control = packet.first().map(|path| join(parent(path), temporary_name().as_bytes()));
         let asked =
             packet.iter().map(|path| (path, folders.get(&path[..]).copied().unwrap_or(false)));
         let asked = asked.chain(control.iter().map(|path| (path, false)));
         let asked: Result<Vec<_>> =
             asked.map(|(path, is_folder)| Ok((place(top, path)?, is_folder))).collect();
-        let mut said = match session.answers(&asked?).await {
+        let mut said = match session.path_facts(&asked?).await {
             Ok(said) => said,
             Err(fault) if matches!(fault.kind, ErrorKind::Protocol | ErrorKind::Refused) => {
                 Vec::new()

@@ -96,8 +96,8 @@ fn key(path: &[u8], folds: Folds) -> Vec<u8> {
 mod tests {
     use super::*;
     use crate::{
-        ftp::path::RemotePath,
         mirror::{Direction, Endpoints, MirrorOptions, plan},
+        remote::path::RemotePath,
     };
 
     const BOTH: Folds = Folds { case: true, form: true };

@@ -14,11 +14,8 @@ use super::{
 use crate::{
     error::{Error, Result},
     files::SymlinkPolicy,
-    ftp::{
-        path::component,
-        site::{InPlace, PARALLEL_AUTO},
-    },
-    limits::{MIRROR_RETRIES, MIRROR_RETRIES_MAX, PARALLEL_MAX},
+    limits::{MIRROR_RETRIES, MIRROR_RETRIES_MAX, PARALLEL_AUTO, PARALLEL_MAX},
+    remote::{path::component, transfer::InPlace},
 };
 
 /// The method by which two files are compared.
@@ -292,11 +289,6 @@ impl MirrorOptions {
         }
     }
 
-    /// Returns whether uploads use their final names at once, where `usual` is the setting of the connection.
-    pub(super) fn in_place(&self, usual: InPlace) -> InPlace {
-        if self.staged { InPlace::Never } else { self.in_place.unwrap_or(usual) }
-    }
-
     /// Returns true if a transfer whose size could not be verified counts as failed.
     pub fn wants_proof(&self) -> bool {
         self.verify.unwrap_or(self.delete)
@@ -306,7 +298,7 @@ impl MirrorOptions {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ftp::listing::Modified;
+    use crate::remote::entry::Modified;
 
     #[test]
     fn a_file_is_in_bounds_out_of_them_or_not_known_to_be() {

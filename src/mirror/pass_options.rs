@@ -4,7 +4,7 @@ use super::{
     endpoints::Direction,
     options::{Compare, MirrorOptions, OnConflict, Quotas, SizeAgeFilter, StateIn},
 };
-use crate::{files::SymlinkPolicy, ftp::site::InPlace};
+use crate::{files::SymlinkPolicy, remote::transfer::InPlace};
 
 /// The options by which files are compared.
 #[derive(Debug, Clone, Copy)]
@@ -44,7 +44,8 @@ pub(super) struct TransferPolicy {
 pub(super) struct PoolOptions {
     pub(super) parallel: u16,
     pub(super) retries: u16,
-    pub(super) in_place: InPlace,
+    /// The use of final names during uploads; `None` means the setting of the connection.
+    pub(super) in_place: Option<InPlace>,
 }
 
 /// The options about what is kept between runs, and about other runs.
@@ -78,10 +79,11 @@ impl MirrorOptions {
         TransferPolicy { resume, preserve_times, staged, wants_proof, caps, links }
     }
 
-    /// Returns the options of the session pool, where `usual` is the setting of the connection.
-    pub(super) fn pool(&self, usual: InPlace) -> PoolOptions {
-        let Self { parallel, retries, .. } = *self;
-        PoolOptions { parallel, retries, in_place: self.in_place(usual) }
+    /// Returns the options of the session pool.
+    pub(super) fn pool(&self) -> PoolOptions {
+        let Self { parallel, retries, in_place, .. } = *self;
+        let in_place = if self.staged { Some(InPlace::Never) } else { in_place };
+        PoolOptions { parallel, retries, in_place }
     }
 
     /// Returns the options about what is kept between runs.

@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 use super::{endpoints::Endpoints, options::MirrorOptions, report::Report, sync_base::SyncedFile};
 use crate::{
     error::Error,
-    ftp::listing::Modified,
     observe::{EventEmitter, MessageLevel, format_size, visible::visible},
+    remote::entry::Modified,
 };
 
 /// The reason why a file is transferred.

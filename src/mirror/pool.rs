@@ -14,10 +14,14 @@ use super::{pass_options::PoolOptions, pool_size::PoolSizer};
 use crate::{
     cancel::CancelToken,
     error::{Error, ErrorKind, Result},
-    ftp::{rate_limit::RateLimiter, session::Session, site::InPlace, transfer::backoff},
     limits::MIRROR_RETRY_TIME_MAX,
     observe::{EventEmitter, MessageLevel},
     random::random_u64,
+    remote::{
+        fs::RemoteFs,
+        rate_limit::RateLimiter,
+        transfer::{InPlace, backoff},
+    },
 };
 
 /// A queue of jobs that may be done in any order.
@@ -77,40 +81,40 @@ impl<W: JobQueue> QueueHandle<'_, '_, W> {
 }
 
 /// The session pool of one mirror: the caller's session, and others for as long as the mirror runs.
-pub(super) struct SessionPool<'a> {
-    first: &'a mut Session,
-    others: Vec<Session>,
+pub(super) struct SessionPool<'a, R> {
+    first: &'a mut R,
+    others: Vec<R>,
     /// The sessions that are being opened.
-    coming: FuturesUnordered<Coming>,
+    coming: FuturesUnordered<Coming<R>>,
     size: PoolSizer,
     /// The maximum number of retries per job.
     retries: u16,
     /// The rate limit that the transfers of all sessions share.
     pace: Option<RateLimiter>,
-    /// The setting of the caller's session for uploads under final names, which is restored at the end.
-    in_place: InPlace,
+    /// The setting of the caller's session for uploads under final names, if it was changed: it is restored at the end.
+    in_place: Option<InPlace>,
 }
 
 /// A session of the pool. The caller's is never given up.
-enum PooledSession<'a> {
-    First(&'a mut Session),
-    Other(Box<Session>),
+enum PooledSession<'a, R> {
+    First(&'a mut R),
+    Other(Box<R>),
 }
 
 /// A session that is being opened.
-type Coming = Pin<Box<dyn Future<Output = Result<Session>> + Send>>;
+type Coming<R> = Pin<Box<dyn Future<Output = Result<R>>>>;
 
-impl<'a> SessionPool<'a> {
+impl<'a, R: RemoteFs> SessionPool<'a, R> {
     /// Creates a pool with these `options`; sessions other than `first` are opened when there is work for them.
-    pub(super) fn new(first: &'a mut Session, options: PoolOptions) -> Self {
+    pub(super) fn new(first: &'a mut R, options: PoolOptions) -> Self {
         let (size, retries) = (PoolSizer::new(options.parallel), options.retries);
         let (others, coming) = (Vec::new(), FuturesUnordered::new());
-        let in_place = first.set_in_place(options.in_place);
+        let in_place = options.in_place.map(|in_place| first.set_in_place(in_place));
         Self { first, others, coming, size, retries, pace: None, in_place }
     }
 
     /// Returns the caller's session.
-    pub(super) const fn first(&mut self) -> &mut Session {
+    pub(super) const fn first(&mut self) -> &mut R {
         self.first
     }
 
@@ -127,13 +131,12 @@ impl<'a> SessionPool<'a> {
     pub(super) async fn run<W: JobQueue>(
         &mut self,
         work: &mut W,
-        act: impl AsyncFn(&mut Session, W::Job, QueueHandle<'_, '_, W>) -> JobResults<W>,
+        act: impl AsyncFn(&mut R, W::Job, QueueHandle<'_, '_, W>) -> JobResults<W>,
     ) -> Result<()> {
         let (work, retries) = (RefCell::new(work), self.retries);
         let others = self.others.drain(..).map(|session| PooledSession::Other(Box::new(session)));
         let mut idle: Vec<_> = others.collect();
-        let context = self.first.context();
-        let (observer, stop) = (context.observer.clone(), context.stop.clone());
+        let (observer, stop) = (self.first.observer().clone(), self.first.stop().clone());
         idle.push(PooledSession::First(self.first));
         let mut watch = PoolDriver { size: &mut self.size, observer, work: &work, ended: Ok(()) };
         let mut busy = FuturesUnordered::new();
@@ -192,8 +195,10 @@ impl<'a> SessionPool<'a> {
 
     /// Closes the sessions that the pool opened.
     pub(super) fn close_extra(self) {
-        self.first.set_in_place(self.in_place);
-        self.others.into_iter().for_each(Session::leave);
+        if let Some(in_place) = self.in_place {
+            self.first.set_in_place(in_place);
+        }
+        self.others.into_iter().for_each(R::leave);
     }
 }
 
@@ -217,7 +222,7 @@ impl<W: JobQueue> PoolDriver<'_, '_, W> {
 
     /// Adds a session that was opened in addition to the `others`, or handles the reason why it was not. A server that
     /// accepts no more sessions is no failure: the existing ones suffice.
-    fn take_in<'a>(&mut self, opened: Result<Session>, others: usize) -> Option<PooledSession<'a>> {
+    fn take_in<'a, R>(&mut self, opened: Result<R>, others: usize) -> Option<PooledSession<'a, R>> {
         match opened {
             Ok(session) => {
                 self.size.grew(others + 1, Instant::now());
@@ -235,12 +240,12 @@ impl<W: JobQueue> PoolDriver<'_, '_, W> {
     }
 
     /// Records the results of a session that worked beside `others`, and returns it, unless the server has closed it.
-    fn finish<'a>(
+    fn finish<'a, R: RemoteFs>(
         &mut self,
-        hand: PooledSession<'a>,
+        hand: PooledSession<'a, R>,
         ends: JobResults<W>,
         others: usize,
-    ) -> Option<PooledSession<'a>> {
+    ) -> Option<PooledSession<'a, R>> {
         let mut unwanted = None;
         for (job, result) in ends {
             match result {
@@ -276,10 +281,10 @@ impl<W: JobQueue> PoolDriver<'_, '_, W> {
     }
 }
 
-impl Deref for PooledSession<'_> {
-    type Target = Session;
+impl<R> Deref for PooledSession<'_, R> {
+    type Target = R;
 
-    fn deref(&self) -> &Session {
+    fn deref(&self) -> &R {
         match self {
             Self::First(session) => session,
             Self::Other(session) => session,
@@ -287,8 +292,8 @@ impl Deref for PooledSession<'_> {
     }
 }
 
-impl DerefMut for PooledSession<'_> {
-    fn deref_mut(&mut self) -> &mut Session {
+impl<R> DerefMut for PooledSession<'_, R> {
+    fn deref_mut(&mut self) -> &mut R {
         match self {
             Self::First(session) => session,
             Self::Other(session) => session,
@@ -296,22 +301,21 @@ impl DerefMut for PooledSession<'_> {
     }
 }
 
-impl PooledSession<'_> {
+impl<R: RemoteFs> PooledSession<'_, R> {
     /// Returns true if the fault means that the server does not accept so many sessions.
     fn is_unwanted(&self, fault: &Error) -> bool {
-        let is_refused = matches!(fault.kind, ErrorKind::Denied | ErrorKind::Unreachable);
-        matches!(self, Self::Other(_)) && (fault.code == 421 || is_refused)
+        matches!(self, Self::Other(_)) && R::refuses_session(fault)
     }
 }
 
 /// Does one turn of work; failed jobs are retried one by one after a delay, if that may help.
-async fn turn<'a, W: JobQueue>(
-    mut hand: PooledSession<'a>,
+async fn turn<'a, R: RemoteFs, W: JobQueue>(
+    mut hand: PooledSession<'a, R>,
     job: W::Job,
     feed: QueueHandle<'_, '_, W>,
-    act: &impl AsyncFn(&mut Session, W::Job, QueueHandle<'_, '_, W>) -> JobResults<W>,
+    act: &impl AsyncFn(&mut R, W::Job, QueueHandle<'_, '_, W>) -> JobResults<W>,
     retries: u16,
-) -> (PooledSession<'a>, JobResults<W>) {
+) -> (PooledSession<'a, R>, JobResults<W>) {
     let alone = QueueHandle { work: None, ..feed };
     let ends = act(&mut hand, job, feed).await;
     let mut all = Vec::with_capacity(ends.len());
@@ -321,12 +325,12 @@ async fn turn<'a, W: JobQueue>(
     (hand, all)
 }
 
-async fn patiently<W: JobQueue>(
-    hand: &mut PooledSession<'_>,
+async fn patiently<R: RemoteFs, W: JobQueue>(
+    hand: &mut PooledSession<'_, R>,
     job: W::Job,
     result: Result<W::Found>,
     alone: &QueueHandle<'_, '_, W>,
-    act: &impl AsyncFn(&mut Session, W::Job, QueueHandle<'_, '_, W>) -> JobResults<W>,
+    act: &impl AsyncFn(&mut R, W::Job, QueueHandle<'_, '_, W>) -> JobResults<W>,
     retries: u16,
 ) -> JobResults<W> {
     let mut ends = vec![(job, result)];

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::{
-    ftp::site::PARALLEL_AUTO,
+    limits::PARALLEL_AUTO,
     limits::{
         PARALLEL_AUTO_FIRST, PARALLEL_MAX, SESSION_WAIT, SESSION_WAIT_MAX, TIDE_FILE_BYTES,
         TIDE_GAIN_MIN, TIDE_PIECES_MIN, TIDE_TIME_MIN, TIDE_TURN_PIECES,

@@ -13,7 +13,7 @@ use crate::{
         codes::{LIMIT_MAX_TOTAL, LIMIT_MIN_FREE},
     },
     files::{AtomicFile, free_bytes},
-    ftp::transfer::ByteSink,
+    remote::source_sink::ByteSink,
 };
 
 /// The number of bytes after which the free space is checked again: each session receives no more than that unchecked.

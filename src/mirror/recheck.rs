@@ -25,12 +25,13 @@ use super::{
 use crate::{
     error::{Error, ErrorKind, Origin, Result},
     files::{RootDir, read_folder},
-    ftp::{
-        listing::{Modified, Precision},
-        path::RemotePath,
-        transfer::NextTransfer,
-    },
     observe::visible::visible,
+    remote::{
+        entry::{Modified, Precision},
+        fs::RemoteFs,
+        hints::NextTransfer,
+        path::RemotePath,
+    },
 };
 
 /// The current contents of a directory, by name.
@@ -64,7 +65,7 @@ impl Recheck {
 /// Lists again the directories that got something new and from which something is to be deleted, or in which names may
 /// coincide.
 pub(super) async fn look(
-    crew: &mut SessionPool<'_>,
+    crew: &mut SessionPool<'_, impl RemoteFs>,
     plan: &MirrorPlan,
     root: &RootDir,
     arrived: &BTreeSet<&[u8]>,
@@ -92,7 +93,7 @@ pub(super) async fn look(
         }
     }
     // A single name was checked with the server before it was given.
-    let shortens = crew.first().shortens_names();
+    let shortens = crew.first().capabilities().shortens_names;
     let mut recheck = Recheck { shortens, ..Recheck::default() };
     let may_be_one =
         |come: &[&Step]| come.len() > 1 && come.iter().any(|step| recheck.may_be_changed(step));
@@ -130,17 +131,17 @@ fn tops(plan: &MirrorPlan) -> Vec<&Step> {
 
 /// Returns the current listings of `folders` on the server, as far as they are reliable.
 pub(super) async fn there(
-    crew: &mut SessionPool<'_>,
+    crew: &mut SessionPool<'_, impl RemoteFs>,
     top: &RemotePath,
     folders: &[Vec<u8>],
 ) -> Result<Vec<Result<Now>>> {
     let places: Result<Vec<_>> = folders.iter().map(|folder| place(top, folder)).collect();
     let places = places?;
-    let listed = crew.first().list_all(&places, NextTransfer::None).await;
+    let listed = crew.first().list_many(&places, NextTransfer::None).await;
     let listed = listed.into_iter().zip(&places);
     let now = listed.map(|(listing, place)| {
         let listing = listing?;
-        if !listing.may_delete() || listing.refused_count > 0 {
+        if !listing.is_conclusive || listing.refused_count > 0 {
             let message = "its listing is not complete: nothing is deleted in it";
             return Err(Error::protocol(message).at(place.to_string()));
         }
@@ -153,8 +154,8 @@ pub(super) async fn there(
 }
 
 /// Returns the current contents of a local directory.
-fn here(crew: &mut SessionPool<'_>, root: &RootDir, folder: &[u8]) -> Result<Now> {
-    let stop = crew.first().context().stop.clone();
+fn here(crew: &mut SessionPool<'_, impl RemoteFs>, root: &RootDir, folder: &[u8]) -> Result<Now> {
+    let stop = crew.first().stop().clone();
     let entries = read_folder(root, Path::new(OsStr::from_bytes(folder)), &stop)?;
     let now = entries.into_iter().map(|entry| {
         let name = entry.path.file_name().unwrap_or_default().as_bytes().to_vec();
@@ -242,7 +243,7 @@ fn has_changed(step: &Step, now: &FileStat) -> bool {
 /// Returns the first delete of `plan` that the server does not list: an entry that is deleted on the basis of the state
 /// alone must exist under that very name.
 pub(super) async fn unlisted(
-    crew: &mut SessionPool<'_>,
+    crew: &mut SessionPool<'_, impl RemoteFs>,
     plan: &MirrorPlan,
 ) -> Result<Option<Vec<u8>>> {
     let going = plan.steps.iter().filter(|step| step.act.is_delete());

@@ -4,8 +4,8 @@ use std::fmt;
 
 use crate::{
     error::Error,
-    ftp::transfer::TransferStats,
     observe::json::{fault_value, line},
+    remote::transfer::TransferStats,
 };
 
 /// The results of a mirror or a transfer.

@@ -16,12 +16,12 @@ use super::{
 };
 use crate::{
     error::{Error, ErrorKind, Origin, Result},
-    ftp::{
-        listing::Modified,
-        path::{RelativePath, RemotePath},
-        session::Session,
-    },
     observe::visible::visible,
+    remote::{
+        entry::Modified,
+        fs::RemoteFs,
+        path::{RelativePath, RemotePath},
+    },
 };
 
 /// The format version that is written.
@@ -146,7 +146,7 @@ impl MirrorPlan {
     /// Fails with `invalid` unless the plan is about these two folders.
     pub fn check_sides(
         &self,
-        session: &Session,
+        session: &impl RemoteFs,
         direction: Direction,
         local: &Path,
         remote: &RemotePath,
@@ -160,7 +160,7 @@ impl MirrorPlan {
     }
 
     /// Fails with `invalid` unless the plan is about this server.
-    pub(super) fn check_server(&self, session: &Session) -> Result<()> {
+    pub(super) fn check_server(&self, session: &impl RemoteFs) -> Result<()> {
         if self.heading.server == Endpoints::server_of(session) {
             Ok(())
         } else {

@@ -19,14 +19,15 @@ use super::{
 use crate::{
     error::{Error, ErrorKind, Origin, Result},
     files::{LocalEntry, LocalKind, RootDir, Stray, is_temporary},
-    ftp::{
-        listing::{Entry, EntryKind, Listing, ListingFormat, Modified, Precision},
-        path::{NameEncoding, RelativePath, RemotePath, component},
-        session::Session,
-        transfer::NextTransfer,
-    },
-    limits::{BATCH_BYTES_MAX, DEPTH_MAX, EXPECTED_ENTRIES_MAX, FOLDERS_AT_ONCE_MIN, PARALLEL_MAX},
+    limits::{DEPTH_MAX, EXPECTED_ENTRIES_MAX, FOLDERS_AT_ONCE_MIN, PARALLEL_MAX},
     observe::visible::visible,
+    remote::{
+        entry::{Entry, EntryKind, Modified, Precision},
+        fs::{Query, ROUND_TRIP_COST, RemoteFs},
+        hints::NextTransfer,
+        listing::DirectoryListing,
+        path::{NameEncoding, RelativePath, RemotePath, component},
+    },
 };
 
 /// The side of a mirror that a directory is on. A source must exist; a target is created.
@@ -50,8 +51,8 @@ pub(super) struct How<'a> {
 }
 
 /// Scans the directory `top` of the server.
-pub(super) async fn remote(
-    crew: &mut SessionPool<'_>,
+pub(super) async fn remote<R: RemoteFs>(
+    crew: &mut SessionPool<'_, R>,
     top: &RemotePath,
     filter: &Filter,
     role: Role,
@@ -63,23 +64,23 @@ pub(super) async fn remote(
     let follows = follow_links && role == Role::Source;
     let mut scan =
         RemoteScan { follows, expected, ..RemoteScan::new(top, filter, role, leftovers, &at_once) };
-    let list = async |session: &mut Session, folder: Vec<u8>, feed: QueueHandle<'_, '_, _>| {
+    let list = async |session: &mut R, folder: Vec<u8>, feed: QueueHandle<'_, '_, _>| {
         let (mut ends, mut folders, mut places) = (Vec::new(), Vec::new(), Vec::new());
-        let (mut next, mut room) = (Some(folder), BATCH_BYTES_MAX);
+        let (mut next, mut room) = (Some(folder), ROUND_TRIP_COST);
         // As many directories as fit into one packet, if the server is asked for several at once.
         while let Some(folder) = next {
             match place(top, &folder) {
                 Ok(place) => {
-                    room = room.saturating_sub(Session::question_bytes(&place));
+                    room = room.saturating_sub(session.cost(Query::Listing, &place));
                     places.push(place);
                     folders.push(folder);
                 }
                 Err(fault) => ends.push((folder, Err(fault))),
             }
-            next = if session.lists_at_once() && room > 0 { feed.next() } else { None };
+            next = if session.capabilities().lists_many && room > 0 { feed.next() } else { None };
         }
-        let listed = session.list_all(&places, NextTransfer::likely(feed.goes_on())).await;
-        at_once.set(session.lists_at_once());
+        let listed = session.list_many(&places, NextTransfer::likely(feed.goes_on())).await;
+        at_once.set(session.capabilities().lists_many);
         ends.extend(folders.into_iter().zip(listed));
         ends
     };
@@ -157,11 +158,11 @@ impl<'a> RemoteScan<'a> {
         place(self.top, path).map_or_else(|_| visible(path), |place| place.to_string())
     }
 
-    fn take(&mut self, folder: &[u8], listing: Listing) -> Result<()> {
+    fn take(&mut self, folder: &[u8], listing: DirectoryListing) -> Result<()> {
         if folder.is_empty() {
             self.survey.tree.set(Vec::new(), Node::of(NodeKind::Folder));
         }
-        self.survey.tree.set_listed(folder, listing.may_delete(), shows_hidden(&listing));
+        self.survey.tree.set_listed(folder, listing.is_conclusive, listing.shows_hidden);
         if listing.refused_count > 0 {
             self.survey.faults.push(incomplete(&listing).at(self.shown(folder)));
         }
@@ -229,7 +230,7 @@ impl<'a> RemoteScan<'a> {
 
 impl JobQueue for RemoteScan<'_> {
     type Job = Vec<u8>;
-    type Found = Listing;
+    type Found = DirectoryListing;
 
     fn next(&mut self) -> Option<Vec<u8>> {
         self.waiting.pop()
@@ -244,7 +245,7 @@ impl JobQueue for RemoteScan<'_> {
         self.waiting.push(folder);
     }
 
-    fn done(&mut self, folder: Vec<u8>, result: Result<Listing>) -> Result<()> {
+    fn done(&mut self, folder: Vec<u8>, result: Result<DirectoryListing>) -> Result<()> {
         self.expected = 0;
         let fault = match result {
             Ok(listing) => return self.take(&folder, listing),
@@ -283,13 +284,6 @@ const fn folder(part: FilterDecision) -> Node {
     })
 }
 
-/// Returns true if the listing would show names that begin with a dot: LIST omits them on most servers unless told
-/// otherwise, and then shows the directory itself as well (S56).
-fn shows_hidden(listing: &Listing) -> bool {
-    let has_one = listing.entries.iter().any(|entry| entry.name.starts_with(b"."));
-    has_one || listing.vouched || listing.format == ListingFormat::Mlsd
-}
-
 /// Returns the names that occur more than once in a listing.
 fn twice(entries: &[Entry]) -> BTreeSet<Vec<u8>> {
     let mut names: Vec<_> = entries.iter().map(|entry| &entry.name).collect();
@@ -298,9 +292,9 @@ fn twice(entries: &[Entry]) -> BTreeSet<Vec<u8>> {
     pairs.filter(|(one, two)| one == two).map(|(name, _)| (*name).clone()).collect()
 }
 
-fn incomplete(listing: &Listing) -> Error {
+fn incomplete(listing: &DirectoryListing) -> Error {
     let count = listing.refused_count;
-    let first = listing.refused.first().map(|refused| format!(": {}", refused.complaint()));
+    let first = listing.complaint.as_ref().map(|complaint| format!(": {complaint}"));
     let lines = if count == 1 { "line" } else { "lines" };
     let message = format!(
         "its listing has {count} {lines} that could not be taken{}",

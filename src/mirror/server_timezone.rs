@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, civil::DateTime, tz::TimeZone};
 
-use crate::ftp::listing::{Modified, Precision};
+use crate::remote::entry::{Modified, Precision};
 
 /// The granularity of time zone offsets in seconds.
 const QUARTER_S: i64 = 15 * 60;

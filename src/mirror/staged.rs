@@ -28,12 +28,14 @@ use super::{
 use crate::{
     error::{Error, ErrorKind, Origin, Result},
     files::{AtomicFile, StagedFile},
-    ftp::{
-        session::Session,
-        transfer::{NextTransfer, PendingDownload, TransferHints, VerifiedTemp, utc},
-    },
     limits::{ASIDE_FILES_MAX, PLACED_NAMED_MAX},
     observe::visible::visible,
+    remote::{
+        fs::RemoteFs,
+        hints::{NextTransfer, TransferHints},
+        pending::{PendingDownload, VerifiedTemp},
+        transfer::utc,
+    },
 };
 
 /// A file that has arrived.
@@ -55,8 +57,8 @@ impl Ready {
 }
 
 /// Executes `plan`, of which nothing has been done yet.
-pub(super) async fn run<'p>(
-    crew: &mut SessionPool<'_>,
+pub(super) async fn run<'p, R: RemoteFs>(
+    crew: &mut SessionPool<'_, R>,
     plan: &'p MirrorPlan,
     run: &mut Execution<'p, '_>,
     tools: &Executor<'p>,
@@ -78,7 +80,7 @@ pub(super) async fn run<'p>(
     let mut ended = Ok(());
     // Jobs given back by a session that the server closed are left to the others.
     while run.report.failed == 0 && ended.is_ok() && stage.waiting() > 0 {
-        let work = async |session: &mut Session, step, feed: QueueHandle<'_, '_, _>| {
+        let work = async |session: &mut R, step, feed: QueueHandle<'_, '_, _>| {
             tools.arrive(session, step, feed).await
         };
         ended = crew.run(&mut stage, work).await;
@@ -98,7 +100,7 @@ pub(super) async fn run<'p>(
 
 /// Creates the directories, gives the files their names and does the deletes, in the order of the plan.
 async fn finish<'p>(
-    crew: &mut SessionPool<'_>,
+    crew: &mut SessionPool<'_, impl RemoteFs>,
     steps: &'p [Step],
     run: &mut Execution<'p, '_>,
     tools: &Executor<'p>,
@@ -137,7 +139,7 @@ fn is_top(step: &Step) -> bool {
 
 /// Reports that no file has got its name, since `lacking` files failed or something failed before them.
 fn give_up(
-    crew: &mut SessionPool<'_>,
+    crew: &mut SessionPool<'_, impl RemoteFs>,
     plan: &MirrorPlan,
     run: &mut Execution<'_, '_>,
     lacking: u64,
@@ -148,14 +150,14 @@ fn give_up(
     tell(crew, run, text.to_owned());
 }
 
-fn tell(crew: &mut SessionPool<'_>, run: &mut Execution<'_, '_>, text: String) {
-    crew.first().context().observer.warn(text.clone());
+fn tell(crew: &mut SessionPool<'_, impl RemoteFs>, run: &mut Execution<'_, '_>, text: String) {
+    crew.first().observer().warn(text.clone());
     run.report.errors.push(Error::new(ErrorKind::Guard, Origin::Here, text));
 }
 
 /// Reports which names hold which content after a failure that followed the arrival of all files.
 fn tell_half(
-    crew: &mut SessionPool<'_>,
+    crew: &mut SessionPool<'_, impl RemoteFs>,
     plan: &MirrorPlan,
     run: &mut Execution<'_, '_>,
     has_begun: bool,
@@ -178,7 +180,7 @@ fn tell_half(
 
 /// Renames `files` to their final names; those that the target may treat as the same, one after the other.
 async fn give_names_in_rounds<'p>(
-    crew: &mut SessionPool<'_>,
+    crew: &mut SessionPool<'_, impl RemoteFs>,
     tools: &Executor<'p>,
     run: &mut Execution<'p, '_>,
     files: Vec<(&'p Step, Ready)>,
@@ -197,8 +199,8 @@ async fn give_names_in_rounds<'p>(
 }
 
 /// Renames `files` to their final names, in batches.
-async fn give_names<'p>(
-    crew: &mut SessionPool<'_>,
+async fn give_names<'p, R: RemoteFs>(
+    crew: &mut SessionPool<'_, R>,
     tools: &Executor<'p>,
     run: &mut Execution<'p, '_>,
     files: Vec<(&'p Step, Ready)>,
@@ -211,26 +213,25 @@ async fn give_names<'p>(
             Ready::Here(held, fetched, hash) => here.push((step, held, fetched, hash)),
         }
     }
-    let work =
-        async |session: &mut Session, job: Vec<WaitingFile<'p>>, _: QueueHandle<'_, '_, _>| {
-            let (known, files): (Vec<_>, Vec<_>) =
-                job.into_iter().map(|(step, arrived, pair)| ((step, pair), arrived)).unzip();
-            let intents = known
-                .iter()
-                .zip(&files)
-                .map(|((step, _), file)| (step.path.clone(), Intent::Bytes(file.size(), None)));
-            if let Err(fault) = tools.intend(session, intents.collect()).await {
-                session.delete_temps(&files).await;
-                let failed = known.into_iter().map(|(step, _)| (step, Err(fault.clone())));
-                return vec![(Vec::new(), Ok(failed.collect()))];
-            }
-            let placed = session.place(files).await;
-            let found = known.into_iter().zip(placed).map(|((step, pair), moved)| {
-                let found = moved.map(|moved| (moved, pair.map(|pair| completed(pair, &moved))));
-                (step, found.map(Some))
-            });
-            vec![(Vec::new(), Ok(found.collect()))]
-        };
+    let work = async |session: &mut R, job: Vec<WaitingFile<'p>>, _: QueueHandle<'_, '_, _>| {
+        let (known, files): (Vec<_>, Vec<_>) =
+            job.into_iter().map(|(step, arrived, pair)| ((step, pair), arrived)).unzip();
+        let intents = known
+            .iter()
+            .zip(&files)
+            .map(|((step, _), file)| (step.path.clone(), Intent::Bytes(file.size(), None)));
+        if let Err(fault) = tools.intend(session, intents.collect()).await {
+            session.delete_temps(&files).await;
+            let failed = known.into_iter().map(|(step, _)| (step, Err(fault.clone())));
+            return vec![(Vec::new(), Ok(failed.collect()))];
+        }
+        let placed = session.commit_verified(files).await;
+        let found = known.into_iter().zip(placed).map(|((step, pair), moved)| {
+            let found = moved.map(|moved| (moved, pair.map(|pair| completed(pair, &moved))));
+            (step, found.map(Some))
+        });
+        vec![(Vec::new(), Ok(found.collect()))]
+    };
     let mut ended = Ok(());
     while ended.is_ok() && names.waiting() > 0 {
         ended = crew.run(&mut names, &work).await;
@@ -247,7 +248,7 @@ async fn give_names<'p>(
 
 /// Removes files that have arrived and are not wanted.
 async fn drop_all(
-    crew: &mut SessionPool<'_>,
+    crew: &mut SessionPool<'_, impl RemoteFs>,
     tools: &Executor<'_>,
     arrived: BTreeMap<&[u8], Ready>,
 ) {
@@ -257,7 +258,7 @@ async fn drop_all(
             Ready::There(arrived, _) => there.push(arrived),
             Ready::Here(held, ..) => {
                 if let Err(fault) = held.drop_file(&tools.root) {
-                    crew.first().context().observer.warn(fault.to_string());
+                    crew.first().observer().warn(fault.to_string());
                 }
             }
         }
@@ -357,7 +358,7 @@ impl<'p> Executor<'p> {
     /// Transfers the file of `step` to a temporary name, together with those of the steps that follow.
     async fn arrive(
         &self,
-        session: &mut Session,
+        session: &mut impl RemoteFs,
         step: &'p Step,
         feed: QueueHandle<'_, '_, ArrivalQueue<'p>>,
     ) -> JobResults<ArrivalQueue<'p>> {
@@ -376,7 +377,7 @@ impl<'p> Executor<'p> {
     /// Fetches the file of `step` to a local temporary name.
     async fn fetch(
         &self,
-        session: &mut Session,
+        session: &mut impl RemoteFs,
         step: &Step,
         next: NextTransfer<'_>,
     ) -> Result<Ready> {
@@ -389,7 +390,7 @@ impl<'p> Executor<'p> {
         };
         let (landing, fetched, hash) = if self.policy.resume && step.size.is_some() {
             let hints = TransferHints::before(next);
-            let (landing, fetched) = session.fetch_on(&there, begin, hints).await?;
+            let (landing, fetched) = session.resume_download(&there, begin, hints).await?;
             (landing, fetched, None)
         } else {
             let mut landing = begin(None)?;
@@ -397,10 +398,10 @@ impl<'p> Executor<'p> {
             let mut capped = Capped::new(&mut landing, &self.total);
             let (fetched, hash) = if self.keeps_pairs {
                 let mut hashed = Hashed::new(&mut capped);
-                let fetched = session.fetch_aside(&there, &mut hashed, known, hints).await?;
+                let fetched = session.begin_download(&there, &mut hashed, known, hints).await?;
                 (fetched, Some(hashed.hash()))
             } else {
-                (session.fetch_aside(&there, &mut capped, known, hints).await?, None)
+                (session.begin_download(&there, &mut capped, known, hints).await?, None)
             };
             capped.keep();
             (landing, fetched, hash)
@@ -408,14 +409,14 @@ impl<'p> Executor<'p> {
         let modified = utc(fetched.modified).filter(|_| self.policy.preserve_times);
         match landing.hold(&self.root, home, here, modified) {
             Ok(held) => Ok(Ready::Here(held, fetched, hash)),
-            Err(fault) => Err(session.unfetched(&fetched, fault)),
+            Err(fault) => Err(session.fail_download(&fetched, fault)),
         }
     }
 
     /// Renames local files to their final names, and flushes the renames to disk.
     async fn give_names_here(
         &self,
-        crew: &mut SessionPool<'_>,
+        crew: &mut SessionPool<'_, impl RemoteFs>,
         run: &mut Execution<'p, '_>,
         files: Vec<(&'p Step, StagedFile, PendingDownload, Option<Hash>)>,
     ) -> Result<()> {
@@ -441,7 +442,7 @@ impl<'p> Executor<'p> {
                 hash = self.read_back(crew.first(), &step.path).await?;
             }
             let pair = self.pair(step, hash, held.bytes, held.modified);
-            let found = crew.first().fetched(fetched, placed);
+            let found = crew.first().end_download(fetched, placed);
             run.place(step, found.map(|moved| Some((moved, pair))))?;
         }
         folders.iter().try_for_each(|folder| self.root.flush_folder(folder))

@@ -21,8 +21,8 @@ use super::{
 };
 use crate::{
     files::{OwnerTag, read_marked, read_set_aside},
-    ftp::session::Session,
     limits::PART_AGE_MAX,
+    remote::fs::RemoteFs,
 };
 
 /// The age beyond which an old file that was set aside is no longer between two renames, whoever set it aside.
@@ -39,7 +39,11 @@ pub(super) struct StaleTemps {
 
 impl StaleTemps {
     /// Takes the tag of the mirror that `heading` names; without a local state, one that other runs may have as well.
-    pub(super) fn of(session: &Session, states: MirrorStates<'_>, heading: &Endpoints) -> Self {
+    pub(super) fn of(
+        session: &impl RemoteFs,
+        states: MirrorStates<'_>,
+        heading: &Endpoints,
+    ) -> Self {
         let sides = heading.identity(session);
         let claim = states.and_then(|states| states.claim(&sides));
         let claim = claim.unwrap_or_else(|| TagLease { mark: mark_of(&sides), lock: None });

@@ -22,15 +22,15 @@ use crate::{
     clock::Clock,
     error::{Error, ErrorKind, Origin, Result},
     files::{RootDir, SymlinkPolicy},
-    ftp::{
-        path::{RelativePath, RemotePath},
-        session::Session,
-        transfer::MemorySource,
-    },
     limits::{
         COPY_BYTES, MIRROR_FRESH_TIME, MIRROR_NOTE_FILES, MIRROR_STATE_TIME, STATE_BYTES_MAX,
     },
     observe::MessageLevel,
+    remote::{
+        fs::RemoteFs,
+        path::{RelativePath, RemotePath},
+        source_sink::MemorySource,
+    },
 };
 
 /// The file on the server that holds the intents of a run. Its name is a temporary one, which every version leaves
@@ -80,7 +80,7 @@ pub(super) struct Loaded {
 impl MirrorState {
     /// Returns the ledger of the mirror that `heading` names.
     pub(super) fn of(
-        session: &Session,
+        session: &impl RemoteFs,
         states: MirrorStates<'_>,
         heading: &Endpoints,
         policy: StatePolicy,
@@ -102,7 +102,7 @@ impl MirrorState {
                 StatePlace::Here(Arc::clone(memory), sides)
             }
         };
-        Ok(Self { place, clock: session.context().clock.clone(), waiting: Vec::new() })
+        Ok(Self { place, clock: session.clock().clone(), waiting: Vec::new() })
     }
 
     /// Returns the place of the base.
@@ -116,7 +116,7 @@ impl MirrorState {
     }
 
     /// Loads the state that the last run left.
-    pub(super) async fn load(&mut self, session: &mut Session) -> Result<Loaded> {
+    pub(super) async fn load(&mut self, session: &mut impl RemoteFs) -> Result<Loaded> {
         let there = match &mut self.place {
             StatePlace::Nowhere => return Ok(Loaded::default()),
             StatePlace::Here(memory, sides) => {
@@ -184,7 +184,7 @@ impl MirrorState {
         &mut self,
         plan: &MirrorPlan,
         links: SymlinkPolicy,
-        session: &Session,
+        session: &impl RemoteFs,
     ) -> Result<()> {
         if !self.is_kept() {
             return Ok(());
@@ -203,7 +203,7 @@ impl MirrorState {
         }
         let mut learnt = plan.learnt.clone();
         if plan.heading.direction == Direction::Up {
-            let (local, stop) = (plan.heading.local.clone(), session.context().stop.clone());
+            let (local, stop) = (plan.heading.local.clone(), session.stop().clone());
             let read = move || read_all(learnt, (&local, links), &stop);
             learnt = tokio::task::spawn_blocking(read).await.map_err(|error| {
                 Error::new(ErrorKind::Local, Origin::Here, "the files could not be read")
@@ -237,7 +237,7 @@ impl MirrorState {
     }
 
     /// Writes pending updates to the place of the base.
-    pub(super) async fn flush(&mut self, session: &mut Session) -> Result<()> {
+    pub(super) async fn flush(&mut self, session: &mut impl RemoteFs) -> Result<()> {
         let waiting = std::mem::take(&mut self.waiting);
         let there = match &mut self.place {
             StatePlace::Here(memory, sides) if !waiting.is_empty() => {
@@ -256,14 +256,11 @@ impl MirrorState {
         if !is_over {
             return Ok(());
         }
-        match session.delete(&file).await {
+        match session.remove(&file).await {
             Err(fault) if fault.kind == ErrorKind::Interrupted => Err(fault),
             Err(fault) => {
                 // The journal says nothing that the base does not say.
-                session
-                    .context()
-                    .observer
-                    .message(MessageLevel::Info, format!("{file} stays: {fault}"));
+                session.observer().message(MessageLevel::Info, format!("{file} stays: {fault}"));
                 Ok(())
             }
             Ok(()) => Ok(()),
@@ -286,8 +283,8 @@ impl MirrorState {
 
 impl There {
     /// Loads the intents that an interrupted run left in the journal.
-    async fn intents(&self, session: &mut Session, file: &RemotePath) -> Result<Intents> {
-        let Some(bytes) = session.read_if_there(file, STATE_BYTES_MAX).await? else {
+    async fn intents(&self, session: &mut impl RemoteFs, file: &RemotePath) -> Result<Intents> {
+        let Some(bytes) = session.read_if_there_and(file, file, STATE_BYTES_MAX).await?.0 else {
             return Ok(Intents::new());
         };
         let mut journal = self.journal.lock().unwrap_or_else(PoisonError::into_inner);
@@ -300,7 +297,7 @@ impl There {
                 journal.found(Intents::new());
                 let text =
                     format!("what a run was about to do that was cut off ({file}) {}", why.text());
-                session.context().observer.warn(text);
+                session.observer().warn(text);
                 Ok(Intents::new())
             }
         }
@@ -309,7 +306,7 @@ impl There {
     /// Writes the base with `changes`.
     async fn write(
         &mut self,
-        session: &mut Session,
+        session: &mut impl RemoteFs,
         changes: Vec<(Vec<u8>, Option<SyncedFile>)>,
     ) -> Result<()> {
         let there = self;

@@ -13,8 +13,8 @@ use super::{
 };
 use crate::{
     error::{ErrorKind, Result},
-    ftp::{path::RemotePath, session::Session, transfer::NextTransfer},
     observe::{Event, MessageLevel, Operation, visible::visible},
+    remote::{fs::RemoteFs, hints::NextTransfer, path::RemotePath},
 };
 
 /// Splits steps into groups that may be done in any order among themselves: directories of one depth, or adjacent
@@ -32,7 +32,7 @@ pub(super) fn phases(steps: &[Step]) -> impl Iterator<Item = &[Step]> {
 
 /// Does the steps of one wave.
 pub(super) async fn run_phase<'p>(
-    crew: &mut SessionPool<'_>,
+    crew: &mut SessionPool<'_, impl RemoteFs>,
     wave: &'p [Step],
     run: &mut Execution<'p, '_>,
     tools: &Executor<'p>,
@@ -50,8 +50,8 @@ pub(super) async fn run_phase<'p>(
     Ok(())
 }
 
-async fn do_steps<'p>(
-    crew: &mut SessionPool<'_>,
+async fn do_steps<'p, R: RemoteFs>(
+    crew: &mut SessionPool<'_, R>,
     steps: &[&'p Step],
     run: &mut Execution<'p, '_>,
     tools: &Executor<'p>,
@@ -60,7 +60,7 @@ async fn do_steps<'p>(
     // Steps given back by a session that the server closed are left to the others.
     while !run.waiting.is_empty() {
         run.keep_state(crew).await?;
-        crew.run(run, async |session: &mut Session, step, feed: QueueHandle<'_, '_, _>| {
+        crew.run(run, async |session: &mut R, step, feed: QueueHandle<'_, '_, _>| {
             tools.turn(session, step, feed).await
         })
         .await?;
@@ -72,7 +72,7 @@ impl<'p> Executor<'p> {
     /// Does one step, or with it the transfers that follow: the rest of their work is done together at the end.
     async fn turn<'l>(
         &self,
-        session: &mut Session,
+        session: &mut impl RemoteFs,
         step: &'p Step,
         feed: QueueHandle<'_, '_, Execution<'p, 'l>>,
     ) -> JobResults<Execution<'p, 'l>> {
@@ -94,7 +94,7 @@ impl<'p> Executor<'p> {
         let mut ends: JobResults<Execution<'p, 'l>> = steps.into_iter().zip(placed).collect();
         for (step, result) in &mut ends {
             if let Err(fault) = result
-                && session.may_go_directly(fault)
+                && session.may_upload_in_place(fault)
             {
                 *result = self.put_directly(session, step, fault.clone()).await;
             }
@@ -105,7 +105,7 @@ impl<'p> Executor<'p> {
 
     async fn act(
         &self,
-        session: &mut Session,
+        session: &mut impl RemoteFs,
         step: &Step,
         next: NextTransfer<'_>,
     ) -> Result<StepResult> {
@@ -122,7 +122,7 @@ impl<'p> Executor<'p> {
             }
             Action::MakeFolder if is_up => {
                 // A directory that shows no entries may have existed all the time.
-                if !session.mkdir_if_missing(&there).await? {
+                if !session.mkdir(&there).await? {
                     return Ok(None);
                 }
                 Operation::Mkdir
@@ -132,25 +132,25 @@ impl<'p> Executor<'p> {
                 let top = &self.plan.heading.remote;
                 gone(trash.take(session, &self.root, top, &step.path).await)?
             }
-            Action::DeleteFile if is_up => gone(session.delete(&there).await)?,
+            Action::DeleteFile if is_up => gone(session.remove(&there).await)?,
             Action::DeleteFile => gone(self.root.remove_file(here))?,
             Action::DeleteFolder if is_up => gone(session.rmdir(&there).await)?,
             Action::DeleteFolder => gone(self.root.remove_folder(here))?,
         };
         let shown = || visible(self.root.path().join(here).as_os_str().as_bytes());
         let path = if is_up { there.to_string() } else { shown() };
-        session.context().observer.emit(&Event::Done { verb, path });
+        session.observer().emit(&Event::Done { verb, path });
         Ok(None)
     }
 
     /// Removes a temporary file of an earlier run, `there` or `here`. If that is impossible, nothing fails: the file is
     /// no part of the mirror.
-    pub(super) async fn sweep(&self, session: &mut Session, there: &RemotePath, here: &Path) {
+    pub(super) async fn sweep(&self, session: &mut impl RemoteFs, there: &RemotePath, here: &Path) {
         let removed = match self.plan.heading.direction {
-            Direction::Up => session.delete(there).await,
+            Direction::Up => session.remove(there).await,
             Direction::Down => self.root.remove_file(here),
         };
-        let observer = &session.context().observer;
+        let observer = session.observer();
         match removed {
             // A file that was resumed is gone, and has its own name.
             Err(fault) if fault.kind == ErrorKind::NotFound => {}

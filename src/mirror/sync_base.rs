@@ -16,8 +16,8 @@ use crate::{
     encoding::{from_hex, percent_decoded, to_hex},
     error::Result,
     files::OwnerTag,
-    ftp::{
-        listing::Modified,
+    remote::{
+        entry::Modified,
         path::{RelativePath, RemotePath},
     },
 };

@@ -13,7 +13,7 @@ use super::{
     sync_base::{SyncBase, SyncedFile},
     tree::{Node, utc},
 };
-use crate::ftp::listing::Modified;
+use crate::remote::entry::Modified;
 
 /// The resolution of a change of the target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -16,7 +16,7 @@ use super::{
 use crate::{
     error::{Error, ErrorKind, Result},
     files::RootDir,
-    ftp::{path::RemotePath, session::Session},
+    remote::{fs::RemoteFs, path::RemotePath},
 };
 
 /// Returns the trash directory of the server; a relative one is below the mirrored directory.
@@ -89,7 +89,7 @@ impl Trash {
     /// timestamp in its name if something is there already.
     pub(super) async fn take(
         &self,
-        session: &mut Session,
+        session: &mut impl RemoteFs,
         root: &RootDir,
         top: &RemotePath,
         path: &[u8],

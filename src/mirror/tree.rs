@@ -11,9 +11,9 @@ use jiff::Timestamp;
 use super::server_timezone::Times;
 use crate::{
     error::{Error, ErrorKind, Origin, Result},
-    ftp::listing::Modified,
     limits::ENTRIES_MAX,
     observe::visible::visible,
+    remote::entry::Modified,
 };
 
 /// The kind of a node.

@@ -20,13 +20,14 @@ use super::{
 };
 use crate::{
     error::Result,
-    limits::{BATCH_BYTES_MAX, TRUST_SAMPLE},
+    limits::TRUST_SAMPLE,
     observe::{MessageLevel, visible::visible},
+    remote::fs::{Query, ROUND_TRIP_COST, RemoteFs},
 };
 
 /// Returns the plan by the state alone; `None` if the state cannot be relied on.
 pub(super) async fn plan(
-    crew: &mut SessionPool<'_>,
+    crew: &mut SessionPool<'_, impl RemoteFs>,
     here: &mut ScanResult,
     base: Option<&SyncBase>,
     heading: &Endpoints,
@@ -38,7 +39,7 @@ pub(super) async fn plan(
     name_aliases::resolve_aliases(crew, here, &mut there, Some(base), heading, rules.delete)
         .await?;
     let plan = diff::plan(here, &there, Some(base), heading.clone(), rules.clone())?;
-    let paths: Vec<_> = asked(&plan, base, heading).into_iter().collect();
+    let paths: Vec<_> = asked(crew.first(), &plan, base, heading).into_iter().collect();
     let places: Result<Vec<_>> = paths.iter().map(|path| place(&heading.remote, path)).collect();
     let facts = crew.first().stat_many(&places?).await?;
     let wrong = paths.iter().zip(facts).find(|(path, (size, modified))| {
@@ -52,7 +53,7 @@ pub(super) async fn plan(
         "{} is not on the server as the state says: all of it is looked at",
         visible(&path)
     );
-    crew.first().context().observer.message(MessageLevel::Warn, text);
+    crew.first().observer().message(MessageLevel::Warn, text);
     Ok(None)
 }
 
@@ -74,15 +75,20 @@ fn tree(base: &SyncBase) -> Tree {
 }
 
 /// Returns the files to check: those that the plan overwrites or deletes, and some others.
-fn asked<'a>(plan: &'a MirrorPlan, base: &'a SyncBase, heading: &Endpoints) -> BTreeSet<&'a [u8]> {
+fn asked<'a>(
+    session: &impl RemoteFs,
+    plan: &'a MirrorPlan,
+    base: &'a SyncBase,
+    heading: &Endpoints,
+) -> BTreeSet<&'a [u8]> {
     let changed = plan.steps.iter().map(|step| step.path.as_slice());
     let mut asked: BTreeSet<_> = changed.filter(|path| base.contains_key(*path)).collect();
     let every = (base.len() / TRUST_SAMPLE).max(1);
-    let mut bytes = 0;
+    let mut cost = 0;
     let fits = |path: &&[u8]| {
-        // SIZE and MDTM, each with the whole path.
-        bytes += 2 * (heading.remote.as_bytes().len() + path.len() + "SIZE /\r\n".len());
-        bytes <= BATCH_BYTES_MAX
+        let place = place(&heading.remote, path);
+        cost += place.map_or(0, |place| session.cost(Query::Stat, &place));
+        cost <= ROUND_TRIP_COST
     };
     let others = base.keys().map(|path| &**path).step_by(every).take(TRUST_SAMPLE);
     asked.extend(others.take_while(fits));

@@ -15,11 +15,8 @@ use super::{
 use crate::{
     error::{Error, Result},
     files::SourceFile,
-    ftp::{
-        session::Session,
-        transfer::{NextTransfer, TempUpload, TransferStats},
-    },
     limits::{ASIDE_BYTES_MAX, ASIDE_FILES_MAX, ASIDE_TIME_MAX},
+    remote::{fs::RemoteFs, hints::NextTransfer, pending::TempUpload, transfer::TransferStats},
 };
 
 /// A file under its temporary name on the server, with its state as far as it is known locally.
@@ -32,7 +29,7 @@ impl<'p> Executor<'p> {
     /// Sends the file of `step` and those of the steps that follow to temporary names, up to the limits of a batch.
     pub(super) async fn gather<W: JobQueue<Job = &'p Step>>(
         &self,
-        session: &mut Session,
+        session: &mut impl RemoteFs,
         step: &'p Step,
         feed: &QueueHandle<'_, '_, W>,
     ) -> Gathered<'p> {
@@ -64,7 +61,7 @@ impl<'p> Executor<'p> {
     /// of each.
     pub(super) async fn put_in_place(
         &self,
-        session: &mut Session,
+        session: &mut impl RemoteFs,
         steps: &[&Step],
         sent: Vec<SentFile>,
     ) -> Vec<Result<StepResult>> {
@@ -74,10 +71,10 @@ impl<'p> Executor<'p> {
             .zip(&files)
             .map(|(step, file)| (step.path.clone(), Intent::Bytes(file.size(), None)));
         if let Err(fault) = self.intend(session, intents.collect()).await {
-            let failed = session.discard_uploads(files, &fault).await;
+            let failed = session.discard(files, &fault).await;
             return failed.into_iter().map(Err).collect();
         }
-        let placed = session.commit_uploads(files).await.into_iter().zip(pairs);
+        let placed = session.commit(files).await.into_iter().zip(pairs);
         let found = placed.map(|(moved, pair)| {
             moved.map(|moved| Some((moved, pair.map(|pair| completed(pair, &moved)))))
         });
@@ -88,7 +85,7 @@ impl<'p> Executor<'p> {
     /// planned.
     async fn put_aside(
         &self,
-        session: &mut Session,
+        session: &mut impl RemoteFs,
         step: &Step,
         next: NextTransfer<'_>,
     ) -> Result<SentFile> {
@@ -101,7 +98,7 @@ impl<'p> Executor<'p> {
         };
         if let Ok((file, _)) = &mut sent
             && step.standing.is_none()
-            && may_be_changed(name_of(&step.path), session.shortens_names())
+            && may_be_changed(name_of(&step.path), session.capabilities().shortens_names)
         {
             file.expect_new();
         }
@@ -113,7 +110,7 @@ impl<'p> Executor<'p> {
 
     async fn send_aside(
         &self,
-        session: &mut Session,
+        session: &mut impl RemoteFs,
         step: &Step,
         mut reading: SourceFile,
         next: NextTransfer<'_>,
@@ -123,18 +120,19 @@ impl<'p> Executor<'p> {
         let (size, modified) = (reading.size(), reading.modified());
         let keeps_time = self.policy.preserve_times;
         let (file, hash) = if self.policy.resume {
-            let file = session.put_aside_on(&mut reading, &there, &home, keeps_time, next).await?;
+            let file =
+                session.resume_to_temp(&mut reading, &there, &home, keeps_time, next).await?;
             // Not all of its bytes have passed through this process.
             (file, self.read_back(session, &step.path).await?)
         } else {
             let time = keeps_time.then_some(modified);
             if !self.keeps_pairs {
                 let source = &mut reading;
-                let sent = session.upload_to_temp_in(source, size, time, &there, &home, next);
+                let sent = session.upload_to_temp(source, size, time, &there, &home, next);
                 return Ok((sent.await?, None));
             }
             let mut source = Hashed::new(reading);
-            let sent = session.upload_to_temp_in(&mut source, size, time, &there, &home, next);
+            let sent = session.upload_to_temp(&mut source, size, time, &there, &home, next);
             let file = sent.await?;
             (file, Some(source.hash()))
         };
@@ -153,7 +151,7 @@ impl Executor<'_> {
     /// Sends the file of `step` under its final name, since the usual method was `refused`.
     pub(super) async fn put_directly(
         &self,
-        session: &mut Session,
+        session: &mut impl RemoteFs,
         step: &Step,
         refused: Error,
     ) -> Result<StepResult> {
@@ -163,7 +161,7 @@ impl Executor<'_> {
         let time = self.policy.preserve_times.then_some(modified);
         self.intend(session, vec![(step.path.clone(), Intent::Any)]).await?;
         let mut source = Hashed::new(reading);
-        let file = session.put_directly(&mut source, size, time, &there, refused).await?;
+        let file = session.upload_in_place(&mut source, size, time, &there, refused).await?;
         let pair = SyncedFile {
             hash: Some(source.hash()),
             local_size: size,

@@ -1,10 +1,10 @@
 //! IBM i (OS/400) and Tandem `NonStop` (Guardian).
 
 use super::{
-    entry::{Entry, EntryKind},
     line::{LineFields, ParsedLine, SizeColumn, number, small},
     ls_time::{ClockColumn, Day, named_day, numeric_date, year},
 };
+use crate::remote::entry::{Entry, EntryKind};
 
 /// The width of the column that holds `*STMF`, with its separator.
 const TYPE_WIDTH: usize = 11;

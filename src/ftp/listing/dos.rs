@@ -2,10 +2,10 @@
 
 use super::{
     dates::NumericDay,
-    entry::{Entry, EntryKind, Modified},
     line::{Field, LineFields, ParsedLine, SizeColumn},
     ls_time::{ClockColumn, Hints},
 };
+use crate::remote::entry::{Entry, EntryKind, Modified};
 
 /// The number of spaces with which IIS pads `<DIR>` to the width of its size column, and the separator.
 const MARK_PADDING: usize = 10;

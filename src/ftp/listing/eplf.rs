@@ -2,10 +2,8 @@
 
 use jiff::Timestamp;
 
-use super::{
-    entry::{Entry, EntryKind, Modified, Precision},
-    line::{ParsedLine, SizeColumn, number, octal},
-};
+use super::line::{ParsedLine, SizeColumn, number, octal};
+use crate::remote::entry::{Entry, EntryKind, Modified, Precision};
 
 /// Parses one line: a plus, facts that each end in a comma, a tab, the name.
 pub(super) fn read(line: &[u8]) -> ParsedLine {

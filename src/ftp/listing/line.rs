@@ -1,7 +1,10 @@
 //! One line of a listing: its fields, and the result of parsing it.
 
-use super::{ParseErrorKind, entry::Entry, entry::EntryKind};
-use crate::ftp::path::component;
+use super::ParseErrorKind;
+use crate::{
+    ftp::path::component,
+    remote::entry::{Entry, EntryKind},
+};
 
 /// The result of parsing one line.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -4,7 +4,6 @@ use jiff::Timestamp;
 
 use super::{
     Listing, ParseErrorKind, Refused,
-    entry::{Entry, EntryKind, Modified, Precision},
     format::ListingFormat,
     line::ParsedLine,
     ls_time::{Hints, latest_possible, leading_clock, with_year},
@@ -14,6 +13,7 @@ use crate::{
     error::Result,
     ftp::path::component,
     limits::{ENTRIES_MAX, REFUSED_LINES_MAX},
+    remote::entry::{Entry, EntryKind, Modified, Precision},
 };
 
 /// The state built from the lines of a listing so far.

@@ -8,11 +8,11 @@ use jiff::{
 
 use super::{
     dates::{dated, numbered},
-    entry::{Modified, Precision},
     line::{Field, number, small},
     month::{self, MonthLanguage},
     time_val::nanoseconds,
 };
+use crate::remote::entry::{Modified, Precision};
 
 /// The placeholder for a year that is not listed, until the whole listing is read. It is a leap year, so that 29
 /// February is valid.

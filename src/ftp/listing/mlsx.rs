@@ -2,10 +2,10 @@
 
 use super::{
     ParseErrorKind,
-    entry::{Entry, EntryKind, Modified},
     line::{ParsedLine, SizeColumn, octal},
     time_val::parse_time_val,
 };
+use crate::remote::entry::{Entry, EntryKind, Modified};
 
 /// Parses one line of MLSD: `type=file;size=3; name`.
 pub(super) fn read(line: &[u8]) -> ParsedLine {

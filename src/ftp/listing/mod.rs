@@ -8,7 +8,6 @@ mod as400_guardian;
 mod closing;
 mod dates;
 mod dos;
-mod entry;
 mod eplf;
 mod format;
 mod line;
@@ -31,8 +30,8 @@ use crate::{error::Error, limits::REFUSED_LINES_MAX, observe::visible::visible};
 #[cfg(test)]
 mod tests;
 
+pub use crate::remote::entry::{Entry, EntryKind, Modified, Precision};
 pub(super) use closing::says_cut;
-pub use entry::{Entry, EntryKind, Modified, Precision};
 pub use format::ListingFormat;
 pub use mlsx::parse_mlst;
 pub use reader::ListingReader;

@@ -1,10 +1,7 @@
 //! NLST: one name per line, and nothing else.
 
-use super::{
-    ParseErrorKind,
-    entry::{Entry, EntryKind},
-    line::ParsedLine,
-};
+use super::{ParseErrorKind, line::ParsedLine};
+use crate::remote::entry::{Entry, EntryKind};
 
 /// Parses one line. Some servers put the path of the directory before each name, and a slash after the name of a
 /// directory; the kind of an entry is otherwise unknown.

@@ -1,11 +1,11 @@
 //! Formats with the time columns of `ls` after other columns: Netware, classic Mac, Connect:Enterprise.
 
 use super::{
-    entry::{Entry, EntryKind},
     line::{Field, LineFields, ParsedLine, SizeColumn, number},
     ls_time::{Hints, ParsedTime, Words},
     unix::Permissions,
 };
+use crate::remote::entry::{Entry, EntryKind};
 
 /// Parses a line of Netware: `d [RWCEAFMS] ADMIN_OPS  512 May 02 07:41 PUBLIC`.
 pub(super) fn netware(line: &[u8], hints: &mut Hints) -> ParsedLine {

@@ -2,10 +2,10 @@
 
 use super::{
     dates::NumericDay,
-    entry::{Entry, EntryKind},
     line::{LineFields, ParsedLine, SizeColumn, number},
     ls_time::{ClockColumn, Hints},
 };
+use crate::remote::entry::{Entry, EntryKind};
 
 /// Parses a line of Nortel's `wfFtp`: `image.exe       1014196  06/03/04  Thur.   10:20:03`.
 pub(super) fn router(line: &[u8], hints: &mut Hints) -> ParsedLine {

@@ -1,11 +1,11 @@
 //! OS/2 and `VxWorks`, whose lines begin with the size.
 
 use super::{
-    entry::{Entry, EntryKind},
     line::{Field, LineFields, ParsedLine, SizeColumn, small},
     ls_time::{ClockColumn, Day, numeric_date, year},
     month::month,
 };
+use crate::remote::entry::{Entry, EntryKind};
 
 /// The number of spaces before the name in listings of OS/2.
 const OS2_PADDING: usize = 2;

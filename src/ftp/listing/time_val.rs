@@ -6,10 +6,8 @@ use jiff::{
     tz::{Offset, TimeZone},
 };
 
-use super::{
-    entry::Precision,
-    line::{number, small},
-};
+use super::line::{number, small};
+use crate::remote::entry::Precision;
 
 /// Parses `20260211142207` or `20260211142207.250`: UTC, to the second or better. An invalid time gives `None`; second
 /// 60, which the RFC allows, is read as 59.

@@ -2,11 +2,11 @@
 
 use super::{
     ParseErrorKind,
-    entry::{Entry, EntryKind},
     line::{Field, LineFields, ParsedLine, SizeColumn},
     ls_time::{Hints, ParsedTime, Words},
     month::named,
 };
+use crate::remote::entry::{Entry, EntryKind};
 
 /// The words for the total of blocks in the output of `ls`, in lower case.
 const TOTALS: [&str; 22] = [

@@ -2,10 +2,10 @@
 
 use super::{
     ParseErrorKind,
-    entry::{Entry, EntryKind, Modified},
     line::{Field, LineFields, ParsedLine, number},
     ls_time::{ClockColumn, named_day},
 };
+use crate::remote::entry::{Entry, EntryKind, Modified};
 
 /// Parses one entry: `MANUAL.TXT;3  12/15  9-FEB-2026 14:22:07  [OPS,LEE]  (RWED,RWED,RE,)`. A long name has a line of
 /// its own, and the caller joins the next line to it.

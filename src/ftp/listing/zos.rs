@@ -2,10 +2,10 @@
 
 use super::{
     ParseErrorKind,
-    entry::{Entry, EntryKind},
     line::{Field, LineFields, ParsedLine, number, small},
     ls_time::{ClockColumn, Day, Hints, numeric_date, year},
 };
+use crate::remote::entry::{Entry, EntryKind};
 
 /// Parses a data set: `WRK015 3390   2026/02/12  3   45  VB     255 27998  PO  SOURCE.COBOL`.
 ///

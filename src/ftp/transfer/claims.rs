@@ -19,10 +19,8 @@ use super::ByteSource;
 use crate::{
     encoding::to_hex,
     ftp::{path::RemotePath, session::Session},
+    remote::pending::NameClaim,
 };
-
-/// A claim on a temporary name: no other run on the host uses it as long as this lives.
-pub(super) type NameClaim = Arc<UnixListener>;
 
 impl Session {
     /// Returns the temporary name for `source` on its way to `remote`, and the claim on it if another run would choose

@@ -7,30 +7,22 @@ mod bytes;
 mod claims;
 mod commit;
 mod ending;
-mod hints;
 mod in_place;
 mod min_rate;
 mod names;
 mod resume;
 mod retry;
 mod segments;
-mod source_sink;
 mod staged;
 mod temp_upload;
 mod unchanged;
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use jiff::Timestamp;
 
 use self::bytes::Fetch;
 pub(super) use self::bytes::TransferEnding;
-pub use self::hints::{NextTransfer, TransferHints};
-pub use self::names::name_taken;
-pub use self::retry::backoff;
-pub use self::source_sink::{BoundedBuffer, ByteSink, ByteSource, MemorySource};
-pub use self::staged::{PendingDownload, VerifiedTemp};
-pub use self::temp_upload::TempUpload;
 use super::{
     control::FtpCommand,
     listing::{Modified, parse_time_val},
@@ -38,37 +30,17 @@ use super::{
     reply::Reply,
     session::Session,
 };
+pub use crate::remote::{
+    hints::{NextTransfer, TransferHints},
+    pending::{PendingDownload, TempUpload, VerifiedTemp, name_taken},
+    source_sink::{BoundedBuffer, ByteSink, ByteSource, MemorySource},
+    transfer::{RemoteMeta, TransferStats, backoff, utc},
+};
 use crate::{
     error::{Error, ErrorKind, Origin, Result},
     files::{AtomicFile, SourceFile},
     observe::{Event, Operation, TransferId, visible::visible},
 };
-
-/// The result of one transfer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct TransferStats {
-    /// The number of bytes transferred.
-    pub bytes: u64,
-    /// True if the size at the other end agrees.
-    pub verified: bool,
-    /// The duration.
-    pub took: Duration,
-    /// The time that the file now has on the server, if the server reported it.
-    pub modified: Option<Modified>,
-    /// True if it was written to its final name directly, which held half a file for a while.
-    pub in_place: bool,
-}
-
-/// The known properties of a remote file before its download.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct RemoteMeta {
-    /// The size in bytes.
-    pub size: Option<u64>,
-    /// The modification time.
-    pub modified: Option<Modified>,
-    /// True if the time is from a listing, which may differ from that of MDTM.
-    pub is_listed: bool,
-}
 
 impl Session {
     /// Downloads `remote` into `landing`, and gives that its final name when all data is there.
@@ -348,12 +320,4 @@ impl Session {
 pub(super) fn time_in(reply: &Reply) -> Option<Modified> {
     let digits = Some(reply.last_text().trim_ascii()).filter(|_| reply.code == 213)?;
     parse_time_val(digits).map(|(time, precision)| Modified::Utc(time, precision))
-}
-
-/// Returns the time of an entry if it is in UTC, and so comparable with local times.
-pub fn utc(modified: Option<Modified>) -> Option<Timestamp> {
-    match modified {
-        Some(Modified::Utc(time, _)) => Some(time),
-        _ => None,
-    }
 }

@@ -111,12 +111,6 @@ pub(super) fn sizes(file: &TempUpload) -> Vec<FtpCommand> {
         .collect()
 }
 
-/// Returns the fault of a file whose name the server takes for that of another.
-pub fn name_taken() -> Error {
-    let message = "the server has it already, though it did not list it, so its name is that of another file there: it is left out";
-    Error::new(ErrorKind::Refused, Origin::Server, message)
-}
-
 /// Returns the fault of a file that may contain data of another.
 pub(super) fn shortened() -> Error {
     let message = "the server shortens names, so that the temporary names of files which come together may be one: it \

@@ -2,11 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use super::names::is_mended;
+use super::{backoff, names::is_mended};
 use crate::{
     error::{Error, Result},
     ftp::session::Session,
-    limits::{MIRROR_RETRY_TIME_MAX, MIRROR_RETRY_WAIT, MIRROR_RETRY_WAIT_MAX},
+    limits::MIRROR_RETRY_TIME_MAX,
     observe::MessageLevel,
     random::random_u64,
 };
@@ -37,25 +37,5 @@ impl Session {
         self.context.observer.message(MessageLevel::Info, format!("{fault}; trying again"));
         let wait = if is_mended(fault) { Duration::ZERO } else { wait };
         self.context.stop.run_until_cancelled(tokio::time::sleep(wait)).await
-    }
-}
-
-/// Returns the wait before the retry after `tries` retries; `chance` selects the fraction of the longest wait.
-pub fn backoff(tries: u16, chance: u64) -> Duration {
-    let longest = MIRROR_RETRY_WAIT.saturating_mul(1 << tries.min(16)).min(MIRROR_RETRY_WAIT_MAX);
-    longest * u32::try_from(chance % 1001).unwrap_or(0) / 1000
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn each_wait_may_be_twice_as_long_as_the_one_before_up_to_a_limit() {
-        let longest = |tries| backoff(tries, 1000);
-        assert_eq!(longest(0), MIRROR_RETRY_WAIT);
-        assert_eq!(longest(3), MIRROR_RETRY_WAIT * 8);
-        assert_eq!(longest(u16::MAX), MIRROR_RETRY_WAIT_MAX);
-        assert_eq!(backoff(3, 0), Duration::ZERO);
     }
 }

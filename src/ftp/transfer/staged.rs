@@ -1,9 +1,7 @@
 //! Files that arrive under temporary names and get their final names only when all files of a mirror are there.
 
-use std::time::Instant;
-
 use super::{
-    ByteSink, RemoteMeta, TempUpload, TransferHints, TransferStats,
+    ByteSink, PendingDownload, RemoteMeta, TempUpload, TransferHints, TransferStats, VerifiedTemp,
     commit::{rename, renamed},
     names::sizes,
     time_in,
@@ -15,41 +13,8 @@ use crate::{
         control::FtpCommand, listing::Modified, path::RemotePath, reply::Reply, session::Session,
     },
     limits::STEP_RETRY_WAITS,
-    observe::{Operation, TransferId},
+    observe::Operation,
 };
-
-/// A file on the server under a temporary name that is complete, as far as the server reports.
-#[derive(Debug)]
-#[must_use = "it is under a temporary name"]
-pub struct VerifiedTemp {
-    aside: TempUpload,
-    is_whole: bool,
-}
-
-impl VerifiedTemp {
-    /// Returns its size in bytes.
-    pub const fn size(&self) -> u64 {
-        self.aside.size
-    }
-
-    /// Returns true if the server reported the full size; false if it reported none.
-    pub const fn is_whole(&self) -> bool {
-        self.is_whole
-    }
-}
-
-/// A file whose data has arrived, and whose transfer is not reported as done yet.
-#[derive(Debug)]
-#[must_use = "nobody has been told of its end"]
-pub struct PendingDownload {
-    id: TransferId,
-    started: Instant,
-    remote: RemotePath,
-    bytes: u64,
-    is_verified: bool,
-    /// The time that it has on the server, if known.
-    pub modified: Option<Modified>,
-}
 
 impl Session {
     /// Verifies that the server has all of each of `files`, and removes those that are incomplete. Returns the results
@@ -220,12 +185,5 @@ impl Session {
     /// Reports the failure of a transfer whose data had arrived.
     pub fn unfetched(&self, file: &PendingDownload, fault: Error) -> Error {
         self.failed(file.id, &file.remote, fault)
-    }
-}
-
-impl PendingDownload {
-    /// Returns true if its size was known and agrees.
-    pub const fn is_verified(&self) -> bool {
-        self.is_verified
     }
 }

@@ -1,16 +1,14 @@
 //! Batched uploads: each file is sent to a temporary name of its own, and the remaining commands for all files, to
 //! check the size, set the time and rename, are sent in a few packets. A single file is a batch of one.
 
-use std::time::Instant;
-
 use jiff::Timestamp;
 
 use super::{
-    ByteSource, NextTransfer, TransferStats,
-    claims::NameClaim,
+    ByteSource, NextTransfer, TempUpload, TransferStats,
     commit::{rename, renamed},
     in_place::{name_refused, plain_name, rename_refused},
-    names::{name_taken, shortened, sizes},
+    name_taken,
+    names::{shortened, sizes},
     time_in,
 };
 use crate::{
@@ -22,60 +20,6 @@ use crate::{
     observe::{Operation, TransferId},
 };
 
-/// A file that the server has accepted under a temporary name; its size has not been verified.
-#[derive(Debug)]
-#[must_use = "it is under a temporary name"]
-pub struct TempUpload {
-    pub(super) id: TransferId,
-    pub(super) started: Instant,
-    /// Its final name, absolute.
-    pub(super) remote: RemotePath,
-    /// Its path until the rename.
-    pub(super) temporary: RemotePath,
-    /// The kind of that path.
-    pub(super) name: Name,
-    pub(super) size: u64,
-    pub(super) modified: Option<Timestamp>,
-    /// True if no file may have its final name yet, which is then checked first.
-    pub(super) is_new: bool,
-    /// The claim that keeps other runs on the same host from choosing the same temporary name.
-    pub(super) _claim: Option<NameClaim>,
-}
-
-/// The kind of name under which the data of an upload arrives.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Name {
-    /// A temporary name.
-    Temporary,
-    /// The final name, under which no file was seen before.
-    Free,
-    /// The final name, in place of another file.
-    Taken,
-}
-
-impl TempUpload {
-    /// Creates the record of a transfer that has started and whose data is at `temporary`.
-    pub(super) const fn new(
-        (id, started): (TransferId, Instant),
-        remote: RemotePath,
-        temporary: RemotePath,
-        name: Name,
-        (size, modified): (u64, Option<Timestamp>),
-    ) -> Self {
-        Self { id, started, remote, temporary, name, size, modified, is_new: false, _claim: None }
-    }
-
-    /// Returns its size in bytes.
-    pub const fn size(&self) -> u64 {
-        self.size
-    }
-
-    /// Requires that no file has its final name, in any spelling that the server lists.
-    pub const fn expect_new(&mut self) {
-        self.is_new = true;
-    }
-}
-
 /// The server's answers about a file under its temporary name.
 #[derive(Debug)]
 pub(super) struct VerifiedSize {
@@ -84,6 +28,8 @@ pub(super) struct VerifiedSize {
     /// The modification time of the file on the server.
     modified: Option<Modified>,
 }
+
+pub(super) use crate::remote::pending::UploadName as Name;
 
 impl Session {
     /// Sends all `size` bytes of `source` to a temporary name beside `remote`. Leaves no file behind on failure.
@@ -169,7 +115,7 @@ impl Session {
             Ok(name) => {
                 let sent =
                     TempUpload::new((id, started), remote, temporary, name, (size, modified));
-                Ok(TempUpload { _claim: claim, ..sent })
+                Ok(TempUpload { claim, ..sent })
             }
             Err(fault) => Err(self.failed(id, &remote, fault)),
         }

@@ -5,7 +5,6 @@ use std::{collections::BTreeMap, path::Path};
 use super::{MirrorFixture, MirrorOptions, deleting, fs, remote, write};
 use crate::{
     error::ErrorKind,
-    ftp::site::InPlace,
     mirror::{
         Compare, Direction, Endpoints, Node, ScanResult, StateIn, Tree, name_aliases,
         pool::SessionPool,
@@ -258,7 +257,7 @@ async fn a_disk_is_asked_by_name_and_what_it_has_under_another_is_neither_fetche
             rules.preserve_times,
         )
         .unwrap();
-        let mut crew = SessionPool::new(&mut session, rules.pool(InPlace::Never));
+        let mut crew = SessionPool::new(&mut session, rules.pool());
         // The source has only this one: it is the file that is listed under the other name.
         let (mut source, mut target) = (survey(&[asked]), survey(&[listed]));
         name_aliases::resolve_aliases(

@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{Source, assert_none, rust, sources};
 
 /// The modules in which the rule holds.
-const MODULES: [&str; 2] = ["mirror", "ftp"];
+const MODULES: [&str; 3] = ["mirror", "ftp", "remote"];
 
 /// The circles that are known, by their files below `src/`. The list only shrinks.
-const KNOWN: [&[&str]; 5] = [
+const KNOWN: [&[&str]; 6] = [
     &[
         "ftp/absence_check",
         "ftp/data_path",
@@ -19,14 +19,7 @@ const KNOWN: [&[&str]; 5] = [
         "ftp/session",
         "ftp/transfer",
         "ftp/transfer/bytes",
-        "ftp/transfer/claims",
-        "ftp/transfer/commit",
         "ftp/transfer/ending",
-        "ftp/transfer/in_place",
-        "ftp/transfer/names",
-        "ftp/transfer/retry",
-        "ftp/transfer/staged",
-        "ftp/transfer/temp_upload",
         "ftp/transfer/unchanged",
     ],
     &[
@@ -69,6 +62,12 @@ const KNOWN: [&[&str]; 5] = [
         "ftp/listing/zos",
     ],
     &["ftp/mask", "ftp/proxy", "ftp/site", "ftp/url"],
+    &[
+        "ftp/transfer/commit",
+        "ftp/transfer/in_place",
+        "ftp/transfer/names",
+        "ftp/transfer/temp_upload",
+    ],
 ];
 
 /// The maximum number of files in a circle.

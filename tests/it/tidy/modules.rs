@@ -3,11 +3,12 @@
 use super::{Source, assert_none, rust, sources};
 
 /// The layers of the crate, the lowest first. A module may use itself and modules of a lower layer.
-const FLOORS: [&[&str]; 10] = [
+const FLOORS: [&[&str]; 11] = [
     &["encoding", "error", "limits", "random"],
     &["cancel", "clock", "exit_code"],
     &["files"],
     &["observe"],
+    &["remote"],
     &["ftp", "nat", "store", "rehearse"],
     &["mirror"],
     &["state_adapter", "port_provider"],
@@ -15,6 +16,9 @@ const FLOORS: [&[&str]; 10] = [
     &["schedule"],
     &["cli", "fuzzing"],
 ];
+
+/// The modules that must not name a module of a lower layer: mirrors know no protocol.
+const APART: [(&str, &str); 1] = [("mirror", "ftp")];
 
 /// The crates that only one module may name.
 const ROOMS: [(&str, &str); 9] = [
@@ -48,7 +52,7 @@ fn looks_up(source: &Source) -> Vec<String> {
     for used in rust::named_under(&code, "crate") {
         match floor(&used) {
             _ if used == module => {}
-            Some(floor) if floor < own => {}
+            Some(floor) if floor < own && !APART.contains(&(module, &used)) => {}
             Some(_) => complaints.push(format!("{path}: `{module}` must not use `{used}`")),
             None => complaints.push(format!("{path}: `crate::{used}` is no module of the house")),
         }
@@ -56,7 +60,8 @@ fn looks_up(source: &Source) -> Vec<String> {
     // That many `super` are the crate root as well.
     let house = vec!["super"; source.depth()].join("::");
     for used in rust::named_under(&code, &house) {
-        if used != module && floor(&used).is_some_and(|floor| floor >= own) {
+        let is_up = floor(&used).is_some_and(|floor| floor >= own);
+        if used != module && (is_up || APART.contains(&(module, &used))) {
             complaints.push(format!("{path}: `{module}` must not use `{used}`"));
         }
     }
@@ -86,6 +91,9 @@ fn a_look_up_or_aside_is_seen() {
     assert_eq!(told("src/attic.rs", ""), unknown);
     let item = "src/cli/a.rs: `crate::VERSION` is no module of the house";
     assert_eq!(told("src/cli/a.rs", "crate::VERSION"), item);
+    let apart = "src/mirror/a.rs: `mirror` must not use `ftp`";
+    assert_eq!(told("src/mirror/a.rs", "use crate::{ftp::b, remote::c};"), apart);
+    assert_eq!(told("src/mirror/a.rs", "super::super::ftp::b()"), apart);
     let fine =
         "use crate::ftp::b; use super::c; // crate::cli\n#[cfg(test)] mod t { use crate::cli; }";
     assert_eq!(told("src/ftp/a.rs", fine), "");

@@ -1,6 +1,6 @@
 //! Hints for one transfer: whether another one follows it, and whether the modification time is wanted.
 
-use crate::ftp::path::RemotePath;
+use super::path::RemotePath;
 
 /// The transfer that immediately follows another one: its data connection may be prepared meanwhile.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -26,7 +26,7 @@ pub struct TransferHints<'a> {
 
 impl NextTransfer<'_> {
     /// Returns true if a transfer follows.
-    pub(in crate::ftp) const fn is_some(self) -> bool {
+    pub const fn is_some(self) -> bool {
         !matches!(self, Self::None)
     }
 

@@ -144,13 +144,8 @@ impl Entry {
         Self::new(b"/", EntryKind::Dir)
     }
 
-    /// Returns an entry that is requested by its name.
-    pub(in crate::ftp) fn named(name: &[u8], kind: EntryKind) -> Self {
-        Self::new(name, kind)
-    }
-
     /// Returns an entry of which only the name and the kind are known.
-    pub(super) fn new(name: &[u8], kind: EntryKind) -> Self {
+    pub fn new(name: &[u8], kind: EntryKind) -> Self {
         Self {
             name: name.to_vec(),
             kind,

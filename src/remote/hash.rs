@@ -1,0 +1,43 @@
+//! Hash algorithms that a server may compute.
+
+/// A hash algorithm.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HashAlgorithm {
+    /// SHA-256.
+    Sha256,
+    /// SHA-1.
+    Sha1,
+    /// MD5.
+    Md5,
+    /// CRC-32.
+    Crc32,
+}
+
+impl HashAlgorithm {
+    /// Returns the best of those that are `offered`, by the names of [`Self::word`].
+    pub fn best(offered: &[&str]) -> Option<Self> {
+        let all = [Self::Sha256, Self::Sha1, Self::Md5, Self::Crc32];
+        all.into_iter().find(|algorithm| offered.contains(&algorithm.word()))
+    }
+
+    /// Returns the name that scripts use.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Sha256 => "sha256",
+            Self::Sha1 => "sha1",
+            Self::Md5 => "md5",
+            Self::Crc32 => "crc32",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_best_hash_that_is_offered_is_taken() {
+        assert_eq!(HashAlgorithm::best(&["crc32", "md5"]), Some(HashAlgorithm::Md5));
+        assert_eq!(HashAlgorithm::best(&[]), None);
+    }
+}

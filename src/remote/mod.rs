@@ -1,0 +1,22 @@
+//! Remote file systems: what servers of every protocol have in common, below each protocol and below what uses them.
+//!
+//! ```text
+//! fs           the seam: the trait of a session
+//! path         names and paths on a server           entry        entries of a directory, and their times
+//! facts        answers about single paths            source_sink  the local end of a transfer: files and memory
+//! transfer     results and rules of transfers        pending      transfers whose bytes have arrived
+//! listing      a directory as far as it is known     hash         algorithms of hashes
+//! hints        what follows a transfer               rate_limit   bytes per second
+//! ```
+
+pub mod entry;
+pub mod facts;
+pub mod fs;
+pub mod hash;
+pub mod hints;
+pub mod listing;
+pub mod path;
+pub mod pending;
+pub mod rate_limit;
+pub mod source_sink;
+pub mod transfer;
