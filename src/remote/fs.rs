@@ -1,6 +1,7 @@
 //! The seam: what a mirror needs of a server, whatever its protocol.
 //!
-//! FTP is the first implementation (`ftp/remote_fs.rs`).
+//! FTP is the first implementation (`ftp/remote_fs.rs`); [`MemoryFs`](super::memory::MemoryFs) is for tests, and as an
+//! example. `tests/it/remote_fs.rs` has the suite that every implementation passes.
 
 use std::{future::Future, time::Duration};
 

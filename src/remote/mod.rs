@@ -1,7 +1,7 @@
 //! Remote file systems: what servers of every protocol have in common, below each protocol and below what uses them.
 //!
 //! ```text
-//! fs           the seam: the trait of a session
+//! fs           the seam: the trait of a session      memory       its implementation in memory
 //! path         names and paths on a server           entry        entries of a directory, and their times
 //! facts        answers about single paths            source_sink  the local end of a transfer: files and memory
 //! transfer     results and rules of transfers        pending      transfers whose bytes have arrived
@@ -15,6 +15,7 @@ pub mod fs;
 pub mod hash;
 pub mod hints;
 pub mod listing;
+pub mod memory;
 pub mod path;
 pub mod pending;
 pub mod rate_limit;

@@ -32,6 +32,7 @@ mod output;
 mod packaging;
 mod readme;
 mod rehearse;
+mod remote_fs;
 mod run;
 mod schedule;
 mod scripts;

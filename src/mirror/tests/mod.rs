@@ -12,6 +12,7 @@ mod integrity;
 mod laws;
 mod links;
 mod meddling;
+mod memory;
 mod names;
 mod options;
 mod shift;
