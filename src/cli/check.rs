@@ -7,7 +7,11 @@ use std::{
 
 use serde_json::json;
 
-use super::{common::Common, report};
+use super::{
+    ExitResult,
+    common::Common,
+    report::{self, UsageError},
+};
 use crate::{
     clock::Clock,
     error::{Error, Result},
@@ -37,11 +41,8 @@ struct Looked {
     findings: Vec<ScriptFinding>,
 }
 
-pub(super) fn run(args: &Args, common: &Common) -> Exit {
-    let Looked { sources, files, findings } = match look(&args.paths) {
-        Ok(looked) => looked,
-        Err(fault) => return report::wrong_usage(&fault),
-    };
+pub(super) fn run(args: &Args, common: &Common) -> ExitResult {
+    let Looked { sources, files, findings } = look(&args.paths).map_err(UsageError)?;
     if common.json() {
         let all: Vec<_> = findings.iter().map(value).collect();
         report::output(&(String::from_utf8_lossy(&line(&all)).into_owned() + "\n"));
@@ -57,7 +58,7 @@ pub(super) fn run(args: &Args, common: &Common) -> Exit {
         report::print(&(summary(&findings, files.len(), sources.len()) + "\n"));
     }
     let is_wrong = findings.iter().any(|finding| finding.level == Severity::Error);
-    if is_wrong { Exit::Script } else { Exit::Done }
+    Ok(if is_wrong { Exit::Script } else { Exit::Done })
 }
 
 /// Checks all of `paths`, and the scripts that jobs name.

@@ -6,53 +6,42 @@ use std::{
 };
 
 use super::{
+    ExitResult,
     common::{Common, interruptible},
-    report,
     run::script,
 };
 use crate::{
     cancel::CancelToken,
     clock::Clock,
-    error::Result,
-    exit_code::Exit,
     observe::{Sink, json::JsonLines, output},
     schedule::child::{attempt_spec::AttemptSpec, drain::Drain, isolation},
     script::{run::Settings, site::Overrides, source::ScriptSource},
 };
 
-pub(super) fn run(common: &Common) -> Exit {
-    let prepared = || -> Result<_> {
-        let mut input = BufReader::new(io::stdin());
-        let order = AttemptSpec::read(&mut input)?;
-        let lock = isolation::raise(&order)?;
-        let stop = CancelToken::new();
-        let drain = Arc::new(Drain::new(stop.clone()));
-        isolation::listen(input, Arc::clone(&drain))?;
-        let lines =
-            JsonLines::new(order.run.to_string(), Clock::System, output::results()).with_log();
-        let sinks: Vec<Box<dyn Sink>> = vec![Box::new(lines), Box::new(drain)];
-        let (context, states) = common.child_context(stop, sinks)?;
-        let source = ScriptSource::read_guarded(&order.script)?;
-        let settings = Settings {
-            args: Vec::new(),
-            overrides: Overrides::read(&order.connect)?,
-            password: common.password()?,
-            netrc: common.netrc()?,
-            rehearsal: None,
-            states,
-            nat: common.nat(order.allow_nat),
-            job: order.facts(),
-        };
-        Ok((source, settings, context, lock))
+pub(super) fn run(common: &Common) -> ExitResult {
+    let mut input = BufReader::new(io::stdin());
+    let order = AttemptSpec::read(&mut input)?;
+    let lock = isolation::raise(&order)?;
+    let stop = CancelToken::new();
+    let drain = Arc::new(Drain::new(stop.clone()));
+    isolation::listen(input, Arc::clone(&drain))?;
+    let lines = JsonLines::new(order.run.to_string(), Clock::System, output::results()).with_log();
+    let sinks: Vec<Box<dyn Sink>> = vec![Box::new(lines), Box::new(drain)];
+    let (context, states) = common.child_context(stop, sinks)?;
+    let source = ScriptSource::read_guarded(&order.script)?;
+    let settings = Settings {
+        args: Vec::new(),
+        overrides: Overrides::read(&order.connect)?,
+        password: common.password()?,
+        netrc: common.netrc()?,
+        rehearsal: None,
+        states,
+        nat: common.nat(order.allow_nat),
+        job: order.facts(),
     };
-    match prepared() {
-        Ok((source, settings, context, lock)) => {
-            let stop = context.stop.clone();
-            let code = interruptible(&stop, move || script(&source, settings, &context));
-            // Held until here: while it is, no other scheduler starts.
-            drop(lock);
-            code
-        }
-        Err(fault) => report::fault(&fault),
-    }
+    let stop = context.stop.clone();
+    let ended = interruptible(&stop, move || Ok(script(&source, settings, &context)));
+    // Held until here: while it is, no other scheduler starts.
+    drop(lock);
+    ended
 }

@@ -2,6 +2,7 @@
 
 use std::{io, path::PathBuf, sync::Arc};
 
+use anyhow::Context;
 use clap::{Args, ValueEnum};
 use rustix::process::{
     DumpableBehavior, Resource, Rlimit, getrlimit, set_dumpable_behavior, setrlimit,
@@ -9,7 +10,7 @@ use rustix::process::{
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::fmt::MakeWriter;
 
-use super::{report, state::StateOptions};
+use super::{ExitResult, state::StateOptions};
 use crate::{
     cancel::CancelToken,
     clock::Clock,
@@ -272,12 +273,9 @@ pub(super) fn with_session(
 /// Runs `work` on its own thread; on Ctrl-C or SIGTERM asks it to stop, and abandons it if it does not.
 pub(super) fn interruptible(
     stop: &CancelToken,
-    work: impl FnOnce() -> Exit + Send + 'static,
-) -> Exit {
-    let runtime = match runtime() {
-        Ok(runtime) => runtime,
-        Err(fault) => return report::fault(&fault),
-    };
+    work: impl FnOnce() -> ExitResult + Send + 'static,
+) -> ExitResult {
+    let runtime = runtime()?;
     // Before the work begins: an early signal must not end the program in the middle of it.
     let signals = {
         let _inside = runtime.enter();
@@ -286,28 +284,24 @@ pub(super) fn interruptible(
     let (done, mut ended) = tokio::sync::oneshot::channel();
     let thread = std::thread::Builder::new().name("work".into()).spawn(move || {
         // No receiver is left when the program has been interrupted.
-        let code = work();
-        if done.send(code).is_err() {
-            tracing::debug!(target: "portolan", "ended with {code:?} after the program was told to stop");
+        if let Err(result) = done.send(work()) {
+            tracing::debug!(target: "portolan", "ended with {result:?} after the program was told to stop");
         }
     });
-    if let Err(error) = thread {
-        let message = format!("cannot start a thread: {error}");
-        return report::fault(&Error::new(ErrorKind::Local, Origin::Here, message));
-    }
+    thread.context("cannot start a thread")?;
     runtime.block_on(async {
         let Ok((mut interrupt, mut terminate)) = signals else {
-            return ended.await.unwrap_or(Exit::Bug);
+            return ended.await.unwrap_or(Ok(Exit::Bug));
         };
         tokio::select! {
-            code = &mut ended => return code.unwrap_or(Exit::Bug),
+            result = &mut ended => return result.unwrap_or(Ok(Exit::Bug)),
             _ = interrupt.recv() => {}
             _ = terminate.recv() => {}
         }
         stop.set();
         match tokio::time::timeout(STOP_TIME_MAX, ended).await {
-            Ok(Ok(code)) => code,
-            _ => Exit::Interrupted,
+            Ok(Ok(result)) => result,
+            _ => Ok(Exit::Interrupted),
         }
     })
 }

@@ -2,7 +2,12 @@
 
 use serde_json::json;
 
-use super::{common::Common, report, table::TextTable};
+use super::{
+    ExitResult,
+    common::Common,
+    report::{self, UsageError},
+    table::TextTable,
+};
 use crate::{
     error::{
         Error,
@@ -23,13 +28,13 @@ pub(super) struct Args {
     markdown: bool,
 }
 
-pub(super) fn run(args: &Args, common: &Common) -> Exit {
+pub(super) fn run(args: &Args, common: &Common) -> ExitResult {
     let found: Vec<_> = match &args.code {
         None => codes::ALL.iter().collect(),
         // As an error message shows it: in parentheses.
         Some(code) => {
             let code = code.trim_matches(['(', ')', ' ']).to_lowercase();
-            let Some(row) = codes::explain(&code) else { return unknown(&code) };
+            let row = codes::explain(&code).ok_or_else(|| unknown(&code))?;
             vec![row]
         }
     };
@@ -48,16 +53,16 @@ pub(super) fn run(args: &Args, common: &Common) -> Exit {
         table.fitted(super::table::width())
     };
     report::output(&text);
-    Exit::Done
+    Ok(Exit::Done)
 }
 
-fn unknown(code: &str) -> Exit {
+fn unknown(code: &str) -> UsageError {
     let known: Vec<_> = codes::ALL.iter().map(|row| row.code).collect();
     let near = nearest(code, &known).map_or_else(
         || ": `portolan explain` lists all".into(),
         |near| format!("; did you mean `{near}`?"),
     );
-    report::wrong_usage(&Error::invalid(format!("there is no error code `{code}`{near}")))
+    UsageError(Error::invalid(format!("there is no error code `{code}`{near}")))
 }
 
 fn whole(row: &ErrorCode) -> String {

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use clap::ValueEnum;
 
-use super::{common::Common, place::JobsFile, report};
+use super::{ExitResult, common::Common, place::JobsFile, report};
 use crate::{
     error::{Error, Result},
     exit_code::Exit,
@@ -38,16 +38,12 @@ enum To {
     Crontab,
 }
 
-pub(super) fn run(args: &Args, common: &Common) -> Exit {
-    match exported(args, common) {
-        Ok(Exported { text, losses }) => {
-            report::output(&text);
-            let lines: Vec<_> = losses.iter().map(|loss| format!("lost: {loss}\n")).collect();
-            report::print(&lines.concat());
-            Exit::Done
-        }
-        Err(fault) => report::fault(&fault),
-    }
+pub(super) fn run(args: &Args, common: &Common) -> ExitResult {
+    let Exported { text, losses } = exported(args, common)?;
+    report::output(&text);
+    let lines: Vec<_> = losses.iter().map(|loss| format!("lost: {loss}\n")).collect();
+    report::print(&lines.concat());
+    Ok(Exit::Done)
 }
 
 fn exported(args: &Args, common: &Common) -> Result<Exported> {

@@ -2,7 +2,12 @@
 
 use serde_json::json;
 
-use super::{common::Common, report, table};
+use super::{
+    ExitResult,
+    common::Common,
+    report::{self, UsageError},
+    table,
+};
 use crate::{
     error::Error,
     exit_code::Exit,
@@ -24,10 +29,10 @@ pub(super) struct Args {
     definitions: bool,
 }
 
-pub(super) fn run(args: &Args, common: &Common) -> Exit {
+pub(super) fn run(args: &Args, common: &Common) -> ExitResult {
     if args.definitions {
         report::output(&docs::definitions());
-        return Exit::Done;
+        return Ok(Exit::Done);
     }
     let all = docs::functions();
     let found = match &args.name {
@@ -37,9 +42,8 @@ pub(super) fn run(args: &Args, common: &Common) -> Exit {
     if let (Some(name), true) = (&args.name, found.is_empty()) {
         let near = docs::near(&all, name).map(|near| format!("; did you mean `{near}`?"));
         let near = near.unwrap_or_else(|| ": `portolan functions` lists all".into());
-        return report::wrong_usage(&Error::invalid(format!(
-            "there is no function `{name}`{near}"
-        )));
+        let message = format!("there is no function `{name}`{near}");
+        return Err(UsageError(Error::invalid(message)).into());
     }
     let text = if args.markdown {
         docs::markdown(&all)
@@ -52,7 +56,7 @@ pub(super) fn run(args: &Args, common: &Common) -> Exit {
         list(&all, table::width())
     };
     report::output(&text);
-    Exit::Done
+    Ok(Exit::Done)
 }
 
 /// Returns one line per function, grouped by family; descriptions that exceed `width` continue on the next line.

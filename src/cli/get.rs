@@ -3,8 +3,9 @@
 use std::{path::PathBuf, time::Duration};
 
 use super::{
+    ExitResult,
     common::{Common, interruptible, with_session},
-    report,
+    report::{self, UsageError},
 };
 use crate::{
     error::{Error, Result},
@@ -55,7 +56,7 @@ Examples:
     portolan get ftpes://me@ftp.example.org/pub/catalogue.csv
     portolan get ftp://ftp.example.org/pub/a.zip downloads/";
 
-pub(super) fn run(args: &Args, common: &Common) -> Exit {
+pub(super) fn run(args: &Args, common: &Common) -> ExitResult {
     let prepared = || -> Result<_> {
         let url = Url::parse(&args.url)?;
         let remote = url.path.clone().filter(|_| !url.is_folder).ok_or_else(|| {
@@ -66,10 +67,7 @@ pub(super) fn run(args: &Args, common: &Common) -> Exit {
         site.rate_limit = args.rate_limit.or(site.rate_limit);
         Ok((site, remote, local, common.single_context()?.0))
     };
-    let (site, remote, local, context) = match prepared() {
-        Ok(prepared) => prepared,
-        Err(fault) => return report::wrong_usage(&fault),
-    };
+    let (site, remote, local, context) = prepared().map_err(UsageError)?;
     let (stop, json) = (context.stop.clone(), common.json());
     let (resume, segments, retries) = (args.resume, args.parallel.unwrap_or(1), args.retries);
     interruptible(&stop, move || {
@@ -92,16 +90,19 @@ pub(super) fn run(args: &Args, common: &Common) -> Exit {
 }
 
 /// Prints the report of a one-liner, or its error.
-pub(super) fn finish(result: Result<()>, done: &Report, context: &RunContext, json: bool) -> Exit {
+pub(super) fn finish(
+    result: Result<()>,
+    done: &Report,
+    context: &RunContext,
+    json: bool,
+) -> ExitResult {
     let took = Duration::from_secs_f64(done.seconds);
     context.observer.emit(&Event::RunDone { fault: result.as_ref().err().cloned(), took });
-    if let Err(fault) = result {
-        return report::fault(&fault);
-    }
+    result?;
     if json {
         report::output(&(done.json() + "\n"));
     }
-    Exit::Done
+    Ok(Exit::Done)
 }
 
 /// Returns the local path: the given one, with the remote name appended if it is a directory.

@@ -6,7 +6,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::report;
+use super::{
+    ExitResult,
+    report::{self, UsageError},
+};
 use crate::{
     error::{Error, ErrorKind, Origin, Result},
     exit_code::Exit,
@@ -29,18 +32,16 @@ const FILES: [(&str, &str); 4] = [
     (".gitignore", include_str!("init/gitignore")),
 ];
 
-pub(super) fn run(args: &Args) -> Exit {
+pub(super) fn run(args: &Args) -> ExitResult {
     let folder = args.folder.as_deref().unwrap_or(Path::new("."));
-    match lay(folder) {
-        Ok(laid) => {
-            let lines: Vec<_> = laid.iter().map(|path| format!("{}\n", path.display())).collect();
-            report::output(&lines.concat());
-            report::print(&next(args.folder.as_deref()));
-            Exit::Done
-        }
-        Err(fault) if fault.kind == ErrorKind::Guard => report::wrong_usage(&fault),
-        Err(fault) => report::fault(&fault),
-    }
+    let laid = lay(folder).map_err(|error| match error.kind {
+        ErrorKind::Guard => UsageError(error).into(),
+        _ => anyhow::Error::from(error),
+    })?;
+    let lines: Vec<_> = laid.iter().map(|path| format!("{}\n", path.display())).collect();
+    report::output(&lines.concat());
+    report::print(&next(args.folder.as_deref()));
+    Ok(Exit::Done)
 }
 
 /// Returns the next commands to type.

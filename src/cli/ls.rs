@@ -3,8 +3,9 @@
 use serde_json::{Value, json};
 
 use super::{
+    ExitResult,
     common::{Common, interruptible, with_session},
-    report,
+    report::{self, UsageError},
 };
 use crate::{
     error::Result,
@@ -32,19 +33,16 @@ Examples:
     portolan ls ftp://ftp.example.org/pub
     portolan ls --json ftpes://me@ftp.example.org/ | jq -r '.[].name'";
 
-pub(super) fn run(args: &Args, common: &Common) -> Exit {
+pub(super) fn run(args: &Args, common: &Common) -> ExitResult {
     let prepared = || -> Result<_> {
         let url = Url::parse(&args.url)?;
         let site = common.site(&url)?;
         Ok((url, site, common.single_context()?.0))
     };
-    let (url, site, context) = match prepared() {
-        Ok(prepared) => prepared,
-        Err(fault) => return report::wrong_usage(&fault),
-    };
+    let (url, site, context) = prepared().map_err(UsageError)?;
     let (stop, json) = (context.stop.clone(), common.json());
     interruptible(&stop, move || {
-        let done = with_session(site, &context, async |session| {
+        with_session(site, &context, async |session| {
             let path = url.path.clone().map_or_else(|| RemotePath::parse("."), Ok)?;
             let (mut entries, unread) = match session.list_whole(&path).await {
                 Ok(listing) => {
@@ -64,8 +62,8 @@ pub(super) fn run(args: &Args, common: &Common) -> Exit {
             let names = if session.site().latin1 { NameText::Latin1 } else { NameText::Utf8 };
             report::output(&shown(&entries, names, json.then_some(unread)));
             Ok(())
-        });
-        done.map_or_else(|fault| report::fault(&fault), |()| Exit::Done)
+        })?;
+        Ok(Exit::Done)
     })
 }
 

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Command;
 
-use super::report;
+use super::ExitResult;
 use crate::{error::Error, exit_code::Exit};
 
 /// The arguments of `portolan man`.
@@ -14,11 +14,9 @@ pub(super) struct Args {
     folder: PathBuf,
 }
 
-pub(super) fn run(args: &Args, line: Command) -> Exit {
-    let made = std::fs::create_dir_all(&args.folder)
-        .and_then(|()| clap_mangen::generate_to(line, &args.folder));
-    match made {
-        Ok(()) => Exit::Done,
-        Err(error) => report::fault(&Error::local("write the manual pages", &args.folder, error)),
-    }
+pub(super) fn run(args: &Args, line: Command) -> ExitResult {
+    std::fs::create_dir_all(&args.folder)
+        .and_then(|()| clap_mangen::generate_to(line, &args.folder))
+        .map_err(|error| Error::local("write the manual pages", &args.folder, error))?;
+    Ok(Exit::Done)
 }

@@ -8,10 +8,11 @@ use std::{
 use jiff::Timestamp;
 
 use super::{
+    ExitResult,
     common::{Common, KeptRun, interruptible, with_session},
     get::rate,
     put::in_place,
-    report,
+    report::{self, UsageError},
 };
 use crate::{
     error::{Error, Result},
@@ -179,7 +180,7 @@ enum MirrorMode {
     Apply { plan: Box<MirrorPlan> },
 }
 
-pub(super) fn run(args: &Args, common: &Common) -> Exit {
+pub(super) fn run(args: &Args, common: &Common) -> ExitResult {
     let prepared = || -> Result<_> {
         let sides = sides(&args.source, &args.target)?;
         let site = common.site(&sides.url)?;
@@ -189,18 +190,12 @@ pub(super) fn run(args: &Args, common: &Common) -> Exit {
         let filter = rules.filter(&sides.local)?;
         Ok((sides, site, rules, filter, (context, states)))
     };
-    let (sides, site, rules, filter, run) = match prepared() {
-        Ok(prepared) => prepared,
-        Err(fault) => return report::wrong_usage(&fault),
-    };
+    let (sides, site, rules, filter, run) = prepared().map_err(UsageError)?;
     if let Some(path) = &args.explain {
-        return explain(path, &sides.local, &filter, common.json());
+        return Ok(explain(path, &sides.local, &filter, common.json()));
     }
     let doing = match (&args.apply, &args.plan) {
-        (Some(file), _) => match read_plan(file) {
-            Ok(plan) => MirrorMode::Apply { plan: Box::new(plan) },
-            Err(fault) => return report::fault(&fault),
-        },
+        (Some(file), _) => MirrorMode::Apply { plan: Box::new(read_plan(file)?) },
         (None, Some(file)) => MirrorMode::Plan { file: file.clone() },
         (None, None) => MirrorMode::Mirror { dry_run: args.dry_run },
     };
@@ -216,7 +211,7 @@ fn work(
     doing: &MirrorMode,
     (context, states): &KeptRun,
     json: bool,
-) -> Exit {
+) -> ExitResult {
     let mut done = Report::default();
     let started = Instant::now();
     let result = with_session(site, context, async |session| {
@@ -225,9 +220,7 @@ fn work(
     });
     let fault = result.as_ref().err().cloned();
     context.observer.emit(&Event::RunDone { fault, took: started.elapsed() });
-    if let Err(fault) = result {
-        return report::fault(&fault);
-    }
+    result?;
     if json {
         report::output(&(done.json() + "\n"));
     } else {
@@ -237,7 +230,7 @@ fn work(
         let lines: Vec<_> = plan.iter().map(|line| format!("{line}\n")).collect();
         report::output(&(lines.concat() + format!("{done}\n").as_str()));
     }
-    if done.failed > 0 { Exit::InPart } else { Exit::Done }
+    Ok(if done.failed > 0 { Exit::InPart } else { Exit::Done })
 }
 
 /// Parses a number of sessions from the command line.

@@ -40,7 +40,10 @@ use std::{ffi::OsString, process::ExitCode};
 use clap::{CommandFactory, Parser};
 
 use self::common::Common;
-use crate::exit_code::HELP;
+use crate::exit_code::{Exit, HELP};
+
+/// The result of a command: its end, or an error that [`main`] prints.
+type ExitResult = anyhow::Result<Exit>;
 
 /// Transfer files over FTP and FTPS by script, active or passive, through NAT.
 #[derive(Debug, Parser)]
@@ -116,7 +119,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Err(error) => return report::usage(&error),
     };
     let CommandLine { common, command } = line;
-    let code = match command {
+    let ended = match command {
         Subcommand::Run(args) => run::run(&args, &common),
         Subcommand::Rehearse(args) => rehearse::run(&args, &common),
         Subcommand::Serve(args) => serve::run(&args, &common),
@@ -141,8 +144,8 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Subcommand::Simulate(args) => simulate::run(&args, &common),
         Subcommand::Functions(args) => functions::run(&args, &common),
         Subcommand::Explain(args) => explain::run(&args, &common),
-        Subcommand::Completions(args) => completions::run(&args, CommandLine::command()),
+        Subcommand::Completions(args) => Ok(completions::run(&args, CommandLine::command())),
         Subcommand::Man(args) => man::run(&args, CommandLine::command()),
     };
-    report::end(code)
+    report::end(ended.unwrap_or_else(|error| report::failed(&error)))
 }

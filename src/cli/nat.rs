@@ -5,8 +5,9 @@ use std::{fmt::Write, path::PathBuf, time::Duration};
 use serde_json::{Value, json};
 
 use super::{
+    ExitResult,
     common::{Common, interruptible},
-    report,
+    report::{self, UsageError},
     run::{script, settings},
 };
 use crate::{
@@ -134,7 +135,7 @@ impl NatCommand {
     }
 }
 
-pub(super) fn run(args: &Args, common: &Common) -> Exit {
+pub(super) fn run(args: &Args, common: &Common) -> ExitResult {
     let is_plan = matches!(args.verb, NatCommand::Plan(_));
     let target = args.verb.target();
     let backend = args.backend.unwrap_or_default();
@@ -154,30 +155,28 @@ pub(super) fn run(args: &Args, common: &Common) -> Exit {
         Ok((source, settings, described, context))
     };
     let (verb, json) = (args.verb.clone(), common.json());
-    let code = match prepared() {
-        Err(fault) => report::wrong_usage(&fault),
-        Ok((source, settings, found, context)) => {
-            let stop = context.stop.clone();
-            interruptible(&stop, move || {
-                let ledger = settings.nat.ledger.clone();
-                if let Some(source) = &source {
-                    let code = script(source, settings, &context);
-                    if code != Exit::Done {
-                        return code;
-                    }
+    let ended = || {
+        let (source, settings, found, context) = prepared().map_err(UsageError)?;
+        let stop = context.stop.clone();
+        interruptible(&stop, move || {
+            let ledger = settings.nat.ledger.clone();
+            if let Some(source) = &source {
+                let exit = script(source, settings, &context);
+                if exit != Exit::Done {
+                    return Ok(exit);
                 }
-                let work =
-                    NatContext { context: &context, backend, ledger: ledger.as_deref(), json };
-                work.all(&verb, target.ruleset.as_deref(), &found.all())
-            })
-        }
+            }
+            let work = NatContext { context: &context, backend, ledger: ledger.as_deref(), json };
+            Ok(work.all(&verb, target.ruleset.as_deref(), &found.all())?)
+        })
     };
+    let exit = ended().unwrap_or_else(|error| report::failed(&error));
     // As in terraform: users of a plan tell changes from errors by 2 and 1.
-    match code {
-        Exit::Done | Exit::NatChanges | Exit::Interrupted => code,
+    Ok(match exit {
+        Exit::Done | Exit::NatChanges | Exit::Interrupted => exit,
         _ if is_plan => Exit::NatError,
-        code => code,
-    }
+        exit => exit,
+    })
 }
 
 /// The environment of the subcommands.
@@ -189,14 +188,14 @@ struct NatContext<'w> {
 }
 
 impl NatContext<'_> {
-    fn all(&self, verb: &NatCommand, name: Option<&str>, rulesets: &[Ruleset]) -> Exit {
+    fn all(&self, verb: &NatCommand, name: Option<&str>, rulesets: &[Ruleset]) -> Result<Exit> {
         let models: Vec<_> = rulesets.iter().map(Ruleset::model).collect();
         let names: Vec<&str> = name.into_iter().chain(models.iter().map(Model::name)).collect();
         if names.is_empty() {
             let message = "the script describes no ruleset: `nat::ruleset(\"name\")` begins one";
-            return report::fault(&Error::invalid(message));
+            return Err(Error::invalid(message));
         }
-        let done = match verb {
+        match verb {
             NatCommand::Plan(_) => self.plan(rulesets),
             NatCommand::Export(_) => self.export(rulesets),
             NatCommand::Apply(apply) => self.apply(rulesets, apply),
@@ -216,8 +215,7 @@ impl NatContext<'_> {
                     machine.revert(name, revert.force, ledger)
                 })
             }
-        };
-        done.unwrap_or_else(|fault| report::fault(&fault))
+        }
     }
 
     fn ledger(&self) -> Result<&dyn RulesetStore> {

@@ -5,7 +5,12 @@ use std::path::PathBuf;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::{common::Common, report, slots};
+use super::{
+    ExitResult,
+    common::Common,
+    report::{self, Reported, UsageError},
+    slots,
+};
 use crate::{
     clock::Clock,
     error::{Error, Result},
@@ -49,30 +54,21 @@ struct NextSlot<'r> {
     slot: Slot,
 }
 
-pub(super) fn run(args: &Args, common: &Common) -> Exit {
+pub(super) fn run(args: &Args, common: &Common) -> ExitResult {
     let (zones, now) = (Zones::newest(), Clock::System.now());
     if let Some(text) = &args.cron {
-        return match schedule(text, args.timezone.as_deref(), &zones) {
-            Ok(schedule) => show(args, common, &zones, now, &[(None, &schedule)]),
-            Err(code) => code,
-        };
+        let schedule = schedule(text, args.timezone.as_deref(), &zones)?;
+        return show(args, common, &zones, now, &[(None, &schedule)]);
     }
-    let jobs = match slots::jobs(&args.jobs, &zones, now) {
-        Ok(jobs) => jobs,
-        Err(code) => return code,
-    };
-    match chosen(&jobs, args.job.as_deref()) {
-        Ok(all) => {
-            let code = show(args, common, &zones, now, &all);
-            let others = jobs.all.iter().filter(|job| job.schedule.is_none());
-            if args.job.is_none() && !common.json() && code == Exit::Done {
-                let lines = others.map(|job| format!("{} runs {}\n", job.name, when(job)));
-                report::output(&lines.collect::<String>());
-            }
-            code
-        }
-        Err(fault) => report::wrong_usage(&fault),
+    let jobs = slots::jobs(&args.jobs, &zones, now)?;
+    let all = chosen(&jobs, args.job.as_deref()).map_err(UsageError)?;
+    let exit = show(args, common, &zones, now, &all)?;
+    let others = jobs.all.iter().filter(|job| job.schedule.is_none());
+    if args.job.is_none() && !common.json() {
+        let lines = others.map(|job| format!("{} runs {}\n", job.name, when(job)));
+        report::output(&lines.collect::<String>());
     }
+    Ok(exit)
 }
 
 /// Returns the schedules of the named job, or of all.
@@ -109,10 +105,10 @@ pub(super) fn no_job(jobs: &Jobs, name: &str) -> Error {
 }
 
 /// Parses the schedule of the command line, and prints its errors.
-fn schedule(text: &str, zone: Option<&str>, zones: &Zones) -> Result<Schedule, Exit> {
+fn schedule(text: &str, zone: Option<&str>, zones: &Zones) -> anyhow::Result<Schedule> {
     let wrong = |mistake: &Mistake, level: &str| {
         report::print(&(report::mistake(level, text, mistake).join("\n") + "\n"));
-        Exit::Usage
+        Reported(Exit::Usage)
     };
     let expression = Expression::parse(text, "").map_err(|mistake| wrong(&mistake, "error"))?;
     for warning in &expression.warnings {
@@ -124,11 +120,11 @@ fn schedule(text: &str, zone: Option<&str>, zones: &Zones) -> Result<Schedule, E
         let message = format!(
             "--timezone says \"{outer}\" and the expression says \"{inner}\": one of them is enough"
         );
-        return Err(report::wrong_usage(&Error::invalid(message)));
+        return Err(UsageError(Error::invalid(message)).into());
     }
     let named = zone.or(expression.zone.as_deref());
     let zone = named.map_or_else(|| Ok(zones.of_this_machine()), |name| zones.find(name));
-    let zone = zone.map_err(|unknown| report::wrong_usage(&unknown.fault()))?;
+    let zone = zone.map_err(|unknown| UsageError(unknown.fault()))?;
     Ok(expression.in_zone(zone))
 }
 
@@ -138,14 +134,11 @@ fn show(
     zones: &Zones,
     now: Timestamp,
     schedules: &[(Option<&str>, &Schedule)],
-) -> Exit {
+) -> ExitResult {
     let (mut rows, mut since) = (Vec::new(), now);
     for (job, schedule) in schedules {
         let after = args.after.as_deref().map(|text| slots::moment(text, &schedule.zone, now));
-        let after = match after.unwrap_or(Ok(now)) {
-            Ok(after) => after,
-            Err(fault) => return report::wrong_usage(&fault),
-        };
+        let after = after.unwrap_or(Ok(now)).map_err(UsageError)?;
         since = after;
         let slots = schedule.firings(after).take(args.count.into());
         rows.extend(slots.map(|slot| NextSlot { job: *job, schedule, slot }));
@@ -155,7 +148,7 @@ fn show(
     if let ([], [(_, schedule)]) = (&rows[..], schedules) {
         let text = schedule.expression.text();
         let message = format!("the schedule `{text}` never fires after that time");
-        return report::wrong_usage(&Error::invalid(message));
+        return Err(UsageError(Error::invalid(message)).into());
     }
     if common.json() {
         let all: Vec<_> = rows.iter().map(value).collect();
@@ -163,7 +156,7 @@ fn show(
     } else {
         report::output(&table(&rows, schedules, zones, now, since));
     }
-    Exit::Done
+    Ok(Exit::Done)
 }
 
 fn value(row: &NextSlot<'_>) -> Value {

@@ -1,6 +1,7 @@
 //! `portolan pause` and `portolan resume`: pause a job for a while, with a reason.
 
 use super::{
+    ExitResult,
     common::Common,
     place::{JobsFile, failed},
     report,
@@ -26,7 +27,7 @@ pub(super) struct Args {
     jobs: JobsFile,
 }
 
-pub(super) fn run(args: &Args, common: &Common) -> Exit {
+pub(super) fn run(args: &Args, common: &Common) -> ExitResult {
     let paused = || -> Result<JobStateRecord> {
         let mut store = open(&args.jobs, &args.job, common)?;
         store.pause(&args.job, args.reason.as_deref(), Clock::System.now())?;
@@ -49,24 +50,20 @@ fn state(store: &Store, job: &str) -> Result<JobStateRecord> {
     Ok(found.unwrap_or_else(|| JobStateRecord { job: job.to_owned(), ..JobStateRecord::default() }))
 }
 
-fn tell(result: Result<JobStateRecord>, job: &str, words: &str, common: &Common) -> Exit {
-    match result {
-        Ok(state) if common.json() => {
-            let text = String::from_utf8_lossy(&line(&facts::job(&state))).into_owned();
-            report::output(&(text + "\n"));
-            Exit::Done
-        }
-        Ok(_) => {
-            report::output(&format!("`{job}` {words}\n"));
-            Exit::Done
-        }
-        Err(fault) => failed(&fault),
+fn tell(result: Result<JobStateRecord>, job: &str, words: &str, common: &Common) -> ExitResult {
+    let state = result.map_err(failed)?;
+    if common.json() {
+        let text = String::from_utf8_lossy(&line(&facts::job(&state))).into_owned();
+        report::output(&(text + "\n"));
+    } else {
+        report::output(&format!("`{job}` {words}\n"));
     }
+    Ok(Exit::Done)
 }
 
 /// The command `portolan resume`.
 pub(super) mod resume {
-    use super::{Common, Exit, JobsFile, Result, open, state, tell};
+    use super::{Common, ExitResult, JobsFile, Result, open, state, tell};
     use crate::store::history::JobStateRecord;
 
     /// The arguments of `portolan resume`.
@@ -78,7 +75,7 @@ pub(super) mod resume {
         jobs: JobsFile,
     }
 
-    pub(in crate::cli) fn run(args: &Args, common: &Common) -> Exit {
+    pub(in crate::cli) fn run(args: &Args, common: &Common) -> ExitResult {
         let mut was_paused = true;
         let mut resumed = || -> Result<JobStateRecord> {
             let mut store = open(&args.jobs, &args.job, common)?;

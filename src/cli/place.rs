@@ -2,11 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{common::Common, record, report};
+use super::{
+    common::Common,
+    record,
+    report::{self, UsageError},
+};
 use crate::{
     clock::Clock,
     error::{Error, ErrorKind, Origin, Result},
-    exit_code::Exit,
     observe::visible::visible,
     schedule::{
         daemon,
@@ -112,7 +115,7 @@ pub(super) fn scheduler(state: &Path) -> Option<String> {
     daemon::holder(state)
 }
 
-/// Prints a fault, and returns the exit code: that of a wrong command line for an unknown name.
-pub(super) fn failed(fault: &Error) -> Exit {
-    if fault.kind == ErrorKind::Invalid { report::wrong_usage(fault) } else { report::fault(fault) }
+/// Returns the error for a command: that of a wrong command line for an unknown name.
+pub(super) fn failed(error: Error) -> anyhow::Error {
+    if error.kind == ErrorKind::Invalid { UsageError(error).into() } else { error.into() }
 }

@@ -3,13 +3,13 @@
 use std::path::PathBuf;
 
 use super::{
+    ExitResult,
     common::{Common, interruptible, with_session},
     get::{finish, rate},
-    report,
+    report::UsageError,
 };
 use crate::{
     error::{Error, Result},
-    exit_code::Exit,
     files::SourceFile,
     ftp::{path::RemotePath, session::Session, site::InPlace, transfer::NextTransfer, url::Url},
     limits::{MIRROR_RETRIES, MIRROR_RETRIES_MAX},
@@ -50,7 +50,7 @@ Examples:
     portolan put order.csv ftpes://me@ftp.example.org/in/
     portolan --set mode=active put order.csv ftp://ftp.example.org/in/new.csv";
 
-pub(super) fn run(args: &Args, common: &Common) -> Exit {
+pub(super) fn run(args: &Args, common: &Common) -> ExitResult {
     let prepared = || -> Result<_> {
         if args.local.to_str().is_some_and(Url::is_one) && !Url::is_one(&args.url) {
             let message = "`put` wants the file first and then the URL: portolan put FILE URL";
@@ -63,13 +63,8 @@ pub(super) fn run(args: &Args, common: &Common) -> Exit {
         site.in_place = args.inplace.unwrap_or(site.in_place);
         Ok((site, remote, common.single_context()?.0))
     };
-    let (site, remote, context) = match prepared() {
-        Ok(prepared) => prepared,
-        Err(fault) => return report::wrong_usage(&fault),
-    };
-    if let Err(fault) = SourceFile::open(&args.local) {
-        return report::fault(&fault);
-    }
+    let (site, remote, context) = prepared().map_err(UsageError)?;
+    drop(SourceFile::open(&args.local)?);
     let (stop, json) = (context.stop.clone(), common.json());
     let (local, resume, retries) = (args.local.clone(), args.resume, args.retries);
     interruptible(&stop, move || {

@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use tempfile::TempDir;
 
 use super::{
+    ExitResult,
     common::{Common, interruptible},
-    report,
+    report::{self, UsageError},
     run::{script, settings},
 };
 use crate::{
@@ -66,13 +67,15 @@ impl RehearsalStage {
     }
 }
 
-pub(super) fn run(args: &Args, common: &Common) -> Exit {
+pub(super) fn run(args: &Args, common: &Common) -> ExitResult {
     if args.list_faults {
-        return list(FaultPlan::ALL.iter().map(|(name, what)| (*name, (*what).to_owned())));
+        let faults = FaultPlan::ALL.iter().map(|(name, what)| (*name, (*what).to_owned()));
+        return Ok(list(faults));
     }
     if args.list_servers {
         let texts = Personality::ALL.iter();
-        return list(texts.map(|(name, does, like)| (*name, format!("{does} ({like})"))));
+        let texts = texts.map(|(name, does, like)| (*name, format!("{does} ({like})")));
+        return Ok(list(texts));
     }
     let prepared = || -> Result<_> {
         let script = args.script.clone().ok_or_else(|| Error::invalid("no script is named"))?;
@@ -86,13 +89,9 @@ pub(super) fn run(args: &Args, common: &Common) -> Exit {
         });
         Ok((source, settings, stage, common.rehearsal_context()?))
     };
-    match prepared() {
-        Err(fault) => report::wrong_usage(&fault),
-        Ok((source, settings, stage, context)) => {
-            let stop = context.stop.clone();
-            interruptible(&stop, move || play(&source, settings, &stage, &context))
-        }
-    }
+    let (source, settings, stage, context) = prepared().map_err(UsageError)?;
+    let stop = context.stop.clone();
+    interruptible(&stop, move || play(&source, settings, &stage, &context))
 }
 
 /// Lists names and their meaning.
@@ -133,12 +132,10 @@ fn play(
     settings: Settings,
     stage: &RehearsalStage,
     context: &RunContext,
-) -> Exit {
+) -> ExitResult {
     let code = script(source, settings, context);
-    let changes = match Snapshot::of(&stage.tree()) {
-        Ok(after) => stage.before.changes_to(&after).iter().map(ToString::to_string).collect(),
-        Err(fault) => return report::fault(&fault),
-    };
+    let after = Snapshot::of(&stage.tree())?;
+    let changes = stage.before.changes_to(&after).iter().map(ToString::to_string).collect();
     context.observer.emit(&Event::Rehearsed { changes });
-    code
+    Ok(code)
 }

@@ -77,6 +77,32 @@ pub(super) fn mistake(level: &str, text: &str, mistake: &Mistake) -> Vec<String>
     lines
 }
 
+/// An error in the command line that was typed: it has the exit code for wrong usage.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub(super) struct UsageError(pub(super) Error);
+
+/// The end of a command that has printed already why it failed.
+#[derive(Debug, thiserror::Error)]
+#[error("{0:?}")]
+pub(super) struct Reported(pub(super) Exit);
+
+/// Prints the error of a command, and returns the exit code for it.
+pub(super) fn failed(error: &anyhow::Error) -> Exit {
+    if let Some(Reported(exit)) = error.downcast_ref() {
+        return *exit;
+    }
+    if let Some(UsageError(error)) = error.downcast_ref() {
+        return wrong_usage(error);
+    }
+    if let Some(error) = error.downcast_ref() {
+        return fault(error);
+    }
+    // An error of another library: its text is without its causes, which a message of ours repeats.
+    print(&format!("error: {}\n", visible(format!("{error:#}"))));
+    Exit::Never
+}
+
 /// Prints a fault of the command line itself, and returns the exit code.
 pub(super) fn fault(fault: &Error) -> Exit {
     failure(&ScriptFailure::from(fault.clone()), None)
@@ -175,4 +201,30 @@ pub(super) fn end(code: Exit) -> ExitCode {
         print(&format!("error: {}\n", visible(fault.to_string())));
     }
     ExitCode::from(settled(code).code())
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::Context;
+
+    use super::*;
+    use crate::error::Origin;
+
+    #[test]
+    fn the_error_of_a_command_has_the_exit_code_of_its_kind() {
+        let missing = || Error::new(ErrorKind::NotFound, Origin::Here, "there is no run 7");
+        let timeout = Error::new(ErrorKind::Timeout, Origin::Server, "no reply");
+        let foreign = std::io::Error::other("no more threads");
+        for (error, exit) in [
+            (anyhow::Error::from(missing()), Exit::Never),
+            (timeout.into(), Exit::Later),
+            (UsageError(missing()).into(), Exit::Usage),
+            (Reported(Exit::Script).into(), Exit::Script),
+            (foreign.into(), Exit::Never),
+        ] {
+            assert_eq!(failed(&error), exit, "{error:?}");
+            let in_context = Err::<(), _>(error).context("doing this").unwrap_err();
+            assert_eq!(failed(&in_context), exit, "{in_context:?}");
+        }
+    }
 }

@@ -1,8 +1,9 @@
 //! `portolan rm`: removes a file, or a whole directory.
 
 use super::{
+    ExitResult,
     common::{Common, interruptible, with_session},
-    report,
+    report::UsageError,
 };
 use crate::{
     error::{Error, Result},
@@ -23,7 +24,7 @@ pub(super) struct Args {
 
 const FOLDER: &str = "this is a folder: --recursive removes it with all that is in it";
 
-pub(super) fn run(args: &Args, common: &Common) -> Exit {
+pub(super) fn run(args: &Args, common: &Common) -> ExitResult {
     let prepared = || -> Result<_> {
         let url = Url::parse(&args.url)?;
         let path = url.path.clone().ok_or_else(|| Error::invalid("the URL names no file"))?;
@@ -32,14 +33,11 @@ pub(super) fn run(args: &Args, common: &Common) -> Exit {
         }
         Ok((common.site(&url)?, path, common.single_context()?.0))
     };
-    let (site, path, context) = match prepared() {
-        Ok(prepared) => prepared,
-        Err(fault) => return report::wrong_usage(&fault),
-    };
+    let (site, path, context) = prepared().map_err(UsageError)?;
     let stop = context.stop.clone();
     let recursive = args.recursive;
     interruptible(&stop, move || {
-        let done = with_session(site, &context, async |session| {
+        with_session(site, &context, async |session| {
             if recursive {
                 return session.delete_tree(&path).await;
             }
@@ -55,7 +53,7 @@ pub(super) fn run(args: &Args, common: &Common) -> Exit {
             let path = path.to_string();
             context.observer.emit(&Event::Done { verb: Operation::Delete, path });
             Ok(())
-        });
-        done.map_or_else(|fault| report::fault(&fault), |()| Exit::Done)
+        })?;
+        Ok(Exit::Done)
     })
 }

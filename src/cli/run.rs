@@ -6,11 +6,12 @@ use std::{
 };
 
 use super::{
+    ExitResult,
     check::counted,
     child,
     common::{Common, interruptible},
     record::RunRecord,
-    report,
+    report::{self, UsageError},
 };
 use crate::{
     error::{Error, Result},
@@ -48,7 +49,7 @@ Examples:
     portolan run --json mirror.rhai > events.jsonl
     portolan run report.rhai -- --since yesterday";
 
-pub(super) fn run(args: &Args, common: &Common) -> Exit {
+pub(super) fn run(args: &Args, common: &Common) -> ExitResult {
     if args.as_child {
         return child::run(common);
     }
@@ -66,15 +67,12 @@ pub(super) fn run(args: &Args, common: &Common) -> Exit {
         let record = RunRecord::begin(common, &args.script, accounts, &context.observer);
         Ok((source, settings, context, record))
     };
-    match prepared() {
-        Ok((source, settings, context, record)) => {
-            let (stop, observer) = (context.stop.clone(), context.observer.clone());
-            let code = interruptible(&stop, move || script(&source, settings, &context));
-            record.end(report::settled(code), &observer);
-            code
-        }
-        Err(fault) => report::wrong_usage(&fault),
-    }
+    let (source, settings, context, record) = prepared().map_err(UsageError)?;
+    let (stop, observer) = (context.stop.clone(), context.observer.clone());
+    let ended = interruptible(&stop, move || Ok(script(&source, settings, &context)));
+    let exit = ended.unwrap_or_else(|error| report::failed(&error));
+    record.end(report::settled(exit), &observer);
+    Ok(exit)
 }
 
 /// Returns a warning about a script that others can change, if they can. A user who runs one by hand has chosen it,

@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::{
+    ExitResult,
     common::Common,
     place::{JobsFile, failed},
     report,
@@ -29,7 +30,7 @@ pub(super) struct Args {
     jobs: JobsFile,
 }
 
-pub(super) fn run(args: &Args, common: &Common) -> Exit {
+pub(super) fn run(args: &Args, common: &Common) -> ExitResult {
     let found = || -> Result<Vec<HistoryRun>> {
         let store = match args.jobs.store(common) {
             Ok((_, store)) => store,
@@ -43,22 +44,16 @@ pub(super) fn run(args: &Args, common: &Common) -> Exit {
         }
         Ok(runs)
     };
-    match found() {
-        Ok(runs) if common.json() => {
-            let all: Vec<Value> = runs.iter().map(facts::run).collect();
-            report::output(&(String::from_utf8_lossy(&line(&all)).into_owned() + "\n"));
-            Exit::Done
-        }
-        Ok(runs) if runs.is_empty() => {
-            report::print("no runs yet\n");
-            Exit::Done
-        }
-        Ok(runs) => {
-            report::output(&table(&runs));
-            Exit::Done
-        }
-        Err(fault) => failed(&fault),
+    let runs = found().map_err(failed)?;
+    if common.json() {
+        let all: Vec<Value> = runs.iter().map(facts::run).collect();
+        report::output(&(String::from_utf8_lossy(&line(&all)).into_owned() + "\n"));
+    } else if runs.is_empty() {
+        report::print("no runs yet\n");
+    } else {
+        report::output(&table(&runs));
     }
+    Ok(Exit::Done)
 }
 
 fn table(runs: &[HistoryRun]) -> String {

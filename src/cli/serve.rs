@@ -3,9 +3,10 @@
 use std::{net::SocketAddr, sync::Arc};
 
 use super::{
+    ExitResult,
     common::Common,
     place::{JobsFile, state_or_usual},
-    report,
+    report::{self, UsageError},
 };
 use crate::{
     clock::Clock,
@@ -30,30 +31,21 @@ pub(super) struct Args {
     metrics: Option<SocketAddr>,
 }
 
-pub(super) fn run(args: &Args, common: &Common) -> Exit {
-    if args.jobs.path().exists()
-        && let Err(fault) = owned::guard(args.jobs.path())
-    {
-        return report::fault(&fault);
+pub(super) fn run(args: &Args, common: &Common) -> ExitResult {
+    if args.jobs.path().exists() {
+        owned::guard(args.jobs.path())?;
     }
     // An error in the jobs file is a usage error; a state directory in use is not.
-    let jobs = match jobs::read(args.jobs.path(), &Zones::newest(), Clock::System.now()) {
-        Ok(reading) if reading.jobs.is_some() => {
-            // Without the source lines: this goes into a log, and a line may contain a password.
-            report::findings(&reading.findings, &|_| None);
-            reading.into_jobs()
-        }
-        Ok(reading) => {
-            report::findings(&reading.findings, &|_| None);
-            report::print("the jobs file cannot be used\n");
-            return Exit::Usage;
-        }
-        Err(fault) => return report::wrong_usage(&fault),
-    };
-    match jobs.and_then(|jobs| serve(args, common, jobs)) {
-        Ok(()) => Exit::Done,
-        Err(fault) => report::fault(&fault),
+    let reading = jobs::read(args.jobs.path(), &Zones::newest(), Clock::System.now());
+    let reading = reading.map_err(UsageError)?;
+    // Without the source lines: this goes into a log, and a line may contain a password.
+    report::findings(&reading.findings, &|_| None);
+    if reading.jobs.is_none() {
+        report::print("the jobs file cannot be used\n");
+        return Ok(Exit::Usage);
     }
+    serve(args, common, reading.into_jobs()?)?;
+    Ok(Exit::Done)
 }
 
 fn serve(args: &Args, common: &Common, jobs: jobs::Jobs) -> Result<()> {

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::{
+    ExitResult,
     common::Common,
     place::{JobsFile, failed},
     report,
@@ -45,7 +46,7 @@ struct Whole {
     notices: Vec<Notice>,
 }
 
-pub(super) fn run(args: &Args, common: &Common) -> Exit {
+pub(super) fn run(args: &Args, common: &Common) -> ExitResult {
     let found = || -> Result<String> {
         let (state, store) = args.jobs.store(common)?;
         let whole = Whole::read(&store, args.run)?;
@@ -65,13 +66,8 @@ pub(super) fn run(args: &Args, common: &Common) -> Exit {
         }
         Ok(whole.text(&path))
     };
-    match found() {
-        Ok(text) => {
-            report::output(&text);
-            Exit::Done
-        }
-        Err(fault) => failed(&fault),
-    }
+    report::output(&found().map_err(failed)?);
+    Ok(Exit::Done)
 }
 
 impl Whole {

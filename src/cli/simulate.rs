@@ -5,7 +5,13 @@ use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::{check::counted, common::Common, report, slots};
+use super::{
+    ExitResult,
+    check::counted,
+    common::Common,
+    report::{self, UsageError},
+    slots,
+};
 use crate::{
     clock::Clock,
     error::{Error, Result},
@@ -78,18 +84,11 @@ struct Totals {
     skipped: u64,
 }
 
-pub(super) fn run(args: &Args, common: &Common) -> Exit {
+pub(super) fn run(args: &Args, common: &Common) -> ExitResult {
     let (zones, now) = (Zones::newest(), Clock::System.now());
-    let mut jobs = match slots::jobs(&args.jobs, &zones, now) {
-        Ok(jobs) => jobs,
-        Err(code) => return code,
-    };
-    let scenario = match scenario(args, &zones, now)
-        .and_then(|scenario| only(args, &mut jobs).map(|()| scenario))
-    {
-        Ok(scenario) => scenario,
-        Err(fault) => return report::wrong_usage(&fault),
-    };
+    let mut jobs = slots::jobs(&args.jobs, &zones, now)?;
+    let scenario = scenario(args, &zones, now).map_err(UsageError)?;
+    only(args, &mut jobs).map_err(UsageError)?;
     let jobs = Arc::new(jobs);
     let (mut rows, mut left_out) = (Vec::new(), 0_u64);
     let mut totals: BTreeMap<Arc<str>, Totals> =
@@ -123,7 +122,7 @@ pub(super) fn run(args: &Args, common: &Common) -> Exit {
             "{left_out} more rows are not shown: --summary, or a shorter time\n"
         ));
     }
-    Exit::Done
+    Ok(Exit::Done)
 }
 
 impl Totals {

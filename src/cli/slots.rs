@@ -4,7 +4,7 @@ use std::path::Path;
 
 use jiff::{Timestamp, Zoned, civil::DateTime, tz::AmbiguousOffset};
 
-use super::report;
+use super::report::{self, Reported, UsageError};
 use crate::{
     error::{Error, Result},
     exit_code::Exit,
@@ -36,13 +36,13 @@ pub(super) fn moment(text: &str, zone: &Zone, now: Timestamp) -> Result<Timestam
 }
 
 /// Reads the jobs of a file; if it has errors, prints them and returns the exit code.
-pub(super) fn jobs(file: &Path, zones: &Zones, now: Timestamp) -> Result<Jobs, Exit> {
-    let reading = jobs::read(file, zones, now).map_err(|fault| report::wrong_usage(&fault))?;
+pub(super) fn jobs(file: &Path, zones: &Zones, now: Timestamp) -> anyhow::Result<Jobs> {
+    let reading = jobs::read(file, zones, now).map_err(UsageError)?;
     let JobsReading { jobs, findings, text, .. } = reading;
     jobs.ok_or_else(|| {
         report::findings(&findings, &|_| Some(text.clone()));
         report::print("nothing is done with a jobs file that has mistakes\n");
-        Exit::Usage
+        Reported(Exit::Usage).into()
     })
 }
 

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use super::{
+    ExitResult,
     common::Common,
     place::{JobsFile, failed, scheduler},
     report,
@@ -34,11 +35,8 @@ pub(super) struct Args {
     jobs: JobsFile,
 }
 
-pub(super) fn run(args: &Args, common: &Common) -> Exit {
-    match ask(args, common) {
-        Ok(code) => code,
-        Err(fault) => failed(&fault),
-    }
+pub(super) fn run(args: &Args, common: &Common) -> ExitResult {
+    ask(args, common).map_err(failed)
 }
 
 fn ask(args: &Args, common: &Common) -> Result<Exit> {

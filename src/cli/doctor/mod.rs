@@ -11,8 +11,9 @@ mod page;
 
 use self::here::HostReport;
 use super::{
+    ExitResult,
     common::{Common, interruptible, runtime},
-    report,
+    report::{self, UsageError},
 };
 use crate::{
     error::Result,
@@ -40,8 +41,8 @@ pub(super) struct Args {
     sessions: u16,
 }
 
-pub(super) fn run(args: &Args, common: &Common) -> Exit {
-    let Some(url) = &args.url else { return tell_of_here(common) };
+pub(super) fn run(args: &Args, common: &Common) -> ExitResult {
+    let Some(url) = &args.url else { return Ok(tell_of_here(common)) };
     let prepared = || -> Result<_> {
         let url = Url::parse(url)?;
         let mut site = common.site(&url)?;
@@ -49,10 +50,7 @@ pub(super) fn run(args: &Args, common: &Common) -> Exit {
         let sink = if common.json() { None } else { Some(doing::sink()) };
         Ok((site, common.context_shown_by(sink)?))
     };
-    let (site, context) = match prepared() {
-        Ok(prepared) => prepared,
-        Err(fault) => return report::wrong_usage(&fault),
-    };
+    let (site, context) = prepared().map_err(UsageError)?;
     let options = DoctorOptions {
         read_only: args.read_only,
         sessions: args.sessions,
@@ -65,10 +63,7 @@ pub(super) fn run(args: &Args, common: &Common) -> Exit {
         if !json {
             doing::done();
         }
-        match surveyed {
-            Ok(survey) => show(&survey, json),
-            Err(fault) => report::fault(&fault),
-        }
+        Ok(show(&surveyed?, json))
     })
 }
 

@@ -5,17 +5,19 @@ mod lines;
 
 use std::io::{self, IsTerminal};
 
+use anyhow::Context;
 use rustix::termios::{OptionalActions, tcgetattr, tcsetattr};
 use tokio::signal::unix::{SignalKind, signal};
 
 use self::lines::LineSource;
 use super::{
+    ExitResult,
     common::{Common, runtime},
-    report,
+    report::{self, UsageError},
 };
 use crate::{
     cancel::CancelToken,
-    error::{Error, ErrorKind, Origin, Result},
+    error::{Error, ErrorKind, Result},
     exit_code::Exit,
     ftp::{session::RunContext, url::Url},
     limits::{SCRIPT_STACK_BYTES, STOP_TIME_MAX},
@@ -42,7 +44,7 @@ Lines can also be piped in; the first error ends the shell, with the exit code o
 
     printf 'cd /outbox\\nmget *.csv\\n' | portolan shell ftpes://me@ftp.example.org";
 
-pub(super) fn run(args: &Args, common: &Common) -> Exit {
+pub(super) fn run(args: &Args, common: &Common) -> ExitResult {
     let is_watched = io::stdin().is_terminal();
     let prepared = || -> Result<_> {
         let url = Url::parse(&args.url)?;
@@ -60,28 +62,22 @@ pub(super) fn run(args: &Args, common: &Common) -> Exit {
     };
     let (url, settings, context) = match prepared() {
         Ok(prepared) => prepared,
-        Err(fault) if fault.kind == ErrorKind::Interrupted => return Exit::Interrupted,
-        Err(fault) => return report::wrong_usage(&fault),
+        Err(error) if error.kind == ErrorKind::Interrupted => return Ok(Exit::Interrupted),
+        Err(error) => return Err(UsageError(error).into()),
     };
     let history =
         common.state_folder().filter(|_| is_watched).and_then(|folder| history::file(&folder));
     let stop = context.stop.clone();
     attended(&stop, is_watched, move || {
         let lines = if is_watched { LineSource::typed(history) } else { Ok(LineSource::piped()) };
-        match lines {
-            Ok(lines) => talk(lines, &url, settings, &context),
-            Err(fault) => report::fault(&fault),
-        }
+        talk(lines?, &url, settings, &context)
     })
 }
 
 /// Executes lines until there are no more. On a terminal an error is shown and the prompt continues; a pipe ends at
 /// the first error, since later lines may rely on the failed one.
-fn talk(mut lines: LineSource, url: &Url, settings: Settings, context: &RunContext) -> Exit {
-    let mut prompt = match Prompt::open(url, settings, context, lost) {
-        Ok(prompt) => prompt,
-        Err(fault) => return report::fault(&fault),
-    };
+fn talk(mut lines: LineSource, url: &Url, settings: Settings, context: &RunContext) -> ExitResult {
+    let mut prompt = Prompt::open(url, settings, context, lost)?;
     let mut code = Exit::Done;
     loop {
         let line = match lines.next(&prompt) {
@@ -108,7 +104,8 @@ fn talk(mut lines: LineSource, url: &Url, settings: Settings, context: &RunConte
     if let Err(fault) = prompt.close() {
         tracing::debug!(target: "portolan", "the session did not end well: {fault}");
     }
-    if code == Exit::Done && is_partial && !lines.are_typed() { Exit::InPart } else { code }
+    let is_partial = code == Exit::Done && is_partial && !lines.are_typed();
+    Ok(if is_partial { Exit::InPart } else { code })
 }
 
 /// Ends the program because of a line that hangs: its work cannot be interrupted.
@@ -137,12 +134,9 @@ fn show(trouble: &Trouble, line: &str) -> Exit {
 fn attended(
     stop: &CancelToken,
     is_watched: bool,
-    work: impl FnOnce() -> Exit + Send + 'static,
-) -> Exit {
-    let runtime = match runtime() {
-        Ok(runtime) => runtime,
-        Err(fault) => return report::fault(&fault),
-    };
+    work: impl FnOnce() -> ExitResult + Send + 'static,
+) -> ExitResult {
+    let runtime = runtime()?;
     let signals = {
         let _inside = runtime.enter();
         signal(SignalKind::interrupt()).and_then(|one| Ok((one, signal(SignalKind::terminate())?)))
@@ -151,22 +145,18 @@ fn attended(
     let (done, mut ended) = tokio::sync::oneshot::channel();
     let thread = std::thread::Builder::new().stack_size(SCRIPT_STACK_BYTES);
     let thread = thread.name("prompt".into()).spawn(move || {
-        let code = work();
-        if done.send(code).is_err() {
-            tracing::debug!(target: "portolan", "ended with {code:?} after the program was told to stop");
+        if let Err(result) = done.send(work()) {
+            tracing::debug!(target: "portolan", "ended with {result:?} after the program was told to stop");
         }
     });
-    if let Err(error) = thread {
-        let message = format!("cannot start a thread: {error}");
-        return report::fault(&Error::new(ErrorKind::Local, Origin::Here, message));
-    }
+    thread.context("cannot start a thread")?;
     runtime.block_on(async {
         let Ok((mut interrupt, mut terminate)) = signals else {
-            return ended.await.unwrap_or(Exit::Bug);
+            return ended.await.unwrap_or(Ok(Exit::Bug));
         };
         loop {
             tokio::select! {
-                code = &mut ended => return code.unwrap_or(Exit::Bug),
+                result = &mut ended => return result.unwrap_or(Ok(Exit::Bug)),
                 _ = interrupt.recv() => stop.set(),
                 _ = terminate.recv() => {
                     stop.set();
@@ -185,8 +175,8 @@ fn attended(
             tracing::debug!(target: "portolan", "the terminal stays as it is: {error}");
         }
         match code {
-            Ok(Ok(code)) => code,
-            _ => Exit::Interrupted,
+            Ok(Ok(result)) => result,
+            _ => Ok(Exit::Interrupted),
         }
     })
 }

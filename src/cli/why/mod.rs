@@ -7,10 +7,12 @@ use serde_json::{Value, json};
 
 use self::told::HistoryAnswer;
 use super::{
+    ExitResult,
     common::Common,
     next::no_job,
     place::{JobsFile, failed, scheduler},
-    report, slots,
+    report::{self, UsageError},
+    slots,
 };
 use crate::{
     clock::Clock,
@@ -55,14 +57,11 @@ pub(super) struct SlotAnswer {
     pub(super) around: [Option<Slot>; 2],
 }
 
-pub(super) fn run(args: &Args, common: &Common) -> Exit {
+pub(super) fn run(args: &Args, common: &Common) -> ExitResult {
     let (zones, now) = (Zones::newest(), Clock::System.now());
-    let jobs = match slots::jobs(args.jobs.path(), &zones, now) {
-        Ok(jobs) => jobs,
-        Err(code) => return code,
-    };
+    let jobs = slots::jobs(args.jobs.path(), &zones, now)?;
     let Some(job) = jobs.get(&args.job) else {
-        return report::wrong_usage(&no_job(&jobs, &args.job));
+        return Err(UsageError(no_job(&jobs, &args.job)).into());
     };
     let zone =
         job.schedule.as_ref().map_or_else(|| zones.of_this_machine(), |one| one.zone.clone());
@@ -74,18 +73,14 @@ pub(super) fn run(args: &Args, common: &Common) -> Exit {
         let told = history(args, common, job, &answer, now)?;
         Ok((answer, told))
     };
-    match answered() {
-        Ok((answer, told)) if common.json() => {
-            let value = value(job, &zone, &answer, told.as_ref());
-            report::output(&(String::from_utf8_lossy(&line(&value)).into_owned() + "\n"));
-            Exit::Done
-        }
-        Ok((answer, told)) => {
-            report::output(&page(job, &zone, &answer, told.as_ref()));
-            Exit::Done
-        }
-        Err(fault) => failed(&fault),
+    let (answer, told) = answered().map_err(failed)?;
+    if common.json() {
+        let value = value(job, &zone, &answer, told.as_ref());
+        report::output(&(String::from_utf8_lossy(&line(&value)).into_owned() + "\n"));
+    } else {
+        report::output(&page(job, &zone, &answer, told.as_ref()));
     }
+    Ok(Exit::Done)
 }
 
 /// Returns the answer of history about the moment; `None` if nothing has ever run.

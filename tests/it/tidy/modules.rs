@@ -21,12 +21,13 @@ const FLOORS: [&[&str]; 11] = [
 const APART: [(&str, &str); 1] = [("mirror", "ftp")];
 
 /// The crates that only one module may name.
-const ROOMS: [(&str, &str); 9] = [
+const ROOMS: [(&str, &str); 10] = [
     ("rhai", "script"),
     ("suppaftp", "ftp"),
     ("rusqlite", "store"),
     ("crab_nat", "nat"),
     ("igd_next", "nat"),
+    ("anyhow", "cli"),
     ("clap", "cli"),
     ("clap_complete", "cli"),
     ("clap_mangen", "cli"),
