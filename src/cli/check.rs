@@ -17,7 +17,7 @@ use crate::{
     error::{Error, Result},
     exit_code::Exit,
     limits::{DEPTH_MAX, ENTRIES_MAX},
-    observe::{json::line, visible::visible},
+    observe::visible::visible,
     schedule::{jobs, zone::Zones},
     script::{
         check::{ScriptFinding, Severity, check_all},
@@ -45,7 +45,7 @@ pub(super) fn run(args: &Args, common: &Common) -> ExitResult {
     let Looked { sources, files, findings } = look(&args.paths).map_err(UsageError)?;
     if common.json() {
         let all: Vec<_> = findings.iter().map(value).collect();
-        report::output(&(String::from_utf8_lossy(&line(&all)).into_owned() + "\n"));
+        report::json(&all);
     } else {
         let text_of = |file: &str| {
             if let Some((_, text)) = files.iter().find(|(shown, _)| shown == file) {

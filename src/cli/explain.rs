@@ -14,7 +14,6 @@ use crate::{
         codes::{self, ErrorCode},
     },
     exit_code::Exit,
-    observe::json::line,
     script::value::nearest,
 };
 
@@ -38,21 +37,19 @@ pub(super) fn run(args: &Args, common: &Common) -> ExitResult {
             vec![row]
         }
     };
-    let text = if args.markdown {
-        markdown()
+    if args.markdown {
+        report::output(&markdown());
     } else if common.json() {
-        let values: Vec<_> = found.into_iter().map(value).collect();
-        String::from_utf8_lossy(&line(&values)).into_owned() + "\n"
+        report::json(&found.into_iter().map(value).collect::<Vec<_>>());
     } else if args.code.is_some() {
-        found.into_iter().map(whole).collect()
+        report::output(&found.into_iter().map(whole).collect::<String>());
     } else {
         let mut table = TextTable::new(&["CODE", "MEANING"]);
         for row in found {
             table.row([row.code, row.meaning].map(str::to_owned));
         }
-        table.fitted(super::table::width())
-    };
-    report::output(&text);
+        report::output(&table.fitted(super::table::width()));
+    }
     Ok(Exit::Done)
 }
 

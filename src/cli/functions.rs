@@ -11,7 +11,6 @@ use super::{
 use crate::{
     error::Error,
     exit_code::Exit,
-    observe::json::line,
     script::docs::{self, DocEntry},
 };
 
@@ -45,17 +44,15 @@ pub(super) fn run(args: &Args, common: &Common) -> ExitResult {
         let message = format!("there is no function `{name}`{near}");
         return Err(UsageError(Error::invalid(message)).into());
     }
-    let text = if args.markdown {
-        docs::markdown(&all)
+    if args.markdown {
+        report::output(&docs::markdown(&all));
     } else if common.json() {
-        let values: Vec<_> = found.into_iter().map(value).collect();
-        String::from_utf8_lossy(&line(&values)).into_owned() + "\n"
+        report::json(&found.into_iter().map(value).collect::<Vec<_>>());
     } else if args.name.is_some() {
-        found.into_iter().map(whole).collect::<Vec<_>>().join("\n")
+        report::output(&found.into_iter().map(whole).collect::<Vec<_>>().join("\n"));
     } else {
-        list(&all, table::width())
-    };
-    report::output(&text);
+        report::output(&list(&all, table::width()));
+    }
     Ok(Exit::Done)
 }
 

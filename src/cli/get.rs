@@ -100,7 +100,7 @@ pub(super) fn finish(
     context.observer.emit(&Event::RunDone { fault: result.as_ref().err().cloned(), took });
     result?;
     if json {
-        report::output(&(done.json() + "\n"));
+        report::json(done);
     }
     Ok(Exit::Done)
 }

@@ -1,6 +1,6 @@
 //! `portolan ls`: lists a directory of a server.
 
-use serde_json::{Value, json};
+use serde::Serialize;
 
 use super::{
     ExitResult,
@@ -15,7 +15,7 @@ use crate::{
         path::RemotePath,
         url::Url,
     },
-    observe::{json::line, visible::visible},
+    observe::visible::visible,
     script::value::NameText,
 };
 
@@ -60,7 +60,12 @@ pub(super) fn run(args: &Args, common: &Common) -> ExitResult {
             };
             entries.sort_by(|a, b| a.name.cmp(&b.name));
             let names = if session.site().latin1 { NameText::Latin1 } else { NameText::Utf8 };
-            report::output(&shown(&entries, names, json.then_some(unread)));
+            if json {
+                let all = entries.iter().map(|entry| ListedEntry::of(entry, names, unread));
+                report::json(&all.collect::<Vec<_>>());
+            } else {
+                report::output(&rows(&entries));
+            }
             Ok(())
         })?;
         Ok(Exit::Done)
@@ -74,12 +79,8 @@ fn warn(path: &RemotePath, listing: &Listing) {
     }
 }
 
-/// Renders the entries as rows, or as JSON with the number of lines that could not be parsed if `unread` is given.
-fn shown(entries: &[Entry], names: NameText, unread: Option<usize>) -> String {
-    if let Some(unread) = unread {
-        let all: Vec<_> = entries.iter().map(|entry| value(entry, names, unread)).collect();
-        return String::from_utf8_lossy(&line(&all)).into_owned() + "\n";
-    }
+/// Renders the entries as rows.
+fn rows(entries: &[Entry]) -> String {
     let rows: Vec<_> = entries.iter().map(|entry| (size(entry), entry)).collect();
     let width = rows.iter().map(|(size, _)| size.len()).max().unwrap_or(0);
     let lines = rows.iter().map(|(size, entry)| {
@@ -132,17 +133,30 @@ fn moment(modified: Modified) -> String {
     format!("{}{zone}", text.get(..length).unwrap_or(&text))
 }
 
-fn value(entry: &Entry, names: NameText, unread: usize) -> Value {
-    let mut value = json!({
-        "name": names.text(&entry.name),
-        "kind": entry.kind.word(),
-        "size": entry.size,
-        "modified": entry.modified.map(moment),
-        "permissions": entry.mode.map(|mode| format!("{:04o}", mode & 0o7777)),
-        "target": entry.target.as_ref().map(|target| names.text(target)),
-    });
-    if let Some(fields) = value.as_object_mut().filter(|_| unread > 0) {
-        fields.insert("unread_lines".into(), unread.into());
+/// An entry as `--json` has it.
+#[derive(Debug, Serialize)]
+struct ListedEntry {
+    name: String,
+    kind: &'static str,
+    size: Option<u64>,
+    modified: Option<String>,
+    permissions: Option<String>,
+    target: Option<String>,
+    /// The number of lines of the listing that could not be parsed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unread_lines: Option<usize>,
+}
+
+impl ListedEntry {
+    fn of(entry: &Entry, names: NameText, unread: usize) -> Self {
+        Self {
+            name: names.text(&entry.name),
+            kind: entry.kind.word(),
+            size: entry.size,
+            modified: entry.modified.map(moment),
+            permissions: entry.mode.map(|mode| format!("{:04o}", mode & 0o7777)),
+            target: entry.target.as_ref().map(|target| names.text(target)),
+            unread_lines: Some(unread).filter(|unread| *unread > 0),
+        }
     }
-    value
 }

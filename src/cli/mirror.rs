@@ -222,7 +222,7 @@ fn work(
     context.observer.emit(&Event::RunDone { fault, took: started.elapsed() });
     result?;
     if json {
-        report::output(&(done.json() + "\n"));
+        report::json(&done);
     } else {
         let is_dry =
             !matches!(doing, MirrorMode::Mirror { dry_run: false } | MirrorMode::Apply { .. });

@@ -2,7 +2,8 @@
 
 use std::{fmt::Write, path::PathBuf, time::Duration};
 
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::json;
 
 use super::{
     ExitResult,
@@ -18,11 +19,11 @@ use crate::{
         apply::ApplyOptions,
         machine::{Choice, NatHost},
         model::RulesetSpec as Model,
-        plan::{self, RulesetPlan},
+        plan::{self, PlanDocument, PlanSteps, RulesetPlan},
         ruleset_store::{RulesetRecord, RulesetStore},
         undo::{Status, no_ledger},
     },
-    observe::{MessageLevel, json::line},
+    observe::MessageLevel,
     script::{
         rules::{Described, NatSettings, Ruleset},
         run::Settings,
@@ -222,11 +223,9 @@ impl NatContext<'_> {
         self.ledger.ok_or_else(no_ledger)
     }
 
-    fn say(&self, value: &Value, words: &str) {
+    fn say(&self, value: &impl Serialize, words: &str) {
         if self.json {
-            let mut bytes = line(value);
-            bytes.push(b'\n');
-            report::output(&String::from_utf8_lossy(&bytes));
+            report::json(value);
         } else {
             report::output(words);
         }
@@ -253,7 +252,7 @@ impl NatContext<'_> {
     fn plan(&self, rulesets: &[Ruleset]) -> Result<Exit> {
         let plans: Vec<_> = self.plans(rulesets)?.into_iter().map(|(_, plan)| plan).collect();
         let words: Vec<_> = plans.iter().map(plan::words).collect();
-        self.say(&together(&plans), &words.join("\n"));
+        self.say(&PlansDocument::of(&plans), &words.join("\n"));
         let is_changed = plans.iter().any(|plan| plan.changed);
         Ok(if is_changed { Exit::NatChanges } else { Exit::Done })
     }
@@ -305,15 +304,15 @@ impl NatContext<'_> {
                 None => "applied".to_owned(),
             };
             writeln!(words, "{}: {how}", plan.ruleset).ok();
-            values.push(json!({
-                "ruleset": plan.ruleset,
-                "changed": applied.changed,
-                "verified": applied.verified,
-                "trial_until": applied.trial_until.map(|until| until.to_string()),
-                "id": applied.id,
-            }));
+            values.push(AppliedDocument {
+                ruleset: &plan.ruleset,
+                changed: applied.changed,
+                verified: applied.verified,
+                trial_until: applied.trial_until.map(|until| until.to_string()),
+                id: applied.id,
+            });
         }
-        let is_changed = values.iter().any(|one| one.get("changed") == Some(&Value::Bool(true)));
+        let is_changed = values.iter().any(|one| one.changed);
         self.say(&json!({ "changed": is_changed, "rulesets": values }), &words);
         Ok(Exit::Done)
     }
@@ -348,7 +347,7 @@ impl NatContext<'_> {
             let plan = model.map(|model| machine.plan(&model, record.as_ref())).transpose()?;
             found.push(machine.status(name, plan.as_ref(), record.as_ref(), now)?);
         }
-        let values: Vec<_> = found.iter().map(status_value).collect();
+        let values: Vec<_> = found.iter().map(StatusDocument::of).collect();
         let first = found.first().map(|one| one.state.word());
         let words: String = found.iter().map(status_words).collect();
         self.say(&json!({ "status": first, "rulesets": values }), &words);
@@ -356,39 +355,65 @@ impl NatContext<'_> {
     }
 }
 
-/// Merges several plans into one document: each plan, and their combined parts.
-fn together(plans: &[RulesetPlan]) -> Value {
-    let each: Vec<_> = plans.iter().map(plan::value).collect();
-    let joined = |key: &str| -> Vec<Value> {
-        let arrays = each.iter().filter_map(|plan| plan.get(key)?.as_array());
-        arrays.flatten().cloned().collect()
-    };
-    json!({
-        "changed": plans.iter().any(|plan| plan.changed),
-        "live_readable": plans.iter().all(|plan| plan.live_readable),
-        "backend": plans.first().map(|plan| plan.backend.clone()),
-        "diff": plans.iter().map(|plan| plan.diff.as_str()).collect::<String>(),
-        "add": joined("add"),
-        "change": joined("change"),
-        "remove": joined("remove"),
-        "warnings": joined("warnings"),
-        "sysctl": joined("sysctl"),
-        "modules": joined("modules"),
-        "commands": joined("commands"),
-        "rulesets": each,
-    })
+/// Several plans as one document: each plan, and their combined steps.
+#[derive(Debug, Serialize)]
+struct PlansDocument<'p> {
+    changed: bool,
+    live_readable: bool,
+    backend: Option<&'p str>,
+    diff: String,
+    #[serde(flatten)]
+    steps: PlanSteps<'p>,
+    rulesets: Vec<PlanDocument<'p>>,
 }
 
-fn status_value(status: &Status) -> Value {
-    json!({
-        "ruleset": status.ruleset,
-        "status": status.state.word(),
-        "note": status.note,
-        "since": status.since.map(|time| time.to_string()),
-        "trial_until": status.trial_until.map(|time| time.to_string()),
-        "persisted": status.persisted,
-        "parts": status.notes,
-    })
+impl<'p> PlansDocument<'p> {
+    fn of(plans: &'p [RulesetPlan]) -> Self {
+        Self {
+            changed: plans.iter().any(|plan| plan.changed),
+            live_readable: plans.iter().all(|plan| plan.live_readable),
+            backend: plans.first().map(|plan| plan.backend.as_str()),
+            diff: plans.iter().map(|plan| plan.diff.as_str()).collect(),
+            steps: PlanSteps::of(plans),
+            rulesets: plans.iter().map(PlanDocument::of).collect(),
+        }
+    }
+}
+
+/// An applied ruleset as `--json` has it.
+#[derive(Debug, Serialize)]
+struct AppliedDocument<'p> {
+    ruleset: &'p str,
+    changed: bool,
+    verified: bool,
+    trial_until: Option<String>,
+    id: String,
+}
+
+/// The state of a ruleset as `--json` has it.
+#[derive(Debug, Serialize)]
+struct StatusDocument<'s> {
+    ruleset: &'s str,
+    status: &'static str,
+    note: &'s str,
+    since: Option<String>,
+    trial_until: Option<String>,
+    persisted: bool,
+    parts: &'s [String],
+}
+
+impl<'s> StatusDocument<'s> {
+    fn of(status: &'s Status) -> Self {
+        Self {
+            ruleset: &status.ruleset,
+            status: status.state.word(),
+            note: &status.note,
+            since: status.since.map(|time| time.to_string()),
+            trial_until: status.trial_until.map(|time| time.to_string()),
+            persisted: status.persisted,
+            parts: &status.notes,
+        }
+    }
 }
 
 fn status_words(status: &Status) -> String {

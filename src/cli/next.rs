@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use jiff::Timestamp;
-use serde_json::{Value, json};
+use serde::Serialize;
 
 use super::{
     ExitResult,
@@ -15,7 +15,6 @@ use crate::{
     clock::Clock,
     error::{Error, Result},
     exit_code::Exit,
-    observe::json::line,
     schedule::{
         cron::{Expression, Mistake, Schedule},
         jobs::{Job, Jobs},
@@ -151,25 +150,34 @@ fn show(
         return Err(UsageError(Error::invalid(message)).into());
     }
     if common.json() {
-        let all: Vec<_> = rows.iter().map(value).collect();
-        report::output(&(String::from_utf8_lossy(&line(&all)).into_owned() + "\n"));
+        report::json(&rows.iter().map(SlotDocument::of).collect::<Vec<_>>());
     } else {
         report::output(&table(&rows, schedules, zones, now, since));
     }
     Ok(Exit::Done)
 }
 
-fn value(row: &NextSlot<'_>) -> Value {
-    let local = row.slot.at.to_zoned(row.schedule.zone.rules.clone());
-    let mut value = json!({
-        "at": row.slot.at.to_string(),
-        "local": local.to_string(),
-        "moved_from": row.slot.moved_from.map(|from| from.to_string()),
-    });
-    if let (Some(job), Some(map)) = (row.job, value.as_object_mut()) {
-        map.insert("job".into(), job.into());
+/// A slot as `--json` has it.
+#[derive(Debug, Serialize)]
+struct SlotDocument<'j> {
+    at: String,
+    local: String,
+    moved_from: Option<String>,
+    /// The job, unless the expression is on the command line.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    job: Option<&'j str>,
+}
+
+impl<'j> SlotDocument<'j> {
+    fn of(row: &NextSlot<'j>) -> Self {
+        let local = row.slot.at.to_zoned(row.schedule.zone.rules.clone());
+        Self {
+            at: row.slot.at.to_string(),
+            local: local.to_string(),
+            moved_from: row.slot.moved_from.map(|from| from.to_string()),
+            job: row.job,
+        }
     }
-    value
 }
 
 fn table(

@@ -10,7 +10,6 @@ use crate::{
     clock::Clock,
     error::Result,
     exit_code::Exit,
-    observe::json::line,
     schedule::facts,
     store::{self, Store, history::JobStateRecord},
 };
@@ -53,8 +52,7 @@ fn state(store: &Store, job: &str) -> Result<JobStateRecord> {
 fn tell(result: Result<JobStateRecord>, job: &str, words: &str, common: &Common) -> ExitResult {
     let state = result.map_err(failed)?;
     if common.json() {
-        let text = String::from_utf8_lossy(&line(&facts::job(&state))).into_owned();
-        report::output(&(text + "\n"));
+        report::json(&facts::job(&state));
     } else {
         report::output(&format!("`{job}` {words}\n"));
     }

@@ -2,10 +2,13 @@
 
 use std::{io::Write, process::ExitCode};
 
+use serde::Serialize;
+
 use crate::{
     error::{Error, ErrorKind},
     exit_code::Exit,
     observe::{
+        json::line,
         output::{self, Output},
         visible::visible,
     },
@@ -177,6 +180,13 @@ const WILDCARD: &str = "a * is a name here: patterns go with `mget` in `portolan
 /// Writes to standard error; a failure cannot be reported anywhere else.
 pub(super) fn print(text: &str) {
     drop(std::io::stderr().write_all(text.as_bytes()));
+}
+
+/// Writes a value to standard output as one line of JSON.
+pub(super) fn json(value: &impl Serialize) {
+    let mut bytes = line(value);
+    bytes.push(b'\n');
+    output(&String::from_utf8_lossy(&bytes));
 }
 
 /// Writes to standard output. A failure is reflected in the exit code, by [`settled`].

@@ -13,7 +13,7 @@ use super::{
 use crate::{
     error::{ErrorKind, Result},
     exit_code::Exit,
-    observe::{format_duration, format_size, json::line, visible::visible},
+    observe::{format_duration, format_size, visible::visible},
     schedule::facts,
     store::history::{HistoryRun, RunState},
 };
@@ -47,7 +47,7 @@ pub(super) fn run(args: &Args, common: &Common) -> ExitResult {
     let runs = found().map_err(failed)?;
     if common.json() {
         let all: Vec<Value> = runs.iter().map(facts::run).collect();
-        report::output(&(String::from_utf8_lossy(&line(&all)).into_owned() + "\n"));
+        report::json(&all);
     } else if runs.is_empty() {
         report::print("no runs yet\n");
     } else {

@@ -14,7 +14,7 @@ use super::{
 use crate::{
     error::{Error, ErrorKind, Origin, Result},
     exit_code::Exit,
-    observe::{format_size, json::line, visible::visible},
+    observe::{format_size, visible::visible},
     schedule::{child::log, facts},
     store::{
         Store,
@@ -47,13 +47,15 @@ struct Whole {
 }
 
 pub(super) fn run(args: &Args, common: &Common) -> ExitResult {
-    let found = || -> Result<String> {
+    let shown = || -> Result<()> {
         let (state, store) = args.jobs.store(common)?;
         let whole = Whole::read(&store, args.run)?;
         let path = log::path(&state, &whole.run.job, args.run);
         if args.log {
-            return std::fs::read_to_string(&path)
-                .map_err(|error| Error::local("read the log", &path, error));
+            let log = std::fs::read_to_string(&path)
+                .map_err(|error| Error::local("read the log", &path, error))?;
+            report::output(&log);
+            return Ok(());
         }
         if common.json() {
             let Whole { run, attempts, files, fallbacks, notices } = &whole;
@@ -62,11 +64,13 @@ pub(super) fn run(args: &Args, common: &Common) -> ExitResult {
                 let log = path.exists().then(|| path.display().to_string());
                 value.insert("log".into(), log.into());
             }
-            return Ok(String::from_utf8_lossy(&line(&value)).into_owned() + "\n");
+            report::json(&value);
+        } else {
+            report::output(&whole.text(&path));
         }
-        Ok(whole.text(&path))
+        Ok(())
     };
-    report::output(&found().map_err(failed)?);
+    shown().map_err(failed)?;
     Ok(Exit::Done)
 }
 

@@ -16,7 +16,6 @@ use crate::{
     clock::Clock,
     error::{Error, Result},
     exit_code::Exit,
-    observe::json::line,
     schedule::{
         jobs::Jobs,
         plan::{Decision, DecisionKind, Trigger},
@@ -113,7 +112,7 @@ pub(super) fn run(args: &Args, common: &Common) -> ExitResult {
     });
     if common.json() {
         let all: Vec<_> = rows.iter().map(value).collect();
-        report::output(&(String::from_utf8_lossy(&line(&all)).into_owned() + "\n"));
+        report::json(&all);
     } else {
         report::output(&[table(&rows, &jobs, &zones), summary(&totals)].concat());
     }

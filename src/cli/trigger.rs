@@ -15,7 +15,6 @@ use crate::{
     error::{Error, ErrorKind, Origin, Result},
     exit_code::Exit,
     limits::TRIGGER_TIME_MAX,
-    observe::json::line,
     schedule::{facts, slot::SlotId},
     store::{
         self, Store,
@@ -47,7 +46,7 @@ fn ask(args: &Args, common: &Common) -> Result<Exit> {
     let asked_at = store.ask(&args.job, Clock::System.now())?;
     if scheduler(&state).is_none() {
         if common.json() {
-            tell(&json!({ "job": args.job, "id": null, "outcome": "asked" }));
+            report::json(&json!({ "job": args.job, "id": null, "outcome": "asked" }));
         }
         report::print(&format!(
             "asked for a run of `{}`; no scheduler is running on {}, so it begins when `portolan serve` does\n",
@@ -64,14 +63,14 @@ fn ask(args: &Args, common: &Common) -> Result<Exit> {
     let started = wait_for(&store, Some(TRIGGER_TIME_MAX), |store| find(store))?;
     let Some(run) = started else {
         if common.json() {
-            tell(&json!({ "job": args.job, "id": null, "outcome": "asked" }));
+            report::json(&json!({ "job": args.job, "id": null, "outcome": "asked" }));
         }
         report::print("requested; the scheduler has not started it yet: see `portolan runs`\n");
         return Ok(Exit::Done);
     };
     if !args.wait {
         if common.json() {
-            tell(&facts::run(&run));
+            report::json(&facts::run(&run));
         } else {
             report::output(&format!("run {} of `{}` is {}\n", run.id, run.job, run.state.word()));
         }
@@ -95,7 +94,7 @@ fn ask(args: &Args, common: &Common) -> Result<Exit> {
     })?;
     let Some(run) = ended else { return Ok(Exit::Done) };
     if common.json() {
-        tell(&facts::run(&run));
+        report::json(&facts::run(&run));
     } else {
         let error = run.sum.error.as_ref().or(run.reason.as_ref());
         let error = error.map(|error| format!(": {error}")).unwrap_or_default();
@@ -122,10 +121,6 @@ fn code(run: &HistoryRun) -> Exit {
             code.filter(|code| *code != Exit::Done).unwrap_or(Exit::Later)
         }
     }
-}
-
-fn tell(value: &serde_json::Value) {
-    report::output(&(String::from_utf8_lossy(&line(value)).into_owned() + "\n"));
 }
 
 /// Polls the store until `ask` returns a value or `time` has passed.

@@ -2,14 +2,12 @@
 
 use std::fmt;
 
-use crate::{
-    error::Error,
-    observe::json::{fault_value, line},
-    remote::transfer::TransferStats,
-};
+use serde::{Serialize, Serializer};
 
-/// The results of a mirror or a transfer.
-#[derive(Debug, Clone, Default)]
+use crate::{error::Error, observe::json::fault_value, remote::transfer::TransferStats};
+
+/// The results of a mirror or a transfer. Its JSON has the names and the order of the fields.
+#[derive(Debug, Clone, Default, Serialize)]
 pub struct Report {
     /// The number of files uploaded.
     pub uploaded: u64,
@@ -34,6 +32,7 @@ pub struct Report {
     /// The number of files uploaded directly under their final names, and incomplete there for a while.
     pub in_place: u64,
     /// The failures.
+    #[serde(serialize_with = "failures")]
     pub errors: Vec<Error>,
     /// For a staged mirror: the files that got their final names.
     pub placed: Vec<String>,
@@ -43,6 +42,10 @@ pub struct Report {
     pub drift: Vec<String>,
     /// The data-connection method that was used: `epsv`, `pasv`, `eprt` or `port`.
     pub route: String,
+}
+
+fn failures<S: Serializer>(errors: &[Error], to: S) -> Result<S::Ok, S::Error> {
+    to.collect_seq(errors.iter().map(fault_value))
 }
 
 impl fmt::Display for Report {
@@ -60,34 +63,6 @@ impl fmt::Display for Report {
 }
 
 impl Report {
-    /// Returns the whole report as one line of JSON.
-    pub fn json(&self) -> String {
-        String::from_utf8_lossy(&line(&self.value())).into_owned()
-    }
-
-    /// Returns the whole report as a JSON value.
-    pub fn value(&self) -> serde_json::Value {
-        let errors: Vec<_> = self.errors.iter().map(fault_value).collect();
-        serde_json::json!({
-            "uploaded": self.uploaded,
-            "downloaded": self.downloaded,
-            "deleted": self.deleted,
-            "skipped": self.skipped,
-            "unchanged": self.unchanged,
-            "failed": self.failed,
-            "bytes": self.bytes,
-            "seconds": self.seconds,
-            "verified": self.verified,
-            "unverified": self.unverified,
-            "in_place": self.in_place,
-            "errors": errors,
-            "placed": self.placed,
-            "plan": self.plan,
-            "drift": self.drift,
-            "route": self.route,
-        })
-    }
-
     /// Counts a failure.
     pub(super) fn fail(&mut self, fault: Error) {
         self.failed += 1;

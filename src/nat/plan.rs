@@ -1,6 +1,6 @@
 //! The changes that applying a ruleset would make: pure, once the state of the host has been read.
 
-use serde_json::{Value, json};
+use serde::Serialize;
 use sha2::{Digest, Sha256};
 use similar::{ChangeTag, TextDiff};
 
@@ -341,30 +341,76 @@ fn diff(old: &str, new: &str) -> String {
     text
 }
 
-/// Returns a plan as JSON.
-pub fn value(plan: &RulesetPlan) -> Value {
-    let warning = |one: &Warning| one.words();
-    let change = |(old, new): &(String, String)| json!({ "old": old, "new": new });
-    let mut commands: Vec<String> =
-        plan.modules.iter().map(|module| format!("modprobe {module}")).collect();
-    commands.extend(plan.loading.clone());
-    commands.extend(plan.sysctls.iter().map(|one| format!("sysctl -w {}={}", one.key(), one.set)));
-    json!({
-        "ruleset": plan.ruleset,
-        "table": plan.place,
-        "backend": plan.backend,
-        "id": plan.id(),
-        "changed": plan.changed,
-        "live_readable": plan.live_readable,
-        "diff": plan.diff,
-        "add": plan.add,
-        "change": plan.change.iter().map(change).collect::<Vec<_>>(),
-        "remove": plan.remove,
-        "warnings": plan.warnings.iter().map(warning).collect::<Vec<_>>(),
-        "sysctl": plan.sysctls.iter().map(Sysctl::words).collect::<Vec<_>>(),
-        "modules": plan.modules,
-        "commands": commands,
-    })
+/// A plan as scripts and JSON have it.
+#[derive(Debug, Clone, Serialize)]
+pub struct PlanDocument<'p> {
+    ruleset: &'p str,
+    table: &'p str,
+    backend: &'p str,
+    id: String,
+    changed: bool,
+    live_readable: bool,
+    diff: &'p str,
+    #[serde(flatten)]
+    steps: PlanSteps<'p>,
+}
+
+/// The steps of one plan or of several.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct PlanSteps<'p> {
+    add: Vec<&'p str>,
+    change: Vec<ChangedPart<'p>>,
+    remove: Vec<&'p str>,
+    warnings: Vec<String>,
+    sysctl: Vec<String>,
+    modules: Vec<&'p str>,
+    commands: Vec<String>,
+}
+
+/// A part that takes the place of another.
+#[derive(Debug, Clone, Serialize)]
+struct ChangedPart<'p> {
+    old: &'p str,
+    new: &'p str,
+}
+
+impl<'p> PlanDocument<'p> {
+    /// Returns the document of `plan`.
+    pub fn of(plan: &'p RulesetPlan) -> Self {
+        Self {
+            ruleset: &plan.ruleset,
+            table: &plan.place,
+            backend: &plan.backend,
+            id: plan.id(),
+            changed: plan.changed,
+            live_readable: plan.live_readable,
+            diff: &plan.diff,
+            steps: PlanSteps::of(std::slice::from_ref(plan)),
+        }
+    }
+}
+
+impl<'p> PlanSteps<'p> {
+    /// Returns the steps of all `plans`, in their order.
+    pub fn of(plans: &'p [RulesetPlan]) -> Self {
+        let mut steps = Self::default();
+        for plan in plans {
+            steps.add.extend(plan.add.iter().map(String::as_str));
+            steps.change.extend(plan.change.iter().map(|(old, new)| ChangedPart { old, new }));
+            steps.remove.extend(plan.remove.iter().map(String::as_str));
+            steps.warnings.extend(plan.warnings.iter().map(Warning::words));
+            steps.sysctl.extend(plan.sysctls.iter().map(Sysctl::words));
+            steps.modules.extend(plan.modules.iter().map(String::as_str));
+            let modules = plan.modules.iter().map(|module| format!("modprobe {module}"));
+            steps.commands.extend(modules);
+            steps.commands.extend(plan.loading.iter().cloned());
+            let settings = plan.sysctls.iter();
+            steps
+                .commands
+                .extend(settings.map(|one| format!("sysctl -w {}={}", one.key(), one.set)));
+        }
+        steps
+    }
 }
 
 /// Returns a plan as text, the summary first.

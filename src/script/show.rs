@@ -55,7 +55,7 @@ fn tree(value: &Dynamic) -> Value {
         return fault_value(&fault);
     }
     if let Some(report) = value.read_lock::<Report>() {
-        return report.value();
+        return serde_json::to_value(&*report).unwrap_or_default();
     }
     match (value.as_int(), value.as_float(), value.as_bool()) {
         (Ok(number), _, _) => number.into(),

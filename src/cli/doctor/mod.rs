@@ -23,7 +23,6 @@ use crate::{
         url::Url,
     },
     limits::SURVEY_SESSIONS_MAX,
-    observe::json::line,
 };
 
 /// The arguments of `portolan doctor`.
@@ -69,22 +68,22 @@ pub(super) fn run(args: &Args, common: &Common) -> ExitResult {
 
 fn tell_of_here(common: &Common) -> Exit {
     let here = HostReport::look(common);
-    report::output(&if common.json() {
-        String::from_utf8_lossy(&line(&here.value())).into_owned() + "\n"
+    if common.json() {
+        report::json(&here.value());
     } else {
-        here.page()
-    });
+        report::output(&here.page());
+    }
     Exit::Done
 }
 
 /// Prints the findings, and returns the exit code.
 fn show(survey: &Diagnosis, json: bool) -> Exit {
     let verdict = verdict(survey);
-    report::output(&if json {
-        String::from_utf8_lossy(&line(&value(survey, &verdict))).into_owned() + "\n"
+    if json {
+        report::json(&value(survey, &verdict));
     } else {
-        page::page(survey, &verdict, page::is_utf8_locale())
-    });
+        report::output(&page::page(survey, &verdict, page::is_utf8_locale()));
+    }
     code(&verdict)
 }
 

@@ -18,7 +18,6 @@ use crate::{
     clock::Clock,
     error::{ErrorKind, Result},
     exit_code::Exit,
-    observe::json::line,
     schedule::{
         cron::Schedule,
         facts,
@@ -76,7 +75,7 @@ pub(super) fn run(args: &Args, common: &Common) -> ExitResult {
     let (answer, told) = answered().map_err(failed)?;
     if common.json() {
         let value = value(job, &zone, &answer, told.as_ref());
-        report::output(&(String::from_utf8_lossy(&line(&value)).into_owned() + "\n"));
+        report::json(&value);
     } else {
         report::output(&page(job, &zone, &answer, told.as_ref()));
     }

@@ -53,7 +53,8 @@ fn planned(run: &ScriptRun, rules: &rules::Ruleset) -> Result<plan::RulesetPlan>
 }
 
 fn plan_map(plan: &plan::RulesetPlan) -> Result<Map> {
-    let map = rhai::serde::to_dynamic(plan::value(plan)).ok().and_then(Dynamic::try_cast);
+    let map =
+        rhai::serde::to_dynamic(plan::PlanDocument::of(plan)).ok().and_then(Dynamic::try_cast);
     map.ok_or_else(|| Error::invalid("the plan is too large for a script"))
 }
 
