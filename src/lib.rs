@@ -14,9 +14,10 @@
 //! remote                           paths, entries and transfers of servers of any protocol
 //! observe                          one event enum, its sinks
 //! files                            local files, safe from links, races and partial writes
-//! error  limits  random  encoding  exit_code  cancel  clock  leaves
+//! error  limits  random  encoding  exit_code  buffer  cancel  clock  leaves
 //! ```
 
+pub mod buffer;
 pub mod cancel;
 pub mod clock;
 pub mod encoding;

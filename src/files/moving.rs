@@ -18,6 +18,7 @@ use super::{
     root_dir::{Missing, RootDir, Spot, rename_to_nothing},
 };
 use crate::{
+    buffer,
     error::{Error, ErrorKind, Origin, Result},
     limits::COPY_BYTES,
 };
@@ -91,9 +92,10 @@ fn copy(file: &mut File, landing: &mut AtomicFile) -> std::io::Result<()> {
     let mut buffer = vec![0; COPY_BYTES];
     loop {
         let count = file.read(&mut buffer)?;
-        let Some(bytes) = buffer.get(..count).filter(|bytes| !bytes.is_empty()) else {
+        if count == 0 {
             return Ok(());
-        };
+        }
+        let bytes = buffer::filled(&buffer, count).map_err(std::io::Error::other)?;
         landing.file.write_all(bytes)?;
     }
 }

@@ -13,6 +13,7 @@ use sha2::{Digest, Sha256};
 
 use super::{AtomicFile, LocalEntry, RootDir, SourceFile, walk::read_folder};
 use crate::{
+    buffer,
     cancel::CancelToken,
     encoding::to_hex,
     error::{Error, ErrorKind, Origin, Result},
@@ -150,10 +151,10 @@ fn each_piece(
     loop {
         stop.check()?;
         let read = source.read(&mut piece)?;
-        match piece.get(..read) {
-            None | Some([]) => return Ok(()),
-            Some(bytes) => take(bytes)?,
+        if read == 0 {
+            return Ok(());
         }
+        take(buffer::filled(&piece, read)?)?;
     }
 }
 

@@ -18,6 +18,7 @@ use super::{
     metadata::{self, LocalKind},
 };
 use crate::{
+    buffer,
     encoding::to_hex,
     error::{Error, Result},
 };
@@ -107,7 +108,7 @@ impl AtomicFile {
         while !rest.is_empty() {
             match rustix::io::pwrite(&self.file, rest, at) {
                 Ok(count) => {
-                    rest = rest.get(count..).unwrap_or_default();
+                    rest = buffer::rest(rest, count)?;
                     at += count as u64;
                 }
                 Err(Errno::INTR) => {}

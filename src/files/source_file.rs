@@ -18,7 +18,10 @@ use super::{
     metadata,
     root_dir::{FILE, Missing, RootDir, fault, open_folder, regular},
 };
-use crate::error::{Error, ErrorKind, Origin, Result, codes::TRANSFER_SOURCE_CHANGED};
+use crate::{
+    buffer,
+    error::{Error, ErrorKind, Origin, Result, codes::TRANSFER_SOURCE_CHANGED},
+};
 
 /// A regular file opened for reading, with its metadata at that time. A file that grows, shrinks, is written to or is
 /// replaced while it is read must not become a mixture at the other end (security class C22).
@@ -145,7 +148,7 @@ impl SourceFile {
     pub fn read(&mut self, buffer: &mut [u8]) -> Result<usize> {
         let left = self.size().saturating_sub(self.position);
         let length = usize::try_from(left).unwrap_or(usize::MAX).min(buffer.len());
-        let Some(buffer) = buffer.get_mut(..length) else { return Ok(0) };
+        let buffer = buffer::room(buffer, length)?;
         let read =
             self.file.read(buffer).map_err(|error| Error::local("read", &self.shown, error))?;
         self.position = self.position.saturating_add(read as u64);

@@ -16,6 +16,7 @@ use super::{
     transfer::{NextTransfer, TransferEnding},
 };
 use crate::{
+    buffer,
     error::{Error, ErrorKind, Result},
     limits::{COPY_BYTES, LISTING_TIME_MAX, STEP_TIME},
     observe::visible::visible,
@@ -315,7 +316,7 @@ impl Session {
                 if count == 0 {
                     return Ok(());
                 }
-                reader.push(buffer.get(..count).unwrap_or_default())?;
+                reader.push(buffer::filled(&buffer, count)?)?;
             }
         };
         let copied = stop.run_until_cancelled(copy).await.and_then(|copied| copied);

@@ -11,6 +11,7 @@ use super::{
     tree::{NodeKind, Tree, utc},
 };
 use crate::{
+    buffer,
     cancel::CancelToken,
     error::{Error, ErrorKind, Result},
     files::{RootDir, SourceFile, SymlinkPolicy},
@@ -118,7 +119,7 @@ fn local_hash(
             reading.unchanged()?;
             return Ok(hasher.text());
         }
-        hasher.update(buffer.get(..count).unwrap_or_default());
+        hasher.update(buffer::filled(&buffer, count)?);
     }
 }
 

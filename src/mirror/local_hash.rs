@@ -11,6 +11,7 @@ use super::{
     tree::{NodeKind, ScanResult, utc},
 };
 use crate::{
+    buffer,
     cancel::CancelToken,
     encoding::to_hex,
     error::{ErrorKind, Result},
@@ -41,7 +42,7 @@ impl<T> Hashed<T> {
 impl ByteSource for Hashed<SourceFile> {
     fn give(&mut self, buffer: &mut [u8]) -> Result<usize> {
         let count = self.file.give(buffer)?;
-        self.hasher.update(buffer.get(..count).unwrap_or_default());
+        self.hasher.update(buffer::filled(buffer, count)?);
         Ok(count)
     }
 
@@ -159,7 +160,7 @@ pub(super) fn hash_of(
                 reading.unchanged()?;
                 return Ok(hasher.finalize().into());
             }
-            hasher.update(buffer.get(..count).unwrap_or_default());
+            hasher.update(buffer::filled(buffer, count)?);
         }
     };
     match read() {

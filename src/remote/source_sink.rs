@@ -1,6 +1,7 @@
 //! Sinks and sources of transferred data on the local side: files and memory.
 
 use crate::{
+    buffer,
     error::{Error, ErrorKind, Origin, Result},
     files::{AtomicFile, SourceFile},
 };
@@ -115,7 +116,7 @@ impl<'a> MemorySource<'a> {
 
 impl ByteSource for MemorySource<'_> {
     fn give(&mut self, buffer: &mut [u8]) -> Result<usize> {
-        let rest = self.bytes.get(self.at..).unwrap_or_default();
+        let rest = buffer::rest(self.bytes, self.at)?;
         let count = rest.len().min(buffer.len());
         for (to, from) in buffer.iter_mut().zip(rest) {
             *to = *from;

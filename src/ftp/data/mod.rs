@@ -25,6 +25,7 @@ use tokio::{
 use tokio_rustls::client::TlsStream;
 
 use crate::{
+    buffer,
     cancel::CancelToken,
     error::{Error, ErrorKind, Origin, Result},
     limits::{DRAIN_TIMEOUT, TLS_READ_BYTES},
@@ -143,7 +144,7 @@ impl DataConnection {
                 Ok(written) => written.map_err(broken)?,
                 Err(_) => return Err(self.stalled()),
             };
-            rest = rest.get(count..).unwrap_or_default();
+            rest = buffer::rest(rest, count)?;
         }
         Ok(())
     }

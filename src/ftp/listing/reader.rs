@@ -191,7 +191,7 @@ impl Sample {
     /// Parses the kept lines in the chosen format.
     fn replay(&self, sheet: &mut Sheet) -> Result<ListingFormat> {
         let format = self.format();
-        let lines = self.kept.strip_suffix(b"\n").unwrap_or_default();
+        let lines = self.kept.strip_suffix(b"\n").unwrap_or(&self.kept);
         if !self.kept.is_empty() {
             lines.split(|byte| *byte == b'\n').try_for_each(|line| sheet.take(format, line))?;
         }

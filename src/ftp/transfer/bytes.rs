@@ -11,6 +11,7 @@ use super::{
     unchanged::{FetchedFile, fact_in},
 };
 use crate::{
+    buffer,
     error::{Error, ErrorKind, Origin, Result},
     ftp::{
         control::{FtpCommand, TransferEnd},
@@ -150,7 +151,7 @@ impl Session {
         let mut rate = self.least_rate();
         let copy = async {
             loop {
-                let room = buffer.get_mut(..piece).unwrap_or_default();
+                let room = buffer::room(&mut buffer, piece)?;
                 let count = if size == Some(bytes) {
                     self.read_end(&mut data, room).await?
                 } else {
@@ -159,7 +160,7 @@ impl Session {
                 if count == 0 {
                     return Ok(());
                 }
-                sink.take(buffer.get(..count).unwrap_or_default())?;
+                sink.take(buffer::filled(&buffer, count)?)?;
                 bytes += count as u64;
                 if size.is_some_and(|size| bytes > size) {
                     let message = format!(
@@ -247,11 +248,11 @@ impl Session {
         let mut rate = self.least_rate();
         let copy = async {
             loop {
-                let count = source.give(buffer.get_mut(..piece).unwrap_or_default())?;
+                let count = source.give(buffer::room(&mut buffer, piece)?)?;
                 if count == 0 {
                     return Ok(());
                 }
-                let piece = buffer.get(..count).unwrap_or_default();
+                let piece = buffer::filled(&buffer, count)?;
                 match rate.time_for(count) {
                     Some(time) => timeout(time, data.write_all(piece))
                         .await

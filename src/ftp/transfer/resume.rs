@@ -12,6 +12,7 @@ use super::{
     TransferHints, TransferStats, bytes::Fetch, temp_upload::Name, unchanged, utc,
 };
 use crate::{
+    buffer,
     error::{Error, ErrorKind, Origin, Result},
     files::{AtomicFile, SourceFile},
     ftp::{path::RemotePath, session::Session},
@@ -234,7 +235,7 @@ struct Rest<'l> {
 
 impl ByteSink for Rest<'_> {
     fn take(&mut self, bytes: &[u8]) -> Result<()> {
-        let left = self.tail.get(self.at..).unwrap_or_default();
+        let left = buffer::rest(&self.tail, self.at)?;
         let (again, new) = bytes.split_at_checked(left.len()).unwrap_or((bytes, &[]));
         if left.get(..again.len()) != Some(again) {
             let message = "what is here of it is not what the server has";

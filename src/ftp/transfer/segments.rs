@@ -13,6 +13,7 @@ use tokio::sync::{Notify, SetOnce};
 
 use super::{RemoteMeta, TransferStats, bytes::TransferEnding, unchanged::changed, utc};
 use crate::{
+    buffer,
     error::{Error, ErrorKind, Origin, Result},
     files::AtomicFile,
     ftp::{control::FtpCommand, data_path::DataCommand, path::RemotePath, session::Session},
@@ -217,13 +218,13 @@ impl<'l> SegmentQueue<'l> {
         let copy = async {
             while piece.start < piece.end {
                 let left = usize::try_from(piece.end - piece.start).unwrap_or(usize::MAX);
-                let space = buffer.get_mut(..room.min(left)).unwrap_or_default();
+                let space = buffer::room(&mut buffer, room.min(left))?;
                 let count = data.read(space).await?;
                 if count == 0 {
                     let message = "the file ended before its size";
                     return Err(Error::new(ErrorKind::DataConnection, Origin::Server, message));
                 }
-                self.landing.write_at(space.get(..count).unwrap_or_default(), piece.start)?;
+                self.landing.write_at(buffer::filled(space, count)?, piece.start)?;
                 piece.start += count as u64;
                 if self.landing.send(sent_on..piece.start) {
                     sent_on = piece.start;
