@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use jiff::{Timestamp, Zoned, civil::DateTime, tz::AmbiguousOffset};
+use unicode_width::UnicodeWidthStr;
 
 use super::report::{self, Reported, UsageError};
 use crate::{
@@ -100,7 +101,7 @@ pub(super) fn columns(rows: &[Vec<String>]) -> String {
     let count = rows.iter().map(Vec::len).max().unwrap_or(0);
     let width = |column: usize| {
         let cells = rows.iter().filter(|row| row.len() > 1).filter_map(|row| row.get(column));
-        cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
+        cells.map(|cell| cell.width()).max().unwrap_or(0)
     };
     let widths: Vec<_> = (0..count).map(width).collect();
     let mut text = String::new();
@@ -108,7 +109,7 @@ pub(super) fn columns(rows: &[Vec<String>]) -> String {
         let mut line = String::new();
         for (cell, width) in row.iter().zip(&widths) {
             line.push_str(cell);
-            let blanks = width.saturating_sub(cell.chars().count()) + 2;
+            let blanks = width.saturating_sub(cell.width()) + 2;
             line.push_str(&" ".repeat(blanks));
         }
         text.push_str(line.trim_end());

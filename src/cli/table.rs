@@ -1,4 +1,7 @@
-//! Tables for display: each column as wide as necessary, the last one not padded.
+//! Tables for display: each column as wide as necessary, the last one not padded. A wide character, such as a Chinese
+//! one, counts for two columns, and a combining mark for none.
+
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 /// Returns the columns of the terminal; `None` if the output is not a terminal.
 #[expect(clippy::disallowed_methods, reason = "its size is asked for, nothing is written")]
@@ -46,18 +49,14 @@ impl TextTable {
         for row in &self.rows {
             let cells = row.iter().zip(&widths).zip(&self.is_right);
             let cells = cells.filter(|((_, width), _)| **width > 0);
-            let mut cells: Vec<_> =
-                cells
-                    .map(|((cell, width), is_right)| {
-                        if *is_right {
-                            format!("{cell:>width$}")
-                        } else {
-                            format!("{cell:<width$}")
-                        }
-                    })
-                    .collect();
+            let mut cells: Vec<_> = cells
+                .map(|((cell, width), is_right)| {
+                    let padding = " ".repeat(width.saturating_sub(cell.width()));
+                    if *is_right { format!("{padding}{cell}") } else { format!("{cell}{padding}") }
+                })
+                .collect();
             let whole = cells.join("  ");
-            if whole.trim_end().chars().count() <= most {
+            if whole.trim_end().width() <= most {
                 put(&whole);
                 continue;
             }
@@ -71,9 +70,9 @@ impl TextTable {
     /// Returns the width of a column; 0 if it is empty.
     fn width(&self, column: usize) -> usize {
         let cells = self.rows.iter().skip(1).filter_map(|row| row.get(column));
-        let widest = cells.map(|cell| cell.chars().count()).max().unwrap_or(0);
+        let widest = cells.map(|cell| cell.width()).max().unwrap_or(0);
         let head = self.rows.first().and_then(|row| row.get(column));
-        let head = head.map_or(0, |head| head.chars().count());
+        let head = head.map_or(0, |head| head.width());
         if widest == 0 { 0 } else { widest.max(head) }
     }
 }
@@ -81,14 +80,17 @@ impl TextTable {
 /// The indent of a cell that is placed below its row.
 const BELOW: &str = "     ";
 
-/// Cuts a line to at most `most` characters.
+/// Cuts a line to at most `most` columns.
 fn cut(line: &str, most: usize) -> String {
-    match line.char_indices().nth(most.saturating_sub(1)) {
-        Some((at, last)) if at + last.len_utf8() < line.len() => {
-            format!("{}…", line.get(..at).unwrap_or(line))
-        }
-        _ => line.to_owned(),
+    if line.width() <= most {
+        return line.to_owned();
     }
+    let mut columns = 1;
+    let fits = |c: &char| {
+        columns += c.width().unwrap_or(0);
+        columns <= most
+    };
+    line.chars().take_while(fits).chain(['…']).collect()
 }
 
 #[cfg(test)]
@@ -106,5 +108,15 @@ mod tests {
         assert_eq!(table.fitted(Some(16)), below);
         table.row(["1", "a", "", "as long as it is wide"].map(str::to_owned));
         assert_eq!(table.fitted(Some(16)), format!("{below}  1  a\n     as long as…\n"));
+    }
+
+    #[test]
+    fn a_column_is_as_wide_as_its_characters_are_shown() {
+        let mut table = TextTable::new(&["job", ">run", "note"]);
+        table.row(["報告", "7", "x"].map(str::to_owned));
+        table.row(["e\u{301}t", "12", "y"].map(str::to_owned));
+        assert_eq!(table.text(), "job   run  note\n報告    7  x\ne\u{301}t     12  y\n");
+        assert_eq!(cut("報告報告", 6), "報告…");
+        assert_eq!((cut("報告", 4), cut("報告", 3)), ("報告".into(), "報…".into()));
     }
 }
