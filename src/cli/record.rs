@@ -23,7 +23,7 @@ use crate::{
     schedule::{child::verdict::ERROR_BYTES_MAX, facts},
     store::{
         self, Store,
-        history::{AttemptRecord, Cause, NewRun, RunState, Sum},
+        history::{AttemptRecord, NewRun, RunState, Sum, Trigger},
     },
 };
 
@@ -104,7 +104,7 @@ impl RecordedRun {
             revision: word,
             slot: None,
             script: script.display().to_string(),
-            cause: Cause::Manual,
+            cause: Trigger::Manual,
             scheduled_for: None,
             up_to: None,
             moved_from: None,

@@ -13,7 +13,7 @@ use crate::{
     },
     store::{
         Store,
-        history::{Cause, HistoryRun, RunState},
+        history::{HistoryRun, RunState, Trigger},
     },
 };
 
@@ -145,7 +145,7 @@ fn ended(run: &HistoryRun) -> String {
         RunState::Running => "is still running".to_owned(),
         state => format!("is {}", state.word()),
     }];
-    let is_told = matches!(run.cause, Cause::CatchUp) && run.covers > 1;
+    let is_told = matches!(run.cause, Trigger::CatchUp) && run.covers > 1;
     parts.extend(is_told.then(|| format!("for {} slots", run.covers)));
     let late = late(run);
     parts.extend((late > 0).then(|| format!("began {} late", rough(late))));

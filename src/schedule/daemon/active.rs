@@ -18,7 +18,7 @@ use crate::{
         plan::RunningJob,
         slot::Slot,
     },
-    store::history::Cause,
+    store::history::Trigger,
 };
 
 /// A run in progress.
@@ -28,7 +28,7 @@ pub(super) struct ActiveRun {
     /// The job as it was when the run started: a reload does not change runs in progress.
     pub(super) job: Arc<Job>,
     pub(super) slot: Slot,
-    pub(super) cause: Cause,
+    pub(super) cause: Trigger,
     /// The start by the wall clock.
     pub(super) started_at: Timestamp,
     /// The start by the monotonic clock.

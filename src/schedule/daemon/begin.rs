@@ -27,7 +27,7 @@ use crate::{
         plan::{DecisionKind, PlannerStep},
         slot::Slot,
     },
-    store::history::{Cause, NewRun, RunState},
+    store::history::{NewRun, RunState, Trigger},
 };
 
 impl Daemon {
@@ -44,7 +44,7 @@ impl Daemon {
             let Some(id) = id else { continue };
             match row.state {
                 RunState::Running => {
-                    let cause = rows::cause(decision.trigger);
+                    let cause = decision.trigger;
                     self.begin(id, &decision.job, decision.slot, cause, now)?;
                 }
                 RunState::Skipped => {
@@ -68,7 +68,7 @@ impl Daemon {
         run: i64,
         job: &str,
         slot: Slot,
-        cause: Cause,
+        cause: Trigger,
         now: Timestamp,
     ) -> Result<()> {
         let Some(job) = self.planner.jobs().get(job).map(Arc::clone) else { return Ok(()) };

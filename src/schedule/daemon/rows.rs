@@ -16,14 +16,14 @@ use crate::{
         jobs::Jobs,
         plan::{
             Decision, DecisionKind, DecisionReason, JobPlanState, Pause, Planner, PlannerState,
-            PlannerStep, Trigger, WaitingSlot,
+            PlannerStep, WaitingSlot,
         },
         slot::Slot,
         stable,
     },
     store::{
         Store,
-        history::{self, Cause, HistoryRun, NewRun, RunState, Wait},
+        history::{self, HistoryRun, NewRun, RunState, Wait},
     },
 };
 
@@ -67,7 +67,7 @@ fn waiting_of(run: &HistoryRun) -> Option<WaitingSlot> {
     let wait = run.wait?;
     Some(WaitingSlot {
         slot: slot_of(run)?,
-        trigger: trigger(run.cause),
+        trigger: run.cause,
         covers: u64::try_from(run.covers).unwrap_or(1),
         not_before: wait.not_before,
         give_up: wait.give_up,
@@ -139,7 +139,7 @@ fn row(decision: &Decision, planner: &Planner) -> Option<NewRun> {
         revision: revision.unwrap_or_default(),
         slot: Some(slot.id.to_string()),
         script: found.map(|job| job.script.display().to_string()).unwrap_or_default(),
-        cause: cause(decision.trigger),
+        cause: decision.trigger,
         scheduled_for: Some(slot.at),
         up_to,
         moved_from: slot.moved_from.map(|time| time.to_string()),
@@ -183,24 +183,6 @@ pub(super) const fn is_missed(reason: &DecisionReason) -> bool {
             | DecisionReason::GaveUp { .. }
             | DecisionReason::QueueFull
     )
-}
-
-pub(super) const fn cause(trigger: Trigger) -> Cause {
-    match trigger {
-        Trigger::Schedule => Cause::Schedule,
-        Trigger::CatchUp => Cause::CatchUp,
-        Trigger::Manual => Cause::Manual,
-        Trigger::Dependency => Cause::Dependency,
-    }
-}
-
-const fn trigger(cause: Cause) -> Trigger {
-    match cause {
-        Cause::Schedule => Trigger::Schedule,
-        Cause::CatchUp => Trigger::CatchUp,
-        Cause::Manual => Trigger::Manual,
-        Cause::Dependency => Trigger::Dependency,
-    }
 }
 
 /// Returns the order for the attempt of a run that starts.

@@ -135,7 +135,7 @@ mod tests {
     use super::*;
     use crate::{
         ftp::secret::Secret,
-        store::history::{Cause, Sum},
+        store::history::{Sum, Trigger},
     };
 
     fn run(state: RunState) -> HistoryRun {
@@ -145,7 +145,7 @@ mod tests {
             revision: "r".into(),
             slot: Some("U1".into()),
             script: "a.rhai".into(),
-            cause: Cause::Schedule,
+            cause: Trigger::Schedule,
             scheduled_for: None,
             up_to: None,
             moved_from: None,

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 
 use super::{reason::DecisionReason, state::RunId};
 use crate::schedule::slot::Slot;
+pub use crate::store::history::Trigger;
 
 /// The result of one planner step.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -64,34 +65,6 @@ pub enum DecisionKind {
     },
     /// This run of the job is to be stopped, with [`crate::schedule::jobs::Timeouts::kill_grace`].
     Cancel(RunId),
-}
-
-/// The trigger of a slot; `job::TRIGGER` in scripts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Trigger {
-    /// Its time has come.
-    Schedule,
-    /// It was missed.
-    CatchUp,
-    /// It was requested manually.
-    Manual,
-    /// The jobs before it have succeeded.
-    Dependency,
-}
-
-impl Trigger {
-    /// All triggers.
-    pub const ALL: [Self; 4] = [Self::Schedule, Self::CatchUp, Self::Manual, Self::Dependency];
-
-    /// Returns the word used in scripts, history and `--json`.
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Schedule => "schedule",
-            Self::CatchUp => "catchup",
-            Self::Manual => "manual",
-            Self::Dependency => "dependency",
-        }
-    }
 }
 
 /// An event worth reporting.

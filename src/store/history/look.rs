@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::{Cause, HistoryRun, RunState, Sum, Wait};
+use super::{HistoryRun, RunState, Sum, Trigger, Wait};
 use crate::{error::Result, store::Store};
 
 const COLUMNS: &str = "id, job, revision, slot, script, cause, scheduled_for, moved_from, not_before, give_up_at,
@@ -140,7 +140,7 @@ fn run(row: &Row<'_>) -> rusqlite::Result<HistoryRun> {
         revision: row.get("revision")?,
         slot: row.get("slot")?,
         script: row.get("script")?,
-        cause: Cause::named(&cause).unwrap_or(Cause::Manual),
+        cause: Trigger::named(&cause).unwrap_or(Trigger::Manual),
         scheduled_for: time("scheduled_for")?,
         moved_from: row.get("moved_from")?,
         wait: wait([time("not_before")?, time("give_up_at")?, time("needs_since")?]),

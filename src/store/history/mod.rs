@@ -72,9 +72,9 @@ impl RunState {
     }
 }
 
-/// The trigger of a run. The words are an interface.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Cause {
+/// The trigger of a slot or a run. The words are an interface.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Trigger {
     /// Its slot was due.
     Schedule,
     /// Its slot had passed without a run.
@@ -85,7 +85,7 @@ pub enum Cause {
     Dependency,
 }
 
-impl Cause {
+impl Trigger {
     /// Returns the word for it, which scripts see as `job::TRIGGER`.
     pub const fn word(self) -> &'static str {
         match self {
@@ -96,11 +96,11 @@ impl Cause {
         }
     }
 
-    /// Returns the cause for `word`.
+    /// Returns the trigger for `word`.
     pub fn named(word: &str) -> Option<Self> {
         [Self::Schedule, Self::CatchUp, Self::Manual, Self::Dependency]
             .into_iter()
-            .find(|cause| cause.word() == word)
+            .find(|trigger| trigger.word() == word)
     }
 }
 
@@ -118,7 +118,7 @@ pub struct HistoryRun {
     /// The script of the run.
     pub script: String,
     /// The trigger of the run.
-    pub cause: Cause,
+    pub cause: Trigger,
     /// The time at which it was due.
     pub scheduled_for: Option<Timestamp>,
     /// The last slot that it covers, if the row stands for many skipped slots.
@@ -180,7 +180,7 @@ pub struct NewRun {
     /// As in [`HistoryRun`].
     pub script: String,
     /// As in [`HistoryRun`].
-    pub cause: Cause,
+    pub cause: Trigger,
     /// As in [`HistoryRun`].
     pub scheduled_for: Option<Timestamp>,
     /// As in [`HistoryRun`].
@@ -262,7 +262,7 @@ impl Store {
     pub fn take_up(&mut self, run: i64, wait: Wait, reason: &str) -> Result<()> {
         let turn = "UPDATE runs SET outcome = $1, cause = $2, reason = $3, reason_code = NULL, not_before = $4, give_up_at = $5,
             needs_since = $6, ended_at = NULL WHERE id = $7";
-        let (word, cause) = (RunState::Waiting.word(), Cause::CatchUp.word());
+        let (word, cause) = (RunState::Waiting.word(), Trigger::CatchUp.word());
         let [not_before, give_up, needs_since] = wait.columns();
         let values = params![word, cause, reason, not_before, give_up, needs_since, run];
         self.write(|transaction| transaction.execute(turn, values).map(drop))

@@ -16,7 +16,7 @@ fn new_run(job: &str, slot: Option<&str>) -> NewRun {
         revision: "r1".into(),
         slot: slot.map(Into::into),
         script: "a.rhai".into(),
-        cause: Cause::Schedule,
+        cause: Trigger::Schedule,
         scheduled_for: Some(at(60)),
         up_to: None,
         moved_from: None,
@@ -148,7 +148,7 @@ fn what_went_on_when_the_scheduler_died_is_interrupted_and_what_waited_waits() {
     assert_eq!(waiting.iter().map(|run| run.id).collect::<Vec<_>>(), [2]);
     store.take_up(1, WAIT, "again").unwrap();
     let run = store.run(1).unwrap().unwrap();
-    assert_eq!((run.state, run.cause, run.ended_at), (RunState::Waiting, Cause::CatchUp, None));
+    assert_eq!((run.state, run.cause, run.ended_at), (RunState::Waiting, Trigger::CatchUp, None));
 }
 
 #[test]
