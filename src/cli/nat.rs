@@ -19,7 +19,8 @@ use crate::{
         apply::ApplyOptions,
         machine::{Choice, NatHost},
         model::RulesetSpec as Model,
-        plan::{self, PlanDocument, PlanSteps, RulesetPlan},
+        plan::RulesetPlan,
+        plan_report::{self, PlanDocument, PlanSteps},
         ruleset_store::{RulesetRecord, RulesetStore},
         undo::{Status, no_ledger},
     },
@@ -251,7 +252,7 @@ impl NatContext<'_> {
 
     fn plan(&self, rulesets: &[Ruleset]) -> Result<Exit> {
         let plans: Vec<_> = self.plans(rulesets)?.into_iter().map(|(_, plan)| plan).collect();
-        let words: Vec<_> = plans.iter().map(plan::words).collect();
+        let words: Vec<_> = plans.iter().map(plan_report::words).collect();
         self.say(&PlansDocument::of(&plans), &words.join("\n"));
         let is_changed = plans.iter().any(|plan| plan.changed);
         Ok(if is_changed { Exit::NatChanges } else { Exit::Done })

@@ -10,7 +10,8 @@
 //! host    state of the host's network       rules    the same as packet-filter rules
 //! chains, nft, listing                      rules as text, and parsing of that text
 //! backend, nftables, iptables               the packet filter, driven by its program
-//! plan    foreign, conflicts, guard          the changes, with warnings and refusals
+//! plan    foreign, conflicts, guard         the changes, with warnings and refusals
+//! plan_report                               a plan as JSON and as text
 //! sysctl, settings                          kernel settings, and the rulesets that need them
 //! apply, undo, persist                      applying, undoing, and loading at boot
 //! open    a table that exists only while it is held
@@ -40,6 +41,7 @@ mod nftables;
 pub mod open;
 mod persist;
 pub mod plan;
+pub mod plan_report;
 pub mod portmap;
 mod reason;
 mod rules;

@@ -11,7 +11,7 @@ use crate::{
         machine::NatHost,
         model::{self, RulesetPart},
         open::TemporaryRule,
-        plan,
+        plan, plan_report,
     },
     observe::MessageLevel,
     script::{
@@ -53,8 +53,9 @@ fn planned(run: &ScriptRun, rules: &rules::Ruleset) -> Result<plan::RulesetPlan>
 }
 
 fn plan_map(plan: &plan::RulesetPlan) -> Result<Map> {
-    let map =
-        rhai::serde::to_dynamic(plan::PlanDocument::of(plan)).ok().and_then(Dynamic::try_cast);
+    let map = rhai::serde::to_dynamic(plan_report::PlanDocument::of(plan))
+        .ok()
+        .and_then(Dynamic::try_cast);
     map.ok_or_else(|| Error::invalid("the plan is too large for a script"))
 }
 
@@ -85,7 +86,10 @@ fn apply_now(run: &ScriptRun, rules: &rules::Ruleset, order: ApplyOptions) -> Re
     }
     if run.is_nat_inert() {
         let plan = planned(run, rules)?;
-        run.say(MessageLevel::Info, format!("would apply {}", plan::words(&plan).trim_end()));
+        run.say(
+            MessageLevel::Info,
+            format!("would apply {}", plan_report::words(&plan).trim_end()),
+        );
         let (changed, id) = (plan.changed, plan.id());
         let snapshot = String::new();
         return Ok(Applied { changed, verified: false, trial_until: None, id, snapshot });
