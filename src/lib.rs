@@ -14,7 +14,7 @@
 //! remote                           paths, entries and transfers of servers of any protocol
 //! observe                          one event enum, its sinks
 //! files                            local files, safe from links, races and partial writes
-//! error  limits  random  encoding  exit_code  buffer  cancel  clock  leaves
+//! error  limits  random  encoding  exit_code  buffer  cancel  clock  option_table  leaves
 //! ```
 
 pub mod buffer;
@@ -29,6 +29,7 @@ pub mod limits;
 pub mod mirror;
 pub mod nat;
 pub mod observe;
+pub mod option_table;
 pub mod port_provider;
 pub mod random;
 pub mod rehearse;

@@ -193,7 +193,7 @@ pub const PROMPT_LINES_KEPT_MAX: usize = 1_000;
 /// The maximum number of bytes that one script may print.
 pub const SCRIPT_OUTPUT_BYTES_MAX: usize = 10 * 1024 * 1024;
 /// The maximum number of attempts of `retry` in a script.
-pub const RETRIES_MAX: i64 = 10;
+pub const RETRIES_MAX: u16 = 10;
 /// The maximum time between a request to stop and the end of the program, whatever is still running.
 pub const STOP_TIME_MAX: Duration = Duration::from_millis(800);
 
@@ -310,7 +310,7 @@ pub const JOBS_MAX: usize = 2_000;
 /// The maximum number of bytes in a job's name: Kubernetes allows no more for a job of its own.
 pub const JOB_NAME_BYTES_MAX: usize = 52;
 /// The maximum number of retries of one run.
-pub const JOB_RETRIES_MAX: i64 = 100;
+pub const JOB_RETRIES_MAX: u16 = 100;
 /// The time between the request to stop a run and its forced end: a large file needs a while to its next safe point.
 pub const KILL_GRACE: Duration = Duration::from_secs(30);
 /// The delay after which a slot counts as missed: the loop looks at the clock every 30 s at least.

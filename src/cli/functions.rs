@@ -11,7 +11,7 @@ use super::{
 use crate::{
     error::Error,
     exit_code::Exit,
-    script::docs::{self, DocEntry},
+    script::docs::{self, DocEntry, folded},
 };
 
 /// The arguments of `portolan functions`.
@@ -76,21 +76,6 @@ fn list(all: &[DocEntry], width: Option<usize>) -> String {
     parts.concat()
 }
 
-/// Wraps the words of `text` into lines of at most `room` characters, unless a word is longer.
-fn folded(text: &str, room: usize) -> Vec<String> {
-    let mut lines: Vec<String> = Vec::new();
-    for word in text.split(' ') {
-        match lines.last_mut() {
-            Some(line) if line.chars().count() + 1 + word.chars().count() <= room => {
-                line.push(' ');
-                line.push_str(word);
-            }
-            _ => lines.push(word.to_owned()),
-        }
-    }
-    lines
-}
-
 /// Returns the full manual of one function.
 fn whole(entry: &DocEntry) -> String {
     let mut parts = Vec::new();
@@ -127,16 +112,4 @@ fn value(entry: &DocEntry) -> serde_json::Value {
         "overloads": overloads.collect::<Vec<_>>(),
         "options": entry.options,
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_text_is_folded_between_words() {
-        assert_eq!(folded("one two three", 7), ["one two", "three"]);
-        assert_eq!(folded("one two three", usize::MAX), ["one two three"]);
-        assert_eq!(folded("incomprehensible", 5), ["incomprehensible"]);
-    }
 }

@@ -5,6 +5,7 @@ use std::{path::PathBuf, time::Duration};
 use super::{
     ExitResult,
     common::{Common, interruptible, with_session},
+    flags::{OptionCommand, OptionFlags},
     report::{self, UsageError},
 };
 use crate::{
@@ -14,12 +15,12 @@ use crate::{
     ftp::{
         path::{RemotePath, component},
         session::{RunContext, Session},
+        transfer::{OPTIONS, TransferOptions},
         url::Url,
     },
-    limits::{MIRROR_RETRIES, MIRROR_RETRIES_MAX, PARALLEL_MAX},
     mirror::report::Report,
     observe::Event,
-    script::value::parse_rate,
+    option_table::OptionTable,
 };
 
 /// The arguments of `portolan get`.
@@ -31,24 +32,14 @@ pub(super) struct Args {
     url: String,
     /// File or directory to write to [default: current directory]
     local: Option<PathBuf>,
-    /// Number of sessions that each download a part of a large file
-    #[arg(long, visible_alias = "segments", value_name = "N", value_parser = clap::value_parser!(u16).range(1..=i64::from(PARALLEL_MAX)))]
-    parallel: Option<u16>,
-    /// Resume if the remote file is unchanged (not with --parallel)
-    #[arg(long, conflicts_with = "parallel")]
-    resume: bool,
-    /// Number of retries after a temporary failure
-    #[arg(long, value_name = "N", default_value_t = MIRROR_RETRIES, value_parser = clap::value_parser!(u16).range(0..=i64::from(MIRROR_RETRIES_MAX)))]
-    retries: u16,
-    /// Maximum bytes per second, such as 500KiB
-    #[arg(long, value_name = "RATE", value_parser = rate)]
-    rate_limit: Option<u64>,
+    #[command(flatten)]
+    options: OptionFlags<Self>,
 }
 
-/// Parses a rate in bytes per second from the command line.
-pub(super) fn rate(text: &str) -> Result<u64, String> {
-    let wants = || "a number of bytes per second is wanted, such as 500KiB or 2MiB".to_owned();
-    parse_rate(text).filter(|rate| *rate > 0).ok_or_else(wants)
+impl OptionCommand for Args {
+    type Options = TransferOptions;
+    const TABLE: OptionTable<TransferOptions> = OPTIONS;
+    const NAME: &'static str = "get";
 }
 
 const HELP: &str = "\
@@ -64,12 +55,13 @@ pub(super) fn run(args: &Args, common: &Common) -> ExitResult {
         })?;
         let local = local_path(args.local.clone(), &remote)?;
         let mut site = common.site(&url)?;
-        site.rate_limit = args.rate_limit.or(site.rate_limit);
-        Ok((site, remote, local, common.single_context()?.0))
+        let options = args.options.options()?;
+        site.rate_limit = options.rate_limit.or(site.rate_limit);
+        Ok((site, remote, local, options, common.single_context()?.0))
     };
-    let (site, remote, local, context) = prepared().map_err(UsageError)?;
+    let (site, remote, local, options, context) = prepared().map_err(UsageError)?;
     let (stop, json) = (context.stop.clone(), common.json());
-    let (resume, segments, retries) = (args.resume, args.parallel.unwrap_or(1), args.retries);
+    let TransferOptions { resume, segments, retries, .. } = options;
     interruptible(&stop, move || {
         let mut done = Report { downloaded: 1, ..Report::default() };
         let result = with_session(site, &context, async |session| {

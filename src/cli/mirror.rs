@@ -2,130 +2,40 @@
 
 use std::{
     path::{Path, PathBuf},
-    time::{Duration, Instant},
+    time::Instant,
 };
-
-use jiff::Timestamp;
 
 use super::{
     ExitResult,
     common::{Common, KeptRun, interruptible, with_session},
-    get::rate,
-    put::in_place,
+    flags::{OptionCommand, OptionFlags},
     report::{self, UsageError},
 };
 use crate::{
     error::{Error, Result},
     exit_code::Exit,
-    ftp::{
-        path::RemotePath,
-        session::Session,
-        site::{InPlace, PARALLEL_AUTO, Site},
-        url::Url,
-    },
-    limits::{MIRROR_RETRIES, PARALLEL_MAX},
+    ftp::{path::RemotePath, session::Session, site::Site, url::Url},
     mirror::{
-        self, Compare, Direction, MirrorOptions, MirrorPlan, OnConflict, Quotas, SizeAgeFilter,
-        StateIn, report::Report, sync_base::MirrorStates,
+        self, Direction, MirrorOptions, MirrorPlan, MirrorRequest, report::Report,
+        sync_base::MirrorStates,
     },
     observe::Event,
-    script::value::{parse_duration, parse_size},
+    option_table::OptionTable,
 };
 
 /// The arguments of `portolan mirror`.
 #[derive(Debug, clap::Args)]
-#[expect(clippy::struct_excessive_bools, reason = "each is an option of its own")]
-#[expect(clippy::doc_markdown, reason = "the comments are the help that people read")]
 #[command(after_help = HELP)]
 pub(super) struct Args {
     /// Side to copy: a local directory or a URL
     source: String,
     /// Side to update: a URL or a local directory
     target: String,
-    /// Delete what the source lacks: last, and only if nothing failed
-    #[arg(long)]
-    delete: bool,
-    /// Show what would be done, but do nothing
-    #[arg(long)]
-    dry_run: bool,
-    /// Mirror only what matches, as in .gitignore; may be repeated, the last match wins
-    #[arg(long, value_name = "GLOB")]
-    include: Vec<String>,
-    /// Skip what matches, as in .gitignore; may be repeated, evaluated after .portolanignore
-    #[arg(long, value_name = "GLOB")]
-    exclude: Vec<String>,
+    #[command(flatten)]
+    options: OptionFlags<Self>,
     /// Show which rule applies to a path (trailing slash: a directory), but do nothing
     #[arg(long, value_name = "PATH")]
     explain: Option<String>,
-    /// Number of concurrent sessions, or `auto` to find the fastest
-    #[arg(long, value_name = "N|auto", value_parser = sessions)]
-    parallel: Option<u16>,
-    /// Resume interrupted transfers of files that are unchanged
-    #[arg(long)]
-    resume: bool,
-    /// Number of retries per file after a temporary failure
-    #[arg(long, value_name = "N", default_value_t = MIRROR_RETRIES)]
-    retries: u16,
-    /// Maximum bytes per second of all sessions, such as 2MiB
-    #[arg(long, value_name = "RATE", value_parser = rate)]
-    rate_limit: Option<u64>,
-    /// Comparison of files: auto, size, size_time or checksum
-    #[arg(long, value_name = "MODE", default_value = "auto", value_parser = compare)]
-    compare: Compare,
-    /// Winner if the target changed since the last run: source, keep, newer or fail
-    #[arg(long, value_name = "WHO", default_value = "source", value_parser = on_conflict)]
-    on_conflict: OnConflict,
-    /// Skip files that are not newer in the source
-    #[arg(long)]
-    newer_only: bool,
-    /// Do nothing if more than this number would be deleted
-    #[arg(long, value_name = "N")]
-    max_delete: Option<u64>,
-    /// Move deleted files to this directory on the target side
-    #[arg(long, value_name = "DIR")]
-    trash: Option<String>,
-    /// Transfer everything to temporary names, then rename all
-    #[arg(long)]
-    staged: bool,
-    /// Follow links of the source: local ones only within it, remote ones anywhere
-    #[arg(long)]
-    follow_links: bool,
-    /// Fail files whose size cannot be verified [default: if --delete is on]
-    #[arg(long, num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
-    verify: Option<bool>,
-    /// Upload directly to final names: true (existing files are lost), false, or auto [default: auto]
-    #[arg(long, value_name = "WHEN", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = in_place)]
-    inplace: Option<InPlace>,
-    /// Do not preserve the modification times of the source
-    #[arg(long)]
-    no_preserve_times: bool,
-    /// Keep the state of both sides on the server, for stateless hosts
-    #[arg(long)]
-    state_remote: bool,
-    /// Trust the state of the last run; verify only a sample
-    #[arg(long)]
-    trust_state: bool,
-    /// Minimum size of the files to mirror
-    #[arg(long, value_name = "SIZE", value_parser = size)]
-    min_size: Option<u64>,
-    /// Maximum size of the files to mirror, such as 64MiB
-    #[arg(long, value_name = "SIZE", value_parser = size)]
-    max_size: Option<u64>,
-    /// Mirror only files modified within this time, such as 36h
-    #[arg(long, value_name = "TIME", value_parser = time)]
-    newer_than: Option<Duration>,
-    /// Mirror only files not modified within this time
-    #[arg(long, value_name = "TIME", value_parser = time)]
-    older_than: Option<Duration>,
-    /// Do nothing if a larger file would be transferred
-    #[arg(long, value_name = "SIZE", value_parser = size)]
-    max_file_size: Option<u64>,
-    /// Do nothing if more than this would be transferred in total
-    #[arg(long, value_name = "SIZE", value_parser = size)]
-    max_total: Option<u64>,
-    /// Do nothing if less local disk space than this would stay free
-    #[arg(long, value_name = "SIZE", value_parser = size)]
-    min_free: Option<u64>,
     /// With --dry-run: write the plan to a file, for --apply
     #[arg(long, value_name = "FILE", requires = "dry_run")]
     plan: Option<PathBuf>,
@@ -140,30 +50,10 @@ Examples:
     portolan mirror --dry-run --delete dist ftpes://deploy@www.example.com/htdocs
     portolan mirror --exclude '*.map' --exclude .git/ dist ftpes://deploy@www.example.com/htdocs";
 
-/// Returns the choice that `word` names, written with a dash or an underscore.
-fn choice<T: Copy>(word: &str, all: &[(&str, T)]) -> Result<T, String> {
-    let word = word.replace('-', "_");
-    let found = all.iter().find(|(known, _)| *known == word);
-    found.map(|(_, choice)| *choice).ok_or_else(|| {
-        let known: Vec<_> = all.iter().map(|(known, _)| *known).collect();
-        format!("one of {} is wanted", known.join(", "))
-    })
-}
-
-fn compare(word: &str) -> Result<Compare, String> {
-    choice(word, &Compare::ALL)
-}
-
-fn on_conflict(word: &str) -> Result<OnConflict, String> {
-    choice(word, &OnConflict::ALL)
-}
-
-fn size(text: &str) -> Result<u64, String> {
-    parse_size(text).ok_or_else(|| "a size is wanted, such as 4096 or 64MiB".to_owned())
-}
-
-fn time(text: &str) -> Result<Duration, String> {
-    parse_duration(text).ok_or_else(|| "a time is wanted, such as 90s, 36h or 7d".to_owned())
+impl OptionCommand for Args {
+    type Options = MirrorRequest;
+    const TABLE: OptionTable<MirrorRequest> = mirror::OPTIONS;
+    const NAME: &'static str = "mirror";
 }
 
 /// The two sides of a mirror: one local, one remote.
@@ -185,19 +75,23 @@ pub(super) fn run(args: &Args, common: &Common) -> ExitResult {
         let sides = sides(&args.source, &args.target)?;
         let site = common.site(&sides.url)?;
         let (context, states) = common.single_context()?;
-        let rules = rules(args, site.parallel, context.clock.now());
+        let mut request = MirrorRequest::default();
+        request.options.parallel = site.parallel;
+        args.options.fill(&mut request)?;
+        let dry_run = request.dry_run;
+        let rules = request.options_at(context.clock.now());
         // Mistakes in the arguments are reported before any connection is opened.
         let filter = rules.filter(&sides.local)?;
-        Ok((sides, site, rules, filter, (context, states)))
+        Ok((sides, site, rules, dry_run, filter, (context, states)))
     };
-    let (sides, site, rules, filter, run) = prepared().map_err(UsageError)?;
+    let (sides, site, rules, dry_run, filter, run) = prepared().map_err(UsageError)?;
     if let Some(path) = &args.explain {
         return Ok(explain(path, &sides.local, &filter, common.json()));
     }
     let doing = match (&args.apply, &args.plan) {
         (Some(file), _) => MirrorMode::Apply { plan: Box::new(read_plan(file)?) },
         (None, Some(file)) => MirrorMode::Plan { file: file.clone() },
-        (None, None) => MirrorMode::Mirror { dry_run: args.dry_run },
+        (None, None) => MirrorMode::Mirror { dry_run },
     };
     let stop = run.0.stop.clone();
     let json = common.json();
@@ -231,15 +125,6 @@ fn work(
         report::output(&(lines.concat() + format!("{done}\n").as_str()));
     }
     Ok(if done.failed > 0 { Exit::InPart } else { Exit::Done })
-}
-
-/// Parses a number of sessions from the command line.
-fn sessions(text: &str) -> Result<u16, String> {
-    if text == "auto" {
-        return Ok(PARALLEL_AUTO);
-    }
-    let wants = || format!("a number from 1 to {PARALLEL_MAX} is wanted, or auto");
-    text.parse().ok().filter(|count| (1..=PARALLEL_MAX).contains(count)).ok_or_else(wants)
 }
 
 async fn go(
@@ -303,42 +188,6 @@ fn explain(path: &str, local: &Path, filter: &mirror::Filter, json: bool) -> Exi
         report::output(&format!("{reason}\n"));
     }
     Exit::Done
-}
-
-fn rules(args: &Args, parallel: u16, now: Timestamp) -> MirrorOptions {
-    let ago = |time: Option<Duration>| time.map(|time| SizeAgeFilter::ago(now, time));
-    MirrorOptions {
-        delete: args.delete,
-        include: args.include.clone(),
-        exclude: args.exclude.clone(),
-        compare: args.compare,
-        max_delete: args.max_delete,
-        parallel: args.parallel.unwrap_or(parallel),
-        resume: args.resume,
-        retries: args.retries,
-        rate_limit: args.rate_limit,
-        preserve_times: !args.no_preserve_times,
-        newer_only: args.newer_only,
-        on_conflict: args.on_conflict,
-        trash: args.trash.clone(),
-        staged: args.staged,
-        follow_links: args.follow_links,
-        verify: args.verify,
-        in_place: args.inplace,
-        state: if args.state_remote { StateIn::Remote } else { StateIn::Local },
-        trust_state: args.trust_state,
-        bounds: SizeAgeFilter {
-            min_size: args.min_size,
-            max_size: args.max_size,
-            after: ago(args.newer_than),
-            before: ago(args.older_than),
-        },
-        caps: Quotas {
-            max_file_size: args.max_file_size,
-            max_total: args.max_total,
-            min_free: args.min_free,
-        },
-    }
 }
 
 fn sides(source: &str, target: &str) -> Result<MirrorSides> {

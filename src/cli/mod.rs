@@ -7,6 +7,7 @@ mod completions;
 mod doctor;
 mod explain;
 mod export;
+mod flags;
 mod functions;
 mod get;
 mod init;

@@ -5,15 +5,21 @@ use std::path::PathBuf;
 use super::{
     ExitResult,
     common::{Common, interruptible, with_session},
-    get::{finish, rate},
+    flags::{OptionCommand, OptionFlags},
+    get::finish,
     report::UsageError,
 };
 use crate::{
     error::{Error, Result},
     files::SourceFile,
-    ftp::{path::RemotePath, session::Session, site::InPlace, transfer::NextTransfer, url::Url},
-    limits::{MIRROR_RETRIES, MIRROR_RETRIES_MAX},
+    ftp::{
+        path::RemotePath,
+        session::Session,
+        transfer::{NextTransfer, OPTIONS, TransferOptions},
+        url::Url,
+    },
     mirror::report::Report,
+    option_table::OptionTable,
 };
 
 /// The arguments of `portolan put`.
@@ -25,24 +31,14 @@ pub(super) struct Args {
     local: PathBuf,
     /// Target, such as ftp://ftp.example.org/in/order.csv; a trailing slash means a directory
     url: String,
-    /// Resume an interrupted upload of the same file
-    #[arg(long)]
-    resume: bool,
-    /// Upload directly to the final name: true (an existing file is lost), false, or auto [default: auto]
-    #[arg(long, value_name = "WHEN", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = in_place)]
-    inplace: Option<InPlace>,
-    /// Number of retries after a temporary failure
-    #[arg(long, value_name = "N", default_value_t = MIRROR_RETRIES, value_parser = clap::value_parser!(u16).range(0..=i64::from(MIRROR_RETRIES_MAX)))]
-    retries: u16,
-    /// Maximum bytes per second, such as 500KiB
-    #[arg(long, value_name = "RATE", value_parser = rate)]
-    rate_limit: Option<u64>,
+    #[command(flatten)]
+    options: OptionFlags<Self>,
 }
 
-/// Parses the value of `--inplace`.
-pub(super) fn in_place(word: &str) -> Result<InPlace, String> {
-    let found = InPlace::ALL.iter().find(|(known, _)| *known == word);
-    found.map(|(_, meant)| *meant).ok_or_else(|| "one of true, false, auto is wanted".to_owned())
+impl OptionCommand for Args {
+    type Options = TransferOptions;
+    const TABLE: OptionTable<TransferOptions> = OPTIONS;
+    const NAME: &'static str = "put";
 }
 
 const HELP: &str = "\
@@ -59,14 +55,15 @@ pub(super) fn run(args: &Args, common: &Common) -> ExitResult {
         let url = Url::parse(&args.url)?;
         let remote = remote_path(&url, &args.local)?;
         let mut site = common.site(&url)?;
-        site.rate_limit = args.rate_limit.or(site.rate_limit);
-        site.in_place = args.inplace.unwrap_or(site.in_place);
-        Ok((site, remote, common.single_context()?.0))
+        let options = args.options.options()?;
+        site.rate_limit = options.rate_limit.or(site.rate_limit);
+        site.in_place = options.in_place.unwrap_or(site.in_place);
+        Ok((site, remote, options, common.single_context()?.0))
     };
-    let (site, remote, context) = prepared().map_err(UsageError)?;
+    let (site, remote, options, context) = prepared().map_err(UsageError)?;
     drop(SourceFile::open(&args.local)?);
     let (stop, json) = (context.stop.clone(), common.json());
-    let (local, resume, retries) = (args.local.clone(), args.resume, args.retries);
+    let (local, resume, retries) = (args.local.clone(), options.resume, options.retries);
     interruptible(&stop, move || {
         let mut done = Report { uploaded: 1, ..Report::default() };
         let result = with_session(site, &context, async |session| {

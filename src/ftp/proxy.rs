@@ -22,6 +22,10 @@ use crate::{
     observe::{format_duration, visible::visible},
 };
 
+/// The forms of a proxy's URL, for messages.
+pub(super) const FORMS: &str = "\"socks5://[user:password@]host[:1080]\" or \
+    \"http://[user:password@]host[:8080]\"; in a login, write / as %2F, : as %3A, @ as %40 and % as %25";
+
 /// The protocol of a proxy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum ProxyProtocol {
@@ -75,15 +79,7 @@ pub(super) fn authority(host: &str, port: u16) -> String {
 impl Proxy {
     /// Parses a proxy's URL. Fails with `invalid`, and repeats nothing of the text: it may contain a password anywhere.
     pub fn parse(text: &str) -> Result<Self> {
-        read(text).ok_or_else(Self::wrong)
-    }
-
-    /// Returns the error for any other text.
-    pub fn wrong() -> Error {
-        let forms =
-            "\"socks5://[user:password@]host[:1080]\" or \"http://[user:password@]host[:8080]\"";
-        let advice = "in a login, write / as %2F, : as %3A, @ as %40 and % as %25";
-        Error::invalid(format!("`proxy` wants {forms}; {advice}"))
+        read(text).ok_or_else(|| Error::invalid(format!("`proxy` wants {FORMS}")))
     }
 
     /// Returns the password of its login.

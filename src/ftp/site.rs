@@ -9,10 +9,22 @@ use std::{
 
 pub use crate::{limits::PARALLEL_AUTO, remote::transfer::InPlace};
 
-use super::{path::RemotePath, proxy::Proxy, secret::Secret};
+use super::{
+    path::RemotePath,
+    proxy::{FORMS as PROXY_FORMS, Proxy},
+    secret::Secret,
+};
 use crate::{
+    encoding::from_hex,
     error::{Error, Result},
-    limits::{CONNECT_TIMEOUT, DATA_TIMEOUT, REPLY_TIMEOUT},
+    limits::{CONNECT_TIMEOUT, DATA_TIMEOUT, PARALLEL_MAX, REPLY_TIMEOUT},
+    option_table::{
+        OptionKind::{
+            Address, Choice, CountOrAuto, Duration as Time, Flag, FlagOrAuto, Rate,
+            Secret as Hidden, Size, Text,
+        },
+        OptionRow, OptionTable,
+    },
 };
 
 /// The minimum rate of a transfer in bytes per second: the slowest links in use (GSM, satellites) carry ten times as
@@ -166,6 +178,16 @@ impl Site {
         Ok(())
     }
 
+    /// Changes the protection; the port follows it if it is a default port.
+    fn set_tls(&mut self, tls: TlsMode) {
+        match (tls, self.port) {
+            (TlsMode::Implicit, 21) => self.port = 990,
+            (TlsMode::Off | TlsMode::Explicit, 990) => self.port = 21,
+            _ => {}
+        }
+        self.tls = tls;
+    }
+
     /// Returns the mode to try first, and whether the other may be tried after it. Through a proxy no server can
     /// connect to us.
     pub(super) fn modes(&self) -> (Mode, bool) {
@@ -204,4 +226,202 @@ impl Site {
             detour: None,
         }
     }
+}
+
+/// Every option of `ftp::connect`.
+pub const OPTIONS: OptionTable<Site> = OptionTable { rows: ROWS, usual: || Site::new("") };
+
+type SiteRow = OptionRow<Site>;
+
+/// The message for a password or an account of another type.
+const SECRET: &str = "a string or a secret()";
+
+const ROWS: &[SiteRow] = &[
+    SiteRow::new(
+        "user",
+        Text(|site, name| {
+            name.clone_into(&mut site.user);
+            Ok(())
+        }),
+        "the login name, in place of the URL's",
+    ),
+    SiteRow::new(
+        "password",
+        Hidden(SECRET, |site, text| store(&mut site.password, Secret::new(text))),
+        "the password, in place of the URL's; `secret(\"NAME\")` returns one",
+    ),
+    SiteRow::new(
+        "account",
+        Hidden(SECRET, |site, text| store(&mut site.account, Secret::new(text))),
+        "the account, for servers that ask for one; `secret(\"NAME\")` returns one",
+    ),
+    SiteRow::new(
+        "mode",
+        Choice(&[
+            ("auto", |site| site.mode = Mode::Auto),
+            ("active", |site| site.mode = Mode::Active),
+            ("passive", |site| site.mode = Mode::Passive),
+            ("race", |site| site.mode = Mode::Race),
+        ]),
+        "the side that opens data connections; \"auto\" is the mode that worked last, otherwise passive",
+    )
+    .usual("auto"),
+    SiteRow::new("fallback", Flag(|site, on| site.fallback = on), "try the other mode")
+        .usual("true"),
+    SiteRow::new(
+        "port_range",
+        Text(|site, text| store(&mut site.port_range, port_range(text)?)),
+        "the ports to listen on in active mode, such as \"50000-50010\". Without it and `external_address`, a ruleset \
+         of this host that opens a range (`ftp_active` without `to`) provides both",
+    ),
+    SiteRow::new(
+        "external_address",
+        Address(|site, address| site.external_address = Some(address)),
+        "the address to announce in active mode",
+    ),
+    SiteRow::new(
+        "map_ports",
+        Choice(&[("auto", |site| site.map_ports = true), ("off", |site| site.map_ports = false)]),
+        "\"auto\" requests the ports from the home router, when active mode is tried from a private address with an \
+         outside server; without `port_range` any free ports are used. If a mapping fails, this is logged, and the \
+         session continues without it",
+    )
+    .usual("off"),
+    SiteRow::new(
+        "source_address",
+        Address(|site, address| site.source_address = Some(address)),
+        "the local address to connect from",
+    ),
+    SiteRow::new(
+        "tls",
+        Choice(&[
+            ("off", |site| site.set_tls(TlsMode::Off)),
+            ("explicit", |site| site.set_tls(TlsMode::Explicit)),
+            ("implicit", |site| site.set_tls(TlsMode::Implicit)),
+        ]),
+        "the protection of the connection, in place of the URL's",
+    ),
+    SiteRow::new(
+        "ca_file",
+        Text(|site, path| store(&mut site.trust.ca_file, path.into())),
+        "a PEM file of CAs to trust besides the system's",
+    ),
+    SiteRow::new(
+        "client_cert",
+        Text(|site, path| store(&mut site.trust.client_cert, path.into())),
+        "a PEM file with the client's own certificate",
+    ),
+    SiteRow::new(
+        "client_key",
+        Text(|site, path| store(&mut site.trust.client_key, path.into())),
+        "a PEM file with its key",
+    ),
+    SiteRow::new(
+        "pin",
+        Text(|site, text| store(&mut site.trust.pin, pin(text)?)),
+        "the SHA-256 of the only certificate to trust",
+    ),
+    SiteRow::new(
+        "insecure",
+        Flag(|site, on| site.trust.insecure = on),
+        "trust any certificate; warned about in every run",
+    )
+    .usual("false"),
+    SiteRow::new(
+        "connect_timeout",
+        Time(|site, time| site.connect_timeout = time),
+        "the time limit for making a connection",
+    )
+    .usual("15s"),
+    SiteRow::new(
+        "data_timeout",
+        Time(|site, time| site.data_timeout = time),
+        "the time limit without a byte on a data connection",
+    )
+    .usual("60s"),
+    SiteRow::new(
+        "reply_timeout",
+        Time(|site, time| site.reply_timeout = time),
+        "the time limit for a reply",
+    )
+    .usual("30s"),
+    SiteRow::new(
+        "encoding",
+        Choice(&[
+            ("utf-8", |site| site.latin1 = false),
+            ("utf8", |site| site.latin1 = false),
+            ("latin-1", |site| site.latin1 = true),
+            ("latin1", |site| site.latin1 = true),
+            ("iso-8859-1", |site| site.latin1 = true),
+        ]),
+        "the encoding of names on the server",
+    )
+    .usual("utf-8"),
+    SiteRow::new(
+        "list_command",
+        Text(|site, command| store(&mut site.list_command, command.to_owned())),
+        "the command for listings in place of MLSD or LIST, such as \"LIST -a\"",
+    ),
+    SiteRow::new(
+        "rate_limit",
+        Rate(|site, rate| site.rate_limit = rate),
+        "bytes per second to and from the host, in all sessions of the run together, such as `\"2MiB\"`",
+    ),
+    SiteRow::new(
+        "parallel",
+        CountOrAuto(1..=PARALLEL_MAX, |site, sessions| {
+            site.parallel = sessions.unwrap_or(PARALLEL_AUTO);
+        }),
+        "the number of sessions that a mirror may use; with \"auto\" as many as make it faster",
+    )
+    .usual("1"),
+    SiteRow::new(
+        "proxy",
+        Hidden(PROXY_FORMS, |site, text| store(&mut site.proxy, Proxy::parse(text)?)),
+        "`\"socks5://[user:password@]host[:1080]\"` or `\"http://[user:password@]host[:8080]\"`; it carries every \
+         connection of the session, in passive mode, and resolves the server's name. `secret(\"NAME\")` returns one \
+         that contains a password",
+    ),
+    SiteRow::new(
+        "inplace",
+        FlagOrAuto(|site, when| site.in_place = InPlace::when(when)),
+        "upload directly under the final name, as for `put`",
+    )
+    .usual("auto"),
+    SiteRow::new(
+        "min_rate",
+        Size(|site, rate| site.min_rate = rate),
+        "bytes per second that a transfer must reach over five minutes, otherwise it fails; 0 is no limit",
+    )
+    .usual("100"),
+];
+
+#[expect(clippy::unnecessary_wraps, reason = "the setters of rows may fail")]
+fn store<T>(field: &mut Option<T>, value: T) -> Result<()> {
+    *field = Some(value);
+    Ok(())
+}
+
+fn port_range(text: &str) -> Result<RangeInclusive<u16>> {
+    let wrong = || {
+        Error::invalid(format!(
+            "`port_range` wants ports from 1024 to 65535, the lower first, such as \"50000-50010\", got \"{text}\""
+        ))
+    };
+    let (first, last) = text.split_once('-').unwrap_or((text, text));
+    let first: u16 = first.trim().parse().map_err(|_| wrong())?;
+    let last: u16 = last.trim().parse().map_err(|_| wrong())?;
+    if first < 1024 || first > last {
+        return Err(wrong());
+    }
+    Ok(first..=last)
+}
+
+/// Parses the SHA-256 of a certificate: 64 hexadecimal digits, with or without colons and the prefix `sha256/`.
+fn pin(text: &str) -> Result<[u8; 32]> {
+    let digits: String = text.trim_start_matches("sha256/").chars().filter(|c| *c != ':').collect();
+    from_hex(&digits).ok_or_else(|| {
+        let wants = "the SHA-256 of the certificate in 64 hexadecimal digits";
+        Error::invalid(format!("`pin` wants {wants}, got \"{text}\""))
+    })
 }

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! scan     the tree below a directory, either side  tree     the tree, and how far it is known
-//! options  the options; pass_options  their parts   filter   the patterns: which entries take part
+//! options  the options, one row each                pass_options  the part of them that each pass gets
+//! filter   the patterns: which entries take part    size_age_filter  limits of size and time
 //! diff     from two trees to a plan, pure           compare  the comparison of two files
 //! plan     the plan as a value                      apply    its execution; report has the results
 //! download single files                             upload   batches of files
@@ -66,6 +67,7 @@ mod saved;
 mod scan;
 mod scan_local;
 mod server_timezone;
+mod size_age_filter;
 mod staged;
 mod stale_temps;
 mod state;
@@ -86,12 +88,13 @@ pub use endpoints::{Direction, Endpoints};
 pub use execution::unproven;
 pub use filter::{Filter, FilterDecision, FilterReason, IGNORE_FILE};
 pub(crate) use manifest::read as read_state;
-pub use options::{Compare, MirrorOptions, OnConflict, Quotas, SizeAgeFilter, StateIn};
+pub use options::{Compare, MirrorOptions, MirrorRequest, OPTIONS, OnConflict, Quotas, StateIn};
 pub use plan::{
     Action, Difference, Drift, FileStat, Leftover, MirrorPlan, PlanCounts, Step, TargetChange,
 };
 pub use scan::Role;
 pub use server_timezone::Times;
+pub use size_age_filter::SizeAgeFilter;
 pub use tree::{Node, NodeKind, ScanResult, Tree, Why};
 
 use crate::{

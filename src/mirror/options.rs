@@ -1,20 +1,26 @@
 //! The options of a mirror.
 
-use std::path::Path;
+use std::{path::Path, time::Duration};
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    endpoints::Direction,
     filter::{Filter, ignore_file},
     own_files::{CLAIM_FOLDER, STATE_FILE},
-    tree::{Node, utc},
+    size_age_filter::SizeAgeFilter,
 };
 use crate::{
     error::{Error, Result},
-    files::SymlinkPolicy,
     limits::{MIRROR_RETRIES, MIRROR_RETRIES_MAX, PARALLEL_AUTO, PARALLEL_MAX},
+    option_table::{
+        NUMBER_MAX,
+        OptionKind::{
+            Choice, Count, CountOrAuto, Duration as Time, Flag, FlagOrAuto, Number, Rate, Size,
+            Text, Texts,
+        },
+        OptionRow, OptionTable,
+    },
     remote::{path::component, transfer::InPlace},
 };
 
@@ -34,16 +40,6 @@ pub enum Compare {
     Checksum,
 }
 
-impl Compare {
-    /// Every name that scripts and the command line use, with its value.
-    pub const ALL: [(&str, Self); 4] = [
-        ("auto", Self::Auto),
-        ("size", Self::Size),
-        ("size_time", Self::SizeTime),
-        ("checksum", Self::Checksum),
-    ];
-}
-
 /// The side that wins if the target has changed since the last run.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -59,16 +55,6 @@ pub enum OnConflict {
     Fail,
 }
 
-impl OnConflict {
-    /// Every name that scripts and the command line use, with its value.
-    pub const ALL: [(&str, Self); 4] = [
-        ("source", Self::Source),
-        ("keep", Self::Keep),
-        ("newer", Self::Newer),
-        ("fail", Self::Fail),
-    ];
-}
-
 /// The location of the state that a mirror keeps of both sides.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -78,79 +64,6 @@ pub enum StateIn {
     Local,
     /// On the server, beside the files: for hosts that keep no state.
     Remote,
-}
-
-impl StateIn {
-    /// Every name that scripts and the command line use, with its value.
-    pub const ALL: [(&str, Self); 2] = [("local", Self::Local), ("remote", Self::Remote)];
-}
-
-/// The limits of size and time within which files take part; other files are neither sent nor deleted.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct SizeAgeFilter {
-    /// The minimum size in bytes.
-    pub min_size: Option<u64>,
-    /// The maximum size in bytes.
-    pub max_size: Option<u64>,
-    /// The earliest modification time.
-    #[serde(with = "moment")]
-    pub after: Option<Timestamp>,
-    /// The latest modification time.
-    #[serde(with = "moment")]
-    pub before: Option<Timestamp>,
-}
-
-impl SizeAgeFilter {
-    /// Returns whether a file is within the bounds; `None` if that depends on a size or time that is unknown.
-    pub fn holds(&self, node: &Node) -> Option<bool> {
-        let by_size = |limit: Option<u64>, is_in: fn(u64, u64) -> bool| match limit {
-            None => Some(true),
-            Some(limit) => node.size.map(|size| is_in(size, limit)),
-        };
-        let by_time =
-            |limit: Option<Timestamp>, is_in: fn(Timestamp, Timestamp) -> bool| match limit {
-                None => Some(true),
-                Some(limit) => utc(node).map(|time| is_in(time, limit)),
-            };
-        let all = [
-            by_size(self.min_size, |size, limit| size >= limit),
-            by_size(self.max_size, |size, limit| size <= limit),
-            by_time(self.after, |time, limit| time >= limit),
-            by_time(self.before, |time, limit| time <= limit),
-        ];
-        if all.contains(&Some(false)) {
-            return Some(false);
-        }
-        all.into_iter().all(|is_in| is_in.is_some()).then_some(true)
-    }
-
-    /// Returns the time that lies `time` before `now`.
-    pub fn ago(now: Timestamp, time: std::time::Duration) -> Timestamp {
-        let time = SignedDuration::try_from(time).unwrap_or(SignedDuration::MAX);
-        now.saturating_sub(time).unwrap_or(Timestamp::MIN)
-    }
-}
-
-/// Serialization of timestamps as text.
-mod moment {
-    use jiff::Timestamp;
-    use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
-
-    #[expect(clippy::ref_option, reason = "serde calls it so")]
-    pub(super) fn serialize<S: Serializer>(
-        time: &Option<Timestamp>,
-        to: S,
-    ) -> Result<S::Ok, S::Error> {
-        time.map(|time| time.to_string()).serialize(to)
-    }
-
-    pub(super) fn deserialize<'d, D: Deserializer<'d>>(
-        from: D,
-    ) -> Result<Option<Timestamp>, D::Error> {
-        let text = Option::<String>::deserialize(from)?;
-        text.map(|text| text.parse().map_err(D::Error::custom)).transpose()
-    }
 }
 
 /// The limits that a run may not exceed: otherwise nothing is done at all (class C19).
@@ -280,51 +193,259 @@ impl MirrorOptions {
         }
         Ok(())
     }
+}
 
-    /// Returns the policy for local symbolic links. In a target none is ever followed.
-    pub(super) const fn links(&self, direction: Direction) -> SymlinkPolicy {
-        match direction {
-            Direction::Up if self.follow_links => SymlinkPolicy::Within,
-            _ => SymlinkPolicy::Refused,
-        }
-    }
+/// A mirror as a user asks for it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct MirrorRequest {
+    /// The options of the plan, apart from the times below.
+    pub options: MirrorOptions,
+    /// True if the steps are only reported.
+    pub dry_run: bool,
+    /// The maximum age of the files that take part.
+    pub newer_than: Option<Duration>,
+    /// The minimum age of the files that take part.
+    pub older_than: Option<Duration>,
+}
 
-    /// Returns true if a transfer whose size could not be verified counts as failed.
-    pub fn wants_proof(&self) -> bool {
-        self.verify.unwrap_or(self.delete)
+impl MirrorRequest {
+    /// Returns the options for a mirror at the time `now`.
+    pub fn options_at(self, now: Timestamp) -> MirrorOptions {
+        let ago = |age: Option<Duration>| age.map(|age| SizeAgeFilter::ago(now, age));
+        let (after, before) = (ago(self.newer_than), ago(self.older_than));
+        let bounds = SizeAgeFilter { after, before, ..self.options.bounds };
+        MirrorOptions { bounds, ..self.options }
     }
 }
+
+/// Every option of a mirror.
+pub const OPTIONS: OptionTable<MirrorRequest> =
+    OptionTable { rows: ROWS, usual: MirrorRequest::default };
+
+type MirrorRow = OptionRow<MirrorRequest>;
+
+const ROWS: &[MirrorRow] = &[
+    MirrorRow::new(
+        "delete",
+        Flag(|it, on| it.options.delete = on),
+        "files that are not in the source are deleted, last, and only if nothing failed",
+    )
+    .usual("false")
+    .flag("delete", "Delete what the source lacks: last, and only if nothing failed"),
+    MirrorRow::new(
+        "dry_run",
+        Flag(|it, on| it.dry_run = on),
+        "nothing is done; `report.plan` has the steps",
+    )
+    .usual("false")
+    .flag("dry-run", "Show what would be done, but do nothing"),
+    MirrorRow::new(
+        "include",
+        Texts(|it, patterns| it.options.include = patterns),
+        "patterns as in .gitignore, of which a file must match one; the last that matches wins",
+    )
+    .flag(
+        "include",
+        "Mirror only what matches, as in .gitignore; may be repeated, the last match wins",
+    )
+    .value_name("GLOB"),
+    MirrorRow::new(
+        "exclude",
+        Texts(|it, patterns| it.options.exclude = patterns),
+        "patterns of what is neither transferred nor deleted; those of a file `.portolanignore` in the local folder \
+         come first",
+    )
+    .flag(
+        "exclude",
+        "Skip what matches, as in .gitignore; may be repeated, evaluated after .portolanignore",
+    )
+    .value_name("GLOB"),
+    MirrorRow::new(
+        "compare",
+        Choice(&[
+            ("auto", |it| it.options.compare = Compare::Auto),
+            ("size", |it| it.options.compare = Compare::Size),
+            ("size_time", |it| it.options.compare = Compare::SizeTime),
+            ("checksum", |it| it.options.compare = Compare::Checksum),
+        ]),
+        "\"auto\" compares with the state of the last run: local content, remote size and time; the others compare \
+         the current state of both sides",
+    )
+    .usual("auto")
+    .flag("compare", "Comparison of files")
+    .value_name("MODE"),
+    MirrorRow::new(
+        "parallel",
+        CountOrAuto(1..=PARALLEL_MAX, |it, sessions| {
+            it.options.parallel = sessions.unwrap_or(PARALLEL_AUTO);
+        }),
+        "the number of concurrent sessions, by default that of `ftp::connect`; with \"auto\" as many as make it faster",
+    )
+    .flag("parallel", "Number of concurrent sessions, or `auto` to find the fastest"),
+    MirrorRow::new(
+        "max_delete",
+        Number(0..=NUMBER_MAX, |it, most| it.options.max_delete = Some(most)),
+        "more deletions than that stop the run before anything is done, as does half of the folder",
+    )
+    .flag("max-delete", "Do nothing if more than this number would be deleted"),
+    MirrorRow::new(
+        "trash",
+        Text(|it, folder| {
+            it.options.trash = Some(folder.to_owned());
+            Ok(())
+        }),
+        "a folder on the target's side to which files are moved in place of being deleted",
+    )
+    .flag("trash", "Move deleted files to this directory on the target side")
+    .value_name("DIR"),
+    MirrorRow::new(
+        "staged",
+        Flag(|it, on| it.options.staged = on),
+        "all files are transferred under temporary names first, and only when each has arrived are all of them \
+         renamed; the deletions come last. If a file does not arrive, the target is unchanged; if a rename fails, \
+         `report.placed` has the files that were renamed, and nothing is deleted",
+    )
+    .usual("false")
+    .flag("staged", "Transfer everything to temporary names, then rename all"),
+    MirrorRow::new(
+        "resume",
+        Flag(|it, on| it.options.resume = on),
+        "a file that broke off continues where it ended, if it is still the same file",
+    )
+    .usual("false")
+    .flag("resume", "Resume interrupted transfers of files that are unchanged"),
+    MirrorRow::new(
+        "verify",
+        Flag(|it, on| it.options.verify = Some(on)),
+        "a file whose size cannot be confirmed has failed; true with `delete`",
+    )
+    .flag("verify", "Fail files whose size cannot be verified [default: if --delete is on]"),
+    MirrorRow::new(
+        "preserve_times",
+        Flag(|it, on| it.options.preserve_times = on),
+        "files get the modification times that they have in the source",
+    )
+    .usual("true")
+    .flag("no-preserve-times", "Do not preserve the modification times of the source"),
+    MirrorRow::new(
+        "follow_links",
+        Flag(|it, on| it.options.follow_links = on),
+        "links of the source are followed, local ones only inside the folder (one that leads out is an error), remote \
+         ones to any target; cycles are detected and skipped. Otherwise symbolic links are skipped and reported. In \
+         the target nothing is ever written or deleted through a link",
+    )
+    .usual("false")
+    .flag(
+        "follow-links",
+        "Follow links of the source: local ones only within it, remote ones anywhere",
+    ),
+    MirrorRow::new(
+        "newer_only",
+        Flag(|it, on| it.options.newer_only = on),
+        "a file of the target is kept unless that of the source is newer",
+    )
+    .usual("false")
+    .flag("newer-only", "Skip files that are not newer in the source"),
+    MirrorRow::new(
+        "on_conflict",
+        Choice(&[
+            ("source", |it| it.options.on_conflict = OnConflict::Source),
+            ("keep", |it| it.options.on_conflict = OnConflict::Keep),
+            ("newer", |it| it.options.on_conflict = OnConflict::Newer),
+            ("fail", |it| it.options.on_conflict = OnConflict::Fail),
+        ]),
+        "which side wins if the target has changed since the last run; with \"fail\" nothing is done",
+    )
+    .usual("source")
+    .flag("on-conflict", "Winner if the target changed since the last run")
+    .value_name("WHO"),
+    MirrorRow::new(
+        "rate_limit",
+        Rate(|it, rate| it.options.rate_limit = rate),
+        "bytes per second of all sessions together, such as `\"2MiB\"`",
+    )
+    .flag("rate-limit", "Maximum bytes per second of all sessions, such as 2MiB"),
+    MirrorRow::new(
+        "retries",
+        Count(0..=MIRROR_RETRIES_MAX, |it, retries| it.options.retries = retries),
+        "the number of retries of a file after a temporary error (a broken connection, 421, 425, 426, 450, 451), each \
+         after a longer wait",
+    )
+    .usual("4")
+    .flag("retries", "Number of retries per file after a temporary failure"),
+    MirrorRow::new(
+        "inplace",
+        FlagOrAuto(|it, when| it.options.in_place = Some(InPlace::when(when))),
+        "as for `put`, by default that of `ftp::connect`; `report.in_place` counts such files. Staged mirrors never \
+         do this",
+    )
+    .flag("inplace", "Upload directly to final names: true (existing files are lost), false, or auto [default: auto]",
+    ),
+    MirrorRow::new(
+        "state",
+        Choice(&[
+            ("local", |it| it.options.state = StateIn::Local),
+            ("remote", |it| it.options.state = StateIn::Remote),
+        ]),
+        "\"remote\" keeps the state of both sides in a file on the server, for hosts without a state of their own",
+    )
+    .usual("local")
+    .flag("state-remote", "Keep the state of both sides on the server, for stateless hosts")
+    .for_word("remote"),
+    MirrorRow::new(
+        "trust_state",
+        Flag(|it, on| it.options.trust_state = on),
+        "the state of the last run is trusted, except for a sample of files that are verified",
+    )
+    .usual("false")
+    .flag("trust-state", "Trust the state of the last run; verify only a sample"),
+    MirrorRow::new(
+        "min_size",
+        Size(|it, size| it.options.bounds.min_size = Some(size)),
+        "smaller files are neither transferred nor deleted",
+    )
+    .flag("min-size", "Minimum size of the files to mirror"),
+    MirrorRow::new(
+        "max_size",
+        Size(|it, size| it.options.bounds.max_size = Some(size)),
+        "larger files, such as those over `\"64MiB\"`, are neither transferred nor deleted",
+    )
+    .flag("max-size", "Maximum size of the files to mirror, such as 64MiB"),
+    MirrorRow::new(
+        "newer_than",
+        Time(|it, age| it.newer_than = Some(age)),
+        "files not modified within this time, such as `\"36h\"`, are neither transferred nor deleted",
+    )
+    .flag("newer-than", "Mirror only files modified within this time, such as 36h"),
+    MirrorRow::new(
+        "older_than",
+        Time(|it, age| it.older_than = Some(age)),
+        "files modified within this time are neither transferred nor deleted",
+    )
+    .flag("older-than", "Mirror only files not modified within this time"),
+    MirrorRow::new(
+        "max_file_size",
+        Size(|it, size| it.options.caps.max_file_size = Some(size)),
+        "a run that would transfer a larger file does nothing",
+    )
+    .flag("max-file-size", "Do nothing if a larger file would be transferred"),
+    MirrorRow::new(
+        "max_total",
+        Size(|it, size| it.options.caps.max_total = Some(size)),
+        "a run that would transfer more bytes than that in total does nothing",
+    )
+    .flag("max-total", "Do nothing if more than this would be transferred in total"),
+    MirrorRow::new(
+        "min_free",
+        Size(|it, size| it.options.caps.min_free = Some(size)),
+        "a run that would leave less local disk space free does nothing",
+    )
+    .flag("min-free", "Do nothing if less local disk space than this would stay free"),
+];
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::remote::entry::Modified;
-
-    #[test]
-    fn a_file_is_in_bounds_out_of_them_or_not_known_to_be() {
-        let at = |second| Timestamp::from_second(second).unwrap();
-        let bounds = SizeAgeFilter {
-            min_size: Some(2),
-            max_size: Some(4),
-            after: Some(at(100)),
-            before: Some(at(200)),
-        };
-        for (size, time, holds) in [
-            (Some(2), Some("1970-01-01T00:01:40Z"), Some(true)),
-            (Some(4), Some("1970-01-01T00:03:20Z"), Some(true)),
-            (Some(1), Some("1970-01-01T00:02:00Z"), Some(false)),
-            (Some(5), None, Some(false)),
-            (Some(3), Some("1970-01-01T00:01:39Z"), Some(false)),
-            (None, Some("1970-01-01T00:03:21Z"), Some(false)),
-            (Some(3), Some("1970-01-01T00:02"), None),
-            (None, Some("1970-01-01T00:02:00Z"), None),
-        ] {
-            let node = Node::file(size, time.and_then(Modified::read), None);
-            assert_eq!(bounds.holds(&node), holds, "{size:?} {time:?}");
-        }
-        let nothing = Node::file(None, None, None);
-        assert_eq!(SizeAgeFilter::default().holds(&nothing), Some(true));
-    }
 
     #[test]
     fn a_trash_must_be_a_folder_that_can_be_named() {

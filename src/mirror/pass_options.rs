@@ -2,7 +2,8 @@
 
 use super::{
     endpoints::Direction,
-    options::{Compare, MirrorOptions, OnConflict, Quotas, SizeAgeFilter, StateIn},
+    options::{Compare, MirrorOptions, OnConflict, Quotas, StateIn},
+    size_age_filter::SizeAgeFilter,
 };
 use crate::{files::SymlinkPolicy, remote::transfer::InPlace};
 
@@ -95,5 +96,18 @@ impl MirrorOptions {
             is_strict: matches!(self.on_conflict, OnConflict::Keep | OnConflict::Fail),
             wants_lock: self.staged || self.state == StateIn::Remote,
         }
+    }
+
+    /// Returns the policy for local symbolic links. In a target none is ever followed.
+    pub(super) const fn links(&self, direction: Direction) -> SymlinkPolicy {
+        match direction {
+            Direction::Up if self.follow_links => SymlinkPolicy::Within,
+            _ => SymlinkPolicy::Refused,
+        }
+    }
+
+    /// Returns true if a transfer whose size could not be verified counts as failed.
+    fn wants_proof(&self) -> bool {
+        self.verify.unwrap_or(self.delete)
     }
 }

@@ -48,20 +48,6 @@ pub enum FirewallFormat {
     PureFtpd,
 }
 
-impl FirewallFormat {
-    /// The formats by the words that scripts use.
-    pub const WORDS: [(&'static str, Self); 8] = [
-        ("nft", Self::Nft),
-        ("iptables", Self::Iptables),
-        ("ufw", Self::Ufw),
-        ("firewalld", Self::Firewalld),
-        ("windows", Self::Windows),
-        ("vsftpd", Self::Vsftpd),
-        ("proftpd", Self::Proftpd),
-        ("pure-ftpd", Self::PureFtpd),
-    ];
-}
-
 /// The parameters of a suggestion.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WantedPorts {

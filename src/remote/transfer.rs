@@ -48,9 +48,14 @@ pub enum InPlace {
 }
 
 impl InPlace {
-    /// The words that scripts and the command line use, with their meanings.
-    pub const ALL: [(&str, Self); 3] =
-        [("false", Self::Never), ("auto", Self::Auto), ("true", Self::Always)];
+    /// Returns the rule for `true`, `false`, or `None`, which is "auto".
+    pub const fn when(flag: Option<bool>) -> Self {
+        match flag {
+            None => Self::Auto,
+            Some(false) => Self::Never,
+            Some(true) => Self::Always,
+        }
+    }
 }
 
 /// Returns the wait before the retry after `tries` retries; `chance` selects the fraction of the longest wait.

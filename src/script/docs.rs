@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{
     engine,
-    options::taker,
+    options::{Taker, taker},
     signatures::{Signature, ours},
     value::nearest,
 };
@@ -71,7 +71,7 @@ pub struct DocEntry {
     /// The overloads, the one with the fewest arguments first.
     pub overloads: Vec<Overload>,
     /// The options that it accepts.
-    pub options: &'static [&'static str],
+    pub options: Vec<&'static str>,
 }
 
 /// One overload of a function.
@@ -102,7 +102,7 @@ pub fn functions() -> Vec<DocEntry> {
             overloads: Vec::new(),
             options: taker(&path)
                 .or_else(|| taker(&one.name).filter(|_| one.receiver().is_some()))
-                .map_or(&[], |taker| taker.keys),
+                .map_or_else(Vec::new, Taker::keys),
             path,
         });
         entry.overloads.push(overload(one));
@@ -136,7 +136,8 @@ fn overload(one: &Signature) -> Overload {
     let mut text = Vec::new();
     let mut examples = Vec::new();
     let mut example: Option<Vec<&str>> = None;
-    for line in one.doc.lines() {
+    let doc = with_options(&one.doc);
+    for line in doc.lines() {
         match (line.trim_end(), &mut example) {
             ("```rhai", None) => example = Some(Vec::new()),
             ("```", Some(lines)) => {
@@ -153,6 +154,46 @@ fn overload(one: &Signature) -> Overload {
         text: text.join("\n").trim().to_owned(),
         examples,
     }
+}
+
+/// The width of the lines that are written for options.
+const WIDTH: usize = 116;
+
+/// Returns a text in which each line "{options of `NAME`}" is replaced by the paragraphs about the options of that
+/// function. What stands before it in the line is repeated: comment signs.
+fn with_options(text: &str) -> String {
+    let mut lines = Vec::new();
+    for line in text.lines() {
+        let found = line.split_once("{options of `");
+        let found =
+            found.and_then(|(before, rest)| Some((before, taker(rest.strip_suffix("`}")?)?)));
+        let Some((before, taker)) = found else {
+            lines.push(line.to_owned());
+            continue;
+        };
+        for paragraph in taker.paragraphs() {
+            for (number, part) in folded(&paragraph, WIDTH).into_iter().enumerate() {
+                let sign = if number == 0 { "- " } else { "  " };
+                lines.push(format!("{before}{sign}{part}"));
+            }
+        }
+    }
+    lines.join("\n") + if text.ends_with('\n') { "\n" } else { "" }
+}
+
+/// Wraps the words of `text` into lines of at most `room` characters, unless a word is longer.
+pub fn folded(text: &str, room: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split(' ') {
+        match lines.last_mut() {
+            Some(line) if line.chars().count() + 1 + word.chars().count() <= room => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines
 }
 
 impl DocEntry {
@@ -238,9 +279,12 @@ pub fn markdown(entries: &[DocEntry]) -> String {
                 parts.push(format!("\n```rhai\n{example}\n```\n"));
             }
         }
-        if !entry.options.is_empty() {
-            let options: Vec<_> = entry.options.iter().map(|one| format!("`{one}`")).collect();
-            parts.push(format!("\nOptions: {}.\n", options.join(", ")));
+        if let Some(first) = entry.options.first() {
+            let paragraph = format!("- `{first}`");
+            if !entry.overloads.iter().any(|one| one.text.contains(&paragraph)) {
+                let options: Vec<_> = entry.options.iter().map(|one| format!("`{one}`")).collect();
+                parts.push(format!("\nOptions: {}.\n", options.join(", ")));
+            }
         }
     }
     parts.concat()
@@ -257,7 +301,7 @@ pub fn definitions() -> String {
     let engine = engine::bare();
     let text = engine.definitions().include_standard_packages(false).single_file();
     // The name of the Rust type appears in some signatures.
-    text.replace(": Remote", ": Session")
+    with_options(&text.replace(": Remote", ": Session"))
 }
 
 #[cfg(test)]
@@ -283,6 +327,27 @@ mod tests {
             }
         }
         assert!(missing.is_empty(), "{missing:#?}");
+    }
+
+    #[test]
+    fn a_text_is_folded_between_words() {
+        assert_eq!(folded("one two three", 7), ["one two", "three"]);
+        assert_eq!(folded("one two three", usize::MAX), ["one two three"]);
+        assert_eq!(folded("incomprehensible", 5), ["incomprehensible"]);
+    }
+
+    #[test]
+    fn options_stand_in_the_text_of_every_function_that_takes_them() {
+        let text = with_options("/// a\n  /// {options of `retry`}\n{options of `nobody`}\n");
+        let expected = "/// a\n  /// - `attempts` (3; 1 to 10): the number of attempts in all\n  \
+                        /// - `backoff` (\"1s\"): the pause after the first attempt, which doubles each time\n\
+                        {options of `nobody`}\n";
+        assert_eq!(text, expected);
+        for entry in functions() {
+            for overload in &entry.overloads {
+                assert!(!overload.text.contains("{options"), "{}: {}", entry.path, overload.text);
+            }
+        }
     }
 
     #[test]

@@ -17,6 +17,7 @@ pub mod prompt;
 pub mod raise;
 pub mod redact;
 pub mod remote;
+pub mod rule_options;
 pub mod rules;
 pub mod run;
 pub mod secrets;

@@ -1,168 +1,267 @@
-//! Every function that takes options, and its keys: the parsers and the check use the same list.
+//! Every function that takes options, with the tables of its options: calls, check and manual use the same ones.
 
-use rhai::Map;
+use std::fmt::Debug;
 
-use super::{api, rules, site};
-use crate::error::Result;
+use rhai::{Dynamic, Map};
 
-/// The options of `ftp::connect`.
-pub const CONNECT: &[&str] = &[
-    "user",
-    "password",
-    "account",
-    "mode",
-    "fallback",
-    "port_range",
-    "external_address",
-    "map_ports",
-    "source_address",
-    "tls",
-    "ca_file",
-    "client_cert",
-    "client_key",
-    "pin",
-    "insecure",
-    "connect_timeout",
-    "data_timeout",
-    "reply_timeout",
-    "encoding",
-    "list_command",
-    "rate_limit",
-    "parallel",
-    "proxy",
-    "inplace",
-    "min_rate",
-];
+use super::{
+    api, rule_options as rule, rules, show,
+    value::{CallOptions, whole},
+};
+use crate::{
+    error::Result,
+    ftp, mirror,
+    option_table::{OptionKind, OptionRow, OptionTable},
+};
 
-/// The additional options of `ftp::doctor`, besides those of `ftp::connect`.
-pub const SURVEY: &[&str] = &["read_only", "sessions"];
+/// The options of one family, whatever struct they fill.
+pub trait OptionSet: Debug + Sync {
+    /// Returns the keys, in the order of the manual.
+    fn keys(&self) -> Vec<&'static str>;
 
-/// The options of `ftp::doctor`.
-pub const DOCTOR: &[&str] = &joined::<{ CONNECT.len() + SURVEY.len() }>(CONNECT, SURVEY);
+    /// Returns the paragraphs of the manual, one for each option.
+    fn paragraphs(&self) -> Vec<String>;
 
-/// Returns the two lists joined.
-#[expect(clippy::indexing_slicing, reason = "worked out by the compiler, which checks the bounds")]
-const fn joined<const N: usize>(one: &[&'static str], other: &[&'static str]) -> [&'static str; N] {
-    let mut all = [""; N];
-    let mut at = 0;
-    while at < N {
-        all[at] = if at < one.len() { one[at] } else { other[at - one.len()] };
-        at += 1;
-    }
-    all
+    /// Checks the values in `options` that are of this family, as far as each can be wrong by itself.
+    fn check(&self, options: &Map) -> Result<()>;
 }
 
-/// The options of `get` and `put`.
-pub const TRANSFER: &[&str] =
-    &["preserve_times", "resume", "rate_limit", "segments", "verify", "inplace", "retries"];
+impl<T: Debug> OptionSet for OptionTable<T> {
+    fn keys(&self) -> Vec<&'static str> {
+        Self::keys(self)
+    }
 
-/// The options of `nat::map_ports`.
-pub const MAP_PORTS: &[&str] = &["ports", "lease", "via"];
+    fn paragraphs(&self) -> Vec<String> {
+        Self::paragraphs(self)
+    }
 
-/// The options of `nat::suggest`.
-pub const SUGGEST: &[&str] =
-    &["side", "mode", "format", "ports", "control", "from", "external_address"];
+    fn check(&self, options: &Map) -> Result<()> {
+        CallOptions::unchecked(options).fill(self, &mut (self.usual)())
+    }
+}
 
-/// The options of `retry`.
-pub const RETRY: &[&str] = &["attempts", "backoff"];
+/// Parses the options of the function `what`.
+pub fn read<T: Debug>(options: &Map, what: &str, table: &OptionTable<T>) -> Result<T> {
+    let mut found = (table.usual)();
+    CallOptions::new(options, what, &table.keys())?.fill(table, &mut found)?;
+    Ok(found)
+}
 
-/// The options of mirrors and of their plans.
-pub const MIRROR: &[&str] = &[
-    "delete",
-    "dry_run",
-    "include",
-    "exclude",
-    "compare",
-    "parallel",
-    "max_delete",
-    "trash",
-    "staged",
-    "resume",
-    "verify",
-    "preserve_times",
-    "follow_links",
-    "newer_only",
-    "on_conflict",
-    "rate_limit",
-    "retries",
-    "inplace",
-    "state",
-    "trust_state",
-    "min_size",
-    "max_size",
-    "newer_than",
-    "older_than",
-    "max_file_size",
-    "max_total",
-    "min_free",
-];
+impl CallOptions<'_> {
+    /// Stores the values that are given in `target`.
+    pub fn fill<T>(&self, table: &OptionTable<T>, target: &mut T) -> Result<()> {
+        table.rows.iter().try_for_each(|row| self.fill_one(row, target))
+    }
 
-/// The options of a ruleset's `masquerade`.
-pub const NAT_MASQUERADE: &[&str] = &["source", "out", "to"];
+    fn fill_one<T>(&self, row: &OptionRow<T>, target: &mut T) -> Result<()> {
+        let key = row.key;
+        match &row.kind {
+            OptionKind::Flag(set) => put(target, *set, self.flag(key)?),
+            OptionKind::FlagOrAuto(set) => {
+                let read = |value: &Dynamic| match show::text(value).as_str() {
+                    "auto" => Some(None),
+                    word => word.parse().ok().map(Some),
+                };
+                put(target, *set, self.read(key, "true, false or \"auto\"", read)?);
+            }
+            OptionKind::FlagOrPath(set_flag, set_path) => {
+                if let Some(Ok(flag)) = self.get(key).map(Dynamic::as_bool) {
+                    set_flag(target, flag);
+                } else if let Some(path) = self.text(key)? {
+                    set_path(target, &path);
+                }
+            }
+            OptionKind::Count(range, set) => put(target, *set, self.number(key, range)?),
+            OptionKind::CountOrAuto(range, set) => {
+                let (least, most) = (range.start(), range.end());
+                let wants = format!("a whole number from {least} to {most}, or \"auto\"");
+                let read = |value: &Dynamic| match value.clone().into_string() {
+                    Ok(text) => (text == "auto").then_some(None),
+                    Err(_) => whole(value).filter(|count| range.contains(count)).map(Some),
+                };
+                put(target, *set, self.read(key, &wants, read)?);
+            }
+            OptionKind::Number(range, set) => put(target, *set, self.number(key, range)?),
+            OptionKind::Size(set) => put(target, *set, self.size(key)?),
+            OptionKind::Rate(set) => {
+                if let Some(rate) = self.rate(key)? {
+                    set(target, Some(rate).filter(|rate| *rate > 0));
+                }
+            }
+            OptionKind::Duration(set) => put(target, *set, self.duration(key)?),
+            OptionKind::DurationIn(range, set) => {
+                put(target, *set, self.duration_in(key, range)?);
+            }
+            OptionKind::Choice(words) => {
+                if let Some(set) = self.choice(key, words)? {
+                    set(target);
+                }
+            }
+            OptionKind::Text(set) => {
+                if let Some(text) = self.text(key)? {
+                    set(target, &text)?;
+                }
+            }
+            OptionKind::Secret(wants, set) => {
+                if let Some(secret) = self.secret(key, wants)? {
+                    set(target, secret.reveal())?;
+                }
+            }
+            OptionKind::Texts(set) => put(target, *set, self.texts(key)?),
+            OptionKind::Address(set) => put(target, *set, self.address(key)?),
+            OptionKind::Ports(set) => {
+                if let Some(ports) = rules::ports(self, key)? {
+                    set(target, ports.ranges())?;
+                }
+            }
+            OptionKind::Own => {}
+        }
+        Ok(())
+    }
+}
 
-/// The options of `nat::ruleset`.
-pub const NAT_RULESET: &[&str] = &["backend"];
-
-/// The options of a ruleset's `forward`.
-pub const NAT_FORWARD: &[&str] = &["in", "ports", "to", "hairpin", "from", "external"];
-
-/// The options of a ruleset's `allow`.
-pub const NAT_ALLOW: &[&str] = &["in", "out", "source"];
-
-/// The options of a ruleset's `ftp_helper`.
-pub const NAT_HELPER: &[&str] = &["ports", "in"];
-
-/// The options of a ruleset's `ftp_active`.
-pub const NAT_ACTIVE: &[&str] = &["ports", "to", "server", "server_port_20", "in", "external"];
-
-/// The options of a ruleset's `ftp_server`.
-pub const NAT_SERVER: &[&str] = &["passive", "control", "to", "in", "hairpin", "from", "external"];
-
-/// The options of `nat::with_open`.
-pub const NAT_OPEN: &[&str] =
-    &["ports", "to", "server", "server_port_20", "in", "external", "force"];
-
-/// The options of a ruleset's `apply`.
-pub const NAT_APPLY: &[&str] = &["confirm_within", "persist", "test", "force", "absent_ok"];
+fn put<T, V>(target: &mut T, set: fn(&mut T, V), value: Option<V>) {
+    if let Some(value) = value {
+        set(target, value);
+    }
+}
 
 /// A function that takes options.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub struct Taker {
     /// The name as it is called, without the value before the dot, except for `rules.apply`.
     pub name: &'static str,
-    /// The keys that it accepts.
-    pub keys: &'static [&'static str],
-    /// Parses options as the function does, and discards them.
-    pub read: fn(&Map) -> Result<()>,
+    /// The options that it accepts.
+    pub sets: &'static [&'static dyn OptionSet],
+}
+
+impl Taker {
+    /// Returns the keys that it accepts.
+    pub fn keys(&self) -> Vec<&'static str> {
+        self.sets.iter().flat_map(|set| set.keys()).collect()
+    }
+
+    /// Returns the paragraphs of the manual on its own options. Those of `ftp::connect` stand there.
+    pub fn paragraphs(&self) -> Vec<String> {
+        self.sets.last().map(|set| set.paragraphs()).unwrap_or_default()
+    }
+
+    /// Checks the values in `options`, as far as each can be wrong by itself.
+    pub fn check(&self, options: &Map) -> Result<()> {
+        self.sets.iter().try_for_each(|set| set.check(options))
+    }
 }
 
 /// All functions that take options.
 pub const TAKERS: &[Taker] = &[
-    Taker { name: "ftp::connect", keys: CONNECT, read: site::probe },
-    Taker { name: "ftp::doctor", keys: DOCTOR, read: api::doctor::probe },
-    Taker { name: "nat::map_ports", keys: MAP_PORTS, read: api::routers::probe_map_ports },
-    Taker { name: "nat::suggest", keys: SUGGEST, read: api::routers::probe_suggest },
-    Taker { name: "get", keys: TRANSFER, read: api::transfers::probe },
-    Taker { name: "put", keys: TRANSFER, read: api::transfers::probe },
-    Taker { name: "retry", keys: RETRY, read: api::run::probe },
-    Taker { name: "mirror_up", keys: MIRROR, read: api::mirroring::probe },
-    Taker { name: "mirror_down", keys: MIRROR, read: api::mirroring::probe },
-    Taker { name: "plan_up", keys: MIRROR, read: api::mirroring::probe },
-    Taker { name: "plan_down", keys: MIRROR, read: api::mirroring::probe },
-    Taker { name: "nat::ruleset", keys: NAT_RULESET, read: rules::probe_backend },
-    Taker { name: "nat::masquerade", keys: NAT_MASQUERADE, read: rules::probe_masquerade },
-    Taker { name: "nat::with_open", keys: NAT_OPEN, read: rules::probe_opening },
-    Taker { name: "masquerade", keys: NAT_MASQUERADE, read: rules::probe_masquerade },
-    Taker { name: "forward", keys: NAT_FORWARD, read: rules::probe_forward },
-    Taker { name: "allow", keys: NAT_ALLOW, read: rules::probe_allow },
-    Taker { name: "ftp_helper", keys: NAT_HELPER, read: rules::probe_helper },
-    Taker { name: "ftp_active", keys: NAT_ACTIVE, read: rules::probe_active },
-    Taker { name: "ftp_server", keys: NAT_SERVER, read: rules::probe_server },
+    Taker { name: "ftp::connect", sets: &[&ftp::site::OPTIONS] },
+    Taker { name: "ftp::doctor", sets: &[&ftp::site::OPTIONS, &ftp::doctor::OPTIONS] },
+    Taker { name: "nat::map_ports", sets: &[&api::routers::MAP_PORTS] },
+    Taker { name: "nat::suggest", sets: &[&api::routers::SUGGEST] },
+    Taker { name: "get", sets: &[&ftp::transfer::OPTIONS] },
+    Taker { name: "put", sets: &[&ftp::transfer::OPTIONS] },
+    Taker { name: "retry", sets: &[&api::run::RETRY] },
+    Taker { name: "mirror_up", sets: &[&mirror::OPTIONS] },
+    Taker { name: "mirror_down", sets: &[&mirror::OPTIONS] },
+    Taker { name: "plan_up", sets: &[&mirror::OPTIONS] },
+    Taker { name: "plan_down", sets: &[&mirror::OPTIONS] },
+    Taker { name: "nat::ruleset", sets: &[&rule::RULESET] },
+    Taker { name: "nat::masquerade", sets: &[&rule::MASQUERADE] },
+    Taker { name: "nat::with_open", sets: &[&rule::OPENING] },
+    Taker { name: "masquerade", sets: &[&rule::MASQUERADE] },
+    Taker { name: "forward", sets: &[&rule::FORWARD] },
+    Taker { name: "allow", sets: &[&rule::ALLOW] },
+    Taker { name: "ftp_helper", sets: &[&rule::HELPER] },
+    Taker { name: "ftp_active", sets: &[&rule::ACTIVE] },
+    Taker { name: "ftp_server", sets: &[&rule::SERVER] },
     // Sessions have an `apply` as well, which takes no options.
-    Taker { name: "rules.apply", keys: NAT_APPLY, read: rules::probe_order },
+    Taker { name: "rules.apply", sets: &[&rule::APPLY] },
 ];
 
 /// Returns the function `name`, if it takes options.
 pub fn taker(name: &str) -> Option<&'static Taker> {
     TAKERS.iter().find(|taker| taker.name == name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Returns a value that is not the default.
+    fn sample<T>(row: &OptionRow<T>) -> Option<Dynamic> {
+        let is_usual = |value: &str| value == row.usual;
+        Some(match &row.kind {
+            OptionKind::Flag(_) => (!is_usual("true")).into(),
+            OptionKind::FlagOrAuto(_) | OptionKind::FlagOrPath(..) => true.into(),
+            OptionKind::CountOrAuto(..) => "auto".into(),
+            OptionKind::Count(range, _) => {
+                let (least, most) = (*range.start(), *range.end());
+                i64::from(if is_usual(&least.to_string()) { most } else { least }).into()
+            }
+            OptionKind::Number(..) | OptionKind::Size(_) | OptionKind::Rate(_) => 7.into(),
+            OptionKind::Duration(_) => "7s".into(),
+            OptionKind::DurationIn(range, _) => i64::try_from(range.start().as_secs()).ok()?.into(),
+            OptionKind::Texts(_) => "seven".into(),
+            OptionKind::Address(_) => "10.0.0.7".into(),
+            OptionKind::Ports(_) => 7.into(),
+            OptionKind::Choice(words) => {
+                let others = words.iter().rev().map(|(word, _)| *word);
+                others.into_iter().find(|word| !is_usual(word))?.into()
+            }
+            OptionKind::Text(_) | OptionKind::Secret(..) | OptionKind::Own => return None,
+        })
+    }
+
+    fn stored<T: Debug>(table: &OptionTable<T>, key: &str, value: Dynamic) -> String {
+        let map: Map = [(key.into(), value)].into_iter().collect();
+        format!("{:?}", read(&map, "a test", table).unwrap())
+    }
+
+    /// Checks that a default changes nothing, and that each value is stored in a field of its own.
+    fn is_sound<T: Debug>(table: &OptionTable<T>) {
+        let usual = format!("{:?}", (table.usual)());
+        let mut all = std::collections::BTreeMap::new();
+        for row in table.rows {
+            let key = row.key;
+            if !row.usual.is_empty() {
+                let text = row.usual;
+                let value = match (text.parse::<bool>(), text.parse::<i64>()) {
+                    (Ok(flag), _) => flag.into(),
+                    (_, Ok(number)) => number.into(),
+                    _ => text.into(),
+                };
+                assert_eq!(stored(table, key, value), usual, "the default of `{key}`");
+            }
+            let Some(value) = sample(row) else { continue };
+            let filled = stored(table, key, value);
+            assert_ne!(filled, usual, "`{key}` is stored");
+            if let Some(other) = all.insert(filled, key) {
+                panic!("`{key}` and `{other}` fill the same field");
+            }
+        }
+    }
+
+    #[test]
+    fn each_option_has_its_default_and_a_field_of_its_own() {
+        is_sound(&ftp::site::OPTIONS);
+        is_sound(&ftp::doctor::OPTIONS);
+        is_sound(&ftp::transfer::OPTIONS);
+        is_sound(&mirror::OPTIONS);
+        is_sound(&api::run::RETRY);
+        is_sound(&api::routers::MAP_PORTS);
+        is_sound(&api::routers::SUGGEST);
+        is_sound(&rule::RULESET);
+        is_sound(&rule::APPLY);
+        for table in [
+            &rule::MASQUERADE,
+            &rule::OPENING,
+            &rule::FORWARD,
+            &rule::ALLOW,
+            &rule::HELPER,
+            &rule::ACTIVE,
+            &rule::SERVER,
+        ] {
+            is_sound(table);
+        }
+    }
 }

@@ -4,13 +4,17 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rhai::{Dynamic, Map};
 
-use super::{options, value::CallOptions};
+use super::{
+    options::read,
+    rule_options::{self as rule, RuleOptions},
+    value::CallOptions,
+};
 use crate::{
-    error::{Error, Result},
+    error::Result,
     nat::{
         NatError,
         apply::ApplyOptions,
-        check::{self, InterfaceSelector, Net, Ports},
+        check::Ports,
         machine::{Choice, NatHost},
         model::{
             self, ACTIVE_RANGE, Allow, DATA_PORT, Forward, Helper, Masquerade, Open, RulesetPart,
@@ -148,26 +152,6 @@ impl Ruleset {
     }
 }
 
-/// Returns a required string.
-fn wanted(options: &CallOptions<'_>, key: &str, what: &str) -> Result<String> {
-    let wrong = || Error::invalid(format!("{what} needs `{key}`"));
-    options.text(key)?.ok_or_else(wrong)
-}
-
-fn device(options: &CallOptions<'_>, key: &str) -> Result<Option<InterfaceSelector>> {
-    options.text(key)?.map(|text| InterfaceSelector::parse(&text)).transpose()
-}
-
-fn net(options: &CallOptions<'_>, key: &str) -> Result<Option<Net>> {
-    // "any" is the explicit form of leaving the option out.
-    let text = options.text(key)?.filter(|text| text != "any");
-    text.map(|text| Net::parse(&text)).transpose()
-}
-
-fn address(options: &CallOptions<'_>, key: &str) -> Result<Option<std::net::IpAddr>> {
-    options.text(key)?.map(|text| check::address(&text)).transpose()
-}
-
 /// Parses ports: 21, "50000-50009", or an array of such.
 pub fn ports(options: &CallOptions<'_>, key: &str) -> Result<Option<Ports>> {
     let wrong = || {
@@ -195,86 +179,77 @@ pub fn ports(options: &CallOptions<'_>, key: &str) -> Result<Option<Ports>> {
     Ports::new(ranges).map(Some)
 }
 
-fn wanted_ports(options: &CallOptions<'_>, key: &str, what: &str) -> Result<Ports> {
-    ports(options, key)?.ok_or_else(|| Error::invalid(format!("{what} needs `{key}`")))
-}
-
 /// Parses the packet filter of a ruleset.
 pub fn backend(map: &Map) -> Result<Choice> {
-    let options = CallOptions::new(map, "nat::ruleset", options::NAT_RULESET)?;
-    let words = Choice::ALL.map(|choice| (choice.word(), choice));
-    Ok(options.choice("backend", &words)?.unwrap_or_default())
+    read(map, "nat::ruleset", &rule::RULESET)
 }
 
 /// Parses a masquerade.
 pub fn masquerade(map: &Map) -> Result<Vec<RulesetPart>> {
-    let options = CallOptions::new(map, "masquerade", options::NAT_MASQUERADE)?;
-    let source = Net::parse(&wanted(&options, "source", "masquerade")?)?;
-    let out = InterfaceSelector::parse(&wanted(&options, "out", "masquerade")?)?;
-    Ok(vec![RulesetPart::Masquerade(Masquerade { source, out, to: address(&options, "to")? })])
+    let what = "masquerade";
+    let given = read(map, what, &rule::MASQUERADE)?;
+    let source = RuleOptions::need(given.source, what, "source")?;
+    let out = RuleOptions::need(given.out, what, "out")?;
+    Ok(vec![RulesetPart::Masquerade(Masquerade { source, out, to: given.to })])
 }
 
 /// Parses a forward.
 pub fn forward(map: &Map) -> Result<Vec<RulesetPart>> {
-    let options = CallOptions::new(map, "forward", options::NAT_FORWARD)?;
+    let what = "forward";
+    let given = read(map, what, &rule::FORWARD)?;
     let part = Forward {
-        what: "forward",
-        device: device(&options, "in")?,
-        ports: wanted_ports(&options, "ports", "forward")?,
-        to: check::address(&wanted(&options, "to", "forward")?)?,
-        hairpin: net(&options, "hairpin")?,
-        from: net(&options, "from")?,
+        what,
+        device: given.device,
+        ports: RuleOptions::need(given.ports, what, "ports")?,
+        to: RuleOptions::need(given.to, what, "to")?,
+        hairpin: given.hairpin,
+        from: given.from,
         source_port: None,
-        external: address(&options, "external")?,
+        external: given.external,
     };
     Ok(vec![RulesetPart::Forward(part)])
 }
 
 /// Parses a rule for packets that may pass.
 pub fn allow(map: &Map) -> Result<Vec<RulesetPart>> {
-    let options = CallOptions::new(map, "allow", options::NAT_ALLOW)?;
+    let what = "allow";
+    let given = read(map, what, &rule::ALLOW)?;
     let part = Allow {
-        device: InterfaceSelector::parse(&wanted(&options, "in", "allow")?)?,
-        out: InterfaceSelector::parse(&wanted(&options, "out", "allow")?)?,
-        source: net(&options, "source")?,
+        device: RuleOptions::need(given.device, what, "in")?,
+        out: RuleOptions::need(given.out, what, "out")?,
+        source: given.source,
     };
     Ok(vec![RulesetPart::Allow(part)])
 }
 
 /// Parses a helper.
 pub fn ftp_helper(map: &Map) -> Result<Vec<RulesetPart>> {
-    let options = CallOptions::new(map, "ftp_helper", options::NAT_HELPER)?;
-    let ports = match ports(&options, "ports")? {
-        Some(ports) => ports,
-        None => Ports::parse("21")?,
-    };
-    Ok(vec![RulesetPart::Helper(Helper { ports, device: device(&options, "in")? })])
+    let given = read(map, "ftp_helper", &rule::HELPER)?;
+    let ports = given.ports.map_or_else(|| Ports::parse("21"), Ok)?;
+    Ok(vec![RulesetPart::Helper(Helper { ports, device: given.device })])
 }
 
 /// Parses an active range: forwarded to the client, or opened on this host if it is the client.
 pub fn ftp_active(map: &Map) -> Result<Vec<RulesetPart>> {
-    let options = CallOptions::new(map, "ftp_active", options::NAT_ACTIVE)?;
-    active(&options, "ftp_active")
+    let what = "ftp_active";
+    active(read(map, what, &rule::ACTIVE)?, what).map(|part| vec![part])
 }
 
 /// Parses an opening that lasts as long as a closure.
 pub fn opening(map: &Map) -> Result<(RulesetPart, bool)> {
-    let options = CallOptions::new(map, "nat::with_open", options::NAT_OPEN)?;
-    wanted(&options, "to", "nat::with_open")?;
-    let force = options.flag("force")?.unwrap_or(false);
-    let part = active(&options, "nat::with_open")?.pop();
-    part.map(|part| (part, force)).ok_or_else(|| Error::invalid("there is nothing to open"))
+    let what = "nat::with_open";
+    let given = read(map, what, &rule::OPENING)?;
+    RuleOptions::need(given.to, what, "to")?;
+    let force = given.force;
+    active(given, what).map(|part| (part, force))
 }
 
-fn active(options: &CallOptions<'_>, what: &str) -> Result<Vec<RulesetPart>> {
-    let ports = wanted_ports(options, "ports", what)?;
-    let from = net(options, "server")?;
-    let device = device(options, "in")?;
-    let is_fixed = options.flag("server_port_20")?.unwrap_or(false);
-    let source_port = is_fixed.then_some(DATA_PORT);
+fn active(given: RuleOptions, what: &str) -> Result<RulesetPart> {
+    let ports = RuleOptions::need(given.ports, what, "ports")?;
+    let source_port = given.server_port_20.then_some(DATA_PORT);
+    let RuleOptions { device, from, external, .. } = given;
     let what = ACTIVE_RANGE;
-    let external = address(options, "external")?;
-    Ok(vec![match address(options, "to")? {
+    Ok(match given.to {
         Some(to) => {
             let hairpin = None;
             RulesetPart::Forward(Forward {
@@ -289,92 +264,33 @@ fn active(options: &CallOptions<'_>, what: &str) -> Result<Vec<RulesetPart>> {
             })
         }
         None => RulesetPart::Open(Open { what, device, ports, from, source_port, external }),
-    }])
+    })
 }
 
 /// Parses a server: forwarded to it, or opened on this host if it is the server.
 pub fn ftp_server(map: &Map) -> Result<Vec<RulesetPart>> {
-    let options = CallOptions::new(map, "ftp_server", options::NAT_SERVER)?;
-    let control = ports(&options, "control")?.map_or_else(|| Ports::parse("21"), Ok)?;
-    let passive = wanted_ports(&options, "passive", "ftp_server")?;
+    let given = read(map, "ftp_server", &rule::SERVER)?;
+    let passive = RuleOptions::need(given.passive, "ftp_server", "passive")?;
+    let control = given.control.map_or_else(|| Ports::parse("21"), Ok)?;
     let ports = Ports::new([control.ranges(), passive.ranges()].concat())?;
-    let (device, from) = (device(&options, "in")?, net(&options, "from")?);
-    let what = "ftp server";
-    Ok(vec![match address(&options, "to")? {
+    let RuleOptions { device, hairpin, from, external, .. } = given;
+    let (what, source_port) = ("ftp server", None);
+    Ok(vec![match given.to {
         Some(to) => RulesetPart::Forward(Forward {
             what,
             device,
             ports,
             to,
-            hairpin: net(&options, "hairpin")?,
+            hairpin,
             from,
-            source_port: None,
-            external: address(&options, "external")?,
+            source_port,
+            external,
         }),
-        None => {
-            RulesetPart::Open(Open { what, device, ports, from, source_port: None, external: None })
-        }
+        None => RulesetPart::Open(Open { what, device, ports, from, source_port, external: None }),
     }])
 }
 
 /// Parses the options of `apply`; the closure to test with is left to the caller.
 pub fn order(map: &Map) -> Result<ApplyOptions> {
-    let options = CallOptions::new(map, "apply", options::NAT_APPLY)?;
-    let persist = match options.get("persist").map(Dynamic::as_bool) {
-        None | Some(Ok(false)) => None,
-        Some(Ok(true)) => Some("/".into()),
-        Some(Err(_)) => options.path("persist")?,
-    };
-    Ok(ApplyOptions {
-        confirm_within: options.duration("confirm_within")?,
-        persist,
-        force: options.flag("force")?.unwrap_or(false),
-        absent_ok: options.flag("absent_ok")?.unwrap_or(false),
-        plan_id: None,
-    })
-}
-
-/// Returns `map` with defaults for missing required keys, to check the values that are present.
-fn filled(map: &Map, needed: &[(&str, &str)]) -> Map {
-    let mut full: Map = needed.iter().map(|(key, text)| ((*key).into(), (*text).into())).collect();
-    full.extend(map.clone());
-    full
-}
-
-pub(super) fn probe_backend(map: &Map) -> Result<()> {
-    backend(map).map(drop)
-}
-
-/// Parses the options of both `masquerade` functions, and discards them.
-pub(super) fn probe_masquerade(map: &Map) -> Result<()> {
-    masquerade(&filled(map, &[("source", "10.0.0.0/8"), ("out", "auto")])).map(drop)
-}
-
-pub(super) fn probe_forward(map: &Map) -> Result<()> {
-    forward(&filled(map, &[("ports", "21"), ("to", "10.0.0.1")])).map(drop)
-}
-
-pub(super) fn probe_allow(map: &Map) -> Result<()> {
-    allow(&filled(map, &[("in", "auto"), ("out", "auto")])).map(drop)
-}
-
-pub(super) fn probe_helper(map: &Map) -> Result<()> {
-    ftp_helper(map).map(drop)
-}
-
-pub(super) fn probe_active(map: &Map) -> Result<()> {
-    ftp_active(&filled(map, &[("ports", "40000-40009")])).map(drop)
-}
-
-pub(super) fn probe_server(map: &Map) -> Result<()> {
-    // A control port outside of any passive range.
-    ftp_server(&filled(map, &[("passive", "1"), ("control", "2")])).map(drop)
-}
-
-pub(super) fn probe_opening(map: &Map) -> Result<()> {
-    opening(&filled(map, &[("ports", "40000-40009"), ("to", "10.0.0.1")])).map(drop)
-}
-
-pub(super) fn probe_order(map: &Map) -> Result<()> {
-    order(map).map(drop)
+    read(map, "apply", &rule::APPLY)
 }

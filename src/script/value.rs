@@ -1,6 +1,6 @@
 //! Conversions of values between scripts and the program: names, options, durations, sizes, times.
 
-use std::{cmp::Ordering, fmt, path::PathBuf, time::Duration};
+use std::{cmp::Ordering, fmt, net::IpAddr, ops::RangeInclusive, time::Duration};
 
 use jiff::Timestamp;
 use rhai::{Dynamic, Map};
@@ -8,12 +8,8 @@ use rhai::{Dynamic, Map};
 use super::show;
 use crate::{
     error::{Error, Result},
-    ftp::{
-        path::RemotePath,
-        secret::Secret,
-        site::{InPlace, PARALLEL_AUTO},
-    },
-    limits::{DURATION_MAX, PARALLEL_MAX},
+    ftp::{path::RemotePath, secret::Secret},
+    limits::DURATION_MAX,
 };
 
 /// The base of the characters that stand for bytes that are not UTF-8: U+F700 and up, in Unicode's private use area.
@@ -82,6 +78,11 @@ impl<'a> CallOptions<'a> {
         Ok(Self { map })
     }
 
+    /// Wraps options whose keys are not to be checked.
+    pub const fn unchecked(map: &'a Map) -> Self {
+        Self { map }
+    }
+
     /// Returns the value, unless it is absent or `()`.
     pub fn get(&self, key: &str) -> Option<&'a Dynamic> {
         self.map.get(key).filter(|value| !value.is_unit())
@@ -92,19 +93,14 @@ impl<'a> CallOptions<'a> {
         self.read(key, "a string", |value| value.clone().into_string().ok())
     }
 
-    /// Returns a secret, given as one or as a string.
-    pub fn secret(&self, key: &str) -> Result<Option<Secret>> {
+    /// Returns a secret, given as one or as a string; `wants` says so if it is neither.
+    pub fn secret(&self, key: &str, wants: &str) -> Result<Option<Secret>> {
         let Some(value) = self.get(key) else { return Ok(None) };
         let secret = value.clone().try_cast::<Secret>();
         let found = secret.or_else(|| value.clone().into_string().ok().map(Secret::new));
         // The value may be the password even if its type is wrong: it is not shown.
-        let wrong = || Error::invalid(format!("`{key}` wants a string or a secret()"));
+        let wrong = || Error::invalid(format!("`{key}` wants {wants}"));
         found.map(Some).ok_or_else(wrong)
-    }
-
-    /// Returns a local path.
-    pub fn path(&self, key: &str) -> Result<Option<PathBuf>> {
-        Ok(self.text(key)?.map(PathBuf::from))
     }
 
     /// Returns `true` or `false`.
@@ -112,12 +108,14 @@ impl<'a> CallOptions<'a> {
         self.read(key, "true or false", |value| value.as_bool().ok())
     }
 
-    /// Returns a whole number between `least` and `most`.
-    pub fn number(&self, key: &str, least: i64, most: i64) -> Result<Option<i64>> {
-        let wants = format!("a whole number from {least} to {most}");
-        self.read(key, &wants, |value| {
-            value.as_int().ok().filter(|number| (least..=most).contains(number))
-        })
+    /// Returns a whole number in `range`.
+    pub fn number<N: Copy + PartialOrd + fmt::Display + TryFrom<i64>>(
+        &self,
+        key: &str,
+        range: &RangeInclusive<N>,
+    ) -> Result<Option<N>> {
+        let wants = format!("a whole number from {} to {}", range.start(), range.end());
+        self.read(key, &wants, |value| whole(value).filter(|number| range.contains(number)))
     }
 
     /// Returns a number of bytes.
@@ -130,24 +128,39 @@ impl<'a> CallOptions<'a> {
         self.read(key, "a duration such as \"90s\" or \"5m\"", duration)
     }
 
-    /// Returns a rate limit in bytes per second; `None` (no limit) if it is 0.
-    pub fn rate(&self, key: &str) -> Result<Option<u64>> {
-        let wants = "bytes per second, such as 500000 or \"2MiB\"";
-        let rate =
-            self.read(key, wants, |value| match value.read_lock::<rhai::ImmutableString>() {
-                Some(text) => parse_rate(&text),
-                None => size(value),
-            })?;
-        Ok(rate.filter(|rate| *rate > 0))
+    /// Returns a duration in `range`.
+    pub fn duration_in(
+        &self,
+        key: &str,
+        range: &RangeInclusive<Duration>,
+    ) -> Result<Option<Duration>> {
+        let time = self.duration(key)?;
+        if time.is_some_and(|time| !range.contains(&time)) {
+            let (least, hours) = (range.start().as_secs(), range.end().as_secs() / 3600);
+            let most = match hours % 24 {
+                0 => format!("{} days", hours / 24),
+                _ => format!("{hours} hours"),
+            };
+            let message = format!("`{key}` wants a time from {least} seconds to {most}");
+            return Err(Error::invalid(message));
+        }
+        Ok(time)
     }
 
-    /// Returns a number of sessions, or [`PARALLEL_AUTO`] for `"auto"`.
-    pub fn sessions(&self, key: &str) -> Result<Option<u16>> {
-        let wants = format!("a whole number from 1 to {PARALLEL_MAX}, or \"auto\"");
-        self.read(key, &wants, |value| match value.as_int() {
-            Ok(number) => u16::try_from(number).ok().filter(|it| (1..=PARALLEL_MAX).contains(it)),
-            Err(_) => (value.clone().into_string().ok()? == "auto").then_some(PARALLEL_AUTO),
+    /// Returns a rate in bytes per second, of which 0 means no limit.
+    pub fn rate(&self, key: &str) -> Result<Option<u64>> {
+        let wants = "bytes per second, such as 500000 or \"2MiB\"";
+        self.read(key, wants, |value| match value.read_lock::<rhai::ImmutableString>() {
+            Some(text) => parse_rate(&text),
+            None => size(value),
         })
+    }
+
+    /// Returns an IP address.
+    pub fn address(&self, key: &str) -> Result<Option<IpAddr>> {
+        let Some(text) = self.text(key)? else { return Ok(None) };
+        let wrong = |_| Error::invalid(format!("`{key}` wants an IP address, got \"{text}\""));
+        text.parse().map(Some).map_err(wrong)
     }
 
     /// Returns the choice for one of several words.
@@ -164,29 +177,19 @@ impl<'a> CallOptions<'a> {
         Err(Error::invalid(message))
     }
 
-    /// Returns the setting for uploads directly under the final name: `true`, `false` or `"auto"`.
-    pub fn in_place(&self, key: &str) -> Result<Option<InPlace>> {
-        self.read(key, "true, false or \"auto\"", |value| {
-            let word = value
-                .as_bool()
-                .map_or_else(|_| value.clone().into_string().ok(), |flag| Some(flag.to_string()))?;
-            InPlace::ALL.iter().find(|(known, _)| *known == word).map(|(_, meant)| *meant)
-        })
-    }
-
     /// Returns a string or an array of strings as a list.
-    pub fn texts(&self, key: &str) -> Result<Vec<String>> {
-        let found = self.read(key, "a string or an array of strings", |value| {
+    pub fn texts(&self, key: &str) -> Result<Option<Vec<String>>> {
+        self.read(key, "a string or an array of strings", |value| {
             if let Ok(text) = value.clone().into_string() {
                 return Some(vec![text]);
             }
             let array = value.read_lock::<rhai::Array>()?;
             array.iter().map(|item| item.clone().into_string().ok()).collect()
-        })?;
-        Ok(found.unwrap_or_default())
+        })
     }
 
-    fn read<T>(
+    /// Returns the value as `read` understands it; the error for one that it does not understand says what is wanted.
+    pub(super) fn read<T>(
         &self,
         key: &str,
         wants: &str,
@@ -197,6 +200,11 @@ impl<'a> CallOptions<'a> {
             .map(Some)
             .ok_or_else(|| Error::invalid(format!("`{key}` wants {wants}, got {}", shown(value))))
     }
+}
+
+/// Parses a whole number that the type can hold.
+pub(super) fn whole<N: TryFrom<i64>>(value: &Dynamic) -> Option<N> {
+    N::try_from(value.as_int().ok()?).ok()
 }
 
 /// Returns a value as an error may show it.
@@ -408,7 +416,7 @@ mod tests {
         let fault = options.choice("mode", &[("active", 1), ("passive", 2)]).unwrap_err();
         let expected = "`mode` wants one of \"active\", \"passive\", got \"pasive\"; did you mean \"passive\"?";
         assert_eq!(fault.message, expected);
-        let fault = options.number("parallel", 1, 32).unwrap_err();
+        let fault = options.number("parallel", &(1..=32_u16)).unwrap_err();
         assert_eq!(fault.message, "`parallel` wants a whole number from 1 to 32, got 99");
     }
 }

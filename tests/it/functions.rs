@@ -54,11 +54,20 @@ fn one_function_is_told_whole() {
     site.get(\"/pub/catalogue.csv\", \"catalogue.csv\");
 
 site.get(remote: string, local: string, options: map) -> Report
-  Fetches a file with options: with `preserve_times` (true) the file gets the server's time; with `resume` (false)
-  it continues where an earlier attempt broke off, if the server still has the same file; `rate_limit` is in bytes
-  per second, such as `\"500KiB\"`; `segments` (1) is the number of sessions that each fetch a part of a large file;
-  with `verify` (false) it fails if the server reports no size to compare with. After a temporary error (a broken
-  connection, 421, 425, 426, 450, 451) it is retried `retries` times (4), each after a longer wait.
+  Fetches a file with options.
+
+  - `preserve_times` (true): the file gets the time that it has at its source, if the server can tell it or set it
+  - `resume` (false): continue where an earlier attempt broke off, if it is still the same file
+  - `rate_limit`: bytes per second, such as `\"500KiB\"`
+  - `segments` (1; 1 to 32): downloads only: the number of sessions that each fetch a part of a large file; not with
+    `resume`
+  - `verify` (false): fail if the server reports no size to compare with
+  - `inplace` (true, false, \"auto\"): uploads only: upload directly under the final name, as to drop boxes that refuse
+    temporary names or renames. \"auto\" does so if the server refuses the usual method and no file is seen under that
+    name; true always, and the previous content is lost when the upload begins; false never. By default it is that of
+    `ftp::connect`. `report.in_place` counts such files
+  - `retries` (4; 0 to 20): the number of retries after a temporary error (a broken connection, 421, 425, 426, 450,
+    451), each after a longer wait
 
     let site = ftp::connect(\"ftp://ftp.example.org\");
     let report = site.get(\"/pub/a.zip\", \"in/\", #{ preserve_times: false });

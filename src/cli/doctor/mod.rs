@@ -13,16 +13,17 @@ use self::here::HostReport;
 use super::{
     ExitResult,
     common::{Common, interruptible, runtime},
+    flags::{OptionCommand, OptionFlags},
     report::{self, UsageError},
 };
 use crate::{
     error::Result,
     exit_code::Exit,
     ftp::{
-        doctor::{Advice, Diagnosis, DoctorOptions, survey, value, verdict},
+        doctor::{Advice, Diagnosis, DoctorOptions, OPTIONS, survey, value, verdict},
         url::Url,
     },
-    limits::SURVEY_SESSIONS_MAX,
+    option_table::OptionTable,
 };
 
 /// The arguments of `portolan doctor`.
@@ -31,13 +32,14 @@ use crate::{
 pub(super) struct Args {
     /// Server and directory to test, such as ftp://deploy@www.example.com/htdocs [default: none; report on the local host]
     url: Option<String>,
-    /// Change nothing on the server; test listings only
-    #[arg(long)]
-    read_only: bool,
-    /// Number of concurrent sessions to test (1 to 4)
-    #[arg(long, value_name = "N", default_value_t = SURVEY_SESSIONS_MAX,
-          value_parser = clap::value_parser!(u16).range(1..=i64::from(SURVEY_SESSIONS_MAX)))]
-    sessions: u16,
+    #[command(flatten)]
+    options: OptionFlags<Self>,
+}
+
+impl OptionCommand for Args {
+    type Options = DoctorOptions;
+    const TABLE: OptionTable<DoctorOptions> = OPTIONS;
+    const NAME: &'static str = "doctor";
 }
 
 pub(super) fn run(args: &Args, common: &Common) -> ExitResult {
@@ -47,14 +49,9 @@ pub(super) fn run(args: &Args, common: &Common) -> ExitResult {
         let mut site = common.site(&url)?;
         site.folder.clone_from(&url.path);
         let sink = if common.json() { None } else { Some(doing::sink()) };
-        Ok((site, common.context_shown_by(sink)?))
+        Ok((site, args.options.options()?, common.context_shown_by(sink)?))
     };
-    let (site, context) = prepared().map_err(UsageError)?;
-    let options = DoctorOptions {
-        read_only: args.read_only,
-        sessions: args.sessions,
-        ..DoctorOptions::default()
-    };
+    let (site, options, context) = prepared().map_err(UsageError)?;
     let (stop, json) = (context.stop.clone(), common.json());
     interruptible(&stop, move || {
         let surveyed =

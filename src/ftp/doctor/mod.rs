@@ -36,6 +36,7 @@ use crate::{
     error::{Error, ErrorKind, Origin, Result},
     limits::{SURVEY_CONNECT_TIMEOUT, SURVEY_REPLY_TIMEOUT, SURVEY_SESSIONS_MAX, SURVEY_TIME_MAX},
     observe::{EventEmitter, MessageLevel},
+    option_table::{OptionKind, OptionRow, OptionTable},
 };
 
 /// The options of a survey.
@@ -54,6 +55,27 @@ impl Default for DoctorOptions {
         Self { read_only: false, sessions: SURVEY_SESSIONS_MAX, time: SURVEY_TIME_MAX }
     }
 }
+
+/// Every option of a survey, besides those of the connection.
+pub const OPTIONS: OptionTable<DoctorOptions> =
+    OptionTable { rows: ROWS, usual: DoctorOptions::default };
+
+const ROWS: &[OptionRow<DoctorOptions>] = &[
+    OptionRow::<DoctorOptions>::new(
+        "read_only",
+        OptionKind::Flag(|it, on| it.read_only = on),
+        "change nothing on the server, and try only listings",
+    )
+    .usual("false")
+    .flag("read-only", "Change nothing on the server; test listings only"),
+    OptionRow::<DoctorOptions>::new(
+        "sessions",
+        OptionKind::Count(1..=SURVEY_SESSIONS_MAX, |it, sessions| it.sessions = sessions),
+        "the number of parallel sessions to open, to see if they are allowed",
+    )
+    .usual("4")
+    .flag("sessions", "Number of concurrent sessions to test (1 to 4)"),
+];
 
 /// The results for one server.
 #[derive(Debug, Clone)]

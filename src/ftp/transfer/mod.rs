@@ -10,6 +10,7 @@ mod ending;
 mod in_place;
 mod min_rate;
 mod names;
+mod options;
 mod resume;
 mod retry;
 mod segments;
@@ -23,6 +24,7 @@ use jiff::Timestamp;
 
 use self::bytes::Fetch;
 pub(super) use self::bytes::TransferEnding;
+pub use self::options::{OPTIONS, TransferOptions};
 use super::{
     control::FtpCommand,
     listing::{Modified, parse_time_val},

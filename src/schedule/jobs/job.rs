@@ -5,61 +5,27 @@ use std::{
     ops::Range,
     path::{Path, PathBuf},
     sync::Arc,
-    time::Duration,
 };
 
 use jiff::Timestamp;
 use toml::de::{DeTable, DeValue};
 
 use super::{
-    Allowed, Connect, Job, Overlap, Retry, RetryOn, Timeouts,
+    Allowed, BACKOFF, Connect, JOB, Job, Retry, RetryOn, Timeouts,
     circles::components,
     table::{JobsDocument, JobsTable, Value, choice, twice},
     tell, when,
 };
 use crate::{
-    ftp::secret::Secret,
-    limits::{JOB_NAME_BYTES_MAX, JOB_RETRIES_MAX, KILL_GRACE},
+    ftp::{secret::Secret, site::OPTIONS as CONNECT},
+    limits::JOB_NAME_BYTES_MAX,
     observe::visible::visible,
     schedule::zone::Zones,
     script::{
-        options::CONNECT,
         site::Overrides,
         value::{nearest, unknown_option},
     },
 };
-
-const JOB: &[&str] = &[
-    "name",
-    "script",
-    "cron",
-    "timezone",
-    "args",
-    "connect",
-    "allow",
-    "retries",
-    "backoff",
-    "retry_on",
-    "attempt_timeout",
-    "run_timeout",
-    "stall_timeout",
-    "kill_grace",
-    "overlap",
-    "misfire",
-    "start_deadline",
-    "max_catchup",
-    "catchup_spread",
-    "late_after",
-    "jitter",
-    "locks",
-    "after",
-    "on_success",
-    "on_failure",
-    "on_change",
-    "on_missed",
-    "ping",
-];
-const BACKOFF: &[&str] = &["initial", "factor", "max", "jitter"];
 
 /// The context in which a job's values are read.
 pub(super) struct JobContext<'p> {
@@ -87,7 +53,9 @@ pub(super) fn read(
     place: &JobContext<'_>,
     page: &mut JobsDocument<'_>,
 ) -> ParsedJob {
-    let table = &mut JobsTable::new(table, "a job", JOB, page);
+    let table = &mut JobsTable::new(table, "a job", &JOB.keys(), page);
+    let mut job = Job::default();
+    table.fill(&JOB, &mut job, page);
     let name = name(table, &span, page);
     let script = script(table, &span, place, page);
     let after: Vec<_> = table
@@ -95,41 +63,21 @@ pub(super) fn read(
         .into_iter()
         .map(|(name, span)| (Arc::from(name), span))
         .collect();
+    job.after = after.iter().map(|(name, _)| Arc::clone(name)).collect();
     let called = name.as_ref().map_or("", |(name, _)| name);
-    let catch_up = when::catch_up(table, page);
-    let jitter = table.duration("jitter", page).unwrap_or_default();
-    let schedule = when::schedule(table, called, jitter, place, page);
-    if schedule.is_none() && after.is_empty() && table.get("cron").is_none() {
+    job.schedule = when::schedule(table, called, job.jitter, place, page);
+    if job.schedule.is_none() && after.is_empty() && table.get("cron").is_none() {
         let hint = Some("`cron` or `after` says when it runs by itself".to_owned());
         page.warn(span, "this job runs only when it is triggered", hint);
     }
-    let (args, connect) = (args(table, page), connect(table, page));
-    let (retry, timeouts) = (retry(table, page), timeouts(table, page));
-    let (locks, allow) = (locks(table, page), allow(table, page));
-    let overlaps = [
-        ("skip", Overlap::Skip),
-        ("queue", Overlap::Queue),
-        ("replace", Overlap::Replace),
-        ("allow", Overlap::Allow),
-    ];
-    let overlap = table.choice("overlap", &overlaps, page).unwrap_or(Overlap::Skip);
-    let notify = tell::notify(table, page);
-    let job = name.clone().zip(script.clone()).map(|((name, _), script)| Job {
-        name,
-        script,
-        schedule,
-        args,
-        connect,
-        allow,
-        retry,
-        timeouts,
-        overlap,
-        catch_up,
-        jitter,
-        locks,
-        after: after.iter().map(|(name, _)| Arc::clone(name)).collect(),
-        notify,
-    });
+    when::check_catch_up(table, &job.catch_up, page);
+    (job.args, job.connect) = (args(table, page), connect(table, page));
+    retry(table, &mut job.retry, page);
+    timeouts(table, &mut job.timeouts, page);
+    (job.locks, job.allow) = (locks(table, page), allow(table, page));
+    job.notify = tell::notify(table, page);
+    let named = name.clone().zip(script.clone());
+    let job = named.map(|((name, _), script)| Job { name, script, ..job });
     ParsedJob { name, after, script, job }
 }
 
@@ -244,11 +192,12 @@ fn json(value: &Value<'_>, page: &mut JobsDocument<'_>) -> serde_json::Value {
 
 /// Reads the connect options, and checks each as `ftp::connect` would.
 fn connect(table: &mut JobsTable<'_>, page: &mut JobsDocument<'_>) -> Connect {
+    let known = CONNECT.keys();
     let mut settings = BTreeMap::new();
     for (key, value) in table.open_table("connect", page).into_iter().flatten() {
         let name = &**key.get_ref();
-        if !CONNECT.contains(&name) {
-            page.error(key.span(), unknown_option(&visible(name), "ftp::connect", CONNECT), None);
+        if !known.contains(&name) {
+            page.error(key.span(), unknown_option(&visible(name), "ftp::connect", &known), None);
             continue;
         }
         let text = match value.get_ref() {
@@ -274,23 +223,9 @@ fn connect(table: &mut JobsTable<'_>, page: &mut JobsDocument<'_>) -> Connect {
     Connect(settings.into_iter().collect())
 }
 
-fn retry(table: &mut JobsTable<'_>, page: &mut JobsDocument<'_>) -> Retry {
-    let classes = [
-        ("connect", RetryOn::Connect),
-        ("data", RetryOn::Data),
-        ("timeout", RetryOn::Timeout),
-        ("4xx", RetryOn::Busy),
-    ];
-    let mut retry = Retry {
-        retries: table.number("retries", 0, JOB_RETRIES_MAX, page).unwrap_or(0),
-        initial: Duration::from_secs(5),
-        factor: 2.0,
-        longest: Duration::from_mins(5),
-        jitter: true,
-        on: classes.iter().map(|(_, class)| *class).collect(),
-    };
-    if let Some(mut table) = table.table("backoff", "`backoff`", BACKOFF, page) {
-        retry.initial = table.duration("initial", page).unwrap_or(retry.initial);
+fn retry(table: &mut JobsTable<'_>, retry: &mut Retry, page: &mut JobsDocument<'_>) {
+    if let Some(mut table) = table.table("backoff", "`backoff`", &BACKOFF.keys(), page) {
+        table.fill(&BACKOFF, retry, page);
         retry.factor = table.factor("factor", page).unwrap_or(retry.factor);
         let longest = table.duration("max", page);
         if let Some(longest) = longest.filter(|longest| *longest < retry.initial) {
@@ -300,27 +235,20 @@ fn retry(table: &mut JobsTable<'_>, page: &mut JobsDocument<'_>) -> Retry {
             page.error(span, message, None);
         }
         retry.longest = longest.unwrap_or(retry.longest.max(retry.initial));
-        retry.jitter = table.flag("jitter", page).unwrap_or(true);
     }
     if table.get("retry_on").is_some() {
-        let words = table.texts("retry_on", page);
-        let chosen = words.into_iter();
-        retry.on = chosen
-            .filter_map(|(word, span)| choice("retry_on", word, span, &classes, page))
+        let words = table.texts("retry_on", page).into_iter();
+        retry.on = words
+            .filter_map(|(word, span)| choice("retry_on", word, span, &RetryOn::ALL, page))
             .collect();
     }
-    retry
 }
 
-fn timeouts(table: &mut JobsTable<'_>, page: &mut JobsDocument<'_>) -> Timeouts {
-    let is_endless = table.is_none_at_all("run_timeout");
-    let timeouts = Timeouts {
-        attempt: table.real_duration("attempt_timeout", page),
-        run: if is_endless { None } else { table.real_duration("run_timeout", page) },
-        is_endless,
-        stall: table.real_duration("stall_timeout", page),
-        kill_grace: table.duration("kill_grace", page).unwrap_or(KILL_GRACE),
-    };
+fn timeouts(table: &mut JobsTable<'_>, timeouts: &mut Timeouts, page: &mut JobsDocument<'_>) {
+    timeouts.is_endless = table.is_none_at_all("run_timeout");
+    if !timeouts.is_endless {
+        timeouts.run = table.real_duration("run_timeout", page);
+    }
     if let (Some(attempt), Some(run)) = (timeouts.attempt, timeouts.run)
         && attempt > run
     {
@@ -328,7 +256,6 @@ fn timeouts(table: &mut JobsTable<'_>, page: &mut JobsDocument<'_>) -> Timeouts 
         let hint = Some("`run_timeout` is for all attempts and the waits between them".to_owned());
         page.warn(span, "`attempt_timeout` is longer than `run_timeout`", hint);
     }
-    timeouts
 }
 
 fn locks(table: &mut JobsTable<'_>, page: &mut JobsDocument<'_>) -> Vec<String> {

@@ -1,7 +1,7 @@
 //! The reader of jobs files: turns the text into jobs, or into all its errors, each with its position.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeSet,
     fs::File,
     io::Read,
     path::{Path, PathBuf},
@@ -11,13 +11,13 @@ use std::{
 use jiff::Timestamp;
 
 use super::{
-    Jobs, Retention, Runner,
+    Jobs, RETENTION, RUNNER, Runner,
     job::{self, JobContext},
     table::{JobsDocument, JobsTable},
 };
 use crate::{
     error::{Error, Result},
-    limits::{JOBS_FILE_BYTES_MAX, JOBS_MAX, RETENTION_AGE, RETENTION_LOG_BYTES, RETENTION_RUNS},
+    limits::{JOBS_FILE_BYTES_MAX, JOBS_MAX},
     observe::visible::visible,
     schedule::zone::Zones,
     script::check::{ScriptFinding, Severity},
@@ -25,8 +25,6 @@ use crate::{
 
 /// The tables of a jobs file.
 const TABLES: &[&str] = &["runner", "job"];
-const RUNNER: &[&str] = &["state", "max_running", "metrics", "retention", "locks"];
-const RETENTION: &[&str] = &["runs", "age", "log"];
 
 /// The result of reading a jobs file.
 #[derive(Debug)]
@@ -70,7 +68,7 @@ pub fn parse(text: String, path: &Path, zones: &Zones, now: Timestamp) -> JobsRe
         return JobsReading { jobs: None, findings: page.done().0, text, scripts: Vec::new() };
     }
     let mut table = JobsTable::new(&root, "the jobs file", TABLES, &mut page);
-    let runner = table.table("runner", "`[runner]`", RUNNER, &mut page);
+    let runner = table.table("runner", "`[runner]`", &RUNNER.keys(), &mut page);
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     let place = JobContext { folder: folder.unwrap_or(Path::new(".")), zones, now };
     let runner = runner_of(runner, &place, &mut page);
@@ -121,20 +119,10 @@ fn runner_of(
     place: &JobContext<'_>,
     page: &mut JobsDocument<'_>,
 ) -> Runner {
-    let mut runner = Runner {
-        state: None,
-        max_running: 4,
-        metrics: None,
-        retention: Retention {
-            runs: RETENTION_RUNS,
-            age: RETENTION_AGE,
-            log_bytes: RETENTION_LOG_BYTES,
-        },
-        locks: BTreeMap::new(),
-    };
+    let mut runner = Runner::default();
     let Some(mut table) = table else { return runner };
+    table.fill(&RUNNER, &mut runner, page);
     runner.state = table.text("state", page).map(|(state, _)| place.folder.join(state));
-    runner.max_running = table.number("max_running", 1, 1000, page).unwrap_or(4);
     if let Some((text, span)) = table.text("metrics", page) {
         runner.metrics = text.parse().ok();
         if runner.metrics.is_none() {
@@ -143,11 +131,8 @@ fn runner_of(
             page.error(span, message, Some("such as `\"127.0.0.1:9464\"`".into()));
         }
     }
-    if let Some(mut table) = table.table("retention", "`retention`", RETENTION, page) {
-        let kept = &mut runner.retention;
-        kept.runs = table.number("runs", 1, 1_000_000, page).unwrap_or(kept.runs);
-        kept.age = table.duration("age", page).unwrap_or(kept.age);
-        kept.log_bytes = table.size("log", page).unwrap_or(kept.log_bytes);
+    if let Some(mut table) = table.table("retention", "`retention`", &RETENTION.keys(), page) {
+        table.fill(&RETENTION, &mut runner.retention, page);
     }
     if let Some(locks) = table.open_table("locks", page) {
         for (name, value) in locks {

@@ -3,12 +3,10 @@
 use std::ops::Range;
 
 use super::{
-    Notify, Tell,
+    Notify, TELL, Tell,
     table::{JobsDocument, JobsTable, Value},
 };
 use crate::ftp::secret::Secret;
-
-const TELL: &[&str] = &["webhook", "ping", "command"];
 
 /// Reads all of them.
 pub(super) fn notify(table: &mut JobsTable<'_>, page: &mut JobsDocument<'_>) -> Notify {
@@ -24,13 +22,14 @@ fn tell(table: &mut JobsTable<'_>, key: &str, page: &mut JobsDocument<'_>) -> Op
         page.error(value.span(), format!("`{key}` wants a table, got a string"), hint);
         return None;
     }
-    let mut inner = table.table(key, &format!("`{key}`"), TELL, page)?;
+    let known = TELL.keys();
+    let mut inner = table.table(key, &format!("`{key}`"), &known, page)?;
     let tell = Tell {
         webhook: address(&mut inner, "webhook", page),
         ping: address(&mut inner, "ping", page),
         command: command(&mut inner, page),
     };
-    let is_empty = TELL.iter().all(|known| inner.get(known).is_none());
+    let is_empty = known.iter().all(|known| inner.get(known).is_none());
     if is_empty && let Some(span) = table.get(key).map(Value::span) {
         let hint = Some("`webhook`, `ping` or `command`".to_owned());
         page.error(span, format!("`{key}` tells nobody"), hint);

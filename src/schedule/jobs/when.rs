@@ -7,28 +7,16 @@ use super::{
     job::JobContext,
     table::{JobsDocument, JobsTable, Value},
 };
-use crate::{
-    limits::{CATCH_UP_SPREAD, LATE_AFTER},
-    schedule::{
-        cron::{Expression, Mistake, Schedule},
-        zone::Zone,
-    },
+use crate::schedule::{
+    cron::{Expression, Mistake, Schedule},
+    zone::Zone,
 };
 
-/// Reads the keys for catching up.
-pub(super) fn catch_up(table: &mut JobsTable<'_>, page: &mut JobsDocument<'_>) -> CatchUp {
-    let misfires = [("skip", Misfire::Skip), ("once", Misfire::Once), ("all", Misfire::All)];
-    let rules = CatchUp {
-        misfire: table.choice("misfire", &misfires, page).unwrap_or(Misfire::Once),
-        start_deadline: table.real_duration("start_deadline", page),
-        most: table.number("max_catchup", 1, 100, page).unwrap_or(10),
-        spread: table.duration("catchup_spread", page).unwrap_or(CATCH_UP_SPREAD),
-        late_after: table.duration("late_after", page).unwrap_or(LATE_AFTER),
-    };
+/// Warns of keys for catching up that have no effect.
+pub(super) fn check_catch_up(table: &JobsTable<'_>, rules: &CatchUp, page: &mut JobsDocument<'_>) {
     if let Some(span) = table.place("max_catchup").filter(|_| rules.misfire != Misfire::All) {
         page.warn(span, "`max_catchup` is for `misfire = \"all\"` only", None);
     }
-    rules
 }
 
 /// Reads `cron` and `timezone`; returns `None` if there is no `cron`, or if it is unusable.

@@ -50,28 +50,7 @@ pub mod functions {
 
     /// Connects with options.
     ///
-    /// - `user`, `password`, `account`: the login, in place of the URL's; `secret("NAME")` returns a password
-    /// - `mode`: "auto" (the mode that worked last, otherwise passive), "active", "passive" or "race"; `fallback`
-    ///   (true): try the other mode
-    /// - `port_range`: the ports to listen on in active mode, such as "50000-50010"; `external_address`: the address to
-    ///   announce. Without them, a ruleset of this host that opens a range (`ftp_active` without `to`) provides both
-    /// - `map_ports` ("off"): "auto" requests the ports from the home router, when active mode is tried from a private
-    ///   address with an outside server; without `port_range` any free ports are used. If a mapping fails, this is
-    ///   logged, and the session continues without it
-    /// - `source_address`: the local address to connect from
-    /// - `proxy`: `"socks5://[user:password@]host[:1080]"` or `"http://[user:password@]host[:8080]"`; it carries every
-    ///   connection of the session, in passive mode, and resolves the server's name. `secret("NAME")` returns one that
-    ///   contains a password
-    /// - `tls`: "off", "explicit" or "implicit", in place of the URL's
-    /// - `ca_file`: CAs to trust besides the system's; `pin`: the SHA-256 of the only certificate to trust; `insecure`:
-    ///   trust any; `client_cert`, `client_key`: the client's own, in PEM files
-    /// - `connect_timeout` ("15s"), `reply_timeout` ("30s"), `data_timeout` ("60s")
-    /// - `min_rate`: bytes per second that a transfer must reach over five minutes, otherwise it fails (100; 0 is no
-    ///   limit)
-    /// - `inplace`: upload directly under the final name: "auto", true or false, as for `put`
-    /// - `encoding`: "utf-8", or "latin-1" for servers with such names; `list_command`: such as "LIST -a"
-    /// - `parallel`: the number of sessions that a mirror may use, or `"auto"`; `rate_limit`: bytes per second to and
-    ///   from the host, in all sessions of the run together, such as `"2MiB"`
+    /// {options of `ftp::connect`}
     ///
     /// In mode "active" the server opens the data connections; if it cannot, the session falls back to passive mode and
     /// logs this, unless `fallback` is false. Through a proxy it is passive from the start.

@@ -5,34 +5,28 @@ use rhai::{Dynamic, Map, NativeCallContext, export_module};
 use crate::{
     error::{Error, Result},
     ftp::{
-        doctor::{DoctorOptions as Survey, survey, value, verdict},
+        doctor::{DoctorOptions as Survey, OPTIONS, survey, value, verdict},
+        site::OPTIONS as CONNECT,
         url::Url,
     },
-    limits::SURVEY_SESSIONS_MAX,
     script::{
-        options::{DOCTOR, SURVEY},
         raise::{Raise, RhaiResultOf},
         run::ScriptRun,
-        site::{self, site},
+        site::site,
         value::CallOptions,
     },
 };
 
 /// Splits the options into those of the survey and those of the connection.
 fn split(options: &Map) -> Result<(Survey, Map)> {
-    let read = CallOptions::new(options, "ftp::doctor", DOCTOR)?;
+    let (connect_keys, own_keys) = (CONNECT.keys(), OPTIONS.keys());
+    let given =
+        CallOptions::new(options, "ftp::doctor", &[connect_keys, own_keys.clone()].concat())?;
     let mut found = Survey::default();
-    found.read_only = read.flag("read_only")?.unwrap_or(found.read_only);
-    let sessions = read.number("sessions", 1, SURVEY_SESSIONS_MAX.into())?;
-    found.sessions = sessions.and_then(|most| u16::try_from(most).ok()).unwrap_or(found.sessions);
+    given.fill(&OPTIONS, &mut found)?;
     let mut connect = options.clone();
-    connect.retain(|key, _| !SURVEY.contains(&key.as_str()));
+    connect.retain(|key, _| !own_keys.contains(&key.as_str()));
     Ok((found, connect))
-}
-
-/// Parses `options` as `ftp::doctor` does, without a server.
-pub(in crate::script) fn probe(options: &Map) -> Result<()> {
-    site::probe(&split(options)?.1)
 }
 
 fn examine(ctx: &NativeCallContext<'_>, url: &str, options: &Map) -> RhaiResultOf<Map> {
@@ -70,8 +64,7 @@ pub mod functions {
 
     /// Tries every mode with options: those of `ftp::connect` except `proxy`, and two more.
     ///
-    /// - `read_only` (false): change nothing on the server, and try only listings
-    /// - `sessions` (4): the number of parallel sessions to open, to see if they are allowed; 1 to 4
+    /// {options of `ftp::doctor`}
     ///
     /// ```rhai
     /// let found = ftp::doctor("ftpes://deploy@www.example.com", #{

@@ -6,7 +6,6 @@ pub mod doctor;
 pub mod faults;
 pub mod local;
 pub mod log;
-pub mod mirroring;
 pub mod names;
 pub mod nat;
 pub mod reports;

@@ -201,8 +201,7 @@ pub mod functions {
 
     /// Creates a ruleset with options.
     ///
-    /// - `backend` ("auto"): the packet filter for its rules, "nft" or "iptables"; "auto" is the one that has them
-    ///   already, otherwise nft if it works, otherwise iptables, with chains of its own, `PORTOLAN_<name>_…`
+    /// {options of `nat::ruleset`}
     ///
     /// ```rhai
     /// let rules = nat::ruleset("office", #{ backend: "iptables" });
@@ -235,10 +234,7 @@ pub mod functions {
     /// Opens a range of ports to a host behind this one while `work` runs: the kernel closes it at the end of `work` or
     /// of the program, however that ends. Returns the result of `work`. Needs nft.
     ///
-    /// - `ports`, `to`: the ports, and the host to which they are forwarded
-    /// - `server`, `server_port_20`: only from that server, and only from its port 20
-    /// - `in`, `external`: only packets that arrive on this interface, or for this address
-    /// - `force`: also if the ports belong to a service of this host
+    /// {options of `nat::with_open`}
     ///
     /// ```rhai
     /// let site = ftp::connect("ftp://ftp.example.org", #{ mode: "active", port_range: "40000-40009" });
@@ -295,8 +291,9 @@ pub mod functions {
         rules.model().name().into()
     }
 
-    /// Masquerades packets from the network `source` that leave by the interface `out`: they get that interface's
-    /// address, or the address `to`. `out` may be "auto": the interface of the default route.
+    /// Masquerades packets from the network `source` that leave by the interface `out`.
+    ///
+    /// {options of `masquerade`}
     ///
     /// ```rhai
     /// let rules = nat::ruleset("office");
@@ -313,10 +310,7 @@ pub mod functions {
 
     /// Forwards connections to `ports` of this host to the host `to`, to the same ports.
     ///
-    /// - `in`: only connections that arrive on this interface
-    /// - `external`: only connections to this address of the host; without it, to any
-    /// - `from`: only connections from this network; "any" is any source
-    /// - `hairpin`: the network from which the external address must work as well
+    /// {options of `forward`}
     ///
     /// ```rhai
     /// let rules = nat::ruleset("office");
@@ -331,8 +325,9 @@ pub mod functions {
         add(&ctx, rules, &options, rules::forward)
     }
 
-    /// Allows packets from the interface `in` to the interface `out`, if the ruleset is isolated; `source` limits this
-    /// to one network.
+    /// Allows packets from the interface `in` to the interface `out`, if the ruleset is isolated.
+    ///
+    /// {options of `allow`}
     ///
     /// ```rhai
     /// let rules = nat::ruleset("office");
@@ -375,9 +370,10 @@ pub mod functions {
         rules.change(|model| model.forwarding(on));
     }
 
-    /// Enables the kernel's FTP helper on the control ports `ports` (21): it reads plain FTP, and opens and translates
-    /// the announced ports; for connections of other hosts, `in` limits it to those that arrive on this interface. It
-    /// cannot read TLS.
+    /// Enables the kernel's FTP helper on the control ports `ports`: it reads plain FTP, and opens and translates the
+    /// announced ports. It cannot read TLS.
+    ///
+    /// {options of `ftp_helper`}
     ///
     /// ```rhai
     /// let rules = nat::ruleset("office");
@@ -396,9 +392,7 @@ pub mod functions {
     /// opened on this host if `to` is missing and the host is the client: its own sessions in active mode then listen
     /// there, unless they have a `port_range`. It works with TLS as well.
     ///
-    /// - `server`: only from this server; `server_port_20` (false): only from its port 20
-    /// - `in`, `external`: only packets that arrive on this interface, or for this address; if `to` is missing,
-    ///   `external` is the address that sessions of this host announce
+    /// {options of `ftp_active`}
     ///
     /// ```rhai
     /// let rules = nat::ruleset("office");
@@ -416,8 +410,7 @@ pub mod functions {
     /// Makes an FTP server reachable: its control ports `control` (21) and its range `passive` are forwarded to the
     /// host `to`, or opened on this host if `to` is missing and the host is the server. It works with TLS as well.
     ///
-    /// - `from`: only from this network
-    /// - `in`, `external`, `hairpin`: as for `forward`
+    /// {options of `ftp_server`}
     ///
     /// ```rhai
     /// let rules = nat::ruleset("office");
@@ -469,13 +462,7 @@ pub mod functions {
 
     /// Applies the ruleset with options.
     ///
-    /// - `confirm_within`: on trial; the kernel itself removes the rules after this time, unless `confirm` is called
-    /// - `test`: a closure that is called during the trial (of 60 s, unless `confirm_within` is given); if it raises an
-    ///   error or returns `false` the old rules are restored, otherwise the new ones are confirmed
-    /// - `persist` (false): also after a reboot, once confirmed; a string is the folder below which its files are
-    ///   written, in place of `/`
-    /// - `absent_ok` (false): also with interfaces that do not exist yet
-    /// - `force` (false): also if it may cut off connections to this host
+    /// {options of `rules.apply`}
     ///
     /// ```rhai
     /// let rules = nat::ruleset("office");

@@ -3,28 +3,27 @@
 use std::{
     net::{IpAddr, Ipv4Addr, TcpListener},
     ops::RangeInclusive,
+    time::Duration,
 };
 
 use rhai::{Dynamic, ImmutableString, Map, NativeCallContext, export_module};
 
 use crate::{
     error::{Error, Result},
-    limits::MAPPED_PORTS_MAX,
+    limits::{LEASE_TIME_MAX, LEASE_TIME_MIN, MAPPED_PORTS_MAX},
     nat::{
         NatError,
-        check::Ports,
         detect::{SessionFacts, Situation},
         gateway::Gateway,
         portmap::{self, Mapped, MappingRequest, Via},
         suggest::{FirewallFormat, FirewallMode, FirewallSide, WantedPorts},
     },
+    option_table::{OptionKind, OptionRow, OptionTable},
     script::{
-        options::{MAP_PORTS, SUGGEST},
+        options::read,
         raise::{Raise, RhaiResultOf},
         remote::Remote,
-        rules,
         run::ScriptRun,
-        value::CallOptions,
     },
 };
 
@@ -32,23 +31,154 @@ use crate::{
 const CLIENT_PORTS: RangeInclusive<u16> = 40000..=40009;
 const SERVER_PORTS: RangeInclusive<u16> = 50000..=50009;
 
+/// The options of `nat::map_ports`.
+#[derive(Debug, Default)]
+pub struct MapPortsOptions {
+    ports: Vec<u16>,
+    lease: Option<Duration>,
+    via: Option<Via>,
+}
+
+/// Every option of `nat::map_ports`.
+pub(in crate::script) const MAP_PORTS: OptionTable<MapPortsOptions> =
+    OptionTable { rows: MAP_PORTS_ROWS, usual: MapPortsOptions::default };
+
+const MAP_PORTS_ROWS: &[OptionRow<MapPortsOptions>] = &[
+    OptionRow::<MapPortsOptions>::new(
+        "ports",
+        OptionKind::Ports(|it, ranges| {
+            // One more port than can be mapped is enough to be refused.
+            let each = ranges.iter().flat_map(|(first, last)| *first..=*last);
+            it.ports = each.take(MAPPED_PORTS_MAX + 1).collect();
+            MappingRequest::new(it.ports.clone(), None, None).map(drop)
+        }),
+        "such as \"40000-40003\", 40000 or [40000, 40001]; one for each parallel transfer, 32 at most",
+    ),
+    OptionRow::<MapPortsOptions>::new(
+        "lease",
+        OptionKind::DurationIn(LEASE_TIME_MIN..=LEASE_TIME_MAX, |it, time| it.lease = Some(time)),
+        "the requested lifetime of the mappings, an hour without it; they are renewed after half of it, and deleted \
+         when the script ends",
+    ),
+    OptionRow::<MapPortsOptions>::new(
+        "via",
+        OptionKind::Choice(&[
+            ("auto", |it| it.via = None),
+            ("pcp", |it| it.via = Some(Via::Pcp)),
+            ("nat-pmp", |it| it.via = Some(Via::NatPmp)),
+            ("upnp", |it| it.via = Some(Via::Upnp)),
+        ]),
+        "the protocol, if only that one is to be tried",
+    )
+    .usual("auto"),
+];
+
+/// The options of `nat::suggest`.
+#[derive(Debug)]
+pub struct SuggestOptions {
+    side: FirewallSide,
+    mode: FirewallMode,
+    format: FirewallFormat,
+    ports: Option<RangeInclusive<u16>>,
+    control: u16,
+    from: Option<IpAddr>,
+    external: Option<Ipv4Addr>,
+}
+
+impl Default for SuggestOptions {
+    fn default() -> Self {
+        Self {
+            side: FirewallSide::Client,
+            mode: FirewallMode::Passive,
+            format: FirewallFormat::Nft,
+            ports: None,
+            control: 21,
+            from: None,
+            external: None,
+        }
+    }
+}
+
+/// Every option of `nat::suggest`.
+pub(in crate::script) const SUGGEST: OptionTable<SuggestOptions> =
+    OptionTable { rows: SUGGEST_ROWS, usual: SuggestOptions::default };
+
+const SUGGEST_ROWS: &[OptionRow<SuggestOptions>] = &[
+    OptionRow::<SuggestOptions>::new(
+        "side",
+        OptionKind::Choice(&[
+            ("client", |it| it.side = FirewallSide::Client),
+            ("server", |it| it.side = FirewallSide::Server),
+        ]),
+        "the host to configure",
+    )
+    .usual("client"),
+    OptionRow::<SuggestOptions>::new(
+        "mode",
+        OptionKind::Choice(&[
+            ("active", |it| it.mode = FirewallMode::Active),
+            ("passive", |it| it.mode = FirewallMode::Passive),
+        ]),
+        "the side that opens data connections",
+    )
+    .usual("passive"),
+    OptionRow::<SuggestOptions>::new(
+        "format",
+        OptionKind::Choice(&[
+            ("nft", |it| it.format = FirewallFormat::Nft),
+            ("iptables", |it| it.format = FirewallFormat::Iptables),
+            ("ufw", |it| it.format = FirewallFormat::Ufw),
+            ("firewalld", |it| it.format = FirewallFormat::Firewalld),
+            ("windows", |it| it.format = FirewallFormat::Windows),
+            ("vsftpd", |it| it.format = FirewallFormat::Vsftpd),
+            ("proftpd", |it| it.format = FirewallFormat::Proftpd),
+            ("pure-ftpd", |it| it.format = FirewallFormat::PureFtpd),
+        ]),
+        "the packet filter, or the server with its own settings",
+    )
+    .usual("nft"),
+    OptionRow::<SuggestOptions>::new(
+        "ports",
+        OptionKind::Ports(|it, ranges| {
+            let [(first, last)] = ranges else {
+                let message = "`ports` wants one range here, such as \"50000-50009\"";
+                return Err(NatError::BadRange.fault(message));
+            };
+            it.ports = Some(*first..=*last);
+            Ok(())
+        }),
+        "the client's `port_range` (\"40000-40009\") or the server's passive ports (\"50000-50009\")",
+    ),
+    OptionRow::<SuggestOptions>::new(
+        "control",
+        OptionKind::Count(1..=u16::MAX, |it, port| it.control = port),
+        "the server's control port",
+    )
+    .usual("21"),
+    OptionRow::<SuggestOptions>::new(
+        "from",
+        OptionKind::Address(|it, address| it.from = Some(address)),
+        "the only address to allow",
+    ),
+    OptionRow::<SuggestOptions>::new(
+        "external_address",
+        OptionKind::Text(|it, text| {
+            let wants = "`external_address` wants an IP address";
+            let wrong = |_| Error::invalid(format!("{wants}, got \"{text}\""));
+            it.external = Some(text.parse().map_err(wrong)?);
+            Ok(())
+        }),
+        "the external address of a server behind NAT",
+    ),
+];
+
 fn wish(options: &Map) -> Result<MappingRequest> {
-    let options = CallOptions::new(options, "nat::map_ports", MAP_PORTS)?;
-    let asked = rules::ports(&options, "ports")?.ok_or_else(|| {
-        NatError::BadRange
-            .fault("`ports` is missing: such as \"40000-40003\", 40000 or [40000, 40001]")
-    })?;
-    // One more port than can be mapped is enough to be refused.
-    let each = asked.ranges().iter().flat_map(|(first, last)| *first..=*last);
-    let ports = each.take(MAPPED_PORTS_MAX + 1).collect();
-    let ways = [
-        ("auto", None),
-        ("pcp", Some(Via::Pcp)),
-        ("nat-pmp", Some(Via::NatPmp)),
-        ("upnp", Some(Via::Upnp)),
-    ];
-    let via = options.choice("via", &ways)?.flatten();
-    MappingRequest::new(ports, options.duration("lease")?, via)
+    let given = read(options, "nat::map_ports", &MAP_PORTS)?;
+    if given.ports.is_empty() {
+        let message = "`ports` is missing: such as \"40000-40003\", 40000 or [40000, 40001]";
+        return Err(NatError::BadRange.fault(message));
+    }
+    MappingRequest::new(given.ports, given.lease, given.via)
 }
 
 /// Fails if the user has not allowed NAT changes and a port is privileged or in use: a script may expose only ports on
@@ -110,51 +240,11 @@ fn situation_value(facts: &SessionFacts, found: Situation) -> Map {
 }
 
 fn wanted(options: &Map) -> Result<WantedPorts> {
-    let options = CallOptions::new(options, "nat::suggest", SUGGEST)?;
-    let sides = [("client", FirewallSide::Client), ("server", FirewallSide::Server)];
-    let modes = [("active", FirewallMode::Active), ("passive", FirewallMode::Passive)];
-    let format = options.choice("format", &FirewallFormat::WORDS)?.unwrap_or(FirewallFormat::Nft);
-    let mode = options.choice("mode", &modes)?.unwrap_or(FirewallMode::Passive);
-    let side = options.choice("side", &sides)?.unwrap_or(FirewallSide::Client);
+    let given = read(options, "nat::suggest", &SUGGEST)?;
+    let SuggestOptions { side, mode, format, ports, control, from, external } = given;
     let usual = if mode == FirewallMode::Active { CLIENT_PORTS } else { SERVER_PORTS };
-    let asked = rules::ports(&options, "ports")?;
-    let ports = match asked.as_ref().map(Ports::ranges) {
-        None => usual,
-        Some([(first, last)]) => *first..=*last,
-        Some(_) => {
-            let message = "`ports` wants one range here, such as \"50000-50009\"";
-            return Err(NatError::BadRange.fault(message));
-        }
-    };
-    let from = options.text("from")?.map(|text| address::<IpAddr>("from", &text)).transpose()?;
-    let external = options.text("external_address")?;
-    let external = external.map(|text| address("external_address", &text)).transpose()?;
-    let control = options.number("control", 1, u16::MAX.into())?.unwrap_or(21);
-    Ok(WantedPorts {
-        side,
-        mode,
-        format,
-        ports,
-        control: u16::try_from(control).unwrap_or(21),
-        from,
-        external,
-    })
-}
-
-fn address<T: std::str::FromStr>(key: &str, text: &str) -> Result<T> {
-    text.parse().map_err(|_| Error::invalid(format!("`{key}` wants an IP address, got \"{text}\"")))
-}
-
-/// Parses options as `nat::map_ports` does, without a request; `ports` may be missing if they are not known yet.
-pub(in crate::script) fn probe_map_ports(options: &Map) -> Result<()> {
-    let mut options = options.clone();
-    options.entry("ports".into()).or_insert_with(|| 40000.into());
-    wish(&options).map(drop)
-}
-
-/// Parses options as `nat::suggest` does.
-pub(in crate::script) fn probe_suggest(options: &Map) -> Result<()> {
-    wanted(options).map(drop)
+    let ports = ports.unwrap_or(usual);
+    Ok(WantedPorts { side, mode, format, ports, control, from, external })
 }
 
 /// Home routers, and the NAT between client and server.
@@ -166,10 +256,7 @@ pub mod functions {
 
     /// Requests port mappings for `ports` to this host from the home router, until the script ends.
     ///
-    /// - `ports`: such as "40000-40003", 40000 or [40000, 40001]; one for each parallel transfer, 32 at most
-    /// - `lease` ("1h"): the requested lifetime of the mappings; they are renewed after half of it, and deleted when
-    ///   the script ends
-    /// - `via` ("auto"): only "pcp", "nat-pmp" or "upnp"
+    /// {options of `nat::map_ports`}
     ///
     /// The map has `via`, `external` (the router's external address), `ports` (external), `pairs` (of `internal` and
     /// `external`), `gateway` and `lease` (seconds; `()` if the router has no lifetimes). Sessions in active mode use
@@ -253,13 +340,7 @@ pub mod functions {
 
     /// Returns packet filter rules or server settings that let FTP through, as text to copy; nothing is changed.
     ///
-    /// - `side` ("client"): "client" or "server", the host to configure
-    /// - `mode` ("passive"): "active" or "passive"
-    /// - `format` ("nft"): "nft", "iptables", "ufw", "firewalld", "windows", or the server's own "vsftpd", "proftpd",
-    ///   "pure-ftpd"
-    /// - `ports`: the client's `port_range` ("40000-40009") or the server's passive ports ("50000-50009")
-    /// - `control` (21): the server's control port
-    /// - `from`: the only address to allow; `external_address`: that of a server behind NAT
+    /// {options of `nat::suggest`}
     ///
     /// ```rhai
     /// print(nat::suggest(#{ side: "client", mode: "active", format: "ufw", from: "203.0.113.20" }));

@@ -11,12 +11,12 @@ use crate::{
     error::{Error, ErrorKind, Origin, Result},
     ftp::secret::Secret as Value,
     limits::RETRIES_MAX,
+    option_table::{OptionKind, OptionRow, OptionTable},
     script::{
-        options::RETRY,
+        options,
         raise::{self, Raise, RhaiResultOf, raised},
         run::ScriptRun,
-        secrets, show,
-        value::{self, CallOptions},
+        secrets, show, value,
     },
 };
 
@@ -36,26 +36,48 @@ fn wait(ctx: &NativeCallContext<'_>, time: &Dynamic) -> RhaiResultOf<()> {
     found.and_then(|time| pause(&run, time)).or_raise(ctx)
 }
 
-/// Returns the number of attempts and the first pause.
-fn patience(options: &Map) -> Result<(i64, Duration)> {
-    let options = CallOptions::new(options, "retry", RETRY)?;
-    let attempts = options.number("attempts", 1, RETRIES_MAX)?.unwrap_or(3);
-    Ok((attempts, options.duration("backoff")?.unwrap_or(Duration::from_secs(1))))
+/// The options of `retry`.
+#[derive(Debug)]
+pub struct RetryOptions {
+    /// The maximum number of attempts.
+    attempts: u16,
+    /// The pause after the first.
+    backoff: Duration,
 }
 
-/// Parses `options` as `retry` does, and runs nothing.
-pub(in crate::script) fn probe(options: &Map) -> Result<()> {
-    patience(options).map(drop)
+impl Default for RetryOptions {
+    fn default() -> Self {
+        Self { attempts: 3, backoff: Duration::from_secs(1) }
+    }
 }
+
+/// Every option of `retry`.
+pub(in crate::script) const RETRY: OptionTable<RetryOptions> = OptionTable {
+    rows: &[
+        OptionRow::<RetryOptions>::new(
+            "attempts",
+            OptionKind::Count(1..=RETRIES_MAX, |it, attempts| it.attempts = attempts),
+            "the number of attempts in all",
+        )
+        .usual("3"),
+        OptionRow::<RetryOptions>::new(
+            "backoff",
+            OptionKind::Duration(|it, time| it.backoff = time),
+            "the pause after the first attempt, which doubles each time",
+        )
+        .usual("1s"),
+    ],
+    usual: RetryOptions::default,
+};
 
 fn try_again(
     ctx: &NativeCallContext<'_>,
-    attempts: i64,
-    backoff: Duration,
+    options: &RetryOptions,
     work: &FnPtr,
 ) -> RhaiResultOf<Dynamic> {
     let run = ScriptRun::of(ctx)?;
-    let mut time = backoff;
+    let attempts = options.attempts;
+    let mut time = options.backoff;
     for attempt in 1.. {
         let error = match work.call_within_context::<Dynamic>(ctx, ()) {
             Ok(value) => return Ok(value),
@@ -166,16 +188,17 @@ pub mod functions {
         wait(&ctx, &seconds.into())
     }
 
-    /// Runs `work`, and retries it after a temporary error (`err.may_retry`): `attempts` times in all (3), after a
-    /// pause of `backoff` ("1s"), which doubles each time. Returns the result of `work`.
+    /// Runs `work`, and retries it after a temporary error (`err.may_retry`). Returns the result of `work`.
+    ///
+    /// {options of `retry`}
     ///
     /// ```rhai
     /// let site = retry(#{ attempts: 5, backoff: "10s" }, || ftp::connect("ftp://ftp.example.org"));
     /// ```
     #[rhai_fn(return_raw, volatile)]
     pub fn retry(ctx: NativeCallContext<'_>, options: Map, work: FnPtr) -> RhaiResultOf<Dynamic> {
-        let (attempts, backoff) = patience(&options).or_raise(&ctx)?;
-        try_again(&ctx, attempts, backoff, &work)
+        let options = options::read(&options, "retry", &RETRY).or_raise(&ctx)?;
+        try_again(&ctx, &options, &work)
     }
 
     /// Retries `work` with only the number of attempts given.
@@ -189,8 +212,8 @@ pub mod functions {
         attempts: i64,
         work: FnPtr,
     ) -> RhaiResultOf<Dynamic> {
-        let attempts = attempts.clamp(1, RETRIES_MAX);
-        try_again(&ctx, attempts, Duration::from_secs(1), &work)
+        let attempts = u16::try_from(attempts.max(1)).unwrap_or(RETRIES_MAX).min(RETRIES_MAX);
+        try_again(&ctx, &RetryOptions { attempts, ..RetryOptions::default() }, &work)
     }
 
     /// Ends the script. Any number other than 0 is a failure: `portolan run` then ends with exit code 3.

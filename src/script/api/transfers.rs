@@ -9,66 +9,31 @@ use crate::{
         path::RemotePath,
         rate_limit::RateLimiter,
         session::Session,
-        site::InPlace,
-        transfer::{MemorySource, NextTransfer, RemoteMeta, TransferStats},
+        transfer::{
+            MemorySource, NextTransfer, OPTIONS, RemoteMeta, TransferOptions, TransferStats,
+        },
     },
-    limits::{MIRROR_RETRIES, MIRROR_RETRIES_MAX, PARALLEL_MAX, READ_BYTES_MAX},
+    limits::READ_BYTES_MAX,
     mirror::{report::Report, unproven},
     script::{
-        options::TRANSFER,
+        options,
         raise::{Raise, RhaiResultOf},
         remote::Remote,
         run::ScriptRun,
-        value::CallOptions,
     },
 };
 
-/// The options of a transfer.
-struct Wishes {
-    /// True to preserve the modification time of the file.
-    keep_time: bool,
-    /// True to resume an earlier attempt that broke off.
-    resume: bool,
-    /// The rate limit in bytes per second.
-    pace: Option<RateLimiter>,
-    /// The number of sessions, each of which fetches one segment.
-    segments: u16,
-    /// The maximum number of retries after a temporary error.
-    retries: u16,
-    /// True to fail if the size of the result cannot be confirmed.
-    verify: bool,
-    /// The setting for uploads directly under the final name; `None` for that of the connection.
-    in_place: Option<InPlace>,
-}
-
-fn wishes(options: &Map, what: &str) -> Result<Wishes> {
-    let options = CallOptions::new(options, what, TRANSFER)?;
-    let segments = options.number("segments", 1, PARALLEL_MAX.into())?;
-    let wishes = Wishes {
-        keep_time: options.flag("preserve_times")?.unwrap_or(true),
-        resume: options.flag("resume")?.unwrap_or(false),
-        pace: options.rate("rate_limit")?.map(RateLimiter::new),
-        segments: segments.and_then(|count| u16::try_from(count).ok()).unwrap_or(1),
-        retries: options
-            .number("retries", 0, MIRROR_RETRIES_MAX.into())?
-            .and_then(|retries| u16::try_from(retries).ok())
-            .unwrap_or(MIRROR_RETRIES),
-        verify: options.flag("verify")?.unwrap_or(false),
-        in_place: options.in_place("inplace")?,
-    };
-    if what == "get" && wishes.in_place.is_some() {
+/// Parses the options of `get` or `put`.
+fn transfer_options(options: &Map, what: &str) -> Result<TransferOptions> {
+    let found = options::read(options, what, &OPTIONS)?;
+    if what == "get" && found.in_place.is_some() {
         return Err(Error::invalid("`inplace` is for uploads"));
     }
-    if wishes.segments > 1 && (wishes.resume || what == "put") {
+    if found.segments > 1 && (found.resume || what == "put") {
         let with = if what == "put" { "uploads go in one piece" } else { "not with `resume`" };
         return Err(Error::invalid(format!("`segments` is for one large download; {with}")));
     }
-    Ok(wishes)
-}
-
-/// Parses `options` as `get` and `put` do, without a transfer.
-pub(in crate::script) fn probe(options: &Map) -> Result<()> {
-    wishes(options, "a transfer").map(drop)
+    Ok(found)
 }
 
 /// Returns the path of the local file: `local` itself, or the remote name in it if it is a folder.
@@ -90,20 +55,20 @@ async fn get_file(
     local: &str,
     options: &Map,
 ) -> Result<TransferStats> {
-    let wishes = wishes(options, "get")?;
-    let Wishes { keep_time, resume, pace, segments, retries, verify, .. } = wishes;
+    let options = transfer_options(options, "get")?;
+    let TransferOptions { preserve_times, resume, segments, retries, verify, .. } = options;
     let path = landing_path(run, local, remote)?;
     if verify && session.known(remote, RemoteMeta::default()).await?.size.is_none() {
         return Err(unproven().at(remote.to_string()));
     }
-    session.set_rate_limit(pace);
+    session.set_rate_limit(options.rate_limit.map(RateLimiter::new));
     let fetch = async |session: &mut Session| {
         if resume {
             let begin = |lasting: Option<&str>| AtomicFile::begin_as(&path, lasting);
-            return session.download_on(remote, begin, keep_time).await;
+            return session.download_on(remote, begin, preserve_times).await;
         }
         let landing = AtomicFile::begin(&path)?;
-        session.download_in_segments(remote, landing, segments, keep_time).await
+        session.download_in_segments(remote, landing, segments, preserve_times).await
     };
     let moved = session.with_retries(retries, fetch).await;
     session.set_rate_limit(None);
@@ -126,19 +91,19 @@ async fn put_file(
     remote: RemotePath,
     options: &Map,
 ) -> Result<TransferStats> {
-    let wishes = wishes(options, "put")?;
-    let Wishes { keep_time, resume, pace, retries, verify, in_place, .. } = wishes;
+    let options = transfer_options(options, "put")?;
+    let TransferOptions { preserve_times, resume, retries, verify, in_place, .. } = options;
     let remote = target(local, remote)?;
     let local = run.readable(local)?;
-    session.set_rate_limit(pace);
+    session.set_rate_limit(options.rate_limit.map(RateLimiter::new));
     let usual = session.site().in_place;
     session.set_in_place(in_place.unwrap_or(usual));
     let send = async |session: &mut Session| {
         let reading = SourceFile::open(&local)?;
         if resume {
-            return session.upload_on(reading, &remote, keep_time, NextTransfer::None).await;
+            return session.upload_on(reading, &remote, preserve_times, NextTransfer::None).await;
         }
-        session.upload_file(reading, &remote, keep_time).await
+        session.upload_file(reading, &remote, preserve_times).await
     };
     let moved = session.with_retries(retries, send).await;
     session.set_in_place(usual);
@@ -180,11 +145,9 @@ pub mod functions {
         get_with(ctx, site, remote, local, Map::new())
     }
 
-    /// Fetches a file with options: with `preserve_times` (true) the file gets the server's time; with `resume` (false)
-    /// it continues where an earlier attempt broke off, if the server still has the same file; `rate_limit` is in bytes
-    /// per second, such as `"500KiB"`; `segments` (1) is the number of sessions that each fetch a part of a large file;
-    /// with `verify` (false) it fails if the server reports no size to compare with. After a temporary error (a broken
-    /// connection, 421, 425, 426, 450, 451) it is retried `retries` times (4), each after a longer wait.
+    /// Fetches a file with options.
+    ///
+    /// {options of `get`}
     ///
     /// ```rhai
     /// let site = ftp::connect("ftp://ftp.example.org");
@@ -223,15 +186,9 @@ pub mod functions {
         put_with(ctx, site, local, remote, Map::new())
     }
 
-    /// Sends a file with options: with `preserve_times` (true) the remote file gets the local file's time, if the
-    /// server can set it; with `resume` (false) it continues where an earlier attempt with the same file broke off;
-    /// `rate_limit` is in bytes per second, such as `"500KiB"`; with `verify` (false) it fails if the server reports no
-    /// size to compare with. `retries` (4) is as for `get`.
+    /// Sends a file with options.
     ///
-    /// `inplace` is for uploads directly under the final name, as to drop boxes that refuse temporary names or renames:
-    /// `"auto"` (default) does so if the server refuses the usual method and no file is seen under that name; `true`
-    /// always, and the previous content is lost when the upload begins; `false` never. `report.in_place` counts such
-    /// files.
+    /// {options of `put`}
     ///
     /// ```rhai
     /// let site = ftp::connect("ftp://ftp.example.org");

@@ -7,18 +7,22 @@ use rhai::{Array, ImmutableString, Map, NativeCallContext, export_module};
 use crate::{
     error::Result,
     ftp::session::Session,
-    mirror::{self, MirrorOptions, MirrorPlan as Steps, report::Report},
+    mirror::{self, MirrorOptions, MirrorPlan as Steps, MirrorRequest, OPTIONS, report::Report},
     script::{
-        api::mirroring::read,
         raise::{Raise, RhaiResultOf},
         remote::Remote,
         run::ScriptRun,
+        value::CallOptions,
     },
 };
 
-/// Returns the rules for the options of `what`, and true for a dry run.
+/// Returns the options for a mirror by the function `what`, and true for a dry run.
 fn rules(options: &Map, what: &str, session: &Session) -> Result<(MirrorOptions, bool)> {
-    read(options, what, session.site().parallel, session.now())
+    let mut request = MirrorRequest::default();
+    request.options.parallel = session.site().parallel;
+    CallOptions::new(options, what, &OPTIONS.keys())?.fill(&OPTIONS, &mut request)?;
+    let dry_run = request.dry_run;
+    Ok((request.options_at(session.now()), dry_run))
 }
 
 /// Returns a report to the script; the run records files that were left undone, in case the script ignores them.
@@ -53,39 +57,12 @@ pub mod functions {
         mirror_up_with(ctx, site, local, remote, Map::new())
     }
 
-    /// Makes `remote` like `local` with options: `delete` (false): files that are not in `local` are deleted, last, and
-    /// only if nothing failed; `trash`: a folder on the target's side to move them to instead; `max_delete` (more
-    /// deletions than that stop the run before anything is done, as does half of the folder); `dry_run`;
-    /// `preserve_times` (true); `newer_only`; `parallel` (sessions, or `"auto"`: as many as make it faster);
-    /// `rate_limit` (bytes per second of all sessions together, such as `"2MiB"`); `resume` (false: a file that broke
-    /// off continues where it ended, if it is still the same file).
+    /// Makes `remote` like `local` with options.
     ///
-    /// `include` and `exclude` are patterns as in .gitignore, of which the last that matches wins; those of a file
-    /// `.portolanignore` in the local folder come first. `min_size`, `max_size` (`"64MiB"`), `newer_than`, `older_than`
-    /// (`"36h"`): other files are neither transferred nor deleted. `max_file_size`, `max_total`, `min_free`: a run that
-    /// would exceed one of them does nothing.
+    /// {options of `mirror_up`}
     ///
-    /// `compare`: `"auto"` compares with the state of the last run: local content, remote size and time; `"size"`,
-    /// `"size_time"` and `"checksum"` compare the current state of both sides. `on_conflict` decides which side wins if
-    /// the target has changed since: `"source"`, `"keep"`, `"newer"`, or `"fail"` (nothing is done). `state: "remote"`
-    /// keeps the state of both sides in a file on the server, for hosts without a state of their own; `trust_state`
-    /// trusts it, except for a sample of files that are verified. `verify` (true with `delete`): a file whose size
-    /// cannot be confirmed has failed.
-    ///
-    /// `follow_links` (false: symbolic links are skipped and reported): links of the source are followed, local ones
-    /// only inside the folder (one that leads out is an error), remote ones to any target; cycles are detected and
-    /// skipped. In the target nothing is ever written or deleted through a link.
-    ///
-    /// `inplace` ("auto", true, false): as for `put`; `report.in_place` counts such files. Staged mirrors never do
-    /// this.
-    ///
-    /// `staged` (false): all files are transferred under temporary names first, and only when each has arrived are all
-    /// of them renamed; the deletions come last. If a file does not arrive, the target is unchanged; if a rename fails,
-    /// `report.placed` has the files that were renamed, and nothing is deleted.
-    ///
-    /// After a temporary error (a broken connection, 421, 425, 426, 450, 451) a file is retried `retries` times (4),
-    /// each after a longer wait. A file that fails is in `report.errors`, and the others continue; the program then
-    /// ends with exit code 6.
+    /// Filters leave files alone on both sides: what does not take part is neither transferred nor deleted. A file that
+    /// fails is in `report.errors`, and the others continue; the program then ends with exit code 6.
     ///
     /// ```rhai
     /// let site = ftp::connect("ftpes://deploy@www.example.com", #{ password: secret("WWW_PASSWORD") });

@@ -67,10 +67,11 @@ fn url(calls: &mut Calls<'_>, text: &str, at: Position) {
 }
 
 fn option(calls: &mut Calls<'_>, taker: &Taker, (key, at): (&str, Position), value: &Expr) {
-    if !taker.keys.contains(&key) {
+    let keys = taker.keys();
+    if !keys.contains(&key) {
         let message = format!("`{}` has no option `{key}`", taker.name);
-        let hint = nearest(key, taker.keys).map_or_else(
-            || format!("its options are {}", taker.keys.join(", ")),
+        let hint = nearest(key, &keys).map_or_else(
+            || format!("its options are {}", keys.join(", ")),
             |near| format!("did you mean `{near}`?"),
         );
         calls.wrong_value(at, message, Some(hint));
@@ -94,7 +95,7 @@ fn option(calls: &mut Calls<'_>, taker: &Taker, (key, at): (&str, Position), val
         calls.findings.push(found.hint(Some(SECRET_HINT.into())));
     }
     let map: Map = [(key.into(), constant)].into_iter().collect();
-    if let Err(fault) = (taker.read)(&map) {
+    if let Err(fault) = taker.check(&map) {
         calls.wrong_value(value.position(), fault.message, None);
     }
 }

@@ -13,7 +13,15 @@ fn flags(line: &str) -> impl Iterator<Item = &str> {
     let words = if is_flags { line.trim_start() } else { "" };
     // Two spaces separate the flags from their description.
     let words = words.split("  ").next().unwrap_or_default();
-    words.split([' ', ',', '=', '[']).filter(|word| word.starts_with('-'))
+    words.split([' ', ',', '=', '[', ']']).filter(|word| word.starts_with('-'))
+}
+
+/// Returns the second names of flags: `[alias: --a]` or `[aliases: --a, --b]`, which may be wrapped.
+fn aliases(help: &str) -> impl Iterator<Item = &str> {
+    let lists = help.split("[alias").skip(1);
+    let words =
+        lists.flat_map(|rest| rest.split(']').next().unwrap_or_default().split([',', ' ', '\n']));
+    words.filter(|word| word.starts_with("--"))
 }
 
 /// Adds the flags of the command `path`, and those of the commands below it.
@@ -38,6 +46,9 @@ fn add_command(path: &[String], lines: &mut BTreeSet<String>) {
             add_command(&[path, &[word.to_owned()]].concat(), lines);
         }
     }
+    for alias in aliases(&text) {
+        lines.insert(format!("{name} {alias}"));
+    }
     // `Usage: portolan get [OPTIONS] <URL> [LOCAL]`: the number of operands of a command.
     let usage = text.lines().find_map(|line| line.strip_prefix("Usage: ")).unwrap_or_default();
     let operands = usage.split_whitespace().filter(|word| word.starts_with(['<', '[']));
@@ -61,6 +72,8 @@ fn flags_are_read_from_the_lines_of_help() {
     assert_eq!(of("      --netrc[=<FILE>]        Looks up logins"), ["--netrc"]);
     assert_eq!(of("      --set <KEY=VALUE>       Sets an option, such as --x"), ["--set"]);
     assert_eq!(of("Options:"), Vec::<&str>::new());
+    let help = "Sessions [aliases:\n      --segments, --parts] Size\n  [alias: --bytes]";
+    assert_eq!(aliases(help).collect::<Vec<_>>(), ["--segments", "--parts", "--bytes"]);
 }
 
 #[test]
