@@ -13,7 +13,10 @@ use ignore::{
     gitignore::{Gitignore, GitignoreBuilder},
 };
 
-use super::{own_files::is_own_name, tree::above};
+use super::{
+    own_files::is_own_name,
+    tree::{above, depth},
+};
 use crate::{
     error::{Error, Result},
     limits::IGNORE_FILE_BYTES_MAX,
@@ -30,6 +33,8 @@ pub struct Filter {
     exclude: Gitignore,
     /// The paths that are reserved for portolan, with all below them.
     reserved: Vec<Vec<u8>>,
+    /// The number of directory levels that take part.
+    max_depth: Option<u16>,
 }
 
 /// The result of the filter for one path.
@@ -67,7 +72,14 @@ impl Filter {
         let wanted = (!include.is_empty()).then(|| patterns("", "--include", include));
         let exclude = patterns(ignored, "--exclude", exclude)?;
         let reserved = vec![IGNORE_FILE.into()];
-        Ok(Self { include: wanted.transpose()?, exclude, reserved })
+        Ok(Self { include: wanted.transpose()?, exclude, reserved, max_depth: None })
+    }
+
+    /// Returns the same filter, which leaves entries deeper than `levels` alone.
+    #[must_use]
+    pub fn down_to(mut self, levels: Option<u16>) -> Self {
+        self.max_depth = levels;
+        self
     }
 
     /// Returns the same filter, which also leaves `path` and all below it alone.
@@ -79,7 +91,8 @@ impl Filter {
 
     /// Returns the result for `path`, whose parent directory is not `Out`.
     pub fn part(&self, path: &[u8], is_folder: bool) -> FilterDecision {
-        if self.is_reserved(path) || matched(&self.exclude, path, is_folder).is_ignore() {
+        let is_left_out = self.is_reserved(path) || self.is_too_deep(path, is_folder);
+        if is_left_out || matched(&self.exclude, path, is_folder).is_ignore() {
             return FilterDecision::Out;
         }
         match &self.include {
@@ -114,6 +127,9 @@ impl Filter {
         let decided = |rule: &(String, String)| format!("`{}` ({})", rule.0, rule.1);
         let (rule, words) = match (takes_part, excluded, included) {
             _ if self.is_reserved(path) => (None, "left out: it is portolan's own".to_owned()),
+            _ if self.is_too_deep(path, is_folder) => {
+                (None, "left out: deeper than --max-depth".to_owned())
+            }
             (false, Some(rule), _) if !rule.0.starts_with('!') => {
                 let words = format!("left out by {}", decided(&rule));
                 (Some(rule), words)
@@ -134,6 +150,12 @@ impl Filter {
             (true, ..) => (None, "takes part: no rule matches".to_owned()),
         };
         FilterReason { path: path.to_vec(), takes_part, rule, words }
+    }
+
+    /// Returns true if a file is below the last level, or a directory has only such entries.
+    fn is_too_deep(&self, path: &[u8], is_folder: bool) -> bool {
+        let lowest = depth(path) + usize::from(is_folder);
+        self.max_depth.is_some_and(|levels| lowest > usize::from(levels))
     }
 
     fn is_reserved(&self, path: &[u8]) -> bool {
@@ -328,6 +350,24 @@ mod tests {
         }
         assert_eq!(filter.part(b"sub/.portolanignore", false), FilterDecision::In);
         assert_eq!(filter.part(b"old/trash-not", false), FilterDecision::In);
+    }
+
+    #[test]
+    fn entries_below_the_last_level_take_no_part() {
+        for (levels, path, is_folder, is_in) in [
+            (1, "a", false, true),
+            (1, "d", true, false),
+            (2, "d", true, true),
+            (2, "d/a", false, true),
+            (2, "d/e", true, false),
+            (2, "d/e/a", false, false),
+        ] {
+            let filter = filter(&[], &[]).down_to(Some(levels));
+            let part = filter.part(path.as_bytes(), is_folder);
+            assert_eq!(part == FilterDecision::In, is_in, "{levels} {path}");
+        }
+        let reason = filter(&[], &[]).down_to(Some(1)).explain(b"d/e/a", false);
+        assert_eq!(reason.to_string(), "d: left out: deeper than --max-depth");
     }
 
     #[test]

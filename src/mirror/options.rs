@@ -89,6 +89,8 @@ pub struct MirrorOptions {
     pub include: Vec<String>,
     /// The patterns of entries that are neither sent nor deleted; they take precedence over `include`.
     pub exclude: Vec<String>,
+    /// The number of directory levels that take part: 1 is the directory itself, without those in it.
+    pub max_depth: Option<u16>,
     /// The method by which two files are compared.
     pub compare: Compare,
     /// The number of deletes above which nothing is done at all.
@@ -135,6 +137,7 @@ impl Default for MirrorOptions {
             delete: false,
             include: Vec::new(),
             exclude: Vec::new(),
+            max_depth: None,
             compare: Compare::default(),
             max_delete: None,
             parallel: 1,
@@ -181,7 +184,7 @@ impl MirrorOptions {
         }
         self.check_trash()?;
         let filter = Filter::new(&self.include, &self.exclude, &ignore_file(local)?)?;
-        Ok(filter.without(STATE_FILE).without(CLAIM_FOLDER))
+        Ok(filter.down_to(self.max_depth).without(STATE_FILE).without(CLAIM_FOLDER))
     }
 
     fn check_trash(&self) -> Result<()> {
@@ -260,6 +263,13 @@ const ROWS: &[MirrorRow] = &[
         "Skip what matches, as in .gitignore; may be repeated, evaluated after .portolanignore",
     )
     .value_name("GLOB"),
+    MirrorRow::new(
+        "max_depth",
+        Count(1..=u16::MAX, |it, levels| it.options.max_depth = Some(levels)),
+        "the number of folder levels that are mirrored: 1 is the folder itself without those in it; what is deeper is \
+         neither transferred nor deleted",
+    )
+    .flag("max-depth", "Number of directory levels to mirror; 1 is without subdirectories"),
     MirrorRow::new(
         "compare",
         Choice(&[

@@ -36,6 +36,35 @@ async fn the_file_with_patterns_holds_for_both_sides_and_stays_where_it_is() {
 }
 
 #[tokio::test]
+async fn levels_below_the_depth_are_neither_sent_nor_deleted() {
+    for (is_up, levels) in [(true, 1), (false, 1), (true, 2), (false, 2)] {
+        let bench = MirrorFixture::new(&[]);
+        let (source, target) =
+            if is_up { (bench.here(), bench.there()) } else { (bench.there(), bench.here()) };
+        let new = [("a", 1), ("d/b", 2), ("d/e/c", 3)];
+        let extra = [("gone", 1), ("d/gone", 2), ("f/g/gone", 3)];
+        for (name, _) in new {
+            write(&source, name, "new");
+        }
+        for (name, _) in extra {
+            write(&target, name, "old");
+        }
+        let rules = MirrorOptions { max_depth: Some(levels), ..deleting() };
+        let report = if is_up { bench.up(&rules).await } else { bench.down(&rules).await };
+        let report = report.unwrap();
+        let count = u64::from(levels);
+        let moved = report.uploaded + report.downloaded;
+        assert_eq!((moved, report.deleted), (count, count), "{is_up} {levels}");
+        for (name, depth) in new {
+            assert_eq!(target.join(name).exists(), depth <= levels, "{name} {is_up} {levels}");
+        }
+        for (name, depth) in extra {
+            assert_eq!(target.join(name).exists(), depth > levels, "{name} {is_up} {levels}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn files_out_of_bounds_are_neither_sent_nor_deleted() {
     let now = Clock::System.now();
     let bounds = SizeAgeFilter {
