@@ -20,7 +20,7 @@ use crate::{
     limits::{CONNECT_TIMEOUT, DATA_TIMEOUT, PARALLEL_MAX, REPLY_TIMEOUT},
     option_table::{
         OptionKind::{
-            Address, Choice, CountOrAuto, Duration as Time, Flag, FlagOrAuto, Rate,
+            Address, Choice, CountOrAuto, Duration as Time, DurationIn, Flag, FlagOrAuto, Rate,
             Secret as Hidden, Size, Text,
         },
         OptionRow, OptionTable,
@@ -30,6 +30,12 @@ use crate::{
 /// The minimum rate of a transfer in bytes per second: the slowest links in use (GSM, satellites) carry ten times as
 /// much, and an occasional byte that keeps a connection alive is less.
 const MIN_RATE: u64 = 100;
+
+/// The silence after which a control connection is probed: NAT boxes forget one after a minute at the earliest.
+pub(super) const KEEPALIVE: Duration = Duration::from_secs(30);
+
+/// The longest such time: Linux accepts 32,767 seconds.
+const KEEPALIVE_MAX: Duration = Duration::from_hours(9);
 
 /// The protection of the control connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -143,6 +149,8 @@ pub struct Site {
     pub data_timeout: Duration,
     /// The time limit for a reply.
     pub reply_timeout: Duration,
+    /// The silence on the control connection after which TCP probes it; `None` for no probes.
+    pub keepalive: Option<Duration>,
     /// True if names on the server are Latin-1 instead of UTF-8.
     pub latin1: bool,
     /// The command that lists a directory, in place of MLSD or LIST.
@@ -215,6 +223,7 @@ impl Site {
             connect_timeout: CONNECT_TIMEOUT,
             data_timeout: DATA_TIMEOUT,
             reply_timeout: REPLY_TIMEOUT,
+            keepalive: Some(KEEPALIVE),
             latin1: false,
             list_command: None,
             parallel: 1,
@@ -343,6 +352,15 @@ const ROWS: &[SiteRow] = &[
         "reply_timeout",
         Time(|site, time| site.reply_timeout = time),
         "the time limit for a reply",
+    )
+    .usual("30s"),
+    SiteRow::new(
+        "keepalive",
+        DurationIn(Duration::ZERO..=KEEPALIVE_MAX, |site, time| {
+            site.keepalive = Some(time).filter(|time| time.as_secs() > 0);
+        }),
+        "the silence on the control connection after which TCP probes it, so that NAT boxes and firewalls do not \
+         forget it during a long transfer; 0 turns this off",
     )
     .usual("30s"),
     SiteRow::new(

@@ -21,7 +21,7 @@ use crate::{
     },
     ftp::{
         server_store::{ServerPlace, ServerStore},
-        site::Site,
+        site::{KEEPALIVE, Site},
     },
 };
 
@@ -125,7 +125,12 @@ async fn first_to_answer(
     let attempt = |address: SocketAddr| async move {
         let connected = timeout(site.connect_timeout, connect(address, site.source_address));
         match connected.await {
-            Ok(Ok(tcp)) => Ok(tcp),
+            Ok(Ok(tcp)) => {
+                keep_alive(&tcp, site.keepalive).map_err(|error| {
+                    Error::network("cannot probe the control connection", error)
+                })?;
+                Ok(tcp)
+            }
             Ok(Err(error)) => {
                 let is_refused = error.kind() == io::ErrorKind::ConnectionRefused;
                 let fault = Error::network(&format!("cannot connect to {whose}{address}"), error);
@@ -193,10 +198,18 @@ pub(in crate::ftp) async fn connect(
     }
     let tcp = socket.connect(address).await?;
     tcp.set_nodelay(true)?;
-    // NAT boxes forget a control connection that is silent through a long transfer.
-    let alive = socket2::TcpKeepalive::new().with_time(Duration::from_secs(30));
-    socket2::SockRef::from(&tcp).set_tcp_keepalive(&alive)?;
+    keep_alive(&tcp, Some(KEEPALIVE))?;
     Ok(tcp)
+}
+
+/// Lets TCP probe a connection after that time of silence: NAT boxes forget a control connection that is silent through
+/// a long transfer.
+fn keep_alive(tcp: &TcpStream, time: Option<Duration>) -> io::Result<()> {
+    let socket = socket2::SockRef::from(tcp);
+    match time {
+        Some(time) => socket.set_tcp_keepalive(&socket2::TcpKeepalive::new().with_time(time)),
+        None => socket.set_keepalive(false),
+    }
 }
 
 #[cfg(test)]
@@ -222,6 +235,23 @@ mod tests {
         ] {
             let best = best.map(|ip: &str| ip.parse().unwrap());
             assert_eq!(Vec::from(in_order(all(addresses), best)), all(order), "{addresses:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_silent_control_connection_is_probed_after_the_time_of_the_option() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        for (keepalive, expected) in [
+            (Some(KEEPALIVE), Some(KEEPALIVE)),
+            (Some(Duration::from_secs(7)), Some(Duration::from_secs(7))),
+            (None, None),
+        ] {
+            let site = Site { keepalive, ..Site::new("h") };
+            let tcp = first_to_answer(&site, [address].into(), "").await.unwrap();
+            let socket = socket2::SockRef::from(&tcp);
+            let time = socket.keepalive().unwrap().then(|| socket.tcp_keepalive_time().unwrap());
+            assert_eq!(time, expected);
         }
     }
 }
