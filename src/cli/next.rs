@@ -15,6 +15,7 @@ use crate::{
     clock::Clock,
     error::{Error, Result},
     exit_code::Exit,
+    observe::visible::visible,
     schedule::{
         cron::{Expression, Mistake, Schedule},
         jobs::{Job, Jobs},
@@ -48,7 +49,7 @@ pub(super) struct Args {
 
 /// A slot with its job and schedule.
 struct NextSlot<'r> {
-    job: Option<&'r str>,
+    job: Option<&'r Job>,
     schedule: &'r Schedule,
     slot: Slot,
 }
@@ -71,18 +72,16 @@ pub(super) fn run(args: &Args, common: &Common) -> ExitResult {
 }
 
 /// Returns the schedules of the named job, or of all.
-fn chosen<'j>(jobs: &'j Jobs, job: Option<&str>) -> Result<Vec<(Option<&'j str>, &'j Schedule)>> {
+fn chosen<'j>(jobs: &'j Jobs, job: Option<&str>) -> Result<Vec<(Option<&'j Job>, &'j Schedule)>> {
     let Some(name) = job else {
         let all = jobs.all.iter();
-        return Ok(all
-            .filter_map(|job| Some((Some(&*job.name), job.schedule.as_ref()?)))
-            .collect());
+        return Ok(all.filter_map(|job| Some((Some(&**job), job.schedule.as_ref()?))).collect());
     };
     let job = jobs.get(name).ok_or_else(|| no_job(jobs, name))?;
     let schedule = job.schedule.as_ref().ok_or_else(|| {
         Error::invalid(format!("job `{name}` has no `cron`: it runs {}", when(job)))
     })?;
-    Ok(vec![(Some(&job.name), schedule)])
+    Ok(vec![(Some(&**job), schedule)])
 }
 
 /// Describes when a job without `cron` runs.
@@ -132,7 +131,7 @@ fn show(
     common: &Common,
     zones: &Zones,
     now: Timestamp,
-    schedules: &[(Option<&str>, &Schedule)],
+    schedules: &[(Option<&Job>, &Schedule)],
 ) -> ExitResult {
     let (mut rows, mut since) = (Vec::new(), now);
     for (job, schedule) in schedules {
@@ -164,8 +163,15 @@ struct SlotDocument<'j> {
     local: String,
     moved_from: Option<String>,
     /// The job, unless the expression is on the command line.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    job: Option<&'j str>,
+    #[serde(flatten)]
+    job: Option<DescribedJob<'j>>,
+}
+
+/// A job as the slots of it show it.
+#[derive(Debug, Serialize)]
+struct DescribedJob<'j> {
+    job: &'j str,
+    description: Option<&'j str>,
 }
 
 impl<'j> SlotDocument<'j> {
@@ -175,14 +181,17 @@ impl<'j> SlotDocument<'j> {
             at: row.slot.at.to_string(),
             local: local.to_string(),
             moved_from: row.slot.moved_from.map(|from| from.to_string()),
-            job: row.job,
+            job: row.job.map(|job| DescribedJob {
+                job: &job.name,
+                description: job.description.as_deref(),
+            }),
         }
     }
 }
 
 fn table(
     rows: &[NextSlot<'_>],
-    schedules: &[(Option<&str>, &Schedule)],
+    schedules: &[(Option<&Job>, &Schedule)],
     zones: &Zones,
     now: Timestamp,
     since: Timestamp,
@@ -201,7 +210,7 @@ fn table(
         let mut line = vec![format!("  {}", slots::utc(slot.at, is_exact))];
         line.push(slots::local(slot.at, &schedule.zone, is_exact));
         if many {
-            line.push(job.unwrap_or_default().to_owned());
+            line.push(job.map_or_else(String::new, |job| job.name.to_string()));
         }
         let until = (since == now).then(|| slot.at.duration_since(now).as_secs());
         let until = until.map(|seconds| format!("in {}", rough(seconds)));
@@ -212,11 +221,20 @@ fn table(
     format!("{}{}\n{}\n", heading(schedules), slots::columns(&cells), zones.words())
 }
 
-fn heading(schedules: &[(Option<&str>, &Schedule)]) -> String {
-    let [(job, schedule)] = schedules else { return String::new() };
+/// Returns the lines above the table: the schedule of a single job, and what is said of each job.
+fn heading(schedules: &[(Option<&Job>, &Schedule)]) -> String {
+    let described = schedules.iter().filter_map(|(job, _)| {
+        let job = (*job)?;
+        Some(format!("{}: {}\n", job.name, visible(job.description.as_ref()?)))
+    });
+    let described: String = described.collect();
+    let [(job, schedule)] = schedules else {
+        return if described.is_empty() { described } else { described + "\n" };
+    };
     let kind = if schedule.expression.is_interval() { "an interval" } else { "fixed times" };
-    let job = job.map(|job| format!("{job}: ")).unwrap_or_default();
-    format!("{job}`{}` in {}, {kind}\n\n", schedule.expression.text(), schedule.zone.name)
+    let job = job.map(|job| format!("{}: ", job.name)).unwrap_or_default();
+    let (text, zone) = (schedule.expression.text(), &schedule.zone.name);
+    format!("{described}{job}`{text}` in {zone}, {kind}\n\n")
 }
 
 /// Formats a duration: `3 d 4 h`, `4 h 12 min`, `12 min`, `40 s`.

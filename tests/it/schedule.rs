@@ -68,6 +68,24 @@ fn next_of_a_job_goes_by_its_zone_and_names_it() {
 }
 
 #[test]
+fn next_shows_the_description_of_a_job() {
+    let named = "name = \"catalogue\"\n";
+    let described = format!("{named}description = \"the supplier's prices\"\n");
+    let described = JOBS.replace(named, &described);
+    let line = "catalogue: the supplier's prices\n";
+    with_jobs(&described).args(["next"]).run().succeeds().stdout_has(line);
+    let mut ran = with_jobs(&described).args(["next", "catalogue", "--json"]).run().succeeds();
+    assert_eq!(ran.json()[0]["description"], "the supplier's prices");
+    let mut ran = with_jobs(&described).args(["next", "prices", "--json"]).run().succeeds();
+    assert_eq!(ran.json()[0]["description"], json!(null));
+    let wrong = "`description` wants one line of at most 200 characters";
+    for text in ["a\\nb".to_owned(), "x".repeat(201)] {
+        let jobs = described.replace("the supplier's prices", &text);
+        with_jobs(&jobs).args(["check", "portolan.toml"]).run().fails_with(3).stderr_has(wrong);
+    }
+}
+
+#[test]
 fn next_refuses_what_never_fires_and_what_it_does_not_know() {
     for (args, words) in [
         (&["--cron", "0 0 31 2 *", "--timezone", "UTC"][..], "never fires"),

@@ -6,9 +6,10 @@ use serde_json::Value;
 
 use super::{Connect, Notify};
 use crate::{
+    error::Error,
     limits::{CATCH_UP_SPREAD, DURATION_MAX, JOB_RETRIES_MAX, KILL_GRACE, LATE_AFTER},
     option_table::{
-        OptionKind::{Choice, Count, Duration as Time, DurationIn, Flag, Own},
+        OptionKind::{Choice, Count, Duration as Time, DurationIn, Flag, Own, Text},
         OptionRow, OptionTable,
     },
     schedule::cron::Schedule,
@@ -19,6 +20,8 @@ use crate::{
 pub struct Job {
     /// The name: unique in the file, and all of it is safe in file names.
     pub name: Arc<str>,
+    /// The text about the job for the people who look after it.
+    pub description: Option<String>,
     /// The path of the script.
     pub script: PathBuf,
     /// The schedule; a job without one runs after other jobs, or when it is triggered.
@@ -51,6 +54,7 @@ impl Default for Job {
     fn default() -> Self {
         Self {
             name: "".into(),
+            description: None,
             script: PathBuf::new(),
             schedule: None,
             args: Value::Null,
@@ -71,6 +75,9 @@ impl Default for Job {
 /// The keys of `[[job]]`.
 pub(super) const JOB: OptionTable<Job> = OptionTable { rows: JOB_ROWS, usual: Job::default };
 
+/// The maximum length of a description: it is shown in one line of a terminal or two.
+const DESCRIPTION_CHARS_MAX: usize = 200;
+
 type JobRow = OptionRow<Job>;
 
 /// Every duration but zero.
@@ -81,6 +88,21 @@ const JOB_ROWS: &[JobRow] = &[
         "name",
         Own,
         "the name, unique in the file: up to 52 letters, digits, `-`, `_` and `.`; required",
+    ),
+    JobRow::new(
+        "description",
+        Text(|it, text| {
+            let is_line = !text.contains(char::is_control);
+            if !is_line || text.chars().count() > DESCRIPTION_CHARS_MAX {
+                let most = DESCRIPTION_CHARS_MAX;
+                return Err(Error::invalid(format!(
+                    "`description` wants one line of at most {most} characters"
+                )));
+            }
+            it.description = Some(text.to_owned());
+            Ok(())
+        }),
+        "one line for the people who look after the job, which `portolan next` shows",
     ),
     JobRow::new(
         "script",
