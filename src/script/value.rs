@@ -287,8 +287,13 @@ pub fn bytes(value: &Dynamic) -> Result<Vec<u8>> {
     blob.ok_or_else(|| Error::invalid(format!("a text or a blob is wanted, got {}", shown(value))))
 }
 
-/// Parses the text form of a duration.
+/// Parses the text form of a duration, at most [`DURATION_MAX`].
 pub fn parse_duration(text: &str) -> Option<Duration> {
+    parse_time(text).filter(|time| *time <= DURATION_MAX)
+}
+
+/// Parses the text form of a duration of any length.
+pub fn parse_time(text: &str) -> Option<Duration> {
     let mut total = Duration::ZERO;
     let mut rest = text.trim();
     if rest.is_empty() {
@@ -312,7 +317,7 @@ pub fn parse_duration(text: &str) -> Option<Duration> {
         total = total.checked_add(part)?;
         rest = after.trim_start();
     }
-    (total <= DURATION_MAX).then_some(total)
+    Some(total)
 }
 
 /// A point in time of a script: prints as `2026-02-11T14:22:07Z`, compares, and subtracts to seconds.

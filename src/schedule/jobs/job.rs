@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use toml::de::{DeTable, DeValue};
 
 use super::{
-    Allowed, BACKOFF, Connect, JOB, Job, Retry, RetryOn, Timeouts,
+    Allowed, BACKOFF, Connect, JOB, Job, POSITIVE, Retry, RetryOn, Timeouts,
     circles::components,
     table::{JobsDocument, JobsTable, Value, choice, twice},
     tell, when,
@@ -247,7 +247,7 @@ fn retry(table: &mut JobsTable<'_>, retry: &mut Retry, page: &mut JobsDocument<'
 fn timeouts(table: &mut JobsTable<'_>, timeouts: &mut Timeouts, page: &mut JobsDocument<'_>) {
     timeouts.is_endless = table.is_none_at_all("run_timeout");
     if !timeouts.is_endless {
-        timeouts.run = table.real_duration("run_timeout", page);
+        timeouts.run = table.duration_in("run_timeout", &POSITIVE, page);
     }
     if let (Some(attempt), Some(run)) = (timeouts.attempt, timeouts.run)
         && attempt > run

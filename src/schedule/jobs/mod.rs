@@ -20,13 +20,13 @@ pub use self::glance::{Glance, glance};
 pub use self::options::{
     Allowed, CatchUp, Job, Misfire, Overlap, RUN_TIMEOUT, Retry, RetryOn, Timeouts,
 };
-use self::options::{BACKOFF, JOB};
+use self::options::{BACKOFF, JOB, POSITIVE};
 pub use self::read::{JobsReading, parse, read};
 use crate::{
     ftp::secret::Secret,
     limits::{RETENTION_AGE, RETENTION_LOG_BYTES, RETENTION_RUNS},
     option_table::{
-        OptionKind::{Count, Duration as Time, Number, Own, Size},
+        OptionKind::{Count, DurationIn, Number, Own, Size},
         OptionRow, OptionTable,
     },
 };
@@ -123,6 +123,9 @@ impl Default for Retention {
     }
 }
 
+/// The longest time for which history can be kept: ten years.
+const AGE_MAX: Duration = Duration::from_hours(3650 * 24);
+
 /// The keys of `retention`.
 const RETENTION: OptionTable<Retention> = OptionTable {
     rows: &[
@@ -134,9 +137,10 @@ const RETENTION: OptionTable<Retention> = OptionTable {
         .usual("1000"),
         OptionRow::<Retention>::new(
             "age",
-            Time(|it, time| it.age = time),
-            "the time for which runs and their logs are kept, 90 days without it",
-        ),
+            DurationIn(Duration::ZERO..=AGE_MAX, |it, time| it.age = time),
+            "the time for which runs and their logs are kept",
+        )
+        .usual("90d"),
         OptionRow::<Retention>::new(
             "log",
             Size(|it, bytes| it.log_bytes = bytes),

@@ -81,7 +81,7 @@ const DESCRIPTION_CHARS_MAX: usize = 200;
 type JobRow = OptionRow<Job>;
 
 /// Every duration but zero.
-const POSITIVE: RangeInclusive<Duration> = Duration::from_nanos(1)..=DURATION_MAX;
+pub(super) const POSITIVE: RangeInclusive<Duration> = Duration::from_nanos(1)..=DURATION_MAX;
 
 const JOB_ROWS: &[JobRow] = &[
     JobRow::new(

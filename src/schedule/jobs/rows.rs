@@ -36,7 +36,7 @@ impl JobsTable<'_> {
             }
             OptionKind::Size(set) => set(target, self.size(key, page)?),
             OptionKind::Duration(set) => set(target, self.duration(key, page)?),
-            OptionKind::DurationIn(_, set) => set(target, self.real_duration(key, page)?),
+            OptionKind::DurationIn(range, set) => set(target, self.duration_in(key, range, page)?),
             OptionKind::Choice(words) => self.choice(key, words, page)?(target),
             OptionKind::Text(set) => {
                 let (text, span) = self.text(key, page)?;

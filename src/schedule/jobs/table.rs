@@ -1,6 +1,10 @@
 //! A table of a TOML file: its allowed keys, the values they accept, and the position of each.
 
-use std::{collections::BTreeSet, ops::Range, time::Duration};
+use std::{
+    collections::BTreeSet,
+    ops::{Range, RangeInclusive},
+    time::Duration,
+};
 
 use toml::{
     Spanned,
@@ -8,12 +12,13 @@ use toml::{
 };
 
 use crate::{
+    limits::DURATION_MAX,
     observe::visible::visible,
     script::{
         check::{ScriptFinding, Severity},
         raise::ScriptLocation,
         redact::Veil,
-        value::{nearest, parse_duration},
+        value::{nearest, parse_time},
     },
 };
 
@@ -250,18 +255,37 @@ impl<'a> JobsTable<'a> {
     }
 
     pub(super) fn duration(&mut self, key: &str, page: &mut JobsDocument<'_>) -> Option<Duration> {
+        self.duration_in(key, &(Duration::ZERO..=DURATION_MAX), page)
+    }
+
+    /// Reads a duration in a range.
+    pub(super) fn duration_in(
+        &mut self,
+        key: &str,
+        range: &RangeInclusive<Duration>,
+        page: &mut JobsDocument<'_>,
+    ) -> Option<Duration> {
         let value = self.get(key)?;
-        let time = value.get_ref().as_str().and_then(parse_duration);
-        if time.is_none() {
+        let time = value.get_ref().as_str().and_then(parse_time);
+        let Some(time) = time.filter(|time| time <= range.end()) else {
             let given = shown(value.get_ref());
             let hint = match value.get_ref() {
                 DeValue::Integer(number) => format!("write `\"{}s\"` for seconds", number.as_str()),
-                _ => "units are ms, s, m, h and d; 30 days are the longest".to_owned(),
+                _ => {
+                    let days = range.end().as_secs() / 86400;
+                    format!("units are ms, s, m, h and d; {days} days are the longest")
+                }
             };
             let wants = "a duration such as \"90s\" or \"5m\"";
             page.error(value.span(), format!("`{key}` wants {wants}, got {given}"), Some(hint));
+            return None;
+        };
+        if time < *range.start() {
+            let hint = "leave the key out where there is to be no limit".to_owned();
+            page.error(value.span(), format!("`{key}` is no time at all"), Some(hint));
+            return None;
         }
-        time
+        Some(time)
     }
 
     /// Returns true if `key` disables a limit: `"none"`, or 0.
@@ -271,22 +295,6 @@ impl<'a> JobsTable<'a> {
             DeValue::String(text) => text == "none",
             _ => false,
         })
-    }
-
-    /// Reads a duration greater than zero.
-    pub(super) fn real_duration(
-        &mut self,
-        key: &str,
-        page: &mut JobsDocument<'_>,
-    ) -> Option<Duration> {
-        let time = self.duration(key, page)?;
-        if time.is_zero() {
-            let span = self.get(key).map_or(0..0, Spanned::span);
-            let hint = "leave the key out where there is to be no limit".to_owned();
-            page.error(span, format!("`{key}` is no time at all"), Some(hint));
-            return None;
-        }
-        Some(time)
     }
 
     /// Reads bytes: a number, or a string such as `"64MiB"`.
