@@ -5,6 +5,7 @@ use std::{fs, time::Duration};
 
 use jiff::Timestamp;
 use portolan::{
+    encoding::to_hex,
     error::{ErrorKind, Result},
     files::{AtomicFile, SourceFile},
     ftp::{
@@ -26,6 +27,7 @@ use portolan::{
         transfer::{RemoteMeta, TransferStats},
     },
 };
+use sha2::{Digest, Sha256};
 
 use crate::support::server::{Kind, Options, RealServer};
 
@@ -146,9 +148,9 @@ impl<R: RemoteFs> Bench<R> {
             |told: Option<Modified>| matches!(told, Some(Modified::Utc(at, _)) if at == time);
         assert!(!can.sets_mtime || is_it(times[0]) && is_it(told[0].1), "{times:?}");
         if can.sets_mtime {
-            let other = time + Duration::from_secs(60);
+            let other = time + Duration::from_mins(1);
             self.session.set_modified(&f, other).await.unwrap();
-            let times = self.session.mtimes(&[f.clone()]).await.unwrap();
+            let times = self.session.mtimes(std::slice::from_ref(&f)).await.unwrap();
             assert!(matches!(times[0], Some(Modified::Utc(at, _)) if at == other), "{times:?}");
         }
         let known = self.session.known(&f, RemoteMeta::default()).await.unwrap();
@@ -199,8 +201,7 @@ impl<R: RemoteFs> Bench<R> {
         assert!(missing.is_err(), "{missing:?}");
         if self.session.capabilities().hash == Some(HashAlgorithm::Sha256) {
             let hash = self.session.hash(&big, HashAlgorithm::Sha256).await.unwrap();
-            let ours = sha2_text(&all);
-            assert_eq!(hash, ours);
+            assert_eq!(hash, to_hex(Sha256::digest(&all)));
         }
     }
 
@@ -254,11 +255,6 @@ impl<R: RemoteFs> Bench<R> {
     }
 }
 
-fn sha2_text(bytes: &[u8]) -> String {
-    use sha2::{Digest, Sha256};
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 /// Runs the whole suite with `session`.
 async fn suite<R: RemoteFs>(session: R) {
     let mut bench = Bench { session };
@@ -272,6 +268,12 @@ async fn suite<R: RemoteFs>(session: R) {
     bench.names_change_and_go().await;
     bench.one_of_several_makes_a_folder().await;
     bench.session.leave();
+}
+
+async fn with_ftp(site: Site) {
+    let session = Session::open(site, RunContext::default()).await.unwrap();
+    // Boxed: the future of all checks is large.
+    Box::pin(suite(session)).await;
 }
 
 fn run<T>(work: impl Future<Output = T>) -> T {
@@ -295,7 +297,7 @@ fn ftp_on_the_embedded_server_is_a_remote_file_system() {
         site.port = server.address().port();
         site.user = "tester".into();
         site.password = Some(Secret::new("secret"));
-        run(async { suite(Session::open(site, RunContext::default()).await.unwrap()).await });
+        run(with_ftp(site));
     }
 }
 
@@ -305,7 +307,7 @@ fn on_a_real_server(kind: Kind) {
     site.port = server.address().port();
     site.user = RealServer::USER.into();
     site.password = Some(Secret::new(RealServer::PASSWORD));
-    run(async { suite(Session::open(site, RunContext::default()).await.unwrap()).await });
+    run(with_ftp(site));
 }
 
 #[test]

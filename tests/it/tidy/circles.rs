@@ -116,10 +116,10 @@ fn circles(sources: &[Source]) -> BTreeSet<Vec<String>> {
             all.extend(&further);
         }
     }
-    let reaches =
+    let leads_to =
         |from: &Module, to: &Module| reached.get(from).is_some_and(|all| all.contains(to));
     let circle = |file: &Module| -> Vec<String> {
-        let inside = files.iter().filter(|other| reaches(file, *other) && reaches(*other, file));
+        let inside = files.iter().filter(|other| leads_to(file, other) && leads_to(other, file));
         inside.map(|module| module.join("/")).collect()
     };
     files.iter().map(circle).filter(|circle| circle.len() > CIRCLE_FILES_MAX).collect()
