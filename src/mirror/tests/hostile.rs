@@ -138,8 +138,8 @@ fn swap(sub: &Path, link: &Path, over: &AtomicBool, flips: &AtomicU64) {
     }
 }
 
-/// Mirrors repeatedly while `tree/sub` alternates between a directory and a link to `outside`: 2,000 times with
-/// `PORTOLAN_CAMPAIGN=full`, and in any case until it was swapped 2,000 times.
+/// Mirrors repeatedly while `tree/sub` alternates between a directory and a link to `outside`: `PORTOLAN_CAMPAIGN` times,
+/// and in any case until it was swapped 2,000 times.
 fn mirrored_while_swapped(
     bench: &MirrorFixture,
     outside: &Path,
@@ -149,8 +149,7 @@ fn mirrored_while_swapped(
     let (sub, link) = (bench.here().join("sub"), bench.here().join("link"));
     symlink(outside, &link).unwrap();
     let (over, flips) = (AtomicBool::new(false), AtomicU64::new(0));
-    let is_full = env::var("PORTOLAN_CAMPAIGN").is_ok_and(|size| size == "full");
-    let rounds = if is_full { 2000 } else { 100 };
+    let rounds = env::var("PORTOLAN_CAMPAIGN").map_or(100, |rounds| rounds.parse().unwrap());
     let rules = MirrorOptions { exclude: vec!["/link".to_owned()], retries: 0, ..deleting() };
     let (here, there) = (bench.here(), remote("/in"));
     let work = async {

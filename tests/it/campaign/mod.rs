@@ -1,14 +1,17 @@
 //! Faults on the control connection at every byte of its replies and at every command of a whole session: no operation
 //! is reported done that the server has not done, and no command gets the reply to another.
 //!
-//! Every seventh byte by default; all of them with `PORTOLAN_CAMPAIGN=full`.
+//! Every seventh byte by default; `PORTOLAN_CAMPAIGN` is the number of bytes, spread evenly over the session.
 
 mod tour;
 
-use std::{env, sync::Mutex, thread, time::Duration};
+use std::{sync::Mutex, thread, time::Duration};
 
 use self::tour::Tour;
-use crate::support::rehearsal::{Rehearsal, run};
+use crate::support::{
+    rehearsal::{Rehearsal, run},
+    rounds::rounds,
+};
 
 /// The number of concurrent sessions, most of which wait for something.
 const WORKERS: usize = 8;
@@ -42,8 +45,7 @@ fn with_fault(fault: &str) -> Option<String> {
 
 /// Returns the faults of a campaign over a session of `bytes` reply bytes and `commands` commands.
 fn faults(bytes: usize, commands: usize) -> Vec<String> {
-    let is_full = env::var("PORTOLAN_CAMPAIGN").is_ok_and(|size| size == "full");
-    let every = if is_full { 1 } else { 7 };
+    let every = (bytes / rounds(bytes / 7)).max(1);
     let by_byte = ["control-cut", "control-pause"].map(|name| (name, bytes, every));
     let by_command = ["repeat-at", "lost-at", "hang-up-at"].map(|name| (name, commands + 1, 1));
     let all = by_byte.into_iter().chain(by_command);

@@ -1,6 +1,6 @@
 //! Cuts at random bytes, and kills at random moments: whatever happens, a final name holds the old bytes or the new.
 //!
-//! Each campaign prints its seed; `PORTOLAN_SEED` replays it, and `PORTOLAN_CAMPAIGN=full` makes it as long as a night.
+//! Each campaign prints its seed; `PORTOLAN_SEED` replays it, and `PORTOLAN_CAMPAIGN` is its number of rounds.
 
 use std::{
     env, fs,
@@ -22,6 +22,7 @@ use rustix::process::Signal;
 use crate::support::{
     program::Portolan,
     rehearsal::{Rehearsal, path, run},
+    rounds::rounds,
     server::{Kind, Options, RealServer},
     wait::until,
 };
@@ -52,12 +53,6 @@ impl Draw {
 fn seed() -> u64 {
     let seed = env::var("PORTOLAN_SEED").ok().and_then(|seed| seed.parse().ok());
     seed.unwrap_or_else(|| u64::from(std::process::id()))
-}
-
-/// Returns `usual`, or `full` in a full campaign.
-pub(super) fn rounds(usual: usize, full: usize) -> usize {
-    let is_full = env::var("PORTOLAN_CAMPAIGN").is_ok_and(|size| size == "full");
-    if is_full { full } else { usual }
 }
 
 /// Calls `act` for each of `all`, several at a time; the first failure ends all.
@@ -102,7 +97,7 @@ pub(super) fn parts(folder: &Path) -> usize {
 
 #[test]
 fn r1_a_download_that_is_cut_anywhere_leaves_the_old_bytes_or_all_of_the_new() {
-    play("R1", rounds(500, 20_000), |draw, number| {
+    play("R1", rounds(500), |draw, number| {
         let size = draw.below(100_000) + 10;
         let cut = draw.below(size + 1);
         let times = draw.one_of(&[1, 2]);
@@ -147,7 +142,7 @@ pub(super) fn look_on(path: &Path, old: &[u8], new: &[u8], over: &AtomicBool) ->
 
 #[test]
 fn r2_an_upload_that_is_cut_anywhere_leaves_the_old_bytes_or_all_of_the_new() {
-    play("R2", rounds(300, 10_000), |draw, number| {
+    play("R2", rounds(300), |draw, number| {
         let size = draw.below(100_000) + 10;
         let (cut, at) = (draw.below(size + 1), draw.below(12) + 6);
         let fault = match draw.below(8) {
@@ -334,7 +329,7 @@ fn r5_a_mirror_that_is_killed_at_any_moment_is_made_good_by_the_next() {
         fs::create_dir(&there).unwrap();
         let url = format!("ftp://tester@127.0.0.1:{}/in", stage.site.port);
         let (source, target) = if is_up { (here.path(), &*there) } else { (&*there, here.path()) };
-        for round in 0..rounds(10, 120) {
+        for round in 0..rounds(10) {
             grow(source, round);
             killed(&mut draw, &url, "secret", here.path(), is_up);
             assert!(texts(source) == texts(target), "round {round}, up {is_up}");
@@ -356,7 +351,7 @@ fn r5_the_same_with_vsftpd() {
         server.own_all();
         let url = format!("{}/in", server.url().trim_end_matches('/'));
         let (source, target) = if is_up { (here.path(), &*there) } else { (&*there, here.path()) };
-        for round in 0..rounds(5, 60) {
+        for round in 0..rounds(5) {
             grow(source, round);
             server.own_all();
             killed(&mut draw, &url, RealServer::PASSWORD, here.path(), is_up);

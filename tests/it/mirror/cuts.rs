@@ -23,10 +23,11 @@ use portolan::{
     mirror::{self, MirrorOptions, report::Report},
 };
 
-use super::campaign::{Draw, OLD, look_on, new_bytes, parts, play, rounds};
+use super::campaign::{Draw, OLD, look_on, new_bytes, parts, play};
 use crate::support::{
     cutter::{Cut, Cutter},
     rehearsal::{path, run},
+    rounds::rounds,
     server::{Kind, Options, RealServer},
 };
 
@@ -93,7 +94,7 @@ fn mirrored(
 #[test]
 fn r1_the_same_from_vsftpd() {
     let Some((_server, lanes)) = lanes() else { return };
-    play("R1 with vsftpd", rounds(100, 2000), |draw, number| {
+    play("R1 with vsftpd", rounds(100), |draw, number| {
         let lane = lanes.lock().unwrap().pop().unwrap();
         let new = new_bytes(number, draw.below(200_000) + 10);
         fs::write(lane.there.join("a"), &new).unwrap();
@@ -118,7 +119,7 @@ fn r1_the_same_from_vsftpd() {
 #[test]
 fn r2_the_same_to_vsftpd() {
     let Some((_server, lanes)) = lanes() else { return };
-    play("R2 with vsftpd", rounds(60, 2000), |draw, number| {
+    play("R2 with vsftpd", rounds(60), |draw, number| {
         let lane = lanes.lock().unwrap().pop().unwrap();
         let new = new_bytes(number, draw.below(200_000) + 10);
         let there = lane.there.join("a");

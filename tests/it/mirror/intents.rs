@@ -8,10 +8,10 @@ use portolan::files::{OwnerTag, TEMPORARY_PREFIX};
 use rustix::process::Signal;
 
 use super::{
-    campaign::{Draw, parts, play, rounds},
+    campaign::{Draw, parts, play},
     mirror, url,
 };
-use crate::support::{program::Portolan, rehearsal::Rehearsal, wait::until};
+use crate::support::{program::Portolan, rehearsal::Rehearsal, rounds::rounds, wait::until};
 
 /// The phrases by which a run reports a foreign change.
 const BLAMES: [&str; 4] = [
@@ -134,7 +134,7 @@ fn change(draw: &mut Draw, source: &Path, step: usize) {
 
 #[test]
 fn r5_what_killed_runs_left_is_never_taken_for_somebody_elses() {
-    play("R5 with rules for changes", rounds(6, 400), |draw, number| {
+    play("R5 with rules for changes", rounds(6), |draw, number| {
         let policy = POLICIES[number % 4];
         let is_up = draw.below(4) > 0;
         let faults: &[&str] = draw.one_of(&[&[], &["rename-onto-refused"]]);

@@ -3,7 +3,6 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    env,
     path::PathBuf,
     sync::{Arc, atomic::Ordering},
     thread,
@@ -28,7 +27,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 use super::scheduler::{Scheduler, TIME_MAX, on_request};
-use crate::support::wait;
+use crate::support::{rounds::rounds, wait};
 
 #[test]
 fn when_the_scheduler_is_killed_its_runs_are_gone_and_the_next_one_takes_them_up() {
@@ -85,8 +84,7 @@ fn a_scheduler_that_is_told_to_stop_ends_its_runs_and_says_that_they_were_interr
 /// Campaign R7: the scheduler or a run of it is killed around slots, again and again.
 #[test]
 fn r7_after_any_number_of_kills_each_slot_has_one_row_with_its_end() {
-    let kills =
-        env::var("PORTOLAN_CAMPAIGN").ok().and_then(|text| text.parse().ok()).unwrap_or(8_u64);
+    let kills = rounds(8);
     let job = |name: &str, more: &str| {
         format!(
             "\n[[job]]\nname = \"{name}\"\nscript = \"a.rhai\"\ncron = \"* * * * * *\"\nlate_after = \"1s\"\ncatchup_spread = \"0s\"\n{more}\n"

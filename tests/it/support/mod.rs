@@ -6,5 +6,6 @@ pub(crate) mod net;
 pub(crate) mod program;
 pub(crate) mod rehearsal;
 pub(crate) mod server;
+pub(crate) mod rounds;
 pub(crate) mod tree;
 pub(crate) mod wait;
