@@ -52,6 +52,14 @@ fn the_folder_for_packages_has_what_the_debian_package_takes() {
 }
 
 #[test]
+fn the_debian_package_names_the_authors_as_the_licence_does() {
+    let text = |path: &str| fs::read_to_string(root().join(path)).unwrap();
+    let manifest: toml::Table = text("Cargo.toml").parse().unwrap();
+    let maintainer = manifest["package"]["metadata"]["deb"]["maintainer"].as_str().unwrap();
+    assert!(text("LICENSE-MIT").contains(&format!(" {maintainer}\n")), "{maintainer}");
+}
+
+#[test]
 fn the_container_and_the_action_build_as_the_readme_says() {
     let text = |path: &str| fs::read_to_string(root().join(path)).unwrap();
     let version = text("Cargo.toml");
