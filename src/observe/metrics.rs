@@ -63,8 +63,13 @@ impl Metrics {
         change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
+    /// Changes the counters of a job; those of one that was removed do not come back.
     fn with_job(&self, job: &str, change: impl FnOnce(&mut JobMetrics)) {
-        self.with(|all| change(all.jobs.entry(job.to_owned()).or_default()));
+        self.with(|all| {
+            if let Some(job) = all.jobs.get_mut(job) {
+                change(job);
+            }
+        });
     }
 
     /// Sets the list of jobs; the counters of all others are dropped.
@@ -112,7 +117,11 @@ impl Metrics {
 
     /// Counts one more slot with this `outcome`.
     pub fn count(&self, job: &str, outcome: &'static str) {
-        self.with(|all| *all.runs.entry((job.to_owned(), outcome)).or_default() += 1);
+        self.with(|all| {
+            if all.jobs.contains_key(job) {
+                *all.runs.entry((job.to_owned(), outcome)).or_default() += 1;
+            }
+        });
     }
 
     /// Counts a reload of the jobs file, accepted or refused.
@@ -258,5 +267,11 @@ mod tests {
         }
         metrics.jobs(["b\"c"]);
         assert!(!metrics.text().contains("job=\"a\""));
+        // Its last run ends after it was removed.
+        metrics.retried("a");
+        metrics.ended(&ended);
+        metrics.running("a", 0);
+        assert!(!metrics.text().contains("job=\"a\""), "{}", metrics.text());
+        assert!(metrics.text().contains("portolan_jobs 1\n"), "{}", metrics.text());
     }
 }
