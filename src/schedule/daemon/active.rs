@@ -138,6 +138,13 @@ impl ActiveRun {
         }
     }
 
+    /// Terminates at once an attempt that was asked to stop at its next file, because the user asked again.
+    pub(super) fn hurry(&mut self, now: Instant) {
+        self.force_at = Some(now);
+        let kill_at = now + CHILD_TERM_TIME_MAX;
+        self.kill_at = self.kill_at.map(|at| at.min(kill_at));
+    }
+
     /// Escalates against an attempt that does not end when its time is up.
     pub(super) fn press(&mut self, now: Instant) {
         let RunStage::Running(child) = &self.stage else { return };

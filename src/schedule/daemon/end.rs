@@ -199,7 +199,7 @@ impl Daemon {
         let now = Instant::now();
         if self.is_stopping {
             // A second request means that the user is in a hurry.
-            self.active.values_mut().for_each(|active| active.force_at = Some(now));
+            self.active.values_mut().for_each(|active| active.hurry(now));
             return;
         }
         self.is_stopping = true;

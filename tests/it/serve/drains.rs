@@ -2,6 +2,8 @@
 
 use std::{fs, path::Path};
 
+use rustix::process::{Pid, Signal, kill_process};
+
 use super::scheduler::{Scheduler, TIME_MAX, on_request};
 use crate::support::{
     server::{Kind, Options, RealServer},
@@ -93,5 +95,26 @@ fn a_file_that_takes_longer_than_kill_grace_is_left_and_its_name_stays_free() {
     let run = scheduler.show(&1.into());
     assert_eq!(run["outcome"], "interrupted", "{run:#}");
     assert!(!names(&server.root()).iter().any(|name| is_whole(name)));
+    assert_eq!(scheduler.children(), [0_u32; 0]);
+}
+
+/// A run that does not even hear SIGTERM, with half an hour to reach its next file.
+#[test]
+fn a_second_signal_ends_runs_that_do_not_end_by_themselves() {
+    let mut scheduler = Scheduler::new(&on_request("a", "kill_grace = \"30m\""));
+    scheduler.file("a.rhai", "local::write(\"began\", \"x\"); sleep(3600);");
+    scheduler.start();
+    drop(scheduler.command(&["trigger", "a"]).succeeds().any_stdout());
+    wait::until(TIME_MAX, || (scheduler.read("began") == "x").then_some(())).unwrap();
+    let children = scheduler.children();
+    assert_eq!(children.len(), 1);
+    let child = Pid::from_raw(i32::try_from(children[0]).unwrap()).unwrap();
+    kill_process(child, Signal::STOP).unwrap();
+    scheduler.running().signal(Signal::TERM);
+    scheduler.running().until_stderr_has("stopping: 1 running");
+    // The second signal; it waits for the end.
+    drop(scheduler.stop());
+    let run = scheduler.show(&1.into());
+    assert_eq!(run["outcome"], "interrupted", "{run:#}");
     assert_eq!(scheduler.children(), [0_u32; 0]);
 }
