@@ -10,7 +10,7 @@ use std::{
 use rustix::{
     fs::{FlockOperation, flock},
     process::{
-        DumpableBehavior, Resource, Rlimit, Signal, getppid, kill_current_process_group,
+        DumpableBehavior, Resource, Rlimit, Signal, getppid, getrlimit, kill_current_process_group,
         set_dumpable_behavior, set_parent_process_death_signal, setrlimit,
     },
 };
@@ -37,8 +37,8 @@ pub fn raise(order: &AttemptSpec) -> Result<File> {
     let lock = open(&order.lock)?;
     flock(&lock, FlockOperation::LockShared).map_err(cannot)?;
     // A core dump would contain passwords.
-    limit(Resource::Core, 0);
-    limit(Resource::Data, CHILD_MEMORY_BYTES_MAX);
+    limit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
+    limit(Resource::Data, at_most(CHILD_MEMORY_BYTES_MAX, getrlimit(Resource::Data)));
     // If the system runs out of memory, a run is killed and not the scheduler. A higher score is always allowed. The
     // files in /proc of a process that is not dumpable belong to root: it is dumpable for this one write.
     set_dumpable_behavior(DumpableBehavior::Dumpable).map_err(cannot)?;
@@ -53,9 +53,15 @@ pub(in crate::schedule) fn open(path: &Path) -> Result<File> {
         .map_err(|error| Error::local("open the lock", path, error))
 }
 
-fn limit(resource: Resource, bytes: u64) {
-    // A lower hard limit stays in force; a failure is tolerable, since this is one barrier of several.
-    setrlimit(resource, Rlimit { current: Some(bytes), maximum: Some(bytes) }).ok();
+/// Returns `before` with a soft limit of at most `bytes`. The hard limit, and a soft limit that is lower already, are the
+/// administrator's: root could raise them.
+fn at_most(bytes: u64, before: Rlimit) -> Rlimit {
+    Rlimit { current: Some(before.current.map_or(bytes, |now| now.min(bytes))), ..before }
+}
+
+fn limit(resource: Resource, limit: Rlimit) {
+    // A failure is tolerable, since this is one barrier of several.
+    setrlimit(resource, limit).ok();
 }
 
 /// Listens to the parent on a separate thread: drains on request, and kills the process group when the parent is gone.

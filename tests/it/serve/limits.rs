@@ -123,11 +123,11 @@ fn what_the_job_says_of_connections_wins_over_the_script() {
     scheduler.stop();
 }
 
-/// Returns `serve` with a low limit of descriptors that cannot be raised.
-fn with_descriptors(count: u32, scheduler: &Scheduler) -> Portolan {
+/// Returns `serve` with these limits (arguments of `ulimit`), which it cannot raise unless it is root.
+fn with_limits(limits: &[&str], scheduler: &Scheduler) -> Portolan {
     let program = scheduler.path("few");
-    let text =
-        format!("#!/bin/sh\nulimit -n {count}\nexec {} \"$@\"\n", env!("CARGO_BIN_EXE_portolan"));
+    let limits: String = limits.iter().map(|limit| format!("ulimit {limit}\n")).collect();
+    let text = format!("#!/bin/sh\n{limits}exec {} \"$@\"\n", env!("CARGO_BIN_EXE_portolan"));
     scheduler.file("few", &text);
     let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
     std::fs::set_permissions(&program, mode).unwrap();
@@ -141,7 +141,7 @@ fn with_descriptors(count: u32, scheduler: &Scheduler) -> Portolan {
 fn connections_that_say_nothing_stop_neither_jobs_nor_metrics() {
     let scheduler = Scheduler::new(&on_request("a", ""));
     scheduler.file("a.rhai", "print(\"done\");");
-    let running = with_descriptors(90, &scheduler).spawn();
+    let running = with_limits(&["-n 90"], &scheduler).spawn();
     running.until_stderr_has("jobs, state in");
     running.until_stderr_has("metrics at http://");
     let said = running.stderr_text();
@@ -163,6 +163,32 @@ fn connections_that_say_nothing_stop_neither_jobs_nor_metrics() {
     running.signal(Signal::TERM);
     drop(running.wait().succeeds().any_stderr());
     assert!(scheduler.runs().iter().all(|run| run["outcome"] == "done"));
+}
+
+#[test]
+fn a_run_has_a_memory_limit_of_its_own_and_never_a_higher_one_than_it_was_given() {
+    const GIB: u64 = 1024 * 1024 * 1024;
+    for (limits, soft, hard) in [
+        (&[][..], (4 * GIB).to_string(), "unlimited".to_owned()),
+        (&["-Sd 3145728"], (3 * GIB).to_string(), "unlimited".to_owned()),
+        (&["-Sd 8388608", "-Hd 8388608"], (4 * GIB).to_string(), (8 * GIB).to_string()),
+        (&["-Sd 2097152", "-Hd 2097152"], (2 * GIB).to_string(), (2 * GIB).to_string()),
+    ] {
+        let scheduler = Scheduler::new(&on_request("a", ""));
+        scheduler.file("a.rhai", "print(local::read(\"/proc/self/limits\"));");
+        let running = with_limits(limits, &scheduler).spawn();
+        running.until_stderr_has("jobs, state in");
+        drop(scheduler.command(&["trigger", "a", "--wait"]).succeeds().any_stdout());
+        let log = scheduler.command(&["show", "1", "--log"]).succeeds();
+        let text = log.stdout_text().to_owned();
+        let line = text.lines().find(|line| line.contains("Max data size")).unwrap();
+        let words: Vec<_> =
+            line.split("Max data size").nth(1).unwrap().split_whitespace().collect();
+        assert_eq!(words[..2], [soft, hard], "{limits:?}: {line}");
+        drop(log.any_stdout());
+        running.signal(Signal::TERM);
+        drop(running.wait().succeeds().any_stderr());
+    }
 }
 
 #[test]
