@@ -15,7 +15,7 @@ use rustix::fs::{FlockOperation, flock};
 use super::common::Common;
 use crate::{
     clock::Clock,
-    error::{Error, Result},
+    error::{Error, ErrorKind, Result},
     exit_code::Exit,
     limits::{RETENTION_AGE, RETENTION_RUNS},
     observe::{EventEmitter, MessageLevel, account::Accounts, output, visible},
@@ -67,9 +67,6 @@ impl Drop for RunLock {
         fs::remove_file(&self.path).ok();
     }
 }
-
-/// The number of records after which old ones are removed.
-const BETWEEN_PRUNES: i64 = 50;
 
 /// Returns the lock file of the run with the token `word`.
 fn held_file(folder: &Path, word: &str) -> PathBuf {
@@ -175,12 +172,7 @@ impl RunRecord {
         let (files, fallbacks) = facts::parts(1, &account);
         let written = Store::open(&row.folder).and_then(|mut store| {
             store.end_by_hand(row.id, &attempt, &files, &fallbacks)?;
-            if row.id % BETWEEN_PRUNES == 0 {
-                let age = jiff::SignedDuration::try_from(RETENTION_AGE).unwrap_or_default();
-                let before = self.clock.now().checked_sub(age).unwrap_or(jiff::Timestamp::MIN);
-                store.prune(&self.job, RETENTION_RUNS, before)?;
-            }
-            Ok(())
+            prune(&mut store, &self.job, self.clock.now())
         });
         if let Err(fault) = written {
             // The next query of the history finds that it is no longer in progress.
@@ -189,6 +181,19 @@ impl RunRecord {
     }
 }
 
+/// Removes old or surplus records of `job`, unless a scheduler does so for as long as its jobs file says.
+fn prune(store: &mut Store, job: &str, now: jiff::Timestamp) -> Result<()> {
+    if store.job_states()?.iter().any(|state| state.job == job) {
+        return Ok(());
+    }
+    let age = jiff::SignedDuration::try_from(RETENTION_AGE).unwrap_or_default();
+    let before = now.checked_sub(age).unwrap_or(jiff::Timestamp::MIN);
+    store.prune(job, RETENTION_RUNS, before).map(drop)
+}
+
 fn without_record(observer: &EventEmitter, fault: &Error) {
-    observer.message(MessageLevel::Debug, format!("this run leaves no record: {fault}"));
+    // Whoever keeps no state needs no record; a full disk is a matter for everybody.
+    let is_full = fault.kind == ErrorKind::Full;
+    let level = if is_full { MessageLevel::Warn } else { MessageLevel::Debug };
+    observer.message(level, format!("this run leaves no record: {fault}"));
 }

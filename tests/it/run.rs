@@ -2,6 +2,11 @@
 
 use std::os::unix::fs::symlink;
 
+use jiff::{SignedDuration, Timestamp};
+use portolan::store::{
+    Store,
+    history::{AttemptRecord, NewRun, RunState, Sum, Trigger},
+};
 use serde_json::Value;
 
 use crate::support::{
@@ -388,4 +393,41 @@ fn what_fails_once_is_tried_again_and_what_always_fails_is_not_for_ever() {
     // A permanent failure is not retried.
     rehearse("login-530").fails_with(5).stdout("").stderr_has("error: ftp.example.org: the login");
     rehearse("login-530").fails_with(5).stdout("").never_says("trying again").any_stderr();
+}
+
+/// Runs of two scripts in turn, so that the numbers of one are all odd.
+#[test]
+fn a_run_by_hand_removes_the_old_runs_of_its_script_and_of_no_other() {
+    let program = Portolan::new().args(["--state", "state"]).script("print(1);");
+    let folder = program.folder().join("state");
+    let mut store = Store::open(&folder).unwrap();
+    let at = Timestamp::now() - SignedDuration::from_hours(200 * 24);
+    let sum = Sum { exit_code: Some(0), ..Sum::default() };
+    let state = RunState::Done;
+    let attempt = AttemptRecord { number: 1, started_at: at, ended_at: Some(at), state, sum };
+    for job in ["script", "other"].repeat(30) {
+        let run = NewRun {
+            job: job.into(),
+            revision: String::new(),
+            slot: None,
+            script: format!("{job}.rhai"),
+            cause: Trigger::Manual,
+            scheduled_for: None,
+            up_to: None,
+            moved_from: None,
+            wait: None,
+            state: RunState::Running,
+            reason: None,
+            reason_code: None,
+            covered_by: None,
+            covers: 1,
+        };
+        let id = store.begin_by_hand(&run, at).unwrap();
+        store.end_by_hand(id, &attempt, &[], &[]).unwrap();
+    }
+    drop(store);
+    drop(program.run().stdout("1\n").any_files());
+    let store = Store::open(&folder).unwrap();
+    let runs = |job| store.runs(Some(job), 100).unwrap().len();
+    assert_eq!((runs("script"), runs("other")), (1, 30));
 }
