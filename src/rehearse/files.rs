@@ -130,6 +130,7 @@ impl ClientSession {
         second_word(&command.argument).filter(|path| !path.is_empty()).ok_or_else(bad)?;
         let time = DateTime::strptime("%Y%m%d%H%M%S", text).map_err(|_| bad())?;
         let time = time.to_zoned(TimeZone::UTC).map_err(|_| bad())?.timestamp();
+        self.may_change(place)?;
         File::open(self.stage.root.target(place)?)?.set_modified(time.into())?;
         let shown = [format!("Modify={text}; ").as_bytes(), &place.bytes()].concat();
         Ok(ServerReply::new(213, shown))
@@ -152,6 +153,7 @@ impl ClientSession {
                 let mode = words.next().and_then(|mode| u32::from_str_radix(mode, 8).ok());
                 let mode = mode.filter(|mode| *mode <= 0o7777).ok_or_else(bad)?;
                 words.next().ok_or_else(bad)?;
+                self.may_change(place)?;
                 let path = self.stage.root.target(place)?;
                 fs::set_permissions(path, Permissions::from_mode(mode))?;
                 Ok(ServerReply::new(200, "SITE CHMOD command ok."))

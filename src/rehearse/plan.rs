@@ -49,9 +49,15 @@ impl FaultPlan {
         };
         let row = ROWS.iter().find(|row| row.name == name).ok_or_else(|| unknown(name))?;
         let effect = row.effect(argument)?;
-        if path.is_some()
-            && matches!(effect, Effect::Passive(_) | Effect::SlowControl | Effect::Names(_))
-        {
+        let is_of_session = matches!(
+            effect,
+            Effect::Passive(_)
+                | Effect::SlowControl
+                | Effect::CutControl(_)
+                | Effect::PauseControl(_)
+                | Effect::Names(_)
+        );
+        if path.is_some() && is_of_session {
             return Err(Error::invalid(format!("the fault `{name}` cannot be held to one path")));
         }
         Ok(Self { text: whole.to_owned(), effect, path, left: Arc::new(AtomicU32::new(times)) })
@@ -143,9 +149,11 @@ impl Plans {
         naming.flatten().collect()
     }
 
-    /// Returns true if a plan removes this command.
+    /// Returns true if a plan removes this command on every path, and is not used up; does not count it.
     pub(super) fn miss(&self, verb: Verb) -> bool {
-        self.have(&Effect::Missing(verb))
+        let is_whole =
+            |plan: &FaultPlan| plan.path.is_none() && plan.left.load(Ordering::Relaxed) > 0;
+        self.0.iter().any(|plan| plan.effect == Effect::Missing(verb) && is_whole(plan))
     }
 
     /// Returns true if a plan has this effect; does not count it.
@@ -322,6 +330,8 @@ mod tests {
             ("list-550*0", "`*0` in the fault `list-550*0` is not 1 or more"),
             ("greeting=\\q", "a backslash in `\\q` wants r, n, t, 0, \\, xNN, or c at the end"),
             ("pasv-dead@/a", "the fault `pasv-dead` cannot be held to one path"),
+            ("control-cut=9@/a", "the fault `control-cut` cannot be held to one path"),
+            ("control-pause=9@/a/b*2", "the fault `control-pause` cannot be held to one path"),
         ] {
             assert_eq!(FaultPlan::parse(text).unwrap_err().message, message);
         }

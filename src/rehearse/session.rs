@@ -144,7 +144,7 @@ impl ClientSession {
             }
             return self.control.act(scene.verb, act).await;
         }
-        if let Some(refusal) = self.refusal(command) {
+        if let Some(refusal) = self.refusal(&scene, command) {
             return self.say(&scene, refusal).await;
         }
         let place = match &asked {
@@ -216,9 +216,10 @@ impl ClientSession {
     }
 
     /// Returns the reply to a command that cannot be executed whatever its argument.
-    fn refusal(&self, command: &ClientCommand) -> Option<ServerReply> {
+    fn refusal(&self, scene: &Scene<'_>, command: &ClientCommand) -> Option<ServerReply> {
         let verb = command.verb;
-        if self.is_missing(verb) {
+        let missing = |effect: &Effect| (*effect == Effect::Missing(verb)).then_some(());
+        if self.stage.plans.first(scene, missing).is_some() || self.is_missing(verb) {
             return Some(ServerReply::new(500, "Unknown command."));
         }
         if !verb.is_public() && self.who != Who::Known {
@@ -228,7 +229,7 @@ impl ClientSession {
         empty.then(|| ServerReply::new(501, "An argument is missing."))
     }
 
-    /// Returns true if the server does not have a command.
+    /// Returns true if the server does not have a command, whatever its argument.
     pub(super) fn is_missing(&self, verb: Verb) -> bool {
         let tls_only = matches!(verb, Verb::Auth | Verb::Pbsz | Verb::Prot);
         verb == Verb::Other

@@ -398,6 +398,22 @@ fn a_client_that_hangs_up_during_a_transfer_is_noticed() {
 }
 
 #[test]
+fn a_command_is_missing_for_a_number_of_times_or_on_one_path() {
+    let scratch = Scratch::with_plan("no-size*2");
+    let mut client = scratch.client();
+    assert!(!client.ask("FEAT").contains("SIZE"));
+    assert_eq!(client.ask("SIZE a.txt"), UNKNOWN);
+    assert_eq!(client.ask("SIZE a.txt"), UNKNOWN);
+    assert_eq!(client.ask("SIZE a.txt"), "213 14");
+    assert!(client.ask("FEAT").contains("SIZE"));
+    let scratch = Scratch::with_plan("no-size@/in");
+    let mut client = scratch.client();
+    assert!(client.ask("FEAT").contains("SIZE"));
+    assert_eq!(client.ask("SIZE in/a"), UNKNOWN);
+    assert_eq!(client.ask("SIZE a.txt"), "213 14");
+}
+
+#[test]
 fn plans_join() {
     let scratch = Scratch::with(|setup| {
         let plans = ["epsv-refused", "pasv-foreign", "short=2*1"];

@@ -188,6 +188,9 @@ const SESSIONS: &[TestDialogue] = &[
         &[
             ("DELE .ftpquota", "553"),
             ("RNFR .ftpquota", "553"),
+            ("MFMT 20200101000000 .ftpquota", "553"),
+            ("SITE CHMOD 600 .ftpquota", "553"),
+            ("MFMT 20200101000000 a.txt", "213"),
             ("STOR b", "226 Transfer complete."),
             ("NOOP", "421"),
         ],
