@@ -1,10 +1,25 @@
-//! `portolan shell`: its lines come from a pipe here; the features of a terminal are tested where one is available.
+//! `portolan shell`: its lines come from a pipe, or are typed at a pseudoterminal.
 
-use std::{fs, os::unix::fs::PermissionsExt, path::Path};
+use std::{
+    fs::{self, File},
+    io::{Read, Write},
+    os::unix::fs::PermissionsExt,
+    path::Path,
+    process::{Child, Command},
+    sync::{Arc, Mutex},
+    thread,
+};
 
-use crate::support::{
-    program::Portolan,
-    server::{Kind, Options, RealServer, Tls},
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use tempfile::TempDir;
+
+use crate::{
+    serve::scheduler::TIME_MAX,
+    support::{
+        program::Portolan,
+        server::{Kind, Options, RealServer, Tls},
+        wait,
+    },
 };
 
 fn server(kind: Kind) -> Option<RealServer> {
@@ -142,4 +157,109 @@ fn a_rehearsed_mistake_in_the_middle_of_a_block_shows_its_line() {
     let lines = "for name in [\"a\"] {\n  site.stat(name).sise\n}\n";
     let ran = shell(&server, lines).run().fails_with(5);
     ran.stderr_has("  --> input:2:8\n");
+}
+
+/// The program at a terminal of its own.
+struct Terminal {
+    keys: File,
+    child: Child,
+    shown: Arc<Mutex<Vec<u8>>>,
+    /// The length of the output that was waited for already.
+    read: usize,
+    folder: TempDir,
+}
+
+impl Terminal {
+    fn open(arguments: &[&str]) -> Self {
+        let keys = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+        grantpt(&keys).unwrap();
+        unlockpt(&keys).unwrap();
+        let name = ptsname(&keys, Vec::new()).unwrap().into_string().unwrap();
+        let side = File::options().read(true).write(true).open(name).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let child = Command::new(env!("CARGO_BIN_EXE_portolan"))
+            .args(arguments)
+            .current_dir(&folder)
+            .env_clear()
+            .env("HOME", folder.path())
+            .env("TERM", "xterm")
+            .stdin(side.try_clone().unwrap())
+            .stdout(side.try_clone().unwrap())
+            .stderr(side)
+            .spawn()
+            .unwrap();
+        let keys = File::from(keys);
+        let shown = Arc::new(Mutex::new(Vec::new()));
+        let (mut screen, kept) = (keys.try_clone().unwrap(), Arc::clone(&shown));
+        thread::spawn(move || {
+            let mut piece = [0; 4096];
+            // The end of the program is an error of its terminal.
+            while let Ok(count @ 1..) = screen.read(&mut piece) {
+                kept.lock().unwrap().extend(&piece[..count]);
+            }
+        });
+        Self { keys, child, shown, read: 0, folder }
+    }
+
+    fn shown(&self) -> String {
+        String::from_utf8_lossy(&self.shown.lock().unwrap()).into_owned()
+    }
+
+    /// Waits for a text after all those before.
+    #[track_caller]
+    fn until(&mut self, text: &str) {
+        let found = wait::until(TIME_MAX, || {
+            let shown = self.shown();
+            shown[self.read..].find(text).map(|at| self.read + at + text.len())
+        });
+        self.read = found.unwrap_or_else(|| panic!("it never showed {text:?}\n{}", self.shown()));
+    }
+
+    fn keys(&mut self, keys: &str) {
+        self.keys.write_all(keys.as_bytes()).unwrap();
+    }
+
+    /// Waits for its end, and returns the exit code.
+    fn end(&mut self) -> Option<i32> {
+        let status = wait::until(TIME_MAX, || self.child.try_wait().unwrap());
+        status.unwrap_or_else(|| panic!("it goes on\n{}", self.shown())).code()
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        self.child.kill().ok();
+        drop(self.child.wait());
+    }
+}
+
+#[test]
+fn at_a_terminal_tab_completes_errors_go_on_and_the_history_is_kept() {
+    let Some(server) = server(Kind::Vsftpd) else { return };
+    let ca = format!("ca_file={}", server.ca().display());
+    let mut terminal = Terminal::open(&["--set", &ca, "--state", "state", "shell", &server.url()]);
+    terminal.until("password of tester on 127.0.0.1: ");
+    terminal.keys(&format!("{}\r", RealServer::PASSWORD));
+    terminal.until("127.0.0.1:/> ");
+    terminal.keys("cat pub/a.\t\r");
+    terminal.until("1,2\r\n");
+    terminal.until("127.0.0.1:/> ");
+    // A mistake ends a pipe, and not a conversation.
+    terminal.keys("cat gone\r");
+    terminal.until("error: /gone: ");
+    terminal.until("127.0.0.1:/> ");
+    // An unfinished line goes on in the next one, and Ctrl-C drops it.
+    terminal.keys("if true {\r");
+    terminal.keys("\x03");
+    terminal.until("127.0.0.1:/> ");
+    // Two lines back with the arrow key.
+    terminal.keys("\x1b[A\x1b[A\r");
+    terminal.until("1,2\r\n");
+    terminal.until("127.0.0.1:/> ");
+    terminal.keys("\x04");
+    assert_eq!(terminal.end(), Some(0), "{}", terminal.shown());
+    assert!(!terminal.shown().contains(RealServer::PASSWORD), "{}", terminal.shown());
+    let history = fs::read_to_string(terminal.folder.path().join("state/shell-history")).unwrap();
+    let lines: Vec<_> = history.lines().filter(|line| !line.starts_with('#')).collect();
+    assert_eq!(lines, ["cat pub/a.csv", "cat gone", "cat pub/a.csv"]);
 }
