@@ -298,8 +298,8 @@ pub const MISSED_COUNTED_MAX: u64 = 200_000;
 /// The maximum number of slots of one job that wait to begin.
 pub const WAITING_MAX: usize = 100;
 /// The distance into the future above which a watermark was set by a wrong clock (a host without a battery starts in
-/// 2031).
-pub const WATERMARK_AHEAD_MAX: jiff::SignedDuration = jiff::SignedDuration::from_hours(24);
+/// 2031). Below it nothing is run until the clock has caught up, as after a small correction.
+pub const WATERMARK_AHEAD_MAX: jiff::SignedDuration = jiff::SignedDuration::from_hours(1);
 /// The time after which a missed slot is no longer caught up, unless `start_deadline` says otherwise.
 pub const DEADLINE_MAX: jiff::SignedDuration = jiff::SignedDuration::from_hours(24);
 

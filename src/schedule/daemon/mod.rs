@@ -265,6 +265,10 @@ impl Daemon {
         }
         self.cancel(&step);
         self.wake = step.wake;
+        if !step.notes.is_empty() {
+            // The clock was set back. History knows which of the slots that come again have been run.
+            self.planner = rows::planner(&self.store, Arc::clone(self.planner.jobs()), now)?;
+        }
         Ok(())
     }
 

@@ -45,6 +45,8 @@ pub(super) fn planner(store: &Store, jobs: Arc<Jobs>, now: Timestamp) -> Result<
     for row in &stored {
         let Some(watermark) = row.watermark else { continue };
         let runs = waiting.remove(&row.job).unwrap_or_default();
+        // There are some only if the clock was set back.
+        let begun = store.slots_begun(&row.job, &row.revision, watermark.min(now))?;
         let job_state = JobPlanState {
             revision: row.revision.clone(),
             watermark,
@@ -52,6 +54,7 @@ pub(super) fn planner(store: &Store, jobs: Arc<Jobs>, now: Timestamp) -> Result<
             last_success: row.last_success,
             paused: pause_of(row),
             waiting: runs.iter().filter_map(waiting_of).collect(),
+            ended: begun.iter().filter_map(|slot| slot.parse().ok()).collect(),
         };
         state.jobs.insert(row.job.as_str().into(), job_state);
     }

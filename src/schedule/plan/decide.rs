@@ -77,7 +77,7 @@ impl JobCursor {
         line
     }
 
-    /// Moves to the next slot whose local time has not been decided.
+    /// Moves to the next slot whose local time has not been decided, and that has not been run.
     fn advance(&mut self) {
         let Some(schedule) = &self.job.schedule else { return };
         loop {
@@ -85,6 +85,7 @@ impl JobCursor {
             match (self.next.map(|slot| slot.id), self.state.label) {
                 // The zone's rules have changed, and the same local time is another instant now.
                 (Some(SlotId::Civil(civil)), Some(label)) if civil <= label => {}
+                (Some(id), _) if self.state.ended.contains(&id) => {}
                 _ => return,
             }
         }
@@ -103,7 +104,7 @@ impl JobCursor {
     /// Decides every slot up to `now`: it waits to start, or it is skipped.
     pub(super) fn decide(&mut self, now: Timestamp, step: &mut PlannerStep) {
         let before = self.state.watermark;
-        forget_ahead(&self.job.name, &mut self.state, now, step);
+        forget_ahead(&self.job, &mut self.state, now, step);
         if self.state.watermark != before {
             self.seat_at(now);
         }

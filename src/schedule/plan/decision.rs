@@ -70,7 +70,7 @@ pub enum DecisionKind {
 /// An event worth reporting.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PlannerNote {
-    /// Slots far in the future are marked as decided: the clock must have been wrong. They are forgotten.
+    /// Slots in the future were decided: the clock must have been wrong. They are planned anew as they come.
     WatermarkAhead {
         /// The job.
         job: Arc<str>,
@@ -84,8 +84,8 @@ impl std::fmt::Display for PlannerNote {
         match self {
             Self::WatermarkAhead { job, watermark } => write!(
                 f,
-                "job `{job}` has been decided up to {watermark}, which is more than a day ahead: the clock must have \
-                 been wrong; nothing is run for that time, and slots are planned from now on"
+                "job `{job}` has been decided up to {watermark}, which is more than an hour ahead: the clock must \
+                 have been wrong; slots are planned from now on, and none that has run is run again"
             ),
         }
     }

@@ -275,6 +275,7 @@ fn adopt(
         last_success,
         paused,
         waiting: Vec::new(),
+        ended: BTreeSet::new(),
     };
     let Some(mut state) = found else {
         step.changed.push(Arc::clone(&job.name));
@@ -285,35 +286,48 @@ fn adopt(
         step.changed.push(Arc::clone(&job.name));
         return fresh(state.last_success, state.paused);
     }
-    forget_ahead(&job.name, &mut state, now, step);
+    forget_ahead(job, &mut state, now, step);
     state
 }
 
-/// Drops state left by a clock that was far ahead: a success years in the future would hide every later one, and slots
-/// waiting for such a time would wait until then.
+/// Drops state left by a clock that was ahead. A success in the future would hide every later one, what waits for such a
+/// time would wait until then, and slots that are decided already would be passed over: they are planned anew, except for
+/// those that have been run.
 pub(super) fn forget_ahead(
-    job: &Arc<str>,
+    job: &Job,
     state: &mut JobPlanState,
     now: Timestamp,
     step: &mut PlannerStep,
 ) {
-    let ahead = later(now, WATERMARK_AHEAD_MAX);
+    let name = &job.name;
+    let (ahead, far) = (later(now, WATERMARK_AHEAD_MAX), later(now, DEADLINE_MAX));
     let is_ahead = |at: &Timestamp| *at > ahead;
-    let is_waiting = |waiting: &WaitingSlot| is_ahead(&waiting.slot.at);
     if is_ahead(&state.watermark) {
         let watermark = std::mem::replace(&mut state.watermark, now);
         state.label = None;
-        step.notes.push(PlannerNote::WatermarkAhead { job: Arc::clone(job), watermark });
-    } else if !state.last_success.as_ref().is_some_and(is_ahead)
-        && !state.waiting.iter().any(is_waiting)
-    {
-        return;
+        step.notes.push(PlannerNote::WatermarkAhead { job: Arc::clone(name), watermark });
+        step.changed.push(Arc::clone(name));
     }
-    step.changed.push(Arc::clone(job));
-    state.last_success = state.last_success.filter(|at| !is_ahead(at));
-    let (dropped, kept) = std::mem::take(&mut state.waiting).into_iter().partition(is_waiting);
-    state.waiting = kept;
-    skip_each(job, dropped, &DecisionReason::ClockAhead, step);
+    if state.last_success.as_ref().is_some_and(is_ahead) {
+        state.last_success = None;
+        step.changed.push(Arc::clone(name));
+    }
+    // A slot of the schedule that is not decided does not wait yet.
+    let watermark = state.watermark;
+    state.waiting.retain(|waiting| !waiting.is_of_schedule() || waiting.slot.at <= watermark);
+    let is_far = |waiting: &WaitingSlot| waiting.slot.at > far;
+    if state.waiting.iter().any(is_far) {
+        let (dropped, kept) = std::mem::take(&mut state.waiting).into_iter().partition(is_far);
+        state.waiting = kept;
+        skip_each(name, dropped, &DecisionReason::ClockAhead, step);
+        step.changed.push(Arc::clone(name));
+    }
+    // Nothing waits for longer than that by the rules of its job.
+    let wait = job.jitter.max(job.catch_up.spread);
+    let latest = later(ahead, SignedDuration::try_from(wait).unwrap_or(SignedDuration::MAX));
+    for waiting in state.waiting.iter_mut().filter(|waiting| waiting.not_before > latest) {
+        waiting.not_before = if waiting.is_of_schedule() { waiting.slot.at.max(now) } else { now };
+    }
 }
 
 fn drop_waiting(

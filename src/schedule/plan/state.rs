@@ -1,11 +1,14 @@
 //! The input of the planner.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use jiff::{Timestamp, civil::DateTime};
 
 use super::{decision::Trigger, reason::DecisionReason};
-use crate::schedule::slot::Slot;
+use crate::schedule::slot::{Slot, SlotId};
 
 /// The decided state of all jobs, by name. A job that is not in it is new: it never fires for the past.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -30,6 +33,8 @@ pub struct JobPlanState {
     pub paused: Option<Pause>,
     /// The slots that will be run but have not started, the earliest first.
     pub waiting: Vec<WaitingSlot>,
+    /// Slots after the watermark that have been run already, by a clock that was ahead; they are not run again.
+    pub ended: BTreeSet<SlotId>,
 }
 
 /// A pause of a job.
@@ -58,6 +63,13 @@ pub struct WaitingSlot {
     pub needs_since: Timestamp,
     /// The reason for the wait last reported by [`super::DecisionKind::Wait`]; need not be stored.
     pub told: Option<Box<DecisionReason>>,
+}
+
+impl WaitingSlot {
+    /// Returns true for a slot that a schedule has, unlike a request or the success of another job.
+    pub(super) const fn is_of_schedule(&self) -> bool {
+        !matches!(self.slot.id, SlotId::Asked(_) | SlotId::After(_))
+    }
 }
 
 /// The number of a run.

@@ -32,6 +32,17 @@ impl Store {
         })
     }
 
+    /// Returns the slots of a job, later than `at`, that have begun.
+    pub fn slots_begun(&self, job: &str, revision: &str, at: Timestamp) -> Result<Vec<String>> {
+        let query = "SELECT slot FROM runs WHERE job = $1 AND revision = $2 AND scheduled_for > $3
+            AND slot IS NOT NULL AND outcome NOT IN ($4, $5)";
+        let [waiting, skipped] = [RunState::Waiting, RunState::Skipped].map(RunState::word);
+        let values = params![job, revision, at.as_millisecond(), waiting, skipped];
+        self.read(|connection| {
+            connection.prepare(query)?.query_map(values, |row| row.get(0))?.collect()
+        })
+    }
+
     /// Returns the run of a job's slot.
     pub fn run_of_slot(&self, job: &str, revision: &str, slot: &str) -> Result<Option<HistoryRun>> {
         let query =

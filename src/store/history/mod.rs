@@ -344,7 +344,8 @@ impl Wait {
     }
 }
 
-/// Inserts a new row, or updates the row of a slot that waits.
+/// Inserts a new row, or updates the row of a slot that waits, or that was skipped: it is decided anew only if a clock
+/// that was ahead decided it. A slot that has begun is never begun again.
 fn put(
     transaction: &Transaction<'_>,
     run: &NewRun,
@@ -361,9 +362,9 @@ fn put(
         .query_row(known, params![job, revision, slot], |row| Ok((row.get(0)?, row.get(1)?)))
         .optional()?;
     let found: Option<(i64, String)> = found.filter(|_| slot.is_some());
-    match found {
+    match found.map(|(id, state)| (id, RunState::named(&state))) {
         None => insert(transaction, run, now).map(Some),
-        Some((id, state)) if state == RunState::Waiting.word() => turn(transaction, id, run, now),
+        Some((id, Some(RunState::Waiting | RunState::Skipped))) => turn(transaction, id, run, now),
         Some(_) => Ok(None),
     }
 }
@@ -415,7 +416,7 @@ fn turn(
 ) -> rusqlite::Result<Option<i64>> {
     let turn = "UPDATE runs SET cause = $1, not_before = $2, give_up_at = $3, needs_since = $4,
         started_at = COALESCE(started_at, $5), ended_at = $6, outcome = $7, reason = $8, covers = $9,
-        reason_code = $10, covered_by = $11 WHERE id = $12";
+        reason_code = $10, covered_by = $11, up_to = $12, decided_at = MIN(decided_at, $13) WHERE id = $14";
     let [not_before, give_up, needs_since] = waits(run);
     let [started, ended] = times(run.state, now);
     let values = params![
@@ -430,6 +431,8 @@ fn turn(
         run.covers,
         run.reason_code,
         run.covered_by.map(Timestamp::as_millisecond),
+        run.up_to.map(Timestamp::as_millisecond),
+        now.as_millisecond(),
         id
     ];
     transaction.execute(turn, values)?;

@@ -57,6 +57,33 @@ fn sum(error: Option<&str>) -> Sum {
 }
 
 #[test]
+fn a_slot_that_was_skipped_may_be_decided_anew_and_one_that_has_run_may_not() {
+    let (_folder, mut store) = store();
+    let ahead = [("U1", RunState::Skipped), ("U2", RunState::Running), ("U3", RunState::Waiting)];
+    let rows = ahead.map(|(slot, state)| NewRun {
+        state,
+        scheduled_for: Some(at(7_200)),
+        up_to: Some(at(7_300)),
+        ..new_run("a", Some(slot))
+    });
+    let ids = store.decide(&rows, &[], &[], at(72_000)).unwrap();
+    let begun = |job, second| store.slots_begun(job, "r1", at(second)).unwrap();
+    let found = [begun("a", 3_600), begun("a", 7_200), begun("b", 3_600)];
+    assert_eq!(found, [vec!["U2".to_owned()], vec![], vec![]]);
+    let again = ahead.map(|(slot, _)| NewRun {
+        state: RunState::Running,
+        scheduled_for: Some(at(7_200)),
+        ..new_run("a", Some(slot))
+    });
+    let found = store.decide(&again, &[], &[], at(7_200)).unwrap();
+    assert_eq!(found, [ids[0], None, ids[2]]);
+    // The row stands for its own slot alone now.
+    let run = store.run(ids[0].unwrap()).unwrap().unwrap();
+    assert_eq!((run.up_to, run.decided_at, run.ended_at), (None, at(7_200), None));
+    assert_eq!((run.state, run.started_at), (RunState::Running, Some(at(7_200))));
+}
+
+#[test]
 fn a_slot_has_one_row_and_a_run_by_hand_has_its_own() {
     let (_folder, mut store) = store();
     let slot = new_run("a", Some("U1"));

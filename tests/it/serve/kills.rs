@@ -273,6 +273,37 @@ fn a_request_that_nobody_hears_for_a_day_is_not_run() {
     assert!(asked[0].reason.as_ref().unwrap().contains("late"), "{asked:?}");
 }
 
+/// A clock that went 20 hours ahead, all of whose slots one run caught up, and back.
+#[test]
+fn s70_after_a_clock_that_was_hours_ahead_each_slot_runs_when_its_time_comes() {
+    for is_restarted in [false, true] {
+        let mut set = Set::new("2026-06-01T00:30:00Z", HOURLY);
+        set.turn();
+        for hours in [20, -20] {
+            set.go(SignedDuration::from_hours(hours));
+            set.turn();
+        }
+        if is_restarted {
+            set.open();
+        }
+        for hour in 1..=22 {
+            set.go(SignedDuration::from_hours(1));
+            set.turn();
+            let done: Vec<_> =
+                set.runs().into_iter().filter(|run| run.state == RunState::Done).collect();
+            let mut slots: Vec<_> = done.iter().map(|run| run.scheduled_for.unwrap()).collect();
+            slots.sort();
+            slots.dedup();
+            assert_eq!(slots.len(), done.len(), "a slot ran twice");
+            // The run that caught up was that of 20:00, which does not run again.
+            let wanted = if hour < 20 { hour + 1 } else { hour };
+            assert_eq!(slots.len(), wanted, "{hour} {is_restarted}: {slots:?}");
+        }
+        let runs = set.runs();
+        assert!(runs.iter().all(|run| run.state == RunState::Done), "{runs:?}");
+    }
+}
+
 #[test]
 fn a_clock_that_was_years_ahead_is_seen_and_nothing_is_run_for_it() {
     let mut set = Set::new("2031-01-01T00:30:00Z", HOURLY);

@@ -5,7 +5,10 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::{DecisionKind, Planner, PlannerState, at, back, decided, jobs, moment, run_of};
-use crate::schedule::plan::{PlannerNote, Trigger, WaitingSlot};
+use crate::schedule::{
+    plan::{PlannerNote, Trigger, WaitingSlot},
+    slot::{Slot, SlotId},
+};
 
 struct MissedCase {
     zone: &'static str,
@@ -187,6 +190,88 @@ fn after_a_clock_that_was_far_ahead_jobs_that_come_after_others_do_so_again() {
         let begun = decided(planner, "2026-06-01T01:00:06Z", &[]);
         let wanted = "b: start 2026-06-01T01:00:05Z dependency: the jobs before it have succeeded";
         assert!(begun.iter().any(|one| one == wanted), "{begun:?}");
+    }
+}
+
+/// Twenty hours ahead, all of them caught up by one run, and back.
+#[test]
+fn after_a_clock_that_was_hours_ahead_the_slots_are_planned_anew() {
+    for (ahead, back_at) in [
+        ("2026-06-01T20:30:00Z", "2026-06-01T00:31:00Z"),
+        ("2026-06-01T09:10:00Z", "2026-06-01T00:40:00Z"),
+        ("2026-06-02T00:15:00Z", "2026-06-01T00:30:30Z"),
+    ] {
+        let jobs = jobs("[[job]]\nname = \"a\"\ncron = \"0 * * * *\"\ntimezone = \"UTC\"");
+        let mut planner = back(&jobs, "2026-06-01T00:30:00Z", "2026-06-01T00:30:00Z");
+        let caught_up = planner.step(&moment(ahead, &[])).decisions;
+        let begun = caught_up.iter().filter(|one| one.action == DecisionKind::Start).count();
+        assert!(begun == 1 && caught_up.len() > 5);
+        let step = planner.step(&moment(back_at, &[]));
+        assert_eq!((step.decisions.len(), step.notes.len()), (0, 1), "{ahead}");
+        for now in ["2026-06-01T01:00:00Z", "2026-06-01T02:00:01Z", "2026-06-01T03:00:00Z"] {
+            let step = planner.step(&moment(now, &[]));
+            assert_eq!((step.decisions.len(), step.notes.len()), (1, 0), "{ahead} {now}");
+            assert_eq!(step.decisions[0].action, DecisionKind::Start);
+        }
+    }
+}
+
+/// A slot whose run goes on is passed over as well: a job that replaces its runs would end it.
+#[test]
+fn a_slot_that_a_clock_ahead_has_run_is_not_planned_again() {
+    for overlap in ["skip", "queue", "replace", "allow"] {
+        let jobs = jobs(&format!(
+            "[[job]]\nname = \"a\"\ncron = \"0 * * * *\"\ntimezone = \"UTC\"\noverlap = \"{overlap}\""
+        ));
+        let mut planner = back(&jobs, "2026-06-01T00:30:00Z", "2026-06-01T00:30:00Z");
+        let wrong = "2026-06-01T03:10:00Z";
+        let step = planner.step(&moment(wrong, &[]));
+        let start = step.decisions.iter().find(|one| one.action == DecisionKind::Start).unwrap();
+        let running = [run_of(start, 1, wrong, &jobs)];
+        let mut state = planner.state();
+        state.jobs.get_mut("a").unwrap().ended.insert(start.slot.id);
+        let mut planner = Planner::new(Arc::clone(&jobs), state, at("2026-06-01T00:31:00Z"));
+        assert!(decided(&mut planner, "2026-06-01T00:31:00Z", &running).is_empty());
+        for now in ["2026-06-01T01:00:00Z", "2026-06-01T02:00:00Z"] {
+            assert_eq!(decided(&mut planner, now, &[]).len(), 1, "{overlap} {now}");
+        }
+        assert!(decided(&mut planner, "2026-06-01T03:00:00Z", &running).is_empty(), "{overlap}");
+        let next = decided(&mut planner, "2026-06-01T04:00:00Z", &[]);
+        assert!(next.len() == 1 && next[0].starts_with("a: start"), "{overlap} {next:?}");
+    }
+}
+
+/// A run that catches up waits for its moment of `catchup_spread`, by the wrong clock, and so does a request.
+#[test]
+fn what_waits_by_a_clock_that_was_ahead_does_not_wait_for_it_to_come_again() {
+    let jobs = jobs("[[job]]\nname = \"a\"\ncron = \"20 0 * * *\"\ntimezone = \"UTC\"");
+    let mut planner = back(&jobs, "2026-06-01T00:10:00Z", "2026-06-01T00:10:00Z");
+    planner.step(&moment("2026-06-01T00:10:00Z", &[]));
+    let mut state = planner.state();
+    let slot = planner.next_of("a").unwrap();
+    let asked = Slot {
+        id: SlotId::Asked(at("2026-06-01T19:00:00Z")),
+        at: at("2026-06-01T19:00:00Z"),
+        moved_from: None,
+    };
+    for (slot, trigger) in [(slot, Trigger::CatchUp), (asked, Trigger::Manual)] {
+        let job = state.jobs.get_mut("a").unwrap();
+        job.watermark = job.watermark.max(at("2026-06-01T00:20:00Z"));
+        job.waiting.push(WaitingSlot {
+            slot,
+            trigger,
+            covers: 1,
+            not_before: at("2026-06-01T20:00:40Z"),
+            give_up: at("2026-06-02T20:00:00Z"),
+            needs_since: Timestamp::MIN,
+            told: None,
+        });
+    }
+    for (now, started) in [("2026-06-01T00:15:00Z", 1), ("2026-06-01T00:25:00Z", 1)] {
+        let mut planner = Planner::new(Arc::clone(&jobs), state.clone(), at(now));
+        let begun = planner.step(&moment(now, &[])).decisions;
+        let begun = begun.iter().filter(|one| one.action == DecisionKind::Start);
+        assert_eq!(begun.count(), started, "{now}");
     }
 }
 

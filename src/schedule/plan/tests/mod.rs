@@ -4,7 +4,7 @@ mod laws;
 mod missed;
 mod rules;
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use jiff::Timestamp;
 
@@ -70,6 +70,7 @@ fn back(jobs: &Arc<Jobs>, watermark: &str, now: &str) -> Planner {
             last_success: None,
             paused: None,
             waiting: Vec::new(),
+            ended: BTreeSet::new(),
         };
         state.jobs.insert(Arc::clone(&job.name), state_of_job);
     }
