@@ -91,13 +91,16 @@ impl NatHost {
             }
         };
         ledger.save(&record)?;
-        if let Err(fault) = self.carry_out(plan, &body) {
-            return Err(match self.give_up(plan, &snapshot, ledger, before) {
-                Ok(()) => fault,
-                Err(other) => half_done(fault, &other),
-            });
-        }
-        let (listing, verified) = self.verify(plan, time.is_some())?;
+        let done = self.carry_out(plan, &body).and_then(|()| self.verify(plan, time.is_some()));
+        let (listing, verified) = match done {
+            Ok(seen) => seen,
+            Err(fault) => {
+                return Err(match self.give_up(plan, &snapshot, ledger, before) {
+                    Ok(()) => fault,
+                    Err(other) => half_done(fault, &other),
+                });
+            }
+        };
         record.listing = listing;
         if time.is_none() {
             // Files for boot that exist already are updated to the rules now in force.
@@ -190,10 +193,17 @@ impl NatHost {
         ledger.save(&record)
     }
 
-    /// Returns the current listing, and true if it is what was wanted.
+    /// Returns the current listing, and true if it is what was wanted. Fails if there are no rules.
     fn verify(&self, plan: &RulesetPlan, is_trial: bool) -> Result<(String, bool)> {
-        let FoundRules::Listing(listing) = self.backend.found(&plan.table)? else {
-            return Ok((String::new(), false));
+        let listing = match self.backend.found(&plan.table)? {
+            FoundRules::Listing(listing) if !listing.trim().is_empty() => listing,
+            FoundRules::Listing(_) | FoundRules::Missing
+                if !chains::filled(plan.chains.clone()).is_empty() =>
+            {
+                let message = format!("{} is not there, though it was loaded", plan.place);
+                return Err(NatError::NftFailed.fault(message));
+            }
+            _ => return Ok((String::new(), false)),
         };
         let Some(wanted) = &plan.wanted else { return Ok((listing, true)) };
         let verified = if is_trial {

@@ -74,10 +74,11 @@ impl Find {
     }
 }
 
-/// Returns the first line of output of a program that failed.
+/// Returns the first line of output of a program that did not do what it should.
 fn what_it_said(ran: &Ran) -> String {
     let line = ran.err.lines().chain(ran.out.lines()).find(|line| !line.trim().is_empty());
-    line.map_or_else(|| "it failed without a word".into(), visible)
+    let nothing = if ran.ok { "it said nothing" } else { "it failed without a word" };
+    line.map_or_else(|| nothing.into(), visible)
 }
 
 /// Runs nft.

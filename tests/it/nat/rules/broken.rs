@@ -12,7 +12,7 @@ use super::{Gate, OFFICE};
 use crate::support::server::skip;
 
 /// The behaviour of an nft, and the message about it.
-const BROKEN: [(&str, &str); 4] = [
+const BROKEN: [(&str, &str); 6] = [
     (
         "echo 'nft: error while loading shared libraries' >&2; exit 127",
         "`nft --version`: nft: error while loading",
@@ -23,6 +23,8 @@ const BROKEN: [(&str, &str); 4] = [
         "`nft list tables`: netlink: Error: cache initialization failed: Protocol not supported",
     ),
     ("kill -SEGV $$", "`nft --version`: it failed without a word"),
+    ("exit 0", "`nft --version`: it said nothing"),
+    ("exec sleep 600", "`nft --version`: it did not end within 1 s and was killed"),
 ];
 
 #[test]
@@ -51,6 +53,7 @@ fn an_nft_that_does_not_work_is_named_with_the_reason_and_iptables_does_its_work
         };
         let nat = |args: &[&str]| {
             let program = gate.portolan(OFFICE).env("PATH", path.path().to_str().unwrap());
+            let program = program.env("PORTOLAN_NAT_TOOL_SECONDS", "1");
             gate.router.within(|| program.args(args).run())
         };
         only(true);

@@ -4,6 +4,7 @@ mod anybody;
 mod broken;
 mod chains;
 mod crash;
+mod hangs;
 mod hostile;
 mod openings;
 mod others;
