@@ -14,6 +14,7 @@ mod contracts;
 mod doctor;
 mod errors;
 mod examples;
+mod full_disk;
 mod functions;
 mod fuzz;
 mod input;

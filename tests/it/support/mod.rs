@@ -2,10 +2,11 @@
 
 pub(crate) mod certificates;
 pub(crate) mod cutter;
+pub(crate) mod mounts;
 pub(crate) mod net;
 pub(crate) mod program;
 pub(crate) mod rehearsal;
-pub(crate) mod server;
 pub(crate) mod rounds;
+pub(crate) mod server;
 pub(crate) mod tree;
 pub(crate) mod wait;

@@ -70,6 +70,16 @@ impl Portolan {
         }
     }
 
+    /// Returns the same program among the mounts of the process `pid`; later arguments are still the program's.
+    pub(crate) fn played_in_mounts_of(self, pid: u32) -> Self {
+        let (mounts, folder) = (format!("--mount=/proc/{pid}/ns/mnt"), self.folder().to_owned());
+        let mut words: Vec<OsString> = vec![mounts.into()];
+        words.push(format!("--wd={}", folder.display()).into());
+        words.push(self.program.clone().into());
+        words.extend(self.arguments.iter().cloned());
+        Self { program: "nsenter".into(), arguments: words, ..self }
+    }
+
     /// Returns its working directory.
     pub(crate) fn folder(&self) -> &Path {
         self.folders.work.path()
