@@ -235,6 +235,11 @@ pub const IGNORE_FILE_BYTES_MAX: u64 = 1024 * 1024;
 pub const MIRRORS_KEPT_MAX: u32 = 200;
 /// The maximum number of owner tags of mirrors that are kept, each a file of 16 bytes.
 pub const MARKS_KEPT_MAX: usize = 1_000;
+/// The maximum number of records of temporary files that are read: each killed upload leaves one until the next to its
+/// target.
+pub const TEMP_RECORDS_MAX: usize = 10_000;
+/// The maximum number of bytes that are read of such a record, which has a few paths.
+pub const TEMP_RECORD_BYTES_MAX: u64 = 64 * 1024;
 /// The age above which a temporary file cannot belong to a live run of another host: no file takes so long.
 pub const PART_AGE_MAX: Duration = Duration::from_hours(7 * 24);
 /// The number of files after which a mirror saves its progress: after a crash as many are compared by size and time

@@ -20,6 +20,7 @@ use crate::{
         secret::Secret,
         session::{RunContext, Session},
         site::Site,
+        temp_records::TempRecords,
         url::Url,
     },
     limits::STOP_TIME_MAX,
@@ -177,7 +178,9 @@ impl Common {
         let Some(memory) = self.state.memory(observer, clock)? else {
             return Ok((RunContext { doors, ..context }, None));
         };
-        Ok((RunContext { memory: Some(memory.clone()), doors, ..context }, Some(memory)))
+        let temps = memory.folder().map(TempRecords::within).unwrap_or_default();
+        let context = RunContext { memory: Some(memory.clone()), doors, temps, ..context };
+        Ok((context, Some(memory)))
     }
 
     /// Returns the journal of router leases, so that none is left behind after a crash.

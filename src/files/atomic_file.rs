@@ -24,7 +24,7 @@ use super::{
     TEMPORARY_PREFIX, TEMPORARY_SUFFIX,
     metadata::{self, LocalKind},
     owner_tag::OwnerTag,
-    partial_file::PartialFile,
+    partial_file::{PartialFile, single_name},
     root_dir::{Missing, RootDir, fault, not_opened, open_folder, regular},
     system,
 };
@@ -130,6 +130,15 @@ impl AtomicFile {
         let Some((lasting, part)) =
             lasting.and_then(|name| Some((name, PartialFile::take(&folder, name)?)))
         else {
+            if lasting.is_none()
+                && mark.is_none()
+                && let Some(single) = single_name(name).filter(|_| !name.is_empty())
+                && let Some(part) = PartialFile::take(&folder, &single)
+                && part.file.set_len(0).and_then(|()| (&part.file).rewind()).is_ok()
+            {
+                let part = PartialFile { bytes: 0, ..part };
+                return Ok(Self::on(folder, (name.to_owned(), single), part, shown));
+            }
             return Self::in_folder(folder, name, shown, random_names(mark));
         };
         Ok(Self::on(folder, (name.to_owned(), lasting.to_owned()), part, shown))

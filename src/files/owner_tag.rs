@@ -5,6 +5,8 @@
 //! `.portolan-MARK-aside-TIMENAME.part` is an old file that was renamed to make room for a new one on a server that
 //! does not rename over an existing file, with a hash of the name that it had.
 
+use std::sync::OnceLock;
+
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
@@ -41,6 +43,19 @@ impl OwnerTag {
     pub fn of(identity: &[u8]) -> Self {
         let digest = Sha256::digest(identity);
         Self(super::partial_file::digits(&digest).chars().take(DIGITS).collect())
+    }
+
+    /// Returns the tag of files on this host that no mirror owns; `None` if the host cannot be told from others.
+    pub fn of_host() -> Option<Self> {
+        static TAG: OnceLock<Option<OwnerTag>> = OnceLock::new();
+        let tag = TAG.get_or_init(|| {
+            let machine = std::fs::read("/etc/machine-id").ok().filter(|id| !id.is_empty());
+            // Containers may have no machine id, and other host names.
+            let machine = machine.or_else(|| std::fs::read("/proc/sys/kernel/random/boot_id").ok());
+            let name = std::fs::read("/proc/sys/kernel/hostname").ok()?;
+            Some(Self::of(&[b"host\n", machine?.as_slice(), &name].concat()))
+        });
+        tag.clone()
     }
 
     /// Parses a tag as written by [`text`](Self::text).

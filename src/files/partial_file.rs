@@ -1,21 +1,28 @@
 //! Partial files for resumption: a stable temporary name, and the bytes under it.
 
 use std::{
+    ffi::OsStr,
     fs::File,
     io::{Seek, SeekFrom},
-    os::fd::{AsFd, OwnedFd},
+    os::{
+        fd::{AsFd, OwnedFd},
+        unix::ffi::OsStrExt,
+    },
 };
 
 use rustix::{
-    fs::{self, FlockOperation, Mode, OFlags},
+    fs::{self, AtFlags, FlockOperation, Mode, OFlags},
     io::Errno,
     process::geteuid,
 };
+
+use sha2::{Digest, Sha256};
 
 use super::{
     TEMPORARY_PREFIX, TEMPORARY_SUFFIX,
     atomic_file::{AtomicFile, create},
     metadata::{self, LocalKind},
+    owner_tag::{OwnerTag, read_marked},
 };
 use crate::{
     buffer,
@@ -43,12 +50,20 @@ impl PartialFile {
     /// Opens the partial file `name`, or creates it. Returns `None` if it may not be ours alone: another user's file,
     /// a link, a file with a second name, or one that another process is writing.
     pub(super) fn take(folder: &OwnedFd, name: &str) -> Option<Self> {
-        let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
-        let file = match fs::openat(folder, name, flags, Mode::empty()) {
+        let file = match open(folder, name) {
             Err(Errno::NOENT) => create(folder.as_fd(), name),
             opened => opened,
         };
-        let mut file = File::from(file.ok()?);
+        Self::lock(file.ok()?, folder, name)
+    }
+
+    /// Opens the partial file `name` under the same conditions; `None` if there is none.
+    pub(super) fn find(folder: &OwnedFd, name: &str) -> Option<Self> {
+        Self::lock(open(folder, name).ok()?, folder, name)
+    }
+
+    fn lock(file: OwnedFd, folder: &OwnedFd, name: &str) -> Option<Self> {
+        let mut file = File::from(file);
         let found = fs::fstat(&file).ok()?;
         let is_ours = metadata::kind(&found) == LocalKind::File
             && found.st_uid == geteuid().as_raw()
@@ -58,9 +73,34 @@ impl PartialFile {
             return None;
         }
         fs::flock(&file, FlockOperation::NonBlockingLockExclusive).ok()?;
+        // The process that had the lock may have given the file its final name, or removed it.
+        let named = fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW).ok()?;
+        if !metadata::same_file(&found, &named) {
+            return None;
+        }
         let bytes = file.seek(SeekFrom::End(0)).ok()?;
         Some(Self { file, bytes })
     }
+}
+
+fn open(folder: &OwnedFd, name: &str) -> rustix::io::Result<OwnedFd> {
+    let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
+    fs::openat(folder, name, flags, Mode::empty())
+}
+
+/// Returns the temporary name for a file called `name` that no mirror owns: the same each time, so that the next file of
+/// that name is written over what a process has left that was killed. `None` if the host cannot be told from others,
+/// which may write to the same disk.
+pub(super) fn single_name(name: &OsStr) -> Option<String> {
+    let identity = Sha256::digest(name.as_bytes());
+    OwnerTag::of_host().map(|tag| tag.resumable_name(&identity))
+}
+
+/// Returns true if `name` may be one that [`single_name`] returned on this host.
+pub(super) fn is_single_name(name: &OsStr) -> bool {
+    let tag = OwnerTag::of_host();
+    let marked = read_marked(name.as_bytes()).filter(|marked| marked.made.is_none());
+    tag.zip(marked).is_some_and(|(tag, marked)| tag.text() == marked.mark)
 }
 
 impl AtomicFile {

@@ -18,6 +18,7 @@ use super::{
     atomic_file::{create, temporary_name},
     metadata::{self, LocalEntry, LocalKind},
     owner_tag::OwnerTag,
+    partial_file::{PartialFile, is_single_name},
 };
 use crate::{
     error::{Error, ErrorKind, Origin, Result, codes::LOCAL_NO_DIRECTORY},
@@ -96,6 +97,27 @@ impl RootDir {
     /// Removes the file or link `relative`.
     pub fn remove_file(&self, relative: impl AsRef<Path>) -> Result<()> {
         self.remove(relative.as_ref(), AtFlags::empty())
+    }
+
+    /// Returns true if `relative` is a temporary file that no mirror owns, and whose process on this host is gone.
+    pub fn is_abandoned(&self, relative: impl AsRef<Path>) -> bool {
+        self.take_abandoned(relative.as_ref()).is_some()
+    }
+
+    /// Removes `relative` under the same condition; fails with `not_found` otherwise.
+    pub fn remove_abandoned(&self, relative: impl AsRef<Path>) -> Result<()> {
+        let relative = relative.as_ref();
+        // While this lives, no process can take up the file.
+        match self.take_abandoned(relative) {
+            Some(_locked) => self.remove_file(relative),
+            None => Err(self.fault("find", relative, Errno::NOENT)),
+        }
+    }
+
+    fn take_abandoned(&self, relative: &Path) -> Option<PartialFile> {
+        let name = relative.file_name().filter(|name| is_single_name(name))?;
+        let spot = self.spot(relative, Missing::Fail).ok()?;
+        PartialFile::find(&spot.folder, name.to_str()?)
     }
 
     /// Removes the empty directory `relative`.

@@ -8,6 +8,7 @@ use std::{
 
 use super::{
     ports::PortProvider, rate_limit::HostRateLimiters, server_store::ServerStore, site::Site,
+    temp_records::TempRecords,
 };
 use crate::{cancel::CancelToken, clock::Clock, observe::EventEmitter};
 
@@ -46,6 +47,8 @@ pub struct RunContext {
     pub doors: Option<Arc<dyn PortProvider>>,
     /// The addresses of the hosts that have answered in this run.
     pub answered: Answered,
+    /// The records of temporary files on servers; without a state directory there are none.
+    pub temps: TempRecords,
     /// The rate limits of each host.
     pub paces: HostRateLimiters,
 }

@@ -35,6 +35,7 @@ mod shared_method;
 pub mod site;
 mod stream;
 mod telnet;
+pub mod temp_records;
 pub mod tls;
 pub mod transfer;
 pub mod url;

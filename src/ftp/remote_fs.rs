@@ -55,6 +55,14 @@ impl RemoteFs for Session {
         ServerAccount { host, port: site.port, user }
     }
 
+    fn left_temps(&self) -> Vec<RemotePath> {
+        Self::left_temps(self)
+    }
+
+    fn forget_temp(&self, path: &RemotePath) {
+        Self::forget_temp(self, path);
+    }
+
     fn capabilities(&self) -> Capabilities {
         let named = self.features();
         let is_latin1 = self.site().latin1;

@@ -185,7 +185,9 @@ impl<'a> RemoteScan<'a> {
         let is_folder = entry.kind == EntryKind::Dir;
         self.survey.is_claimed |= is_folder && path == CLAIM_FOLDER;
         let is_ours = !is_folder && is_temporary(OsStr::from_bytes(&entry.name));
-        let is_stale = entry.kind == EntryKind::File && self.leftovers.is_stale(&entry.name);
+        let is_stale = entry.kind == EntryKind::File
+            && (self.leftovers.is_stale(&entry.name)
+                || self.leftovers.is_recorded(self.top, &path));
         if is_stale && self.role == Role::Target {
             self.survey.leftovers.push(path);
             return Ok(());

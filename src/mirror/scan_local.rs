@@ -63,7 +63,7 @@ pub(super) fn local(
     survey.own.extend(homes.iter().flat_map(|home| own_files::parts_of(home)));
     let is_stale = |path: &&Path| {
         let name = path.file_name().unwrap_or_default().as_bytes();
-        role == Role::Target && leftovers.is_stale(name)
+        role == Role::Target && (leftovers.is_stale(name) || root.is_abandoned(path))
     };
     let (stale, left): (Vec<_>, Vec<_>) =
         walk.leftovers.iter().map(PathBuf::as_path).partition(is_stale);

@@ -8,12 +8,12 @@
 //! On a server that cannot rename over an existing file, the old file is set aside for the moment between two renames.
 //! One that stayed there gets its name back, unless a new file has that name by now.
 
-use std::{os::unix::ffi::OsStrExt, time::Duration};
+use std::{collections::BTreeSet, os::unix::ffi::OsStrExt, time::Duration};
 
 use jiff::{SignedDuration, Timestamp};
 
 use super::{
-    endpoints::Endpoints,
+    endpoints::{Direction, Endpoints, place},
     own_files::{FileId, identity},
     plan::Leftover,
     sync_base::{MirrorId, MirrorStates, TagLease, path_text},
@@ -22,7 +22,7 @@ use super::{
 use crate::{
     files::{OwnerTag, read_marked, read_set_aside},
     limits::PART_AGE_MAX,
-    remote::fs::RemoteFs,
+    remote::{fs::RemoteFs, path::RemotePath},
 };
 
 /// The age beyond which an old file that was set aside is no longer between two renames, whoever set it aside.
@@ -35,6 +35,8 @@ pub(super) struct StaleTemps {
     now: Timestamp,
     /// The state directory of this run.
     state: Option<FileId>,
+    /// The files that killed uploads of this host have left on the server, by their records.
+    recorded: BTreeSet<RemotePath>,
 }
 
 impl StaleTemps {
@@ -48,7 +50,11 @@ impl StaleTemps {
         let claim = states.and_then(|states| states.claim(&sides));
         let claim = claim.unwrap_or_else(|| TagLease { mark: mark_of(&sides), lock: None });
         let state = states.and_then(|states| states.folder()).and_then(identity);
-        Self { claim, now: session.now(), state }
+        let recorded = match heading.direction {
+            Direction::Up => session.left_temps().into_iter().collect(),
+            Direction::Down => BTreeSet::new(),
+        };
+        Self { claim, now: session.now(), state, recorded }
     }
 
     /// Returns true if a local directory is the one in which this run keeps its state.
@@ -73,6 +79,12 @@ impl StaleTemps {
         let is_ours = aside.mark == self.claim.mark.text() && self.claim.lock.is_some();
         let age = SignedDuration::try_from(ASIDE_AGE_MAX).unwrap_or(SignedDuration::MAX);
         is_ours || self.now.duration_since(aside.made) > age
+    }
+
+    /// Returns true if the file `path` below `top` was left by an upload that was killed.
+    pub(super) fn is_recorded(&self, top: &RemotePath, path: &[u8]) -> bool {
+        !self.recorded.is_empty()
+            && place(top, path).is_ok_and(|path| self.recorded.contains(&path))
     }
 
     /// Returns true if the file `name` was left by a run that is over.
@@ -137,10 +149,18 @@ mod tests {
         let (ours, other) = (OwnerTag::random(), OwnerTag::random());
         let lock = || Some(tempfile::tempfile().unwrap());
         let ago = |hours| now - SignedDuration::from_hours(hours);
-        let alone =
-            StaleTemps { claim: TagLease { mark: ours.clone(), lock: lock() }, now, state: None };
-        let beside =
-            StaleTemps { claim: TagLease { mark: ours.clone(), lock: None }, now, state: None };
+        let alone = StaleTemps {
+            claim: TagLease { mark: ours.clone(), lock: lock() },
+            now,
+            state: None,
+            recorded: BTreeSet::new(),
+        };
+        let beside = StaleTemps {
+            claim: TagLease { mark: ours.clone(), lock: None },
+            now,
+            state: None,
+            recorded: BTreeSet::new(),
+        };
         for (name, is_alone, is_beside) in [
             (ours.name(ago(0)), true, false),
             (ours.name(ago(9 * 24)), true, true),

@@ -147,7 +147,12 @@ impl<'p> Executor<'p> {
     /// no part of the mirror.
     pub(super) async fn sweep(&self, session: &mut impl RemoteFs, there: &RemotePath, here: &Path) {
         let removed = match self.plan.heading.direction {
-            Direction::Up => session.remove(there).await,
+            Direction::Up => {
+                let removed = session.remove(there).await;
+                session.forget_temp(there);
+                removed
+            }
+            Direction::Down if self.root.is_abandoned(here) => self.root.remove_abandoned(here),
             Direction::Down => self.root.remove_file(here),
         };
         let observer = session.observer();

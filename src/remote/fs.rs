@@ -245,6 +245,13 @@ pub trait RemoteFs: Sized + 'static {
     /// Removes `files`, which are no longer wanted.
     async fn delete_temps(&mut self, files: &[VerifiedTemp]);
 
+    /// Returns the temporary files that killed uploads of this host have left on the server, as far as they are recorded.
+    fn left_temps(&self) -> Vec<RemotePath> {
+        Vec::new()
+    }
+    /// Records that the temporary file `path` is no longer on the server.
+    fn forget_temp(&self, _path: &RemotePath) {}
+
     /// Renames `from` to `to`.
     async fn rename(&mut self, from: &RemotePath, to: &RemotePath) -> Result<()>;
     /// Removes the file `path`.

@@ -317,6 +317,7 @@ impl<'a> Prober<'a> {
             doors: outer.doors.clone(),
             answered: outer.answered.clone(),
             paces: outer.paces.clone(),
+            temps: Default::default(),
         };
         Self { site, options, outer, inner }
     }

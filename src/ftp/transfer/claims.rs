@@ -24,15 +24,16 @@ use crate::{
 
 impl Session {
     /// Returns the temporary name for `source` on its way to `remote`, and the claim on it if another run would choose
-    /// the same name.
+    /// the same name. It is a new one if another process `is_beside` this one with the same target.
     pub(super) fn first_name(
         &self,
         source: &impl ByteSource,
         remote: &RemotePath,
+        is_beside: bool,
     ) -> (String, Option<NameClaim>) {
         let lasting = || {
             // Short names of other files could be the same.
-            if self.way.manners.has_renamed() || self.wants_short_names() {
+            if is_beside || self.way.manners.has_renamed() || self.wants_short_names() {
                 return None;
             }
             let identity = self.identity_here(&source.identity()?, remote)?;
@@ -64,6 +65,48 @@ impl Session {
             hasher.update(part);
         }
         Some(hasher.finalize().into())
+    }
+}
+
+/// The records of temporary files whose names do not tell whose they are.
+impl Session {
+    /// Opens the record of uploads to `remote`, and removes what an upload that was killed has left of it. Returns true
+    /// if another process is uploading to the same target.
+    pub(super) async fn begin_record(&mut self, remote: &RemotePath) -> bool {
+        // The names of mirrors tell whose they are.
+        if !self.is_unmarked() && !self.wants_short_names() {
+            return false;
+        }
+        let (records, server) = (&self.context.temps, self.server_text());
+        let Some(path) = records.path(&server, remote) else { return false };
+        let Some(left) = records.open(&path, &server) else { return true };
+        let left: Vec<_> = left.iter().collect();
+        if !left.is_empty() {
+            self.cleanup_temps(&left).await;
+        }
+        false
+    }
+
+    /// Records that an upload to `remote` goes to `temporary`.
+    pub(super) fn record_temp(&self, remote: &RemotePath, temporary: &RemotePath) {
+        if let Some(path) = self.context.temps.path(&self.server_text(), remote) {
+            self.context.temps.add(&path, temporary);
+        }
+    }
+
+    /// Records that `temporary` is no longer on the server.
+    pub fn forget_temp(&self, temporary: &RemotePath) {
+        self.context.temps.remove(&self.server_text(), temporary);
+    }
+
+    /// Returns the temporary files that killed processes of this host have left on the server.
+    pub fn left_temps(&self) -> Vec<RemotePath> {
+        self.context.temps.take_over(&self.server_text())
+    }
+
+    fn server_text(&self) -> String {
+        let (host, user) = (self.site.host.to_ascii_lowercase(), to_hex(&self.site.user));
+        format!("{host} {} {user}", self.site.port)
     }
 }
 

@@ -91,7 +91,7 @@ impl Session {
                 self.way.manners.pipelining.turn_off();
             }
         }
-        renamed(&replies)
+        renamed(&replies).inspect(|()| self.forget_temp(from))
     }
 
     /// Removes temporary files after a failure, if the server still responds, and returns its replies. After the stop
@@ -104,8 +104,12 @@ impl Session {
             temporary.iter().map(|path| FtpCommand::path("DELE", path)).collect();
         match self.ask_at_last(&commands).await {
             Ok(replies) => {
-                for reply in &replies {
+                for (path, reply) in temporary.iter().zip(&replies) {
                     tracing::debug!(target: "portolan", "sweeping: {}", reply.words());
+                    // By 550 it is not there, or stays whatever is tried.
+                    if reply.is_done() || reply.code == 550 {
+                        self.forget_temp(path);
+                    }
                 }
                 Some(replies)
             }

@@ -100,6 +100,7 @@ impl Session {
             return self.place_refused(file, &both).await.map(|()| None);
         }
         self.way.manners.renamed();
+        self.forget_temp(&file.temporary);
         self.check_final_name(&file.remote).await?;
         Ok(time_in(time))
     }

@@ -59,14 +59,17 @@ impl Session {
         if let Some(name) = self.direct_name(&remote).await? {
             return self.store_directly(source, (size, modified), &remote, name, next).await;
         }
-        let (name, claim) = self.first_name(source, &remote);
+        let is_beside = self.begin_record(&remote).await;
+        let (name, claim) = self.first_name(source, &remote, is_beside);
         let mut temporary = folder.join(name.as_bytes())?;
+        self.record_temp(&remote, &temporary);
         let (id, started) = self.begin(Operation::Upload, &remote, Some(size))?;
         let work = async {
             let mut sent = self.store("STOR", &temporary, source, id, next).await;
             if sent.is_err() && self.way.wants_another_name() {
                 self.cleanup_temps(&[&temporary]).await;
                 temporary = folder.join(self.temporary_name().as_bytes())?;
+                self.record_temp(&remote, &temporary);
                 source.restart()?;
                 sent = self.store("STOR", &temporary, source, id, next).await;
             }
@@ -75,6 +78,8 @@ impl Session {
                 && let Some(plain) = plain_name(&temporary)
             {
                 source.restart()?;
+                self.forget_temp(&temporary);
+                self.record_temp(&remote, &plain);
                 let again = self.store("STOR", &plain, source, id, next).await;
                 if again.is_ok() || self.has_moved {
                     self.way.manners.took_plain_name();
@@ -94,6 +99,7 @@ impl Session {
         let ended = match work.await {
             // The name was refused before any data was stored.
             Err(fault) if self.is_name_refused(&fault) => {
+                self.forget_temp(&temporary);
                 let refused = name_refused(fault, &temporary);
                 if folder == remote.parent() && self.may_go_directly(&refused) {
                     temporary = remote.clone();
@@ -284,6 +290,7 @@ impl Session {
             let outcome = match answer {
                 Ok(replies) if renamed(&replies).is_ok() => {
                     self.way.manners.renamed();
+                    self.forget_temp(&file.temporary);
                     self.check_final_name(&file.remote).await
                 }
                 Ok(replies) => self.place_refused(file, &replies).await,
@@ -326,6 +333,7 @@ impl Session {
         }
         // The file was there when its size was checked, and only the rename removes it.
         if self.size_of(&file.remote).await? == Some(file.size) {
+            self.forget_temp(&file.temporary);
             return self.check_final_name(&file.remote).await;
         }
         // Without a reported size, the file is assumed to be under its temporary name.

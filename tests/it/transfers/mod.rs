@@ -2,6 +2,7 @@
 
 mod boxes;
 mod changing;
+mod killed;
 mod limits;
 mod targets;
 mod tries;
