@@ -2,6 +2,7 @@
 
 mod campaign;
 mod cuts;
+mod folding_disk;
 mod intents;
 mod links;
 mod lists;
