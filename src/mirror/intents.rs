@@ -38,8 +38,8 @@ enum JournalPlace {
     Nowhere,
     /// With the rest of the local state.
     Here(Arc<dyn MirrorStateStore>, MirrorId),
-    /// In a file on the server.
-    There(Arc<Mutex<OnServer>>),
+    /// In a file on the server, which one session at a time writes: each writes all of it.
+    There(Arc<Mutex<OnServer>>, Arc<tokio::sync::Mutex<()>>),
 }
 
 /// The journal of a base on the server.
@@ -53,6 +53,8 @@ pub(super) struct OnServer {
     open: BTreeSet<Vec<u8>>,
     /// True if the file exists.
     is_there: bool,
+    /// True if the file may lack some of `written`.
+    is_behind: bool,
 }
 
 impl Journal {
@@ -63,7 +65,9 @@ impl Journal {
             StatePlace::Here(memory, sides) => {
                 JournalPlace::Here(Arc::clone(memory), sides.clone())
             }
-            StatePlace::There(there) => JournalPlace::There(Arc::clone(&there.journal)),
+            StatePlace::There(there) => {
+                JournalPlace::There(Arc::clone(&there.journal), Arc::default())
+            }
         };
         Self { kept, is_strict }
     }
@@ -74,7 +78,7 @@ impl Journal {
         if !plan.steps.iter().any(|step| intent_of(step.act, step.size).is_some()) {
             return Ok(());
         }
-        let is_there = matches!(self.kept, JournalPlace::There(_));
+        let is_there = matches!(self.kept, JournalPlace::There(..));
         let planned = plan.steps.iter().filter_map(|step| {
             // Locally, a transfer is recorded only once the file has arrived, with its own size and time.
             let intent = intent_of(step.act, step.size)?;
@@ -103,17 +107,21 @@ impl Journal {
                     Err(Error::new(ErrorKind::Local, Origin::Here, message).with_source(error))
                 })
             }
-            JournalPlace::There(journal) => {
+            JournalPlace::There(journal, turn) => {
+                let _turn = turn.lock().await;
                 let Some((bytes, file)) = changed(journal, intents) else { return Ok(()) };
                 let size = bytes.len() as u64;
-                session.upload(&mut MemorySource::new(&bytes), size, None, &file).await.map(drop)
+                let sent = session.upload(&mut MemorySource::new(&bytes), size, None, &file).await;
+                sent.map(|_| {
+                    journal.lock().unwrap_or_else(PoisonError::into_inner).is_behind = false
+                })
             }
         };
         match noted {
             Err(fault) if self.is_strict || fault.kind == ErrorKind::Interrupted => {
                 Err(unnoted(fault))
             }
-            Err(fault) if matches!(self.kept, JournalPlace::There(_)) => {
+            Err(fault) if matches!(self.kept, JournalPlace::There(..)) => {
                 let text = format!(
                     "if this run is cut off, the next one may take its files for somebody else's: {fault}"
                 );
@@ -154,17 +162,17 @@ fn changed(
         journal.open.insert(path.clone());
         is_new |= journal.written.insert(path, intent) != Some(intent);
     }
-    let OnServer { folder, file, written, .. } = &*journal;
-    let answer = is_new.then(|| (manifest::write_intents(written, folder), file.clone()));
+    journal.is_behind |= is_new;
     journal.is_there |= is_new;
-    answer
+    let OnServer { folder, file, written, is_behind, .. } = &*journal;
+    is_behind.then(|| (manifest::write_intents(written, folder), file.clone()))
 }
 
 impl OnServer {
     /// Creates the journal of the base in `folder`, stored as `file`.
     pub(super) fn new(folder: RemotePath, file: RemotePath) -> Self {
         let (written, open) = (Intents::new(), BTreeSet::new());
-        Self { folder, file, written, open, is_there: false }
+        Self { folder, file, written, open, is_there: false, is_behind: false }
     }
 
     /// Returns its path on the server.
@@ -193,7 +201,7 @@ impl OnServer {
     pub(super) fn is_over(&mut self) -> bool {
         let is_over = self.is_there && self.open.is_empty();
         if is_over {
-            self.is_there = false;
+            (self.is_there, self.is_behind) = (false, false);
             self.written.clear();
         }
         is_over

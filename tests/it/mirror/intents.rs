@@ -204,6 +204,25 @@ fn a_run_whose_intents_the_server_does_not_keep_changes_nothing_where_changes_ar
     }
 }
 
+/// Sessions that write the journal at the same time hinder each other where renames replace nothing, and the last one to
+/// finish would lack what the others have noted.
+#[test]
+fn several_sessions_note_their_intents_on_the_server_one_after_the_other() {
+    for is_up in [false, true] {
+        let options = ["--on-conflict", "keep", "--state-remote", "--parallel", "6"];
+        let scene = Scene::new(&["rename-onto-refused"], is_up, &options);
+        for round in 0..4 {
+            for number in 0..90 {
+                let path = scene.source.join(format!("{}/{number}", number % 3));
+                fs::create_dir_all(path.parent().unwrap()).unwrap();
+                fs::write(path, vec![b'a' + round; 30_000 + usize::from(round)]).unwrap();
+            }
+            scene.run(&format!("round {round}, up {is_up}"));
+            assert_eq!(scene.names(), [""; 0], "round {round}, up {is_up}");
+        }
+    }
+}
+
 /// Renames the file `name` of the target to a backup, as a run does that is killed before the new file has its name.
 fn put_aside(folder: &Path, mark: &OwnerTag, at: Timestamp, name: &str) {
     fs::rename(folder.join(name), folder.join(mark.set_aside_name(at, name.as_bytes()))).unwrap();
