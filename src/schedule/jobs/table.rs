@@ -269,12 +269,11 @@ impl<'a> JobsTable<'a> {
         let time = value.get_ref().as_str().and_then(parse_time);
         let Some(time) = time.filter(|time| time <= range.end()) else {
             let given = shown(value.get_ref());
-            let hint = match value.get_ref() {
-                DeValue::Integer(number) => format!("write `\"{}s\"` for seconds", number.as_str()),
-                _ => {
-                    let days = range.end().as_secs() / 86400;
-                    format!("units are ms, s, m, h and d; {days} days are the longest")
-                }
+            let hint = if let DeValue::Integer(number) = value.get_ref() {
+                format!("write `\"{}s\"` for seconds", number.as_str())
+            } else {
+                let days = range.end().as_secs() / 86400;
+                format!("units are ms, s, m, h and d; {days} days are the longest")
             };
             let wants = "a duration such as \"90s\" or \"5m\"";
             page.error(value.span(), format!("`{key}` wants {wants}, got {given}"), Some(hint));
