@@ -137,6 +137,7 @@ impl NatCommand {
     }
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "every command returns its exit code like that")]
 pub(super) fn run(args: &Args, common: &Common) -> ExitResult {
     let is_plan = matches!(args.verb, NatCommand::Plan(_));
     let target = args.verb.target();

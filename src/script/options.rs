@@ -198,12 +198,14 @@ mod tests {
                 let (least, most) = (*range.start(), *range.end());
                 i64::from(if is_usual(&least.to_string()) { most } else { least }).into()
             }
-            OptionKind::Number(..) | OptionKind::Size(_) | OptionKind::Rate(_) => 7.into(),
+            OptionKind::Number(..)
+            | OptionKind::Size(_)
+            | OptionKind::Rate(_)
+            | OptionKind::Ports(_) => 7.into(),
             OptionKind::Duration(_) => "7s".into(),
             OptionKind::DurationIn(range, _) => i64::try_from(range.start().as_secs()).ok()?.into(),
             OptionKind::Texts(_) => "seven".into(),
             OptionKind::Address(_) => "10.0.0.7".into(),
-            OptionKind::Ports(_) => 7.into(),
             OptionKind::Choice(words) => {
                 let others = words.iter().rev().map(|(word, _)| *word);
                 others.into_iter().find(|word| !is_usual(word))?.into()
