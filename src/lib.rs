@@ -31,6 +31,7 @@ pub mod nat;
 pub mod observe;
 pub mod option_table;
 pub mod port_provider;
+pub mod proto;
 pub mod random;
 pub mod rehearse;
 pub mod remote;

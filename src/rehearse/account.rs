@@ -3,13 +3,14 @@
 use std::{io, sync::Arc};
 
 use super::{
-    command::{ClientCommand, Verb},
+    command::ClientCommand,
     listing::FactSelection,
     plan::Scene,
     reply::{CommandResult, ServerReply},
     session::{ClientSession, Next},
     setup::AllowedLogin,
 };
+use crate::proto::{ReplyCode, Verb};
 
 /// The state of the login.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,16 +40,19 @@ impl ClientSession {
     /// Executes `USER`.
     pub(super) fn user(&mut self, name: &str) -> CommandResult {
         if self.stage.tls_required() && !self.control.is_secure() {
-            return Err(ServerReply::new(530, "Sessions must use encryption."));
+            return Err(ServerReply::new(
+                ReplyCode::NOT_LOGGED_IN,
+                "Sessions must use encryption.",
+            ));
         }
         self.who = Who::Named(name.to_owned());
-        Ok(ServerReply::new(331, "Please specify the password."))
+        Ok(ServerReply::new(ReplyCode::PASSWORD_NEEDED, "Please specify the password."))
     }
 
     /// Executes `PASS`.
     pub(super) fn password(&mut self, password: &str) -> CommandResult {
         let Who::Named(user) = std::mem::replace(&mut self.who, Who::Nobody) else {
-            return Err(ServerReply::new(503, "Login with USER first."));
+            return Err(ServerReply::new(ReplyCode::BAD_SEQUENCE, "Login with USER first."));
         };
         let (right, account) = match &self.stage.setup.login {
             None => (true, false),
@@ -57,10 +61,10 @@ impl ClientSession {
             }
         };
         match (right, account) {
-            (false, _) => Err(ServerReply::new(530, "Login incorrect.")),
+            (false, _) => Err(ServerReply::new(ReplyCode::NOT_LOGGED_IN, "Login incorrect.")),
             (true, true) => {
                 self.who = Who::WithoutAccount;
-                Ok(ServerReply::new(332, "Need account for login."))
+                Ok(ServerReply::new(ReplyCode::ACCOUNT_NEEDED, "Need account for login."))
             }
             (true, false) => Ok(self.let_in()),
         }
@@ -69,10 +73,12 @@ impl ClientSession {
     /// Executes `ACCT`.
     pub(super) fn account(&mut self, account: &str) -> CommandResult {
         match self.who {
-            Who::Known => Ok(ServerReply::new(202, "No account is needed.")),
+            Who::Known => Ok(ServerReply::new(ReplyCode::SUPERFLUOUS, "No account is needed.")),
             Who::WithoutAccount if self.wanted_account() == Some(account) => Ok(self.let_in()),
-            Who::WithoutAccount => Err(ServerReply::new(530, "Login incorrect.")),
-            _ => Err(ServerReply::new(503, "Login with USER first.")),
+            Who::WithoutAccount => {
+                Err(ServerReply::new(ReplyCode::NOT_LOGGED_IN, "Login incorrect."))
+            }
+            _ => Err(ServerReply::new(ReplyCode::BAD_SEQUENCE, "Login with USER first.")),
         }
     }
 
@@ -83,7 +89,7 @@ impl ClientSession {
 
     fn let_in(&mut self) -> ServerReply {
         self.who = Who::Known;
-        ServerReply::new(230, "Login successful.")
+        ServerReply::new(ReplyCode::LOGGED_IN, "Login successful.")
     }
 
     /// Executes `AUTH TLS`: the reply in clear, then the handshake; the login starts over (RFC 4217, 4.2).
@@ -95,12 +101,17 @@ impl ClientSession {
         let known = ["TLS", "TLS-C", "SSL"];
         let asked = command.text().to_ascii_uppercase();
         let Some(config) = self.tls.clone().filter(|_| known.contains(&asked.as_str())) else {
-            return self.say(scene, ServerReply::new(504, "Unknown AUTH type.")).await;
+            return self
+                .say(scene, ServerReply::new(ReplyCode::NOT_IMPLEMENTED_FOR, "Unknown AUTH type."))
+                .await;
         };
         if self.control.is_secure() {
-            return self.say(scene, ServerReply::new(503, "TLS is active already.")).await;
+            return self
+                .say(scene, ServerReply::new(ReplyCode::BAD_SEQUENCE, "TLS is active already."))
+                .await;
         }
-        self.say(scene, ServerReply::new(234, "Proceed with negotiation.")).await?;
+        self.say(scene, ServerReply::new(ReplyCode::TLS_ACCEPTED, "Proceed with negotiation."))
+            .await?;
         self.control.secure(Arc::clone(&config)).await?;
         self.who = Who::Nobody;
         self.protection = DataProtection::None;
@@ -110,29 +121,45 @@ impl ClientSession {
     /// Executes `PBSZ`, which has no effect under TLS but must precede `PROT`.
     pub(super) fn buffer_size(&mut self) -> CommandResult {
         if !self.control.is_secure() {
-            return Err(ServerReply::new(503, "PBSZ needs a secure connection."));
+            return Err(ServerReply::new(
+                ReplyCode::BAD_SEQUENCE,
+                "PBSZ needs a secure connection.",
+            ));
         }
         if self.protection == DataProtection::None {
             self.protection = DataProtection::Sized;
         }
-        Ok(ServerReply::new(200, "PBSZ=0"))
+        Ok(ServerReply::new(ReplyCode::OKAY, "PBSZ=0"))
     }
 
     /// Executes `PROT`.
     pub(super) fn protect(&mut self, level: &str) -> CommandResult {
         if self.protection == DataProtection::None {
-            return Err(ServerReply::new(503, "PBSZ comes first."));
+            return Err(ServerReply::new(ReplyCode::BAD_SEQUENCE, "PBSZ comes first."));
         }
         self.protection = match level.to_ascii_uppercase().as_str() {
             "P" => DataProtection::Private,
             "C" if self.stage.tls_required() => {
-                return Err(ServerReply::new(534, "Data connections must be encrypted."));
+                return Err(ServerReply::new(
+                    ReplyCode::REQUEST_DENIED,
+                    "Data connections must be encrypted.",
+                ));
             }
             "C" => DataProtection::Sized,
-            "S" | "E" => return Err(ServerReply::new(536, "Only C and P are known.")),
-            _ => return Err(ServerReply::new(504, "Unknown protection level.")),
+            "S" | "E" => {
+                return Err(ServerReply::new(
+                    ReplyCode::PROTECTION_UNSUPPORTED,
+                    "Only C and P are known.",
+                ));
+            }
+            _ => {
+                return Err(ServerReply::new(
+                    ReplyCode::NOT_IMPLEMENTED_FOR,
+                    "Unknown protection level.",
+                ));
+            }
         };
-        Ok(ServerReply::new(200, format!("Protection set to {level}.")))
+        Ok(ServerReply::new(ReplyCode::OKAY, format!("Protection set to {level}.")))
     }
 
     /// Executes `FEAT`.
@@ -156,7 +183,7 @@ impl ClientSession {
         ];
         let there = features.into_iter().filter(|(verb, _)| !self.is_missing(*verb));
         let lines: Vec<_> = there.map(|(_, line)| line.as_bytes().to_vec()).collect();
-        ServerReply::lines(211, "Features:", &lines, "End")
+        ServerReply::lines(ReplyCode::SYSTEM_STATUS, "Features:", &lines, "End")
     }
 
     /// Executes `HELP`.
@@ -164,20 +191,20 @@ impl ClientSession {
         let there = Verb::ALL.iter().filter(|verb| !self.is_missing(**verb));
         let words: Vec<_> = there.map(|verb| verb.word()).filter(|word| word.len() < 5).collect();
         let lines: Vec<_> = words.chunks(12).map(|row| row.join(" ").into_bytes()).collect();
-        ServerReply::lines(214, "The following commands are known:", &lines, "Help OK.")
+        ServerReply::lines(ReplyCode::HELP, "The following commands are known:", &lines, "Help OK.")
     }
 
     /// Executes `OPTS`.
     pub(super) fn options(&mut self, text: &str) -> CommandResult {
         let upper = text.to_ascii_uppercase();
         match upper.split_once(' ').unwrap_or((&upper, "")) {
-            ("UTF8" | "UTF-8", _) => Ok(ServerReply::new(200, "Always in UTF8 mode.")),
+            ("UTF8" | "UTF-8", _) => Ok(ServerReply::new(ReplyCode::OKAY, "Always in UTF8 mode.")),
             ("MLST", list) => {
                 self.facts = FactSelection::chosen(list);
-                Ok(ServerReply::new(200, format!("MLST OPTS {}", self.facts.list())))
+                Ok(ServerReply::new(ReplyCode::OKAY, format!("MLST OPTS {}", self.facts.list())))
             }
-            ("HASH", "" | "SHA-256") => Ok(ServerReply::new(200, "SHA-256")),
-            _ => Err(ServerReply::new(501, "Option not understood.")),
+            ("HASH", "" | "SHA-256") => Ok(ServerReply::new(ReplyCode::OKAY, "SHA-256")),
+            _ => Err(ServerReply::new(ReplyCode::BAD_ARGUMENT, "Option not understood.")),
         }
     }
 
@@ -186,27 +213,37 @@ impl ClientSession {
         self.converts = match text.to_ascii_uppercase().as_str() {
             "A" | "A N" => true,
             "I" | "L 8" | "L8" => false,
-            _ => return Err(ServerReply::new(504, "Only A and I are known.")),
+            _ => {
+                return Err(ServerReply::new(
+                    ReplyCode::NOT_IMPLEMENTED_FOR,
+                    "Only A and I are known.",
+                ));
+            }
         };
         let mode = if self.converts { "ASCII" } else { "Binary" };
-        Ok(ServerReply::new(200, format!("Switching to {mode} mode.")))
+        Ok(ServerReply::new(ReplyCode::OKAY, format!("Switching to {mode} mode.")))
     }
 
     /// Executes `REST`.
     pub(super) fn restart_at(&mut self, text: &str) -> CommandResult {
-        let at: u64 = text.parse().map_err(|_| ServerReply::new(501, "REST wants a number."))?;
+        let at: u64 = text
+            .parse()
+            .map_err(|_| ServerReply::new(ReplyCode::BAD_ARGUMENT, "REST wants a number."))?;
         if at > 0 && self.converts {
-            return Err(ServerReply::new(501, "REST is not allowed in ASCII mode."));
+            return Err(ServerReply::new(
+                ReplyCode::BAD_ARGUMENT,
+                "REST is not allowed in ASCII mode.",
+            ));
         }
         self.restart = at;
-        Ok(ServerReply::new(350, format!("Restart position accepted ({at}).")))
+        Ok(ServerReply::new(ReplyCode::PENDING, format!("Restart position accepted ({at}).")))
     }
 
     /// Executes `ABOR` outside of a transfer, or after one that it has ended.
     pub(super) fn abort(&mut self) -> ServerReply {
         if std::mem::take(&mut self.aborted) {
-            return ServerReply::new(226, "ABOR command successful.");
+            return ServerReply::new(ReplyCode::TRANSFER_COMPLETE, "ABOR command successful.");
         }
-        ServerReply::new(225, "No transfer to ABOR.")
+        ServerReply::new(ReplyCode::NO_TRANSFER, "No transfer to ABOR.")
     }
 }

@@ -1,49 +1,8 @@
 //! Commands on the control connection.
 
-/// Defines the enum of verbs, their words and the list of all verbs from one list.
-macro_rules! verbs {
-    ($($name:ident $word:literal),+ $(,)?) => {
-        /// A command that the server knows. Fault plans also accept `GREETING`, as if the client had asked for it, and
-        /// `OTHER`: any command that the server does not know.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-        pub enum Verb {
-            $(#[doc = concat!("`", $word, "`")] $name,)+
-        }
-
-        impl Verb {
-            /// Every verb.
-            pub const ALL: &[Self] = &[$(Self::$name,)+];
-
-            /// Returns the word on the wire.
-            pub const fn word(self) -> &'static str {
-                match self { $(Self::$name => $word,)+ }
-            }
-        }
-    };
-}
-
-verbs! {
-    User "USER", Pass "PASS", Acct "ACCT", Auth "AUTH", Pbsz "PBSZ", Prot "PROT",
-    Feat "FEAT", Opts "OPTS", Syst "SYST", Type "TYPE", Mode "MODE", Stru "STRU",
-    Noop "NOOP", Quit "QUIT", Help "HELP", Site "SITE", Stat "STAT", Abor "ABOR", Rest "REST",
-    Pwd "PWD", Cwd "CWD", Cdup "CDUP", Mkd "MKD", Rmd "RMD", Dele "DELE", Rnfr "RNFR", Rnto "RNTO",
-    Size "SIZE", Mdtm "MDTM", Mfmt "MFMT", Hash "HASH", Mlst "MLST",
-    Mlsd "MLSD", List "LIST", Nlst "NLST", Retr "RETR", Stor "STOR", Appe "APPE",
-    Pasv "PASV", Epsv "EPSV", Port "PORT", Eprt "EPRT",
-    Greeting "GREETING", Other "OTHER",
-}
+use crate::proto::Verb;
 
 impl Verb {
-    /// Returns the verb with this word, in upper or lower case.
-    pub fn parse(word: &str) -> Option<Self> {
-        Self::ALL.iter().copied().find(|verb| verb.word().eq_ignore_ascii_case(word))
-    }
-
-    /// Returns true if it uses a data connection.
-    pub(super) const fn is_transfer(self) -> bool {
-        matches!(self, Self::Mlsd | Self::List | Self::Nlst | Self::Retr | Self::Stor | Self::Appe)
-    }
-
     /// Returns true if it is answered before the login.
     pub(super) const fn is_public(self) -> bool {
         matches!(
@@ -127,12 +86,7 @@ impl ClientCommand {
         let line = without_telnet(line);
         let end = line.iter().position(|byte| *byte == b' ').unwrap_or(line.len());
         let (word, rest) = line.split_at_checked(end).unwrap_or((&line, &[]));
-        let verb = std::str::from_utf8(word)
-            .ok()
-            .and_then(Verb::parse)
-            .filter(|verb| *verb != Verb::Greeting)
-            .unwrap_or(Verb::Other);
-        Self { verb, argument: rest.get(1..).unwrap_or_default().to_vec() }
+        Self { verb: Verb::of_word(word), argument: rest.get(1..).unwrap_or_default().to_vec() }
     }
 
     /// Returns the path in the argument.

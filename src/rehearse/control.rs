@@ -9,7 +9,7 @@ use tokio::{
 };
 
 use super::{
-    command::{ClientCommand, Verb},
+    command::ClientCommand,
     effect::{CommandEffect, Effect, Twist},
     plan::Scene,
     reply::ServerReply,
@@ -17,7 +17,10 @@ use super::{
     session::Next,
     stream::Stream,
 };
-use crate::limits::{COMMAND_BYTES_MAX, LISTING_TIME_MAX, REPLY_TIMEOUT};
+use crate::{
+    limits::{COMMAND_BYTES_MAX, LISTING_TIME_MAX, REPLY_TIMEOUT},
+    proto::{ReplyCode, Verb},
+};
 
 /// The pause between two bytes of a slow control connection.
 const SLOW_PAUSE: Duration = Duration::from_millis(5);
@@ -162,7 +165,8 @@ impl ClientConnection {
                 }
                 Twist::Leave => {
                     self.leaving = true;
-                    reply = reply.then(&ServerReply::new(421, "Timeout."));
+                    reply =
+                        reply.then(&ServerReply::new(ReplyCode::SERVICE_UNAVAILABLE, "Timeout."));
                 }
                 Twist::Alone => self.received.clear(),
                 Twist::Twice => reply = reply.clone().then(&reply),

@@ -1,11 +1,10 @@
 //! Randomly drawn fault plans, reproducible by seed: campaigns of thousands of faults need no list.
 
 use super::{
-    command::Verb,
     named::{FaultRow, Make, ROWS},
     plan::FaultPlan,
 };
-use crate::random::SeededRng;
+use crate::{proto::Verb, random::SeededRng};
 
 /// The reply codes that may be drawn as an answer to any command.
 const CODES: [u16; 20] = [

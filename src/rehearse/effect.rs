@@ -1,6 +1,7 @@
 //! The kinds of faults: a small set of effects, from which the named plans are made.
 
-use super::{command::Verb, forms::ListingStyle, naming::Naming, syntax::Syntax};
+use super::{forms::ListingStyle, naming::Naming, syntax::Syntax};
+use crate::proto::Verb;
 
 /// A fault of the server.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -23,7 +23,7 @@ use super::{
     root::ServedPath,
     session::ClientSession,
 };
-use crate::{encoding::to_hex, limits::COPY_BYTES};
+use crate::{encoding::to_hex, limits::COPY_BYTES, proto::ReplyCode};
 
 impl ClientSession {
     /// Returns true if an entry of this name exists.
@@ -42,7 +42,7 @@ impl ClientSession {
             return Err(io::Error::from(ErrorKind::NotADirectory).into());
         }
         self.folder = place.clone();
-        Ok(ServerReply::new(250, "Directory successfully changed."))
+        Ok(ServerReply::new(ReplyCode::FILE_ACTION_OKAY, "Directory successfully changed."))
     }
 
     /// Executes `MKD`.
@@ -57,7 +57,7 @@ impl ClientSession {
             return Err(io::Error::from(ErrorKind::PermissionDenied).into());
         }
         fs::remove_dir(self.stage.root.entry(place)?)?;
-        Ok(ServerReply::new(250, "Remove directory operation successful."))
+        Ok(ServerReply::new(ReplyCode::FILE_ACTION_OKAY, "Remove directory operation successful."))
     }
 
     /// Executes `DELE`.
@@ -68,7 +68,7 @@ impl ClientSession {
             return Err(io::Error::from(ErrorKind::IsADirectory).into());
         }
         fs::remove_file(path)?;
-        Ok(ServerReply::new(250, "Delete operation successful."))
+        Ok(ServerReply::new(ReplyCode::FILE_ACTION_OKAY, "Delete operation successful."))
     }
 
     /// Executes `RNFR`.
@@ -78,44 +78,52 @@ impl ClientSession {
         }
         self.may_change(place)?;
         self.renaming = Some(place.clone());
-        Ok(ServerReply::new(350, "Ready for RNTO."))
+        Ok(ServerReply::new(ReplyCode::PENDING, "Ready for RNTO."))
     }
 
     /// Executes `RNTO`, which replaces a file of that name.
     pub(super) fn rename_to(&mut self, place: &ServedPath) -> CommandResult {
-        let from =
-            self.renaming.take().ok_or_else(|| ServerReply::new(503, "RNFR required first."))?;
+        let from = self
+            .renaming
+            .take()
+            .ok_or_else(|| ServerReply::new(ReplyCode::BAD_SEQUENCE, "RNFR required first."))?;
         if from.name().is_empty() || place.name().is_empty() {
             return Err(io::Error::from(ErrorKind::PermissionDenied).into());
         }
         self.may_change(place)?;
         let (old, mut new) = (self.stage.root.entry(&from)?, self.stage.root.entry(place)?);
         if self.stage.plans.have(&Effect::FoldersStay) && old.is_dir() {
-            return Err(ServerReply::new(550, "Renaming a directory is not supported."));
+            return Err(ServerReply::new(
+                ReplyCode::FILE_UNAVAILABLE,
+                "Renaming a directory is not supported.",
+            ));
         }
         if old == new && !self.stage.root.keeps_spelling() {
             // It is another spelling of its own name.
             new.set_file_name(OsStr::from_bytes(&self.stage.root.stored(place.name())));
         }
         fs::rename(old, new)?;
-        Ok(ServerReply::new(250, "Rename successful."))
+        Ok(ServerReply::new(ReplyCode::FILE_ACTION_OKAY, "Rename successful."))
     }
 
     /// Executes `SIZE`, refused under `TYPE A` as on real servers: the size of the converted file is not known.
     pub(super) fn size(&self, place: &ServedPath) -> CommandResult {
         if self.converts {
-            return Err(ServerReply::new(550, "SIZE not allowed in ASCII mode."));
+            return Err(ServerReply::new(
+                ReplyCode::FILE_UNAVAILABLE,
+                "SIZE not allowed in ASCII mode.",
+            ));
         }
         let size = fs::metadata(self.file(place)?)?.len();
         let mut fresh = self.stage.fresh.lock().unwrap_or_else(PoisonError::into_inner);
         let size = if fresh.remove(place) { 0 } else { size };
-        Ok(ServerReply::new(213, size.to_string()))
+        Ok(ServerReply::new(ReplyCode::FILE_STATUS, size.to_string()))
     }
 
     /// Executes `MDTM`.
     pub(super) fn modified(&self, place: &ServedPath) -> CommandResult {
         let about = fs::metadata(self.stage.root.target(place)?)?;
-        Ok(ServerReply::new(213, digits(about.mtime())))
+        Ok(ServerReply::new(ReplyCode::FILE_STATUS, digits(about.mtime())))
     }
 
     /// Executes `MFMT`.
@@ -125,7 +133,8 @@ impl ClientSession {
         place: &ServedPath,
     ) -> CommandResult {
         let word = command.argument.split(|byte| *byte == b' ').next().unwrap_or_default();
-        let bad = || ServerReply::new(501, "MFMT wants YYYYMMDDHHMMSS and a path.");
+        let bad =
+            || ServerReply::new(ReplyCode::BAD_ARGUMENT, "MFMT wants YYYYMMDDHHMMSS and a path.");
         let text = std::str::from_utf8(word).map_err(|_| bad())?;
         second_word(&command.argument).filter(|path| !path.is_empty()).ok_or_else(bad)?;
         let time = DateTime::strptime("%Y%m%d%H%M%S", text).map_err(|_| bad())?;
@@ -133,14 +142,14 @@ impl ClientSession {
         self.may_change(place)?;
         File::open(self.stage.root.target(place)?)?.set_modified(time.into())?;
         let shown = [format!("Modify={text}; ").as_bytes(), &place.bytes()].concat();
-        Ok(ServerReply::new(213, shown))
+        Ok(ServerReply::new(ReplyCode::FILE_STATUS, shown))
     }
 
     /// Executes `HASH` according to draft-bryan-ftpext-hash-02: algorithm, range, hash, path.
     pub(super) fn hash(&self, place: &ServedPath) -> CommandResult {
         let (size, hash) = sha256(&self.file(place)?)?;
         let shown = format!("SHA-256 0-{} {hash} ", size.saturating_sub(1));
-        Ok(ServerReply::new(213, [shown.as_bytes(), &place.bytes()].concat()))
+        Ok(ServerReply::new(ReplyCode::FILE_STATUS, [shown.as_bytes(), &place.bytes()].concat()))
     }
 
     /// Executes `SITE CHMOD` or `SITE HELP`.
@@ -149,17 +158,19 @@ impl ClientSession {
         let mut words = text.split(' ');
         match words.next().map(str::to_ascii_uppercase).as_deref() {
             Some("CHMOD") => {
-                let bad = || ServerReply::new(501, "SITE CHMOD wants a mode and a path.");
+                let bad = || {
+                    ServerReply::new(ReplyCode::BAD_ARGUMENT, "SITE CHMOD wants a mode and a path.")
+                };
                 let mode = words.next().and_then(|mode| u32::from_str_radix(mode, 8).ok());
                 let mode = mode.filter(|mode| *mode <= 0o7777).ok_or_else(bad)?;
                 words.next().ok_or_else(bad)?;
                 self.may_change(place)?;
                 let path = self.stage.root.target(place)?;
                 fs::set_permissions(path, Permissions::from_mode(mode))?;
-                Ok(ServerReply::new(200, "SITE CHMOD command ok."))
+                Ok(ServerReply::new(ReplyCode::OKAY, "SITE CHMOD command ok."))
             }
-            Some("HELP") => Ok(ServerReply::new(214, "CHMOD HELP")),
-            _ => Err(ServerReply::new(500, "Unknown SITE command.")),
+            Some("HELP") => Ok(ServerReply::new(ReplyCode::HELP, "CHMOD HELP")),
+            _ => Err(ServerReply::new(ReplyCode::UNKNOWN_COMMAND, "Unknown SITE command.")),
         }
     }
 
@@ -170,7 +181,7 @@ impl ClientSession {
             _ => None,
         });
         if kept.contains(place) {
-            return Err(ServerReply::new(553, "Prohibited file name."));
+            return Err(ServerReply::new(ReplyCode::BAD_FILE_NAME, "Prohibited file name."));
         }
         Ok(())
     }
@@ -181,7 +192,7 @@ impl ClientSession {
         if path.is_file() {
             return Ok(path);
         }
-        Err(ServerReply::new(550, "Not a regular file."))
+        Err(ServerReply::new(ReplyCode::FILE_UNAVAILABLE, "Not a regular file."))
     }
 }
 

@@ -17,7 +17,10 @@ use super::{
     source::{ByteStream, Entries, WithoutReturns},
     stream::Stream,
 };
-use crate::limits::{COPY_BYTES, DATA_TIMEOUT, LISTING_TIME_MAX};
+use crate::{
+    limits::{COPY_BYTES, DATA_TIMEOUT, LISTING_TIME_MAX},
+    proto::ReplyCode,
+};
 
 /// The number of pieces per second of a slow transfer.
 const SLOW_STEPS: u64 = 20;
@@ -209,5 +212,5 @@ impl Flow {
 }
 
 fn broken() -> ServerReply {
-    ServerReply::new(426, "Connection closed; transfer aborted.")
+    ServerReply::new(ReplyCode::TRANSFER_ABORTED, "Connection closed; transfer aborted.")
 }

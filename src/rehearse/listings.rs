@@ -5,7 +5,7 @@ use std::{io, path::Path, sync::atomic::Ordering};
 use jiff::tz::{Offset, TimeZone};
 
 use super::{
-    command::{ClientCommand, Verb},
+    command::ClientCommand,
     effect::Effect,
     forms::ListingStyle,
     listing::{ListedFile, Relation, children},
@@ -15,6 +15,7 @@ use super::{
     session::{ClientSession, Next},
     transfer::Cargo,
 };
+use crate::proto::{ReplyCode, Verb};
 
 /// The final reply of a truncated listing, as Pure-FTPd sends it.
 const TRUNCATED: &str = "Output truncated, there are more matches than are shown.";
@@ -55,7 +56,7 @@ impl ClientSession {
     pub(super) fn facts_of(&self, place: &ServedPath) -> CommandResult {
         let entry = ListedFile::read(&self.stage.root.entry(place)?, &place.bytes())?;
         let line = entry.facts(Relation::Child, &self.facts);
-        Ok(ServerReply::lines(250, "Listing follows:", &[line], "End"))
+        Ok(ServerReply::lines(ReplyCode::FILE_ACTION_OKAY, "Listing follows:", &[line], "End"))
     }
 
     /// Executes `STAT` for the session or for a path.
@@ -63,14 +64,14 @@ impl ClientSession {
         if command.argument.is_empty() {
             let state = if self.converts { "TYPE: ASCII" } else { "TYPE: BINARY" };
             return Ok(ServerReply::lines(
-                211,
+                ReplyCode::SYSTEM_STATUS,
                 "FTP server status:",
                 &[state.into()],
                 "End of status",
             ));
         }
         let lines = self.long(place, shows_hidden(&command.argument), true)?;
-        Ok(ServerReply::lines(213, "Status follows:", &lines, "End of status"))
+        Ok(ServerReply::lines(ReplyCode::FILE_STATUS, "Status follows:", &lines, "End of status"))
     }
 
     /// Returns true if it is an empty directory.

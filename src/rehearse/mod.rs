@@ -43,7 +43,6 @@ mod syntax;
 mod transfer;
 pub mod tree;
 
-pub use command::Verb;
 pub use personality::Personality;
 pub use plan::FaultPlan;
 pub use server::TestServer;

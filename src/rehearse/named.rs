@@ -1,10 +1,6 @@
 //! The catalog of named fault plans: one row each, with its help text and its effect.
 
 use super::{
-    command::Verb::{
-        self, Appe, Auth, Cwd, Dele, Eprt, Epsv, Feat, Greeting, Hash, List, Mfmt, Mkd, Mlsd, Mlst,
-        Nlst, Pass, Pasv, Port, Prot, Retr, Rmd, Rnto, Size, Stor,
-    },
     effect::{
         ActiveModeFault, Bend, CommandEffect,
         Effect::{
@@ -13,6 +9,10 @@ use super::{
         Ending, Passive, Twist, When,
     },
     naming::Naming,
+};
+use crate::proto::Verb::{
+    self, Appe, Auth, Cwd, Dele, Eprt, Epsv, Feat, Greeting, Hash, List, Mfmt, Mkd, Mlsd, Mlst,
+    Nlst, Pass, Pasv, Port, Prot, Retr, Rmd, Rnto, Size, Stor,
 };
 
 /// The verbs of listings.

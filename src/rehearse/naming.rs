@@ -4,6 +4,7 @@
 use icu_normalizer::{ComposingNormalizerBorrowed, DecomposingNormalizerBorrowed};
 
 use super::reply::ServerReply;
+use crate::proto::ReplyCode;
 
 /// The characters that Windows does not allow in names.
 const NOT_ON_WINDOWS: &str = "<>:\"|?*";
@@ -92,12 +93,13 @@ impl Naming {
     /// Returns the reply to a name that is refused.
     pub(super) fn refusal(self, name: &[u8]) -> Option<ServerReply> {
         match self {
-            Self::NoDots if name.starts_with(b".") => {
-                Some(ServerReply::new(553, [b"Prohibited file name: ", name].concat()))
-            }
+            Self::NoDots if name.starts_with(b".") => Some(ServerReply::new(
+                ReplyCode::BAD_FILE_NAME,
+                [b"Prohibited file name: ", name].concat(),
+            )),
             Self::WindowsStrict if !is_on_windows(name) => {
                 let text = "The filename, directory name, or volume label syntax is incorrect.";
-                Some(ServerReply::new(550, text))
+                Some(ServerReply::new(ReplyCode::FILE_UNAVAILABLE, text))
             }
             _ => None,
         }

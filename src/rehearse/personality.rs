@@ -1,10 +1,6 @@
 //! Real servers by name: one row each, with the effects that make the embedded server behave like it.
 
 use super::{
-    command::Verb::{
-        self, Appe, Cdup, Cwd, Dele, Eprt, Epsv, Feat, Greeting, Hash, Help, List, Mdtm, Mfmt, Mkd,
-        Mlsd, Mlst, Nlst, Opts, Retr, Rmd, Rnfr, Rnto, Site, Size, Stat, Stor, Type,
-    },
     effect::{
         CommandEffect,
         Effect::{self, Final, Instead, Lines, Missing, Names, Paths},
@@ -18,6 +14,10 @@ use super::{
 use crate::{
     error::{Error, Result},
     limits::REHEARSAL_SESSIONS_MAX,
+    proto::Verb::{
+        self, Appe, Cdup, Cwd, Dele, Eprt, Epsv, Feat, Greeting, Hash, Help, List, Mdtm, Mfmt, Mkd,
+        Mlsd, Mlst, Nlst, Opts, Retr, Rmd, Rnfr, Rnto, Site, Size, Stat, Stor, Type,
+    },
 };
 
 /// The length in bytes to which old file systems cut names (Minix, System V: 14 or 30; some appliances: 32).

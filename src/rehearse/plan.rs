@@ -9,7 +9,6 @@ use std::{
 };
 
 use super::{
-    command::Verb,
     effect::Effect,
     named::{FaultRow, Make, ROWS},
     naming::Naming,
@@ -18,6 +17,7 @@ use super::{
 use crate::{
     encoding::from_hex,
     error::{Error, Result},
+    proto::Verb,
 };
 
 /// A fault to be injected by the server, such as `drop-after=100` or `retr-425@/in*1`.

@@ -6,13 +6,14 @@ use std::{
 };
 
 use super::{
-    command::{ClientCommand, Verb},
+    command::ClientCommand,
     data::DataPort,
     effect::{Effect, Passive},
     plan::Scene,
     reply::{CommandResult, ServerReply},
     session::ClientSession,
 };
+use crate::proto::{ReplyCode, Verb};
 
 /// The lowest port that a client may name: no FTP client listens below it.
 const CLIENT_PORT_MIN: u16 = 1024;
@@ -27,15 +28,18 @@ impl ClientSession {
         match (verb, self.local.ip(), command.text().to_ascii_uppercase().as_str()) {
             (Verb::Pasv, ..) if self.extended_only => return Err(after_epsv_all()),
             (Verb::Pasv, IpAddr::V6(_), _) => {
-                return Err(ServerReply::new(425, "PASV is not possible over IPv6, use EPSV."));
+                return Err(ServerReply::new(
+                    ReplyCode::CANNOT_OPEN_DATA,
+                    "PASV is not possible over IPv6, use EPSV.",
+                ));
             }
             (Verb::Epsv, _, "ALL") => {
                 self.extended_only = true;
-                return Ok(ServerReply::new(200, "EPSV ALL command successful."));
+                return Ok(ServerReply::new(ReplyCode::OKAY, "EPSV ALL command successful."));
             }
             (Verb::Epsv, ip, family) if !family.is_empty() && family != number(ip) => {
                 let text = format!("Network protocol not supported, use ({})", number(ip));
-                return Err(ServerReply::new(522, text));
+                return Err(ServerReply::new(ReplyCode::PROTOCOL_REFUSED, text));
             }
             _ => {}
         }
@@ -68,24 +72,29 @@ impl ClientSession {
         let [high, low] = port.to_be_bytes();
         match (verb, trouble) {
             (Verb::Pasv, Some(Passive::Nonsense)) => ServerReply::new(
-                227,
+                ReplyCode::PASSIVE_MODE,
                 format!("Entering Passive Mode ({a},{b},{c},{d},1216,{low})."),
             ),
             (Verb::Pasv, Some(Passive::Odd)) => ServerReply::new(
-                227,
+                ReplyCode::PASSIVE_MODE,
                 format!("Entering Passive Mode. {a},{b},{c},{d},{high},{low}"),
             ),
-            (_, Some(Passive::Odd)) => {
-                ServerReply::new(229, format!("Extended Passive Mode OK (!!!{port}!)"))
-            }
+            (_, Some(Passive::Odd)) => ServerReply::new(
+                ReplyCode::EXTENDED_PASSIVE_MODE,
+                format!("Extended Passive Mode OK (!!!{port}!)"),
+            ),
             (Verb::Pasv, _) => ServerReply::new(
-                227,
+                ReplyCode::PASSIVE_MODE,
                 format!("Entering Passive Mode ({a},{b},{c},{d},{high},{low})."),
             ),
-            (_, Some(Passive::Nonsense)) => {
-                ServerReply::new(229, "Entering Extended Passive Mode (|||1000000|)")
-            }
-            _ => ServerReply::new(229, format!("Entering Extended Passive Mode (|||{port}|)")),
+            (_, Some(Passive::Nonsense)) => ServerReply::new(
+                ReplyCode::EXTENDED_PASSIVE_MODE,
+                "Entering Extended Passive Mode (|||1000000|)",
+            ),
+            _ => ServerReply::new(
+                ReplyCode::EXTENDED_PASSIVE_MODE,
+                format!("Entering Extended Passive Mode (|||{port}|)"),
+            ),
         }
     }
 
@@ -97,24 +106,31 @@ impl ClientSession {
         }
         let text = command.text();
         let address = match command.verb {
-            Verb::Port => port_argument(&text).ok_or_else(|| ServerReply::new(501, "Bad PORT."))?,
+            Verb::Port => port_argument(&text)
+                .ok_or_else(|| ServerReply::new(ReplyCode::BAD_ARGUMENT, "Bad PORT."))?,
             _ => self.eprt_argument(&text)?,
         };
         if address.ip() != self.peer.ip() || address.port() < CLIENT_PORT_MIN {
-            return Err(ServerReply::new(500, format!("Illegal {} command.", command.verb.word())));
+            return Err(ServerReply::new(
+                ReplyCode::UNKNOWN_COMMAND,
+                format!("Illegal {} command.", command.verb.word()),
+            ));
         }
         self.port = DataPort::Calling(address);
-        Ok(ServerReply::new(200, format!("{} command successful.", command.verb.word())))
+        Ok(ServerReply::new(
+            ReplyCode::OKAY,
+            format!("{} command successful.", command.verb.word()),
+        ))
     }
 
     fn eprt_argument(&self, text: &str) -> Result<SocketAddr, ServerReply> {
-        let bad = || ServerReply::new(501, "Bad EPRT.");
+        let bad = || ServerReply::new(ReplyCode::BAD_ARGUMENT, "Bad EPRT.");
         let mark = text.chars().next().filter(char::is_ascii_punctuation).ok_or_else(bad)?;
         let fields: Vec<_> = text.split(mark).collect();
         let ["", family, ip, port, ""] = fields.as_slice() else { return Err(bad()) };
         if *family != number(self.local.ip()) {
             let text = format!("Network protocol not supported, use ({})", number(self.local.ip()));
-            return Err(ServerReply::new(522, text));
+            return Err(ServerReply::new(ReplyCode::PROTOCOL_REFUSED, text));
         }
         let ip: IpAddr = ip.parse().map_err(|_| bad())?;
         if number(ip) != *family {
@@ -125,7 +141,7 @@ impl ClientSession {
 }
 
 fn after_epsv_all() -> ServerReply {
-    ServerReply::new(501, "Not allowed after EPSV ALL.")
+    ServerReply::new(ReplyCode::BAD_ARGUMENT, "Not allowed after EPSV ALL.")
 }
 
 /// Returns the number of an address family in RFC 2428.

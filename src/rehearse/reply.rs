@@ -2,6 +2,8 @@
 
 use std::io;
 
+use crate::proto::ReplyCode;
+
 /// A reply, as bytes on the wire with its line ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct ServerReply(Vec<u8>);
@@ -11,12 +13,12 @@ pub(super) type CommandResult = Result<ServerReply, ServerReply>;
 
 impl ServerReply {
     /// Creates a reply of one line.
-    pub(super) fn new(code: u16, text: impl AsRef<[u8]>) -> Self {
+    pub(super) fn new(code: ReplyCode, text: impl AsRef<[u8]>) -> Self {
         Self(line(code, b' ', text.as_ref()))
     }
 
     /// Creates a reply of several lines: those between the first and the last begin with a space.
-    pub(super) fn lines(code: u16, first: &str, between: &[Vec<u8>], last: &str) -> Self {
+    pub(super) fn lines(code: ReplyCode, first: &str, between: &[Vec<u8>], last: &str) -> Self {
         let mut wire = line(code, b'-', first.as_bytes());
         for text in between {
             wire.push(b' ');
@@ -36,16 +38,22 @@ impl ServerReply {
     pub(super) fn refusal(error: &io::Error) -> Self {
         use io::ErrorKind;
         match error.kind() {
-            ErrorKind::NotFound => Self::new(550, "No such file or directory."),
-            ErrorKind::PermissionDenied => Self::new(550, "Permission denied."),
-            ErrorKind::AlreadyExists => Self::new(550, "File exists."),
-            ErrorKind::DirectoryNotEmpty => Self::new(550, "Directory not empty."),
-            ErrorKind::NotADirectory => Self::new(550, "Not a directory."),
-            ErrorKind::IsADirectory => Self::new(550, "Is a directory."),
-            ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
-                Self::new(452, "No space left on device.")
+            ErrorKind::NotFound => {
+                Self::new(ReplyCode::FILE_UNAVAILABLE, "No such file or directory.")
             }
-            _ => Self::new(550, "Failed."),
+            ErrorKind::PermissionDenied => {
+                Self::new(ReplyCode::FILE_UNAVAILABLE, "Permission denied.")
+            }
+            ErrorKind::AlreadyExists => Self::new(ReplyCode::FILE_UNAVAILABLE, "File exists."),
+            ErrorKind::DirectoryNotEmpty => {
+                Self::new(ReplyCode::FILE_UNAVAILABLE, "Directory not empty.")
+            }
+            ErrorKind::NotADirectory => Self::new(ReplyCode::FILE_UNAVAILABLE, "Not a directory."),
+            ErrorKind::IsADirectory => Self::new(ReplyCode::FILE_UNAVAILABLE, "Is a directory."),
+            ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
+                Self::new(ReplyCode::NO_SPACE, "No space left on device.")
+            }
+            _ => Self::new(ReplyCode::FILE_UNAVAILABLE, "Failed."),
         }
     }
 
@@ -86,7 +94,7 @@ impl From<io::Error> for ServerReply {
     }
 }
 
-fn line(code: u16, mark: u8, text: &[u8]) -> Vec<u8> {
+fn line(code: ReplyCode, mark: u8, text: &[u8]) -> Vec<u8> {
     let mut wire = code.to_string().into_bytes();
     wire.push(mark);
     wire.extend(on_one_line(text));
@@ -113,14 +121,18 @@ mod tests {
 
     #[test]
     fn lines_end_as_ftp_wants_it() {
-        assert_eq!(ServerReply::new(257, b"\"/a\n\xff\"").wire(), b"257 \"/a\0\xff\xff\"\r\n");
-        let reply = ServerReply::lines(211, "Features:", &[b"SIZE".to_vec()], "End");
+        assert_eq!(
+            ServerReply::new(ReplyCode::PATH_NAME, b"\"/a\n\xff\"").wire(),
+            b"257 \"/a\0\xff\xff\"\r\n"
+        );
+        let reply =
+            ServerReply::lines(ReplyCode::SYSTEM_STATUS, "Features:", &[b"SIZE".to_vec()], "End");
         assert_eq!(reply.wire(), b"211-Features:\r\n SIZE\r\n211 End\r\n");
     }
 
     #[test]
     fn a_bare_reply_keeps_what_was_asked_for() {
-        assert_eq!(ServerReply::new(200, "Fine.").bare().wire(), b"200\r\n");
-        assert_eq!(ServerReply::new(213, "17").bare().wire(), b"213 17\r\n");
+        assert_eq!(ServerReply::new(ReplyCode::OKAY, "Fine.").bare().wire(), b"200\r\n");
+        assert_eq!(ServerReply::new(ReplyCode::FILE_STATUS, "17").bare().wire(), b"213 17\r\n");
     }
 }

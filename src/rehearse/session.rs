@@ -11,7 +11,7 @@ use tokio::{net::TcpStream, time::timeout};
 
 use super::{
     account::{DataProtection, Who},
-    command::{ClientCommand, Verb},
+    command::ClientCommand,
     control::{ClientConnection, ReceivedLine},
     data::DataPort,
     effect::{CommandEffect, Effect, When},
@@ -22,6 +22,7 @@ use super::{
     server::ServerShared,
     stream::Stream,
 };
+use crate::proto::{ReplyCode, Verb};
 
 /// The step after a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -114,7 +115,10 @@ impl ClientSession {
         let scene = Scene::of(Verb::Greeting);
         match self.instead(&scene) {
             Some(act) => self.control.act(scene.verb, act).await,
-            None => self.say(&scene, ServerReply::new(220, "portolan rehearsal ready.")).await,
+            None => {
+                self.say(&scene, ServerReply::new(ReplyCode::READY, "portolan rehearsal ready."))
+                    .await
+            }
         }
     }
 
@@ -122,8 +126,11 @@ impl ClientSession {
         match line {
             ReceivedLine::End => Ok(Next::Close),
             ReceivedLine::TooLong => {
-                self.say(&Scene::of(Verb::Other), ServerReply::new(500, "Command line too long."))
-                    .await
+                self.say(
+                    &Scene::of(Verb::Other),
+                    ServerReply::new(ReplyCode::UNKNOWN_COMMAND, "Command line too long."),
+                )
+                .await
             }
             ReceivedLine::Whole(line) => self.obey(&ClientCommand::parse(&line)).await,
         }
@@ -154,7 +161,7 @@ impl ClientSession {
         match command.verb {
             Verb::Quit => {
                 self.stage.farewells.fetch_add(1, Ordering::Relaxed);
-                self.say(&scene, ServerReply::new(221, "Goodbye.")).await?;
+                self.say(&scene, ServerReply::new(ReplyCode::CLOSING_CONTROL, "Goodbye.")).await?;
                 Ok(Next::Close)
             }
             Verb::Auth => self.begin_tls(&scene, command).await,
@@ -190,7 +197,7 @@ impl ClientSession {
             Verb::Mode => only(&command.text(), "S"),
             Verb::Stru => only(&command.text(), "F"),
             Verb::Syst => Ok(self.stage.syntax.system()),
-            Verb::Noop => Ok(ServerReply::new(200, "NOOP ok.")),
+            Verb::Noop => Ok(ServerReply::new(ReplyCode::OKAY, "NOOP ok.")),
             Verb::Help => Ok(self.help()),
             Verb::Rest => self.restart_at(&command.text()),
             Verb::Abor => Ok(self.abort()),
@@ -211,7 +218,7 @@ impl ClientSession {
             Verb::Stat => self.status(place, command),
             Verb::Pasv | Verb::Epsv => self.listen(command),
             Verb::Port | Verb::Eprt => self.call(command),
-            _ => Err(ServerReply::new(500, "Unknown command.")),
+            _ => Err(ServerReply::new(ReplyCode::UNKNOWN_COMMAND, "Unknown command.")),
         }
     }
 
@@ -220,13 +227,16 @@ impl ClientSession {
         let verb = command.verb;
         let missing = |effect: &Effect| (*effect == Effect::Missing(verb)).then_some(());
         if self.stage.plans.first(scene, missing).is_some() || self.is_missing(verb) {
-            return Some(ServerReply::new(500, "Unknown command."));
+            return Some(ServerReply::new(ReplyCode::UNKNOWN_COMMAND, "Unknown command."));
         }
         if !verb.is_public() && self.who != Who::Known {
-            return Some(ServerReply::new(530, "Please login with USER and PASS."));
+            return Some(ServerReply::new(
+                ReplyCode::NOT_LOGGED_IN,
+                "Please login with USER and PASS.",
+            ));
         }
         let empty = verb.needs_argument() && command.argument.is_empty();
-        empty.then(|| ServerReply::new(501, "An argument is missing."))
+        empty.then(|| ServerReply::new(ReplyCode::BAD_ARGUMENT, "An argument is missing."))
     }
 
     /// Returns true if the server does not have a command, whatever its argument.
@@ -265,7 +275,7 @@ impl ClientSession {
 /// Executes `MODE` or `STRU`, for which clients use only one value.
 fn only(given: &str, known: &str) -> CommandResult {
     if given.eq_ignore_ascii_case(known) {
-        return Ok(ServerReply::new(200, format!("Set to {known}.")));
+        return Ok(ServerReply::new(ReplyCode::OKAY, format!("Set to {known}.")));
     }
-    Err(ServerReply::new(504, format!("Only {known} is known.")))
+    Err(ServerReply::new(ReplyCode::NOT_IMPLEMENTED_FOR, format!("Only {known} is known.")))
 }

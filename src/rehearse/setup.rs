@@ -8,10 +8,11 @@ use std::{
 
 use jiff::tz::TimeZone;
 
-use super::{command::Verb, personality::Personality, plan::FaultPlan};
+use super::{personality::Personality, plan::FaultPlan};
 use crate::{
     clock::Clock,
     limits::{REHEARSAL_IDLE_TIMEOUT, REHEARSAL_OPEN_TIMEOUT, REHEARSAL_SESSIONS_MAX},
+    proto::Verb,
 };
 
 /// The configuration of a server. Start from [`ServerSetup::at`] and change fields.

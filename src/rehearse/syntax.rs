@@ -1,6 +1,7 @@
 //! The path syntax of hosts that do not use slashes, and their replies to `SYST`, `PWD` and `MKD`.
 
 use super::{reply::ServerReply, root::ServedPath};
+use crate::proto::ReplyCode;
 
 /// The prefix of all data sets of the mainframe.
 const PREFIX: &str = "OPSUSER";
@@ -37,7 +38,7 @@ impl Syntax {
             Self::Brackets => bracketed(folder, path).ok_or_else(bad_file),
             Self::Library => in_library(path).ok_or_else(|| {
                 ServerReply::new(
-                    501,
+                    ReplyCode::BAD_ARGUMENT,
                     "Naming format 0 wants a library and a file: not a valid path.",
                 )
             }),
@@ -68,13 +69,13 @@ impl Syntax {
             }
             Self::Library => b"\"OPSLIB\" is current library.".to_vec(),
         };
-        ServerReply::new(257, text)
+        ServerReply::new(ReplyCode::PATH_NAME, text)
     }
 
     /// Returns the reply to `SYST`.
     pub(super) fn system(self) -> ServerReply {
         ServerReply::new(
-            215,
+            ReplyCode::SYSTEM_TYPE,
             match self {
                 Self::Slashes | Self::Unquoted => "UNIX Type: L8",
                 Self::EitherSlash => "Windows_NT",
@@ -93,10 +94,11 @@ impl Syntax {
     /// Returns the reply to `MKD`, which names directories as `PWD` does.
     pub(super) fn made(self, place: &ServedPath) -> ServerReply {
         match self {
-            Self::Slashes | Self::EitherSlash => {
-                ServerReply::new(257, [&place.quoted(), &b" created."[..]].concat())
-            }
-            Self::Unquoted => ServerReply::new(257, "Directory created"),
+            Self::Slashes | Self::EitherSlash => ServerReply::new(
+                ReplyCode::PATH_NAME,
+                [&place.quoted(), &b" created."[..]].concat(),
+            ),
+            Self::Unquoted => ServerReply::new(ReplyCode::PATH_NAME, "Directory created"),
             _ => self.current(place),
         }
     }
@@ -146,7 +148,7 @@ fn is_qualifier(text: &str) -> bool {
 
 fn bad_data_set(path: &[u8]) -> ServerReply {
     let text = [b"Invalid data set name \"", path, b"\".  Use MVS Dsname conventions."].concat();
-    ServerReply::new(501, text)
+    ServerReply::new(ReplyCode::BAD_ARGUMENT, text)
 }
 
 /// Parses `NAME.TYPE;1`, `[.SUB]NAME.TYPE`, `[OPS.SUB]`, `DISK$USER:[OPS]`, `[-]`, `SUB`.
@@ -195,7 +197,10 @@ fn is_file(name: &str) -> bool {
 }
 
 fn bad_file() -> ServerReply {
-    ServerReply::new(501, "Error in file name: %RMS-F-SYN, file specification syntax error.")
+    ServerReply::new(
+        ReplyCode::BAD_ARGUMENT,
+        "Error in file name: %RMS-F-SYN, file specification syntax error.",
+    )
 }
 
 /// Parses `NAME.TYPE` or `OPSLIB/NAME.TYPE`, with up to ten characters each.

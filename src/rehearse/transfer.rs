@@ -12,7 +12,6 @@ use tokio::time::{sleep, timeout};
 
 use super::{
     account::DataProtection,
-    command::Verb,
     control::{Interruption, LATE},
     data::DataPort,
     effect::{ActiveModeFault, Effect, Ending},
@@ -25,7 +24,10 @@ use super::{
     source::ByteStream,
     stream::Stream,
 };
-use crate::limits::REPLY_TIMEOUT;
+use crate::{
+    limits::REPLY_TIMEOUT,
+    proto::{ReplyCode, Verb},
+};
 
 /// The delay of the second copy of a final reply.
 const AGAIN: Duration = Duration::from_millis(50);
@@ -54,7 +56,7 @@ impl Cargo {
     }
 
     /// Returns the 150. Clients parse the size out of it, as they do with real servers.
-    fn announcement(&self, code: u16, scene: &Scene<'_>) -> ServerReply {
+    fn announcement(&self, code: ReplyCode, scene: &Scene<'_>) -> ServerReply {
         match (self, scene.verb, scene.path) {
             (Self::Out(source), Verb::Retr, Some(place)) => {
                 let size = format!(" ({} bytes).", source.size);
@@ -121,7 +123,7 @@ impl ClientSession {
         let size = file.metadata()?.len();
         if start > size {
             return Err(ServerReply::new(
-                554,
+                ReplyCode::BAD_RESTART,
                 "The restart position is behind the end of the file.",
             ));
         }
@@ -161,7 +163,10 @@ impl ClientSession {
             return self.say(scene, no_port()).await;
         }
         if self.stage.tls_required() && self.protection != DataProtection::Private {
-            let refusal = ServerReply::new(521, "Data connections must be encrypted.");
+            let refusal = ServerReply::new(
+                ReplyCode::BAD_PROTECTION_LEVEL,
+                "Data connections must be encrypted.",
+            );
             return self.say(scene, refusal).await;
         }
         let stage = Arc::clone(&self.stage);
@@ -169,8 +174,10 @@ impl ClientSession {
             Effect::Final(verbs, ending) if verbs.contains(&scene.verb) => Some(ending.clone()),
             _ => None,
         });
-        let is_125 = |effect: &Effect| (*effect == Effect::Begins125).then_some(125);
-        let code = stage.plans.first(scene, is_125).unwrap_or(150);
+        let is_125 = |effect: &Effect| {
+            (*effect == Effect::Begins125).then_some(ReplyCode::DATA_ALREADY_OPEN)
+        };
+        let code = stage.plans.first(scene, is_125).unwrap_or(ReplyCode::OPENING_DATA);
         let mut beginning = cargo.announcement(code, scene);
         if ending == Some(Ending::Early) {
             beginning = beginning.then(&complete());
@@ -190,7 +197,8 @@ impl ClientSession {
             Err(Interruption::Gone) => Ok(Next::Close),
             Err(Interruption::Abort) => {
                 self.aborted = true;
-                self.say(scene, ServerReply::new(426, "Transfer aborted.")).await
+                self.say(scene, ServerReply::new(ReplyCode::TRANSFER_ABORTED, "Transfer aborted."))
+                    .await
             }
         }
     }
@@ -245,14 +253,17 @@ impl ClientSession {
         let stream = match self.watch(timeout(REPLY_TIMEOUT, stream.secure(config))).await {
             Ok(Ok(Ok(stream))) => stream,
             Ok(_) => {
-                return Ok(DataResult::Refused(ServerReply::new(425, "TLS negotiation failed.")));
+                return Ok(DataResult::Refused(ServerReply::new(
+                    ReplyCode::CANNOT_OPEN_DATA,
+                    "TLS negotiation failed.",
+                )));
             }
             Err(why) => return Ok(DataResult::Interrupted(why)),
         };
         let strict = |effect: &Effect| (*effect == Effect::ReuseTls).then_some(());
         if !stream.is_resumed() && self.stage.plans.first(scene, strict).is_some() {
             let text = "SSL connection failed: session reuse required.";
-            return Ok(DataResult::Refused(ServerReply::new(522, text)));
+            return Ok(DataResult::Refused(ServerReply::new(ReplyCode::PROTOCOL_REFUSED, text)));
         }
         Ok(DataResult::Stream(stream))
     }
@@ -262,8 +273,13 @@ impl ClientSession {
         match ending {
             None => {
                 let closing = self.closing.take();
-                self.say(scene, closing.map_or_else(complete, |text| ServerReply::new(226, text)))
-                    .await
+                self.say(
+                    scene,
+                    closing.map_or_else(complete, |text| {
+                        ServerReply::new(ReplyCode::TRANSFER_COMPLETE, text)
+                    }),
+                )
+                .await
             }
             Some(Ending::Say(line)) => {
                 self.say(scene, ServerReply::exactly(format!("{line}\r\n").into_bytes())).await
@@ -314,13 +330,13 @@ enum DataResult {
 }
 
 fn complete() -> ServerReply {
-    ServerReply::new(226, "Transfer complete.")
+    ServerReply::new(ReplyCode::TRANSFER_COMPLETE, "Transfer complete.")
 }
 
 fn no_port() -> ServerReply {
-    ServerReply::new(425, "Use PORT or PASV first.")
+    ServerReply::new(ReplyCode::CANNOT_OPEN_DATA, "Use PORT or PASV first.")
 }
 
 fn no_connection() -> ServerReply {
-    ServerReply::new(425, "Failed to establish connection.")
+    ServerReply::new(ReplyCode::CANNOT_OPEN_DATA, "Failed to establish connection.")
 }

@@ -15,7 +15,7 @@ use super::{
     Scratch, TEXT,
     client::{Client, all},
 };
-use crate::rehearse::{AllowedLogin, Verb};
+use crate::{proto::Verb, rehearse::AllowedLogin};
 
 #[test]
 fn simple_commands_have_the_replies_of_real_servers() {

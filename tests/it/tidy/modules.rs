@@ -4,7 +4,7 @@ use super::{Source, assert_none, rust, sources};
 
 /// The layers of the crate, the lowest first. A module may use itself and modules of a lower layer.
 const FLOORS: [&[&str]; 11] = [
-    &["encoding", "error", "limits", "random"],
+    &["encoding", "error", "limits", "proto", "random"],
     &["buffer", "cancel", "clock", "exit_code", "option_table"],
     &["files"],
     &["observe"],
