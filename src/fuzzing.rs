@@ -9,10 +9,11 @@ use jiff::Timestamp;
 
 use crate::{
     ftp::{
+        framing::{Framed, Framing},
         listing::{Listing, ListingReader, parse_mlst, parse_time_val},
         path::{RemotePath, component},
         proxy::Proxy,
-        reply::{Framed, Framing, Reply},
+        reply::Reply,
         site::Site,
         url::Url,
     },

@@ -15,10 +15,10 @@ use crate::{
     error::{Error, Result},
     files::owned,
     ftp::{
-        control::Habits,
         data::method::DataMethod,
         listing::Modified,
         path::RelativePath,
+        pipelining::Habits,
         server_store::{ServerPlace, ServerRecord, ServerStore},
         site::Mode,
     },

@@ -174,12 +174,12 @@ impl Common {
         let RunContext { observer, clock, .. } = &context;
         let leases = Leases::new(self.lease_book(), observer.clone(), clock.clone());
         let openings = RulesetPorts::new(self.ledger(), false, observer.clone(), clock.clone());
-        let doors = Some(RunPortProvider::shared(Arc::new(leases), openings));
+        let port_provider = Some(RunPortProvider::shared(Arc::new(leases), openings));
         let Some(memory) = self.state.memory(observer, clock)? else {
-            return Ok((RunContext { doors, ..context }, None));
+            return Ok((RunContext { port_provider, ..context }, None));
         };
         let temps = memory.folder().map(TempRecords::within).unwrap_or_default();
-        let context = RunContext { memory: Some(memory.clone()), doors, temps, ..context };
+        let context = RunContext { memory: Some(memory.clone()), port_provider, temps, ..context };
         Ok((context, Some(memory)))
     }
 

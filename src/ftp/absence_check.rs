@@ -11,8 +11,11 @@ use super::{
     session::Session,
     transfer::NextTransfer,
 };
-use crate::error::{Error, Result};
 pub use crate::remote::facts::{Absent, Presence, Present};
+use crate::{
+    error::{Error, Result},
+    proto::{ReplyCode, Verb},
+};
 
 /// The maximum number of paths that one call lists one by one, if the server has no command that tells whether a path
 /// exists: each costs a data connection.
@@ -47,9 +50,9 @@ enum AbsenceAnswer {
 impl AbsenceAnswer {
     fn of(reply: &Reply) -> Self {
         match reply.code {
-            200..=299 => Self::There,
-            550 if !is_denial(&reply.text()) => Self::Gone,
-            500..=599 => Self::Nothing,
+            code if code.is_completion() => Self::There,
+            ReplyCode::FILE_UNAVAILABLE if !is_denial(&reply.text()) => Self::Gone,
+            code if code.is_permanent() => Self::Nothing,
             _ => Self::Unsure,
         }
     }
@@ -98,10 +101,10 @@ impl AbsenceCommands {
     }
 
     fn questions(self, file: &RemotePath, folder: &RemotePath) -> Vec<FtpCommand> {
-        let mlst = self.has_mlst.then(|| FtpCommand::path("MLST", file));
-        let size = Some(FtpCommand::path("SIZE", file));
-        let time = self.has_time.then(|| FtpCommand::path("MDTM", file));
-        let entered = Some(FtpCommand::path("CWD", folder));
+        let mlst = self.has_mlst.then(|| FtpCommand::path(Verb::Mlst, file));
+        let size = Some(FtpCommand::path(Verb::Size, file));
+        let time = self.has_time.then(|| FtpCommand::path(Verb::Mdtm, file));
+        let entered = Some(FtpCommand::path(Verb::Cwd, folder));
         [mlst, size, time, entered].into_iter().flatten().collect()
     }
 
@@ -136,7 +139,7 @@ fn presence(is_folder: bool, answers: &Answers, known: &Answers) -> Option<Prese
 impl Session {
     /// Determines for each of `absent` whether it is gone, or only not shown by a listing: queries it by name, in as
     /// few round trips as possible. A command is trusted only if it confirms what is `present`.
-    pub async fn presence(
+    pub(crate) async fn presence(
         &mut self,
         absent: &[Absent],
         present: &Present,
@@ -221,10 +224,10 @@ impl Session {
                 Ok(Some(names.map(|entry| entry.name).collect()))
             }
             Ok(_) => Ok(None),
-            Err(fault) => match fault.code {
-                450 | 550 if !is_denial(&fault.message) => Ok(Some(Vec::new())),
+            Err(error) => match error.code {
+                450 | 550 if !is_denial(&error.message) => Ok(Some(Vec::new())),
                 400..=599 => Ok(None),
-                _ => Err(fault),
+                _ => Err(error),
             },
         }
     }
@@ -233,8 +236,8 @@ impl Session {
     async fn may_enter(&mut self, folder: &RemotePath) -> Result<bool> {
         match self.enter(folder).await {
             Ok(()) => Ok(true),
-            Err(fault) if (400..=599).contains(&fault.code) => Ok(false),
-            Err(fault) => Err(fault),
+            Err(error) if error.reply_code().is_refusal() => Ok(false),
+            Err(error) => Err(error),
         }
     }
 
@@ -243,17 +246,17 @@ impl Session {
         if !self.may_enter(&path.parent()).await? {
             return Ok(false);
         }
-        let command = FtpCommand::bare("NLST");
+        let command = FtpCommand::bare(Verb::Nlst);
         match self.fetch_with(&command, ListingReader::names(), NextTransfer::None).await {
             Ok(listing) => {
                 let is_it = |entry: &Entry| entry.name == path.name();
                 Ok(listing.complete && !listing.entries.iter().any(is_it))
             }
-            Err(fault) => match fault.code {
-                450 | 550 => Ok(!is_denial(&fault.message)),
+            Err(error) => match error.code {
+                450 | 550 => Ok(!is_denial(&error.message)),
                 200..=299 => Ok(true),
                 400..=599 => Ok(false),
-                _ => Err(fault),
+                _ => Err(error),
             },
         }
     }

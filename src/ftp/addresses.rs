@@ -7,7 +7,10 @@ use super::{
     data::{method::answer_time, nat_diagnosis::our_address_in},
     session::Session,
 };
-use crate::error::Result;
+use crate::{
+    error::Result,
+    proto::{ReplyCode, Verb},
+};
 
 /// The addresses that either side reports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,21 +30,21 @@ pub struct Addresses {
 impl Session {
     /// Asks the server by STAT and PASV, neither of which moves data, for the addresses that it sees. Fails if the
     /// connection does; a server without such a command leaves the field `None`.
-    pub async fn addresses(&mut self) -> Result<Addresses> {
+    pub(crate) async fn addresses(&mut self) -> Result<Addresses> {
         self.ensure().await?;
         let ours = self.control.local.ip().to_canonical();
         let server = self.control.peer.ip().to_canonical();
-        let time = answer_time(self.control.round_trip, self.site.connect_timeout);
-        let mut seen_as = self.way.ours_there();
+        let time = answer_time(self.data_path.profile.round_trip(), self.site.connect_timeout);
+        let mut seen_as = self.data_path.ours_there();
         if seen_as.is_none() {
-            let said = self.control.ask_within(time, &FtpCommand::bare("STAT")).await;
+            let said = self.control.ask_within(time, &FtpCommand::bare(Verb::Stat)).await;
             seen_as = said.ok().and_then(|reply| our_address_in(&reply.text(), server));
             self.ensure().await?;
         }
         let mut server_says = None;
         if server.is_ipv4() && self.site.proxy.is_none() {
-            let said = self.control.ask_within(time, &FtpCommand::bare("PASV")).await;
-            let reply = said.ok().filter(|reply| reply.code == 227);
+            let said = self.control.ask_within(time, &FtpCommand::bare(Verb::Pasv)).await;
+            let reply = said.ok().filter(|reply| reply.code == ReplyCode::PASSIVE_MODE);
             server_says = reply.and_then(|it| it.passive_address()).map(|(ip, _)| ip.into());
             self.ensure().await?;
         }

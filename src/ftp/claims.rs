@@ -5,22 +5,27 @@ use super::{control::FtpCommand, path::RemotePath, reply::Reply, session::Sessio
 use crate::{
     error::{Error, ErrorKind, Origin, Result},
     limits::SWEEP_TIME_MAX,
+    proto::Verb,
 };
 
 impl Session {
     /// Makes each of `folders`, all in one packet, and returns for each whether it was made now; the error of a refused
     /// one contains the server's words.
-    pub async fn make_now(&mut self, folders: &[RemotePath]) -> Result<Vec<Result<()>>> {
-        let commands = self.each("MKD", folders)?;
+    pub(crate) async fn make_now(&mut self, folders: &[RemotePath]) -> Result<Vec<Result<()>>> {
+        let commands = self.each(Verb::Mkd, folders)?;
         let replies = self.ask_all(&commands).await?;
         Ok(replies.into_iter().map(|reply| reply.done().map(drop)).collect())
     }
 
     /// Makes `new` and then removes `old`, in one packet; fails if `old` did not exist any more.
-    pub async fn replace_folder(&mut self, new: &RemotePath, old: &RemotePath) -> Result<()> {
+    pub(crate) async fn replace_folder(
+        &mut self,
+        new: &RemotePath,
+        old: &RemotePath,
+    ) -> Result<()> {
         let made = [
-            self.each("MKD", std::slice::from_ref(new))?,
-            self.each("RMD", std::slice::from_ref(old))?,
+            self.each(Verb::Mkd, std::slice::from_ref(new))?,
+            self.each(Verb::Rmd, std::slice::from_ref(old))?,
         ];
         let replies = self.ask_all(&made.concat()).await?;
         replies.into_iter().next_back().map_or(Ok(()), |reply| reply.done().map(drop))
@@ -28,14 +33,14 @@ impl Session {
 
     /// Removes each of `folders` that exists and is empty, in one packet, even after the signal to stop, provided that
     /// the server answers at once. Returns false if the server could not be asked.
-    pub async fn remove_at_last(&mut self, folders: &[RemotePath]) -> bool {
-        let Ok(commands) = self.each("RMD", folders) else { return false };
+    pub(crate) async fn remove_at_last(&mut self, folders: &[RemotePath]) -> bool {
+        let Ok(commands) = self.each(Verb::Rmd, folders) else { return false };
         self.server_folder = None;
         // A second attempt if the reply was lost: the server refuses what is gone by then, which is fine.
         self.ask_at_last(&commands).await.is_ok() || self.ask_at_last(&commands).await.is_ok()
     }
 
-    fn each(&self, verb: &'static str, folders: &[RemotePath]) -> Result<Vec<FtpCommand>> {
+    fn each(&self, verb: Verb, folders: &[RemotePath]) -> Result<Vec<FtpCommand>> {
         folders.iter().map(|path| Ok(FtpCommand::path(verb, &self.absolute(path)?))).collect()
     }
 

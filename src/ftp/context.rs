@@ -44,7 +44,7 @@ pub struct RunContext {
     /// The server records of earlier runs; without them each run starts from scratch.
     pub memory: Option<Arc<dyn ServerStore>>,
     /// The provider of inbound ports for active data connections; without it a session uses its own options only.
-    pub doors: Option<Arc<dyn PortProvider>>,
+    pub port_provider: Option<Arc<dyn PortProvider>>,
     /// The addresses of the hosts that have answered in this run.
     pub answered: Answered,
     /// The records of temporary files on servers; without a state directory there are none.

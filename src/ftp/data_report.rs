@@ -4,9 +4,8 @@
 use std::time::Instant;
 
 use super::{
-    data::{address, method::DataMethod, open::OpenedData},
+    data::{method::DataMethod, open::OpenedData},
     data_path::FailedMethod,
-    server_store::ServerRecord,
     session::Session,
     site::Mode,
 };
@@ -19,35 +18,36 @@ use crate::{
 impl Session {
     /// Records that a step has worked.
     pub(super) fn settle(&mut self, step: DataMethod, opened: &OpenedData, started: Instant) {
-        self.way.began_fresh_tls = opened.data.is_fresh_tls();
+        self.data_path.history.began_fresh_tls = opened.data.is_fresh_tls();
         if opened.is_elsewhere {
-            self.way.address = address::PasvHint::Worse;
+            self.data_path.profile.record_elsewhere();
         }
         self.record(step, opened.address.clone(), None, started);
-        self.way.ladder.worked(step);
-        self.learn(step);
+        self.data_path.fallback_order.worked(step);
+        self.data_path.save(step);
     }
 
     pub(super) fn record(
         &mut self,
         step: DataMethod,
         address: String,
-        fault: Option<&Error>,
+        error: Option<&Error>,
         started: Instant,
     ) {
         let attempt = ConnectAttempt {
             step: step.word(),
             address,
-            worked: fault.is_none(),
+            worked: error.is_none(),
             ms: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
-            words: fault.map(|fault| fault.message.clone()).unwrap_or_default(),
+            words: error.map(|error| error.message.clone()).unwrap_or_default(),
         };
         let host = self.site.host.clone();
         self.context.observer.emit(&Event::Attempted { host, attempt: attempt.clone() });
-        if self.way.attempts.len() >= ATTEMPTS_KEPT_MAX {
-            self.way.attempts.remove(0);
+        let attempts = &mut self.data_path.history.attempts;
+        if attempts.len() >= ATTEMPTS_KEPT_MAX {
+            attempts.remove(0);
         }
-        self.way.attempts.push(attempt);
+        attempts.push(attempt);
     }
 
     /// Reports once that the data uses another mode than requested or than before, and why.
@@ -56,15 +56,15 @@ impl Session {
             Mode::Active => "active",
             Mode::Passive | Mode::Auto | Mode::Race => "passive",
         };
-        let (from, to) = (self.way.told_mode.unwrap_or(wanted), step.mode());
-        self.way.told_mode = Some(to);
+        let (from, to) = (self.data_path.reported_mode.unwrap_or(wanted), step.mode());
+        self.data_path.reported_mode = Some(to);
         if from == to {
             return;
         }
         let host = self.site.host.clone();
-        if self.way.ladder.failed_besides(step).is_some() {
+        if self.data_path.fallback_order.failed_besides(step).is_some() {
             let why = failed.iter().find(|failed| failed.step.mode() == from).or(failed.last());
-            let reason = why.map(|failed| self.way.explained(failed)).unwrap_or_default();
+            let reason = why.map(|failed| self.data_path.explained(failed)).unwrap_or_default();
             self.context.observer.emit(&Event::FellBack { host, from, to, reason });
         } else if !matches!(self.site.mode, Mode::Auto | Mode::Race) {
             // A user who requested no mode needs no notice.
@@ -74,23 +74,6 @@ impl Session {
         }
     }
 
-    /// Saves the working method for later runs.
-    pub(super) fn learn(&mut self, step: DataMethod) {
-        let Some(notes) = &mut self.way.notes else { return };
-        let before = notes.known().and_then(|known| known.failed_mode);
-        let failed = self.way.ladder.failed_besides(step);
-        notes.learn(ServerRecord {
-            step,
-            failed_mode: failed.or(before.filter(|mode| *mode != step.kind())),
-            tls12_only: self.site.trust.tls12_only,
-            refuses_list_all: self.features.refuses_list_all,
-            is_elsewhere: matches!(self.way.address, address::PasvHint::Worse),
-            round_trip: self.control.round_trip,
-            habits: self.way.manners.habits(),
-            address: self.way.second,
-        });
-    }
-
     pub(super) fn no_way(&self, failed: Vec<FailedMethod>) -> Error {
         let tried = match (&self.site.proxy, self.site.fallback) {
             (Some(_), _) => "and a proxy carries passive mode only",
@@ -98,19 +81,19 @@ impl Session {
             (None, false) => "and `fallback` is off",
         };
         let each = |failed: &FailedMethod| {
-            format!("{}: {}", failed.step.mode(), self.way.explained(failed))
+            format!("{}: {}", failed.step.mode(), self.data_path.explained(failed))
         };
         let reasons: Vec<_> = failed.iter().map(each).collect();
         let message = format!("no data connection could be made, {tried}: {}", reasons.join("; "));
-        let fault = match failed.into_iter().next_back() {
-            Some(FailedMethod { fault, .. }) => {
-                Error { message, kind: ErrorKind::DataConnection, ..fault }
+        let error = match failed.into_iter().next_back() {
+            Some(FailedMethod { error, .. }) => {
+                Error { message, kind: ErrorKind::DataConnection, ..error }
             }
             None => Error::new(ErrorKind::DataConnection, Origin::Server, message),
         };
         let is_one_mode = self.site.proxy.is_none() && !self.site.fallback;
-        let name = fault.name.or_else(|| is_one_mode.then_some(DATA_FALLBACK_OFF));
-        let fault = Error { name, ..fault };
-        fault.with_host(&self.site.host)
+        let name = error.name.or_else(|| is_one_mode.then_some(DATA_FALLBACK_OFF));
+        let error = Error { name, ..error };
+        error.with_host(&self.site.host)
     }
 }

@@ -10,12 +10,15 @@ use super::{
     reply::Reply,
     session::Session,
 };
-use crate::error::{Error, ErrorKind, Origin, Result};
 pub use crate::remote::facts::LinkTarget;
+use crate::{
+    error::{Error, ErrorKind, Origin, Result},
+    proto::{ReplyCode, Verb},
+};
 
 impl Session {
     /// Returns the target of `path`, in one round trip.
-    pub async fn behind(&mut self, path: &RemotePath) -> Result<LinkTarget> {
+    pub(crate) async fn behind(&mut self, path: &RemotePath) -> Result<LinkTarget> {
         let path = self.absolute(path)?;
         if self.is_flat() && path.is_root() {
             return Ok(LinkTarget::Folder { folder: None });
@@ -26,7 +29,8 @@ impl Session {
         }
         self.server_folder = None;
         let asked = |verb| FtpCommand::path(verb, &path);
-        let commands = [asked("SIZE"), asked("MDTM"), asked("CWD"), FtpCommand::bare("PWD")];
+        let commands =
+            [asked(Verb::Size), asked(Verb::Mdtm), asked(Verb::Cwd), FtpCommand::bare(Verb::Pwd)];
         let replies = self.ask_all(&commands).await?;
         let [size, time, entered, said] = replies.as_slice() else {
             return Err(Error::protocol("four commands, not four replies"));
@@ -38,13 +42,13 @@ impl Session {
             return Ok(LinkTarget::Folder { folder: folder.filter(|folder| *folder != path) });
         }
         // A refusal of SIZE means that there is nothing; an unsupported SIZE (50x) means nothing.
-        if size.code == 550 {
+        if size.code == ReplyCode::FILE_UNAVAILABLE {
             return Ok(LinkTarget::Nothing);
         }
-        let told = time.code == 213;
+        let told = time.code == ReplyCode::FILE_STATUS;
         let modified = parse_time_val(time.last_text().trim_ascii()).filter(|_| told);
         let modified = modified.map(|(time, precision)| Modified::Utc(time, precision));
-        let size = if size.code == 213 { size.number() } else { None };
+        let size = size.size();
         Ok(LinkTarget::File { size, modified })
     }
 
@@ -63,16 +67,16 @@ impl Session {
 
     /// Returns the error of an upload to `path`, made clear if the directory is missing, which servers word in various
     /// ways.
-    pub async fn explain_upload(&mut self, path: &RemotePath, fault: Error) -> Error {
-        let may_be_missing = matches!(fault.kind, ErrorKind::Refused | ErrorKind::NotFound);
-        let Ok(folder) = self.absolute(path).map(|path| path.parent()) else { return fault };
-        let is_ours = fault.side == Origin::Server && may_be_missing;
+    pub(crate) async fn explain_upload(&mut self, path: &RemotePath, error: Error) -> Error {
+        let may_be_missing = matches!(error.kind, ErrorKind::Refused | ErrorKind::NotFound);
+        let Ok(folder) = self.absolute(path).map(|path| path.parent()) else { return error };
+        let is_ours = error.side == Origin::Server && may_be_missing;
         if !is_ours || self.exists(&folder).await.unwrap_or(true) {
-            return fault;
+            return error;
         }
         let message =
             format!("there is no folder {folder} on the server; a script's mkdir makes it");
-        Error { kind: ErrorKind::NotFound, message, name: None, ..fault }
+        Error { kind: ErrorKind::NotFound, message, name: None, ..error }
     }
 
     /// Returns the size of file `path` in bytes.
@@ -94,16 +98,16 @@ impl Session {
     /// Returns the modification time of `path`.
     pub async fn modified(&mut self, path: &RemotePath) -> Result<Modified> {
         let path = self.absolute(path)?;
-        let reply = self.ask(&FtpCommand::path("MDTM", &path)).await?;
+        let reply = self.ask(&FtpCommand::path(Verb::Mdtm, &path)).await?;
         if let Some((time, precision)) = Some(&reply)
-            .filter(|reply| reply.code == 213)
+            .filter(|reply| reply.code == ReplyCode::FILE_STATUS)
             .and_then(|reply| parse_time_val(reply.last_text().trim_ascii()))
         {
             return Ok(Modified::Utc(time, precision));
         }
         self.stat(&path).await?.modified.ok_or_else(|| {
-            let fault = Error::unsupported(Origin::Server, "the server tells no time for it");
-            fault.at(path.to_string()).with_host(&self.site.host)
+            let error = Error::unsupported(Origin::Server, "the server tells no time for it");
+            error.at(path.to_string()).with_host(&self.site.host)
         })
     }
 
@@ -117,7 +121,7 @@ impl Session {
     /// Removes file `path`.
     pub async fn delete(&mut self, path: &RemotePath) -> Result<()> {
         let path = self.absolute(path)?;
-        self.simple("DELE", &path).await
+        self.simple(Verb::Dele, &path).await
     }
 
     /// Removes the empty folder `path`.
@@ -126,7 +130,7 @@ impl Session {
         if self.server_folder.as_ref() == Some(&path) {
             self.enter(&path.parent()).await?;
         }
-        self.simple("RMD", &path).await
+        self.simple(Verb::Rmd, &path).await
     }
 
     /// Makes directory `path` and its missing parents. It is not an error if it exists already.
@@ -144,7 +148,7 @@ impl Session {
             return Err(no_folders().at(path.to_string()).with_host(&self.site.host));
         }
         let Err(refusal) = self.make_folder(&path).await else { return Ok(true) };
-        if refusal.code / 100 != 5 {
+        if !refusal.reply_code().is_permanent() {
             return Err(refusal);
         }
         // Refused: it exists already, or a parent is missing, or it is not allowed.
@@ -163,7 +167,7 @@ impl Session {
     /// Sets the permission bits of `path` (`0o644`).
     pub async fn chmod(&mut self, path: &RemotePath, mode: u32) -> Result<()> {
         let path = self.absolute(path)?;
-        let command = FtpCommand::path(&format!("SITE CHMOD {mode:03o}"), &path);
+        let command = FtpCommand::with(Verb::Site, format!("CHMOD {mode:03o}")).before(&path);
         let result = self.ask(&command).await.and_then(Reply::done).map(drop);
         self.placed(result, &path).await
     }
@@ -177,7 +181,7 @@ impl Session {
     }
 
     /// Returns the algorithms of [`checksum`](Self::checksum) that the server advertises.
-    pub fn hashes(&self) -> Vec<&'static str> {
+    pub(crate) fn hashes(&self) -> Vec<&'static str> {
         let listed = self.features.named.get("HASH").map(|list| list.to_ascii_uppercase());
         let is_offered = |hash: &str, own: &str| {
             listed.as_ref().is_some_and(|list| list.contains(hash)) || self.features.has(own)
@@ -207,10 +211,10 @@ impl Session {
         };
         let offered = self.features.named.get("HASH").map(|list| list.to_ascii_uppercase());
         let reply = if offered.is_some_and(|list| list.contains(hash)) {
-            self.ask(&FtpCommand::parse(format!("OPTS HASH {hash}"))?).await?.done()?;
-            self.ask(&FtpCommand::path("HASH", &path)).await?
+            self.ask(&FtpCommand::with(Verb::Opts, format!("HASH {hash}"))).await?.done()?;
+            self.ask(&FtpCommand::path(Verb::Hash, &path)).await?
         } else if self.features.has(own) {
-            self.ask(&FtpCommand::path(own, &path)).await?
+            self.ask(&FtpCommand::parse(own)?.before(&path)).await?
         } else {
             let message = format!("the server has no {algorithm} (neither HASH nor {own})");
             return Err(Error::unsupported(Origin::Server, message).with_host(&self.site.host));
@@ -218,7 +222,7 @@ impl Session {
         let result = reply.done();
         let reply = match result {
             Ok(reply) => reply,
-            Err(fault) => return Err(self.explain(fault, &path).await.at(path.to_string())),
+            Err(error) => return Err(self.explain(error, &path).await.at(path.to_string())),
         };
         let text = reply.text();
         let found = text
@@ -230,35 +234,35 @@ impl Session {
     }
 
     /// Returns a refusal of `path` with its cause, if the listing of its directory shows one: 550 alone says nothing.
-    pub(super) async fn explain(&mut self, fault: Error, path: &RemotePath) -> Error {
-        if fault.code != 550 {
-            return fault;
+    pub(super) async fn explain(&mut self, error: Error, path: &RemotePath) -> Error {
+        if error.reply_code() != ReplyCode::FILE_UNAVAILABLE {
+            return error;
         }
         match self.find_in_folder(path).await {
-            Ok(None) => Error { code: fault.code, ..not_found() },
-            _ => fault,
+            Ok(None) => Error { code: error.code, ..not_found() },
+            _ => error,
         }
     }
 
-    async fn simple(&mut self, verb: &str, path: &RemotePath) -> Result<()> {
+    async fn simple(&mut self, verb: Verb, path: &RemotePath) -> Result<()> {
         let result = self.ask(&FtpCommand::path(verb, path)).await.and_then(Reply::done).map(drop);
         self.placed(result, path).await
     }
 
     /// Adds the path to an error, and the cause to a refusal.
     pub(super) async fn placed(&mut self, result: Result<()>, path: &RemotePath) -> Result<()> {
-        let Err(fault) = result else { return Ok(()) };
-        let fault = self.explain(fault, path).await;
-        Err(fault.at(path.to_string()).with_host(&self.site.host))
+        let Err(error) = result else { return Ok(()) };
+        let error = self.explain(error, path).await;
+        Err(error.at(path.to_string()).with_host(&self.site.host))
     }
 
     async fn make_folder(&mut self, path: &RemotePath) -> Result<()> {
-        let made = self.ask(&FtpCommand::path("MKD", path)).await?.done();
-        made.map(drop).map_err(|fault| fault.at(path.to_string()).with_host(&self.site.host))
+        let made = self.ask(&FtpCommand::path(Verb::Mkd, path)).await?.done();
+        made.map(drop).map_err(|error| error.at(path.to_string()).with_host(&self.site.host))
     }
 
     async fn is_folder(&mut self, path: &RemotePath) -> Result<bool> {
-        let reply = self.ask(&FtpCommand::path("CWD", path)).await?;
+        let reply = self.ask(&FtpCommand::path(Verb::Cwd, path)).await?;
         self.server_folder = None;
         Ok(reply.is_done())
     }
@@ -271,19 +275,19 @@ impl Session {
         }
         let mut is_missing = false;
         if self.features.has("MLST") || self.features.has("MLSD") {
-            let reply = self.ask(&FtpCommand::path("MLST", path)).await?;
+            let reply = self.ask(&FtpCommand::path(Verb::Mlst, path)).await?;
             let facts = reply.inner_lines().next().map(<[u8]>::trim_ascii_start);
             if let Some(entry) = facts.and_then(|facts| parse_mlst(facts, path.name())) {
                 return Ok(Some(entry));
             }
-            is_missing = reply.code == 550;
+            is_missing = reply.code == ReplyCode::FILE_UNAVAILABLE;
         }
         match self.find_in_folder(path).await {
             Ok(None) if !is_missing => self.find_by_name(path).await,
             // The listing is incomplete: the missing entry may exist.
-            Err(fault) if fault.kind == ErrorKind::Protocol => match self.find_by_name(path).await?
+            Err(error) if error.kind == ErrorKind::Protocol => match self.find_by_name(path).await?
             {
-                None => Err(fault),
+                None => Err(error),
                 found => Ok(found),
             },
             found => found,
@@ -307,11 +311,13 @@ impl Session {
         let listing = match self.list_absolute(&parent).await {
             Ok(listing) => listing,
             // Everything below a missing directory is missing.
-            Err(fault) if fault.code == 550 && !parent.is_root() => {
+            Err(error)
+                if error.reply_code() == ReplyCode::FILE_UNAVAILABLE && !parent.is_root() =>
+            {
                 let above = Box::pin(self.find_in_folder(&parent)).await?;
-                return if above.is_none() { Ok(None) } else { Err(fault.at(parent.to_string())) };
+                return if above.is_none() { Ok(None) } else { Err(error.at(parent.to_string())) };
             }
-            Err(fault) => return Err(fault.at(parent.to_string())),
+            Err(error) => return Err(error.at(parent.to_string())),
         };
         let is_complete = listing.complete;
         let is_vouched = listing.vouched || !listing.entries.is_empty();
@@ -327,12 +333,12 @@ impl Session {
     /// needs this as well to prove that `path` is missing (class C20).
     async fn is_refused_twice(&mut self, path: &RemotePath) -> Result<bool> {
         if self.is_flat() {
-            return Ok(self.ask(&FtpCommand::path("SIZE", path)).await?.code >= 500);
+            return Ok(self.ask(&FtpCommand::path(Verb::Size, path)).await?.code.class() >= 5);
         }
         self.server_folder = None;
-        let commands = [FtpCommand::path("SIZE", path), FtpCommand::path("CWD", path)];
+        let commands = [FtpCommand::path(Verb::Size, path), FtpCommand::path(Verb::Cwd, path)];
         let replies = self.ask_all(&commands).await?;
-        Ok(replies.iter().all(|reply| reply.code == 550))
+        Ok(replies.iter().all(|reply| reply.code == ReplyCode::FILE_UNAVAILABLE))
     }
 }
 

@@ -29,7 +29,7 @@ pub struct FoundEntry {
 impl Session {
     /// Returns everything below `folder`, at most `levels` directories deep; a directory precedes its content. Links
     /// are included and not followed. Fails if a listing is incomplete: what is not seen must not be taken for absent.
-    pub async fn search(
+    pub(crate) async fn search(
         &mut self,
         folder: &RemotePath,
         levels: Option<usize>,
@@ -72,7 +72,7 @@ impl Session {
 
     /// Returns the files and links whose path matches `pattern`, sorted: `*` and `?` stay within one name, `**` spans
     /// directories, `[a-z]` and `{a,b}` are alternatives. A missing directory has no matches.
-    pub async fn glob(&mut self, pattern: &RemotePath) -> Result<Vec<RemotePath>> {
+    pub(crate) async fn glob(&mut self, pattern: &RemotePath) -> Result<Vec<RemotePath>> {
         let (base, wanted) = split(pattern)?;
         let text = String::from_utf8_lossy(wanted.as_bytes()).into_owned();
         let matcher = GlobBuilder::new(&text)
@@ -86,7 +86,7 @@ impl Session {
         let is_open = text.contains("**") || text.contains('{');
         let levels = (!is_open).then(|| text.split('/').count());
         let found = match self.search(&base, levels).await {
-            Err(fault) if fault.kind == ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) if error.kind == ErrorKind::NotFound => return Ok(Vec::new()),
             found => found?,
         };
         let skipped = match base.as_bytes() {

@@ -13,13 +13,14 @@ use super::{
     path::RemotePath,
     reply::Reply,
     session::Session,
-    transfer::{NextTransfer, TransferEnding},
+    transfer::{NextTransfer, final_reply::TransferEnding},
 };
 use crate::{
     buffer,
     error::{Error, ErrorKind, Result},
     limits::{COPY_BYTES, LISTING_TIME_MAX, STEP_TIME},
     observe::visible::visible,
+    proto::{ReplyCode, Verb},
     random::random_u64,
 };
 
@@ -43,11 +44,11 @@ impl Session {
 
     /// Returns the same entries for a person or a script: unparsed lines are reported, and if no line could be parsed
     /// the listing is not mistaken for that of an empty directory.
-    pub async fn list_whole(&mut self, path: &RemotePath) -> Result<Listing> {
+    pub(crate) async fn list_whole(&mut self, path: &RemotePath) -> Result<Listing> {
         let listing = self.list(path).await?;
         let place = self.absolute(path)?.to_string();
-        if let Some(fault) = listing.unreadable() {
-            return Err(fault.at(place).with_host(&self.site.host));
+        if let Some(error) = listing.unreadable() {
+            return Err(error.at(place).with_host(&self.site.host));
         }
         for complaint in listing.complaints() {
             self.context.observer.warn(format!("{place}: {complaint}"));
@@ -57,7 +58,7 @@ impl Session {
 
     /// Returns the entries of each of `folders`, in their order, before the `next` transfer. A server without MLSD that
     /// has not been asked in both ways yet is, to see whether both results agree.
-    pub async fn list_all(
+    pub(crate) async fn list_all(
         &mut self,
         folders: &[RemotePath],
         next: NextTransfer<'_>,
@@ -65,9 +66,9 @@ impl Session {
         let absolute: Result<Vec<_>> = folders.iter().map(|path| self.absolute(path)).collect();
         let folders = match absolute {
             Ok(folders) => folders,
-            Err(fault) => return folders.iter().map(|_| Err(fault.clone())).collect(),
+            Err(error) => return folders.iter().map(|_| Err(error.clone())).collect(),
         };
-        let may_ask = self.may_list_by_stat() && self.way.manners.may_list_by_stat();
+        let may_ask = self.may_list_by_stat() && self.data_path.profile.may_list_by_stat();
         let mut all = Vec::with_capacity(folders.len());
         let listings = self.list_together(&folders, may_ask, next).await;
         for (listed, folder) in listings.into_iter().zip(&folders) {
@@ -77,12 +78,12 @@ impl Session {
     }
 
     /// Returns true if several directories cost [`list_all`](Self::list_all) no more than one.
-    pub fn lists_at_once(&self) -> bool {
-        self.may_list_by_stat() && self.way.manners.lists_by_stat()
+    pub(crate) fn lists_at_once(&self) -> bool {
+        self.may_list_by_stat() && self.data_path.profile.lists_by_stat()
     }
 
     /// Returns the number of bytes that the commands for `folder` take in a packet, if several are listed at once.
-    pub fn question_bytes(folder: &RemotePath) -> usize {
+    pub(crate) fn question_bytes(folder: &RemotePath) -> usize {
         questions(folder).iter().map(FtpCommand::length).sum()
     }
 
@@ -94,12 +95,12 @@ impl Session {
 
     async fn listed(&mut self, listed: Result<Listing>, path: &RemotePath) -> Result<Listing> {
         let listed = match listed {
-            Err(fault) if fault.code == 550 && !path.is_root() => {
-                Err(self.explain(fault, path).await)
+            Err(error) if error.reply_code() == ReplyCode::FILE_UNAVAILABLE && !path.is_root() => {
+                Err(self.explain(error, path).await)
             }
             other => other,
         };
-        listed.map_err(|fault| fault.at(path.to_string()).with_host(&self.site.host))
+        listed.map_err(|error| error.at(path.to_string()).with_host(&self.site.host))
     }
 
     pub(super) async fn list_absolute(&mut self, path: &RemotePath) -> Result<Listing> {
@@ -118,24 +119,24 @@ impl Session {
         next: NextTransfer<'_>,
     ) -> Vec<Result<Listing>> {
         let told = if by_stat { self.tell(folders).await } else { Vec::new() };
-        let (mut told, is_proven) = (told.into_iter(), self.way.manners.lists_by_stat());
+        let (mut told, is_proven) = (told.into_iter(), self.data_path.profile.lists_by_stat());
         let mut listings = Vec::with_capacity(folders.len());
         for (number, folder) in folders.iter().enumerate() {
             // Another listing follows each but the last.
             let next = if number + 1 < folders.len() { NextTransfer::Any } else { next };
             listings.push(match told.next() {
-                Some(StatListing::Refused(fault)) => Err(fault),
+                Some(StatListing::Refused(error)) => Err(error),
                 Some(StatListing::Listing(listing)) if is_proven => Ok(listing),
                 Some(StatListing::Listing(told)) => {
                     let listed = Box::pin(self.list_over_data(folder, next)).await;
                     if let Ok(listing) = &listed {
-                        self.way.manners.listed_by_stat(*listing == told);
+                        self.data_path.profile.record_stat_listing(*listing == told);
                     }
                     listed
                 }
                 Some(StatListing::Unclear) => {
                     if !is_proven {
-                        self.way.manners.listed_by_stat(false);
+                        self.data_path.profile.record_stat_listing(false);
                     }
                     Box::pin(self.list_over_data(folder, next)).await
                 }
@@ -149,9 +150,9 @@ impl Session {
     async fn tell(&mut self, folders: &[RemotePath]) -> Vec<StatListing> {
         match self.ask_by_stat(folders, false).await {
             Ok(told) => told,
-            Err(fault) => {
-                tracing::debug!(target: "portolan", "no more listings by STAT: {fault}");
-                self.way.manners.listed_by_stat(false);
+            Err(error) => {
+                tracing::debug!(target: "portolan", "no more listings by STAT: {error}");
+                self.data_path.profile.record_stat_listing(false);
                 Vec::new()
             }
         }
@@ -168,11 +169,12 @@ impl Session {
         last_resort: bool,
     ) -> Result<Vec<StatListing>> {
         let proof = random_u64() % 1_000_000_000_000;
-        let rest = |offset| FtpCommand::from_safe(format!("REST {offset}"));
+        let rest = |offset| FtpCommand::with(Verb::Rest, offset);
         let commands = folders.iter().flat_map(questions).chain([rest(proof), rest(0)]);
         self.server_folder = None;
         // Before STAT is proven, a listing over a data connection follows.
-        let ahead = self.port_ahead().filter(|_| !last_resort && !self.way.manners.lists_by_stat());
+        let ahead =
+            self.port_ahead().filter(|_| !last_resort && !self.data_path.profile.lists_by_stat());
         let replies = self.ask_all_and(&commands.collect::<Vec<_>>(), ahead).await?;
         let Some((asked, [proven, back])) = replies.split_last_chunk() else {
             return Err(Error::protocol("fewer replies than commands"));
@@ -182,9 +184,9 @@ impl Session {
         let is_proven = proven.last_text().split(|byte| !byte.is_ascii_digit()).any(says);
         if !(proven.is_halfway() && is_proven && back.is_halfway()) {
             let message = format!("after STAT the server says \"{}\" to REST", proven.words());
-            let fault = Error::protocol(message);
-            self.control.poison(&fault);
-            return Err(fault);
+            let error = Error::protocol(message);
+            self.control.poison(&error);
+            return Err(error);
         }
         let told = folders.iter().zip(asked.chunks_exact(3));
         let read = |(folder, replies)| self.read_told(folder, replies, last_resort);
@@ -201,8 +203,8 @@ impl Session {
         if !entered.is_done() {
             return StatListing::Refused(entered.fault().at(folder.to_string()));
         }
-        let is_there = said.code == 257 && said.names(folder.as_bytes());
-        if !is_there || !matches!(status.code, 211..=213) {
+        let is_there = said.code == ReplyCode::PATH_NAME && said.names(folder.as_bytes());
+        if !is_there || !status.code.is_status() {
             return StatListing::Unclear;
         }
         // Some servers indent each line by a space, so that none of them looks like a reply.
@@ -233,15 +235,16 @@ impl Session {
         }
         // A link, or a server with its own names for directories: then it reports them after CWD as well.
         self.server_folder = None;
-        let commands = [FtpCommand::path("CWD", path), FtpCommand::bare("PWD")];
+        let commands = [FtpCommand::path(Verb::Cwd, path), FtpCommand::bare(Verb::Pwd)];
         let replies = self.ask_all(&commands).await?;
-        if replies.last().is_some_and(|said| said.code == 257 && said.names(named)) {
+        if replies.last().is_some_and(|said| said.code == ReplyCode::PATH_NAME && said.names(named))
+        {
             return Ok(listing);
         }
         let message = format!("the listing that came is that of {}", visible(named));
-        let fault = Error::protocol(message);
-        self.control.poison(&fault);
-        Err(fault)
+        let error = Error::protocol(message);
+        self.control.poison(&error);
+        Err(error)
     }
 
     /// Enters `path` while connecting to the data port that the server has named already.
@@ -267,11 +270,11 @@ impl Session {
     /// Finds a working data-connection method before writing a file that cannot have a temporary name: a file that the
     /// server has opened for a connection that never comes stays locked for a minute (vsftpd, measured).
     pub(super) async fn find_way(&mut self) -> Result<()> {
-        if !self.way.ladder.may_begin_in_vain() {
+        if !self.data_path.fallback_order.may_begin_in_vain() {
             return Ok(());
         }
-        match self.fetch_listing_once(&FtpCommand::bare("NLST")).await {
-            Err(fault) if fault.kind == ErrorKind::DataConnection => Err(fault),
+        match self.fetch_listing_once(&FtpCommand::bare(Verb::Nlst)).await {
+            Err(error) if error.kind == ErrorKind::DataConnection => Err(error),
             // The content of the directory, and whether it may be listed, do not matter here.
             _ => self.context.stop.check(),
         }
@@ -285,9 +288,9 @@ impl Session {
         next: NextTransfer<'_>,
     ) -> Result<Listing> {
         let mut listing = self.fetch_with(command, reader(), next).await;
-        if let Err(fault) = &listing
-            && self.is_refused_for_fresh_tls(fault)
-            && fault.code != 450
+        if let Err(error) = &listing
+            && self.is_refused_for_fresh_tls(error)
+            && error.reply_code() != ReplyCode::FILE_BUSY
         {
             self.reconnect_with_tls12().await?;
             listing = self.fetch_with(command, reader(), next).await;
@@ -320,7 +323,7 @@ impl Session {
             }
         };
         let copied = stop.run_until_cancelled(copy).await.and_then(|copied| copied);
-        let ending = TransferEnding::plain("LIST", 0).before(next);
+        let ending = TransferEnding::plain(Verb::List, 0).before(next);
         let closing = self.conclude(data, copied, ending).await?.reply;
         let mut listing = reader.finish(self.now())?;
         if says_cut(&closing.text()) {
@@ -333,5 +336,5 @@ impl Session {
 /// Returns the three commands for a directory: it is entered, named and listed, so that its own name is in no argument
 /// of STAT, which may interpret options and patterns there.
 fn questions(folder: &RemotePath) -> [FtpCommand; 3] {
-    [FtpCommand::path("CWD", folder), FtpCommand::bare("PWD"), FtpCommand::list_here()]
+    [FtpCommand::path(Verb::Cwd, folder), FtpCommand::bare(Verb::Pwd), FtpCommand::list_here()]
 }

@@ -1,10 +1,10 @@
 //! Login: greeting, TLS, credentials, and the features of the server.
 
-use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
+use std::{collections::BTreeMap, net::IpAddr};
 
 use super::{
     context::RunContext,
-    control::{ControlConnection, DialedConnection, FtpCommand, Pipelining},
+    control::{ControlConnection, DialedConnection, FtpCommand},
     data::nat_diagnosis::our_address_in,
     path::RemotePath,
     path_syntax::PathSyntax,
@@ -21,6 +21,7 @@ use crate::{
     },
     limits::HASTY_LOGIN_TIME,
     observe::{Event, visible::visible},
+    proto::{ReplyCode, Verb},
 };
 
 /// The features that a server advertises (RFC 2389).
@@ -28,8 +29,6 @@ use crate::{
 pub struct Features {
     /// The features in upper case, each with its parameters.
     pub named: BTreeMap<String, String>,
-    /// True if it takes the `-a` of `LIST -a` for a file; detected, not advertised.
-    pub refuses_list_all: bool,
     /// The refusal of binary transfers: without them sizes are wrong and bytes are changed (security class C17), while
     /// listings still work.
     pub no_binary: Option<Error>,
@@ -39,7 +38,7 @@ impl Features {
     /// Parses the reply to FEAT; a server without FEAT has no features.
     pub fn read(reply: &Reply) -> Self {
         let mut named = BTreeMap::new();
-        if reply.code == 211 {
+        if reply.code == ReplyCode::SYSTEM_STATUS {
             let mask = reply.mask.after_login();
             for line in reply.inner_lines() {
                 // Some servers put `211-` before every line.
@@ -49,7 +48,7 @@ impl Features {
                 named.insert(name.to_ascii_uppercase(), parameters.trim().to_owned());
             }
         }
-        Self { named, refuses_list_all: false, no_binary: None }
+        Self { named, no_binary: None }
     }
 
     /// Returns true if the server named `feature`.
@@ -77,10 +76,8 @@ pub(super) struct LoggedIn {
 /// packet.
 #[derive(Debug, Clone)]
 pub(super) struct PipelinedLogin {
-    /// The observations of the server, in which a failure of the pipelined login is recorded.
-    pub(super) manners: Arc<ServerProfile>,
     /// The command to send after all the others.
-    pub(super) ahead: Option<&'static str>,
+    pub(super) ahead: Option<Verb>,
 }
 
 /// Reads the greeting, starts TLS and logs in over `line`. What was learnt before TLS is discarded (security class
@@ -90,15 +87,15 @@ pub(super) async fn login(
     site: &Site,
     security: Option<&TlsContext>,
     context: &RunContext,
-    haste: Option<&PipelinedLogin>,
-    pipelining: &Arc<Pipelining>,
+    pipelined: Option<&PipelinedLogin>,
+    profile: &ServerProfile,
 ) -> Result<LoggedIn> {
     let began = line.began;
     let security = security.map(TlsContext::fresh);
     let implicit = security.as_ref().filter(|_| site.tls == TlsMode::Implicit);
     let (mut control, greeting) =
         ControlConnection::greeted(line, site, implicit, &context.stop).await?;
-    control.share(pipelining);
+    control.share(profile);
     let is_greeting = greeting.is_done();
     if !is_greeting {
         return Err(unless_tls_is_wanted(greeting.fault(), site, &greeting));
@@ -110,13 +107,13 @@ pub(super) async fn login(
     }
     let is_protected = security.is_some();
     let mut is_plain = false;
-    let (features, home, syntax) = if let Some(haste) = haste {
-        log_in_at_once(&mut control, site, is_protected, haste).await?
+    let (features, home, syntax) = if let Some(pipelined) = pipelined {
+        log_in_at_once(&mut control, site, pipelined, profile).await?
     } else {
         if is_protected {
             protect_data(&mut control).await?;
         }
-        if greeting.code != 230 || is_protected {
+        if greeting.code != ReplyCode::LOGGED_IN || is_protected {
             is_plain = identify(&mut control, site).await?;
         }
         look_around(&control.ask_all(&questions(site)).await?)?
@@ -148,32 +145,40 @@ pub(super) async fn login(
 async fn log_in_at_once(
     control: &mut ControlConnection,
     site: &Site,
-    is_protected: bool,
-    haste: &PipelinedLogin,
+    pipelined: &PipelinedLogin,
+    profile: &ServerProfile,
 ) -> Result<(Features, RemotePath, PathSyntax)> {
     let password = site.password.as_ref().map_or(ANONYMOUS, Secret::reveal);
     let mut commands = Vec::new();
-    if is_protected {
-        commands.extend(PROTECTION.map(FtpCommand::bare));
+    if site.tls != TlsMode::Off {
+        commands.extend(PROTECTION.map(|(verb, argument)| FtpCommand::with(verb, argument)));
     }
     let at = commands.len();
-    commands.push(credential("USER", &site.user, "user")?);
-    commands.push(credential("PASS", password, "password")?);
+    commands.push(credential(Verb::User, &site.user, "user")?);
+    commands.push(credential(Verb::Pass, password, "password")?);
     commands.extend(questions(site));
     control.set_reply_timeout(HASTY_LOGIN_TIME.min(site.reply_timeout));
-    let replies = control.ask_all_and(&commands, haste.ahead).await;
+    let replies = control.ask_all_and(&commands, pipelined.ahead).await;
     control.set_reply_timeout(site.reply_timeout);
-    let replies = replies.inspect_err(|fault| {
-        if fault.code != 421 && fault.kind != ErrorKind::Interrupted {
-            haste.manners.disable_pipelined_login();
+    let replies = replies.inspect_err(|error| {
+        if error.reply_code() != ReplyCode::SERVICE_UNAVAILABLE
+            && error.kind != ErrorKind::Interrupted
+        {
+            profile.record_plain_login(false);
         }
     })?;
     let is_user_known = |protected: &[Reply], user: &Reply| {
-        protected.iter().all(Reply::is_done) && user.code == 331
+        protected.iter().all(Reply::is_done) && user.code == ReplyCode::PASSWORD_NEEDED
     };
     match replies.split_at_checked(at) {
         Some((before, [user, pass, ..]))
-            if is_user_known(before, user) && matches!(pass.code, 421 | 430 | 530) =>
+            if is_user_known(before, user)
+                && matches!(
+                    pass.code,
+                    ReplyCode::SERVICE_UNAVAILABLE
+                        | ReplyCode::BAD_CREDENTIALS
+                        | ReplyCode::NOT_LOGGED_IN
+                ) =>
         {
             return Err(refused(site, pass));
         }
@@ -184,16 +189,16 @@ async fn log_in_at_once(
         }
         _ => Err(Error::protocol("the server does not take a login in one packet")),
     }
-    .inspect_err(|_| haste.manners.disable_pipelined_login())
+    .inspect_err(|_| profile.record_plain_login(false))
 }
 
 /// Sends AUTH TLS (RFC 4217, 4). A refusal ends the login before any password is sent.
 async fn start_tls(control: &mut ControlConnection, security: &TlsContext) -> Result<()> {
-    let reply = control.ask(&FtpCommand::bare("AUTH TLS")).await?;
+    let reply = control.ask(&FtpCommand::with(Verb::Auth, "TLS")).await?;
     if !begins_tls(&reply) {
         let message = format!("the server refused TLS, saying \"{}\"", reply.words());
-        let fault = Error::new(ErrorKind::Tls, Origin::Server, message);
-        return Err(Error { code: reply.code, ..fault.with_name(TLS_NOT_OFFERED) });
+        let error = Error::new(ErrorKind::Tls, Origin::Server, message);
+        return Err(Error { code: reply.code.value(), ..error.with_name(TLS_NOT_OFFERED) });
     }
     control.upgrade(security);
     Ok(())
@@ -201,25 +206,27 @@ async fn start_tls(control: &mut ControlConnection, security: &TlsContext) -> Re
 
 /// Returns true if TLS begins after this reply to AUTH: 234 (RFC 4217, 4), 334 as in the drafts of the RFC, or any
 /// other completion reply.
-pub(super) const fn begins_tls(reply: &Reply) -> bool {
-    reply.is_done() || reply.code == 334
+pub(super) fn begins_tls(reply: &Reply) -> bool {
+    reply.is_done() || reply.code == ReplyCode::MORE_SECURITY_DATA
 }
 
 /// The commands PBSZ and PROT (RFC 4217, 8 and 9).
-const PROTECTION: [&str; 2] = ["PBSZ 0", "PROT P"];
+const PROTECTION: [(Verb, &str); 2] = [(Verb::Pbsz, "0"), (Verb::Prot, "P")];
 
 /// The password of an anonymous login.
 const ANONYMOUS: &str = "portolan@";
 
 /// Protects the data connections; data is never sent in the clear if protection was requested.
 async fn protect_data(control: &mut ControlConnection) -> Result<()> {
-    for line in PROTECTION {
-        let reply = control.ask(&FtpCommand::bare(line)).await?;
+    for (verb, argument) in PROTECTION {
+        let reply = control.ask(&FtpCommand::with(verb, argument)).await?;
         if !reply.is_done() {
-            let message =
-                format!("the server does not protect data ({line}: \"{}\")", reply.words());
-            let fault = Error::new(ErrorKind::Tls, Origin::Server, message);
-            return Err(Error { code: reply.code, ..fault.with_name(TLS_NOT_OFFERED) });
+            let message = format!(
+                "the server does not protect data ({verb} {argument}: \"{}\")",
+                reply.words()
+            );
+            let error = Error::new(ErrorKind::Tls, Origin::Server, message);
+            return Err(Error { code: reply.code.value(), ..error.with_name(TLS_NOT_OFFERED) });
         }
     }
     Ok(())
@@ -228,8 +235,8 @@ async fn protect_data(control: &mut ControlConnection) -> Result<()> {
 /// Sends USER, PASS and ACCT (RFC 959, 4.1.1). Returns true if the server asked for the first two only.
 async fn identify(control: &mut ControlConnection, site: &Site) -> Result<bool> {
     let anonymous = site.user.eq_ignore_ascii_case("anonymous") || site.user == "ftp";
-    let mut reply = control.ask(&credential("USER", &site.user, "user")?).await?;
-    let wants_password = reply.code == 331;
+    let mut reply = control.ask(&credential(Verb::User, &site.user, "user")?).await?;
+    let wants_password = reply.code == ReplyCode::PASSWORD_NEEDED;
     if wants_password {
         let password = match &site.password {
             Some(password) => password.reveal(),
@@ -239,55 +246,58 @@ async fn identify(control: &mut ControlConnection, site: &Site) -> Result<bool> 
                     "the server wants a password for `{}`, and none was given",
                     visible(&site.user)
                 );
-                let fault = Error::new(ErrorKind::Denied, Origin::Script, message);
-                return Err(fault.with_name(LOGIN_DENIED));
+                let error = Error::new(ErrorKind::Denied, Origin::Script, message);
+                return Err(error.with_name(LOGIN_DENIED));
             }
         };
-        reply = control.ask(&credential("PASS", password, "password")?).await?;
+        reply = control.ask(&credential(Verb::Pass, password, "password")?).await?;
     }
-    let wants_account = reply.code == 332;
+    let wants_account = reply.code == ReplyCode::ACCOUNT_NEEDED;
     if wants_account {
         let Some(account) = &site.account else {
             let message = "the server wants an account (`account`), and none was given";
             return Err(Error::new(ErrorKind::Denied, Origin::Script, message));
         };
-        reply = control.ask(&credential("ACCT", account.reveal(), "account")?).await?;
+        reply = control.ask(&credential(Verb::Acct, account.reveal(), "account")?).await?;
     }
     if reply.is_done() { Ok(wants_password && !wants_account) } else { Err(refused(site, &reply)) }
 }
 
 /// Returns the error for a login that ended with `reply`.
 fn refused(site: &Site, reply: &Reply) -> Error {
-    let fault = reply.fault();
+    let error = reply.fault();
     let (user, words) = (visible(&site.user), reply.words());
     let message = format!("the login as `{user}` failed: the server said \"{words}\"");
-    let kind = if reply.code / 100 == 5 { ErrorKind::Denied } else { fault.kind };
+    let kind = if reply.code.is_permanent() { ErrorKind::Denied } else { error.kind };
     let name = (kind == ErrorKind::Denied).then_some(LOGIN_DENIED);
-    unless_tls_is_wanted(Error { kind, message, name, ..fault }, site, reply)
+    unless_tls_is_wanted(Error { kind, message, name, ..error }, site, reply)
 }
 
-/// Returns `fault`, with advice if the server accepts no login without TLS.
-fn unless_tls_is_wanted(fault: Error, site: &Site, reply: &Reply) -> Error {
+/// Returns `error`, with advice if the server accepts no login without TLS.
+fn unless_tls_is_wanted(error: Error, site: &Site, reply: &Reply) -> Error {
     if site.tls != TlsMode::Off || !reply.wants_tls() {
-        return fault;
+        return error;
     }
     // A retry without TLS would fail as well.
-    let message = format!("{}: it wants TLS, which ftpes:// turns to", fault.message);
-    Error { kind: ErrorKind::Denied, message, ..fault.with_name(TLS_REQUIRED) }
+    let message = format!("{}: it wants TLS, which ftpes:// turns to", error.message);
+    Error { kind: ErrorKind::Denied, message, ..error.with_name(TLS_REQUIRED) }
 }
 
 /// Builds a command with a text from the user; an error names the option, never the text.
-fn credential(verb: &str, text: &str, option: &str) -> Result<FtpCommand> {
+fn credential(verb: Verb, text: &str, option: &str) -> Result<FtpCommand> {
     FtpCommand::parse(format!("{verb} {text}"))
         .map_err(|_| Error::invalid(format!("`{option}` cannot hold a line end or a NUL")))
 }
 
 /// Returns the commands for the binary type, the features, the current directory, and names in UTF-8: one round trip.
 fn questions(site: &Site) -> Vec<FtpCommand> {
-    let mut commands =
-        vec![FtpCommand::bare("TYPE I"), FtpCommand::bare("FEAT"), FtpCommand::bare("PWD")];
+    let mut commands = vec![
+        FtpCommand::with(Verb::Type, "I"),
+        FtpCommand::bare(Verb::Feat),
+        FtpCommand::bare(Verb::Pwd),
+    ];
     if !site.latin1 {
-        commands.push(FtpCommand::bare("OPTS UTF8 ON"));
+        commands.push(FtpCommand::with(Verb::Opts, "UTF8 ON"));
     }
     commands
 }
@@ -299,8 +309,8 @@ fn look_around(replies: &[Reply]) -> Result<(Features, RemotePath, PathSyntax)> 
     };
     let no_binary = match binary.clone().done() {
         Ok(_) => None,
-        Err(fault) if matches!(binary.code, 500..=504) => Some(fault),
-        Err(fault) => return Err(fault),
+        Err(error) if binary.code.is_syntax_error() => Some(error),
+        Err(error) => return Err(error),
     };
     // If it is not reported, or not in a readable form, the root is assumed.
     let home = folder.folder_path().and_then(|path| RemotePath::parse(path).ok());

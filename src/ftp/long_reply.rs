@@ -1,6 +1,6 @@
 //! Replies of many lines, which may be a listing.
 
-use super::reply::Malformed;
+use super::framing::Malformed;
 use crate::limits::LISTING_BYTES_MAX;
 
 /// The lines of replies before the last line of each, if they may be a listing.

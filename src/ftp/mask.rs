@@ -17,7 +17,7 @@ use base64::{
     prelude::{BASE64_STANDARD_NO_PAD, BASE64_URL_SAFE_NO_PAD},
 };
 
-use super::{secret::Secret, site::Site};
+use super::secret::Secret;
 use crate::encoding::to_hex;
 
 /// The length in bytes of the shortest secret that is masked everywhere: shorter ones occur in half of all texts by
@@ -59,17 +59,20 @@ impl PartialEq for Mask {
 impl Eq for Mask {}
 
 impl Mask {
-    /// Returns the mask for the replies to the login at `site`.
-    pub(super) fn at_login(site: &Site) -> Self {
-        let is_open = site.user.eq_ignore_ascii_case("anonymous") || site.user == "ftp";
-        let proxy = site.proxy.iter().filter_map(super::proxy::Proxy::password);
-        let others = site.account.iter().chain(proxy).map(|secret| (secret, false));
-        let secrets = site.password.iter().map(|secret| (secret, is_open)).chain(others);
+    /// Returns the mask for the replies to the login of `user`, with the `password` and `others`.
+    pub(super) fn at_login<'s>(
+        user: &str,
+        password: Option<&'s Secret>,
+        others: impl Iterator<Item = &'s Secret>,
+    ) -> Self {
+        let is_open = user.eq_ignore_ascii_case("anonymous") || user == "ftp";
+        let others = others.map(|secret| (secret, false));
+        let secrets = password.into_iter().map(|secret| (secret, is_open)).chain(others);
         let secrets = secrets.map(|(secret, is_open)| (secret.reveal(), is_open));
         let mut forms = Forms::default();
         for (secret, is_open) in secrets.filter(|(secret, _)| !secret.is_empty()) {
             let is_plain =
-                secret.len() < LENGTH_MIN || secret == site.user || is_open && secret.contains('@');
+                secret.len() < LENGTH_MIN || secret == user || is_open && secret.contains('@');
             if is_plain {
                 forms.words.push(secret.as_bytes().to_vec());
             } else {
@@ -231,10 +234,7 @@ mod tests {
     use super::*;
 
     fn mask(user: &str, password: &str) -> Mask {
-        let mut site = Site::new("h");
-        site.user = user.into();
-        site.password = Some(Secret::new(password));
-        Mask::at_login(&site)
+        Mask::at_login(user, Some(&Secret::new(password)), std::iter::empty())
     }
 
     #[test]

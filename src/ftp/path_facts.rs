@@ -6,15 +6,18 @@ use super::{
     path::RemotePath,
     reply::Reply,
     session::Session,
-    transfer::time_in,
+    transfer::types::time_in,
 };
-use crate::error::Result;
 pub use crate::remote::facts::PathFacts;
+use crate::{
+    error::Result,
+    proto::{ReplyCode, Verb},
+};
 
 impl Session {
     /// Returns the server's answer for each of `paths`, each queried as a directory (`true`) or as a file, in as few
     /// round trips as the commands fit into. `None` if the server has nothing of that name, or does not say.
-    pub async fn answers(
+    pub(crate) async fn answers(
         &mut self,
         paths: &[(RemotePath, bool)],
     ) -> Result<Vec<Option<PathFacts>>> {
@@ -23,9 +26,11 @@ impl Session {
         let paths = paths?;
         let has_mlst = self.features.has("MLST") || self.features.has("MLSD");
         let questions = |path: &RemotePath, is_folder: bool| match (has_mlst, is_folder) {
-            (true, _) => vec![FtpCommand::path("MLST", path)],
-            (false, true) => vec![FtpCommand::path("CWD", path)],
-            (false, false) => vec![FtpCommand::path("SIZE", path), FtpCommand::path("MDTM", path)],
+            (true, _) => vec![FtpCommand::path(Verb::Mlst, path)],
+            (false, true) => vec![FtpCommand::path(Verb::Cwd, path)],
+            (false, false) => {
+                vec![FtpCommand::path(Verb::Size, path), FtpCommand::path(Verb::Mdtm, path)]
+            }
         };
         let asked: Vec<_> =
             paths.iter().map(|(path, is_folder)| questions(path, *is_folder)).collect();
@@ -45,7 +50,7 @@ impl Session {
                     modified: None,
                 }),
                 ([size, time], false) => {
-                    let size = Some(*size).filter(|reply| reply.code == 213);
+                    let size = Some(*size).filter(|reply| reply.code == ReplyCode::FILE_STATUS);
                     let (size, modified) = (size.and_then(Reply::number), time_in(time));
                     let is_there = size.is_some() || modified.is_some();
                     is_there.then_some(PathFacts { is_folder: false, size, modified })

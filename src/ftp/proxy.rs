@@ -12,9 +12,9 @@ use tokio::{
 };
 
 use super::{
+    authority::{authority, decoded_text, host_and_port},
     mask::Mask,
     secret::Secret,
-    url::{decoded_text, host_and_port},
 };
 use crate::{
     error::{Error, ErrorKind, Origin, Result, codes::CONNECT_REFUSED},
@@ -52,7 +52,7 @@ impl ProxyProtocol {
 /// A proxy, and the login to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Proxy {
-    tongue: ProxyProtocol,
+    protocol: ProxyProtocol,
     pub(super) host: String,
     pub(super) port: u16,
     login: Option<ProxyLogin>,
@@ -67,13 +67,8 @@ struct ProxyLogin {
 /// Shows no login.
 impl fmt::Display for Proxy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}://{}", self.tongue.scheme(), authority(&self.host, self.port))
+        write!(f, "{}://{}", self.protocol.scheme(), authority(&self.host, self.port))
     }
-}
-
-/// Formats host and port as in a URL.
-pub(super) fn authority(host: &str, port: u16) -> String {
-    if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
 }
 
 impl Proxy {
@@ -96,7 +91,8 @@ impl Proxy {
     pub(super) async fn lead<S>(
         &self,
         tcp: &mut S,
-        (host, port): (&str, u16),
+        host: &str,
+        port: u16,
         time: Duration,
     ) -> Result<()>
     where
@@ -106,7 +102,7 @@ impl Proxy {
             return Err(Error::invalid("this host name is not valid in a request to a proxy"));
         }
         let led = async {
-            match self.tongue {
+            match self.protocol {
                 ProxyProtocol::Socks5 => self.lead_by_socks(tcp, host, port).await,
                 ProxyProtocol::Http => self.lead_by_http(tcp, &authority(host, port)).await,
             }
@@ -267,7 +263,7 @@ impl Proxy {
     }
 
     fn babble(&self) -> Error {
-        let message = match self.tongue {
+        let message = match self.protocol {
             ProxyProtocol::Socks5 => format!("what answers at {self} is no SOCKS5 proxy"),
             ProxyProtocol::Http => format!("what answers at {self} is no HTTP proxy"),
         };
@@ -311,14 +307,14 @@ fn refusal(code: u8) -> Error {
         8 => (ErrorKind::Unsupported, "it does not take this kind of address"),
         _ => (ErrorKind::Protocol, "for a reason of its own"),
     };
-    let fault = Error::new(kind, Origin::Network, format!("the proxy refused: {words}"));
-    if code == 5 { fault.with_name(CONNECT_REFUSED) } else { fault }
+    let error = Error::new(kind, Origin::Network, format!("the proxy refused: {words}"));
+    if code == 5 { error.with_name(CONNECT_REFUSED) } else { error }
 }
 
 fn read(text: &str) -> Option<Proxy> {
     let (scheme, rest) = text.split_once("://")?;
-    let known = |tongue: &ProxyProtocol| tongue.scheme().eq_ignore_ascii_case(scheme);
-    let tongue = [ProxyProtocol::Socks5, ProxyProtocol::Http].into_iter().find(known)?;
+    let known = |protocol: &ProxyProtocol| protocol.scheme().eq_ignore_ascii_case(scheme);
+    let protocol = [ProxyProtocol::Socks5, ProxyProtocol::Http].into_iter().find(known)?;
     let rest = rest.strip_suffix('/').unwrap_or(rest);
     let (login, place) = match rest.rsplit_once('@') {
         Some((login, place)) => (Some(login), place),
@@ -326,13 +322,13 @@ fn read(text: &str) -> Option<Proxy> {
     };
     let (host, port) = host_and_port(place).ok()?;
     let login = match login {
-        Some(login) => Some(read_login(tongue, login)?),
+        Some(login) => Some(read_login(protocol, login)?),
         None => None,
     };
-    Some(Proxy { tongue, host, port: port.unwrap_or(tongue.port()), login })
+    Some(Proxy { protocol, host, port: port.unwrap_or(protocol.port()), login })
 }
 
-fn read_login(tongue: ProxyProtocol, text: &str) -> Option<ProxyLogin> {
+fn read_login(protocol: ProxyProtocol, text: &str) -> Option<ProxyLogin> {
     let is_clear = |c: char| !c.is_control() && !matches!(c, '/' | '@' | '#' | '\\' | ' ');
     if !text.chars().all(is_clear) {
         return None;
@@ -340,7 +336,7 @@ fn read_login(tongue: ProxyProtocol, text: &str) -> Option<ProxyLogin> {
     let (user, password) = text.split_once(':').unwrap_or((text, ""));
     let user = decoded_text(user, "user").ok()?;
     let password = decoded_text(password, "password").ok()?;
-    let fits = match tongue {
+    let fits = match protocol {
         // Each length is encoded in one byte.
         ProxyProtocol::Socks5 => user.len() <= 255 && password.len() <= 255,
         // The first colon ends the user (RFC 7617, 2).
@@ -417,7 +413,7 @@ mod tests {
             to_us.shutdown().await.ok();
         };
         let asks = async {
-            let led = proxy.lead(&mut ours, (host, 21), Duration::from_secs(5)).await;
+            let led = proxy.lead(&mut ours, host, 21, Duration::from_secs(5)).await;
             let mut left = Vec::new();
             if led.is_ok() {
                 ours.read_to_end(&mut left).await.unwrap();
@@ -491,9 +487,9 @@ mod tests {
             ("http://g", b"", ErrorKind::Unreachable, "closed"),
             ("http://g", &endless, ErrorKind::Protocol, "without end"),
         ] {
-            let fault = told(proxy, "ftp.example.org", says).await.0.unwrap_err();
-            assert_eq!(fault.kind, kind, "{says:?}: {fault}");
-            assert!(fault.message.contains(words), "{says:?}: {fault}");
+            let error = told(proxy, "ftp.example.org", says).await.0.unwrap_err();
+            assert_eq!(error.kind, kind, "{says:?}: {error}");
+            assert!(error.message.contains(words), "{says:?}: {error}");
         }
     }
 }

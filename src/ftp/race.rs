@@ -15,7 +15,7 @@ impl Session {
     /// Returns true if both modes are to be tried at once: there is no server record yet, and either mode may be used.
     pub(super) fn wants_race(&self) -> bool {
         // Through a proxy no server can connect to us, so there is nothing to race with.
-        self.site.modes() == (Mode::Race, true) && self.way.known().is_none()
+        self.site.modes() == (Mode::Race, true) && self.data_path.profile.known().is_none()
     }
 }
 
@@ -27,19 +27,19 @@ pub(super) async fn run(mut passive: Session) -> Result<Session> {
         passive.context.stop.check()?;
         return Ok(passive);
     };
-    let notes = passive.way.start_race(Mode::Passive);
-    drop(active.way.start_race(Mode::Active));
+    passive.data_path.start_race(Mode::Passive);
+    active.data_path.start_race(Mode::Active);
     let (mut kept, other) = match first(&mut passive, &mut active).await {
         Ok(Mode::Active) => (active, passive),
         Ok(_) => (passive, active),
-        Err(faults) => {
+        Err(errors) => {
             passive.context.stop.check()?;
-            match faults.map(|fault| fault.kind == ErrorKind::DataConnection) {
+            match errors.map(|error| error.kind == ErrorKind::DataConnection) {
                 [true, true] => {
-                    let fault = passive.no_way_besides(&active);
+                    let error = passive.no_way_besides(&active);
                     passive.leave();
                     active.leave();
-                    return Err(fault);
+                    return Err(error);
                 }
                 // Any other failure, such as the lack of permission to list the directory, says nothing against a mode.
                 [true, false] => (active, passive),
@@ -47,7 +47,7 @@ pub(super) async fn run(mut passive: Session) -> Result<Session> {
             }
         }
     };
-    kept.finish_race(&other, notes);
+    kept.finish_race(&other);
     other.leave();
     Ok(kept)
 }
@@ -58,13 +58,13 @@ async fn first(passive: &mut Session, active: &mut Session) -> Result<Mode, [Err
     match select(sides.0, sides.1).await {
         Either::Left((Ok(()), _)) => Ok(Mode::Passive),
         Either::Right((Ok(()), _)) => Ok(Mode::Active),
-        Either::Left((Err(fault), active)) => match active.await {
+        Either::Left((Err(error), active)) => match active.await {
             Ok(()) => Ok(Mode::Active),
-            Err(other) => Err([fault, other]),
+            Err(other) => Err([error, other]),
         },
         Either::Right((Err(other), passive)) => match passive.await {
             Ok(()) => Ok(Mode::Passive),
-            Err(fault) => Err([fault, other]),
+            Err(error) => Err([error, other]),
         },
     }
 }

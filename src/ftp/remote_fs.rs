@@ -15,6 +15,7 @@ use crate::{
     error::{Error, ErrorKind, Result},
     files::{AtomicFile, OwnerTag, SourceFile},
     observe::EventEmitter,
+    proto::Verb,
     remote::{
         entry::Modified,
         facts::{Absent, LinkTarget, PathFacts, Presence, Present},
@@ -80,11 +81,11 @@ impl RemoteFs for Session {
         let named = |verb| FtpCommand::path(verb, path).length();
         match query {
             Query::Listing => Self::question_bytes(path),
-            Query::Mtime => named("MDTM"),
-            Query::Stat => named("SIZE") + named("MDTM"),
+            Query::Mtime => named(Verb::Mdtm),
+            Query::Stat => named(Verb::Size) + named(Verb::Mdtm),
             // By two commands at most, or by MLST alone.
-            Query::Facts => 2 * named("MLST"),
-            Query::Presence => PRESENCE_COMMANDS_MAX * named("MLST"),
+            Query::Facts => 2 * named(Verb::Mlst),
+            Query::Presence => PRESENCE_COMMANDS_MAX * named(Verb::Mlst),
         }
     }
 

@@ -1,19 +1,19 @@
-//! Replies: their framing, the meaning of their codes, and the content of their texts.
+//! Replies: the meaning of their codes, and the content of their texts.
 
 use std::net::Ipv4Addr;
 
-use super::{mask::Mask, telnet::escape_iac};
+use super::{framing::code_of, mask::Mask, telnet::escape_iac};
 use crate::{
     error::{Error, ErrorKind, Origin, Result, codes::TLS_REQUIRED},
-    limits::{LISTING_BYTES_MAX, REPLY_BYTES_MAX, REPLY_LINES_MAX},
     observe::visible::visible,
+    proto::ReplyCode,
 };
 
 /// A complete reply: its code and its lines, as the server sent them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reply {
     /// The three digits of its last line.
-    pub code: u16,
+    pub code: ReplyCode,
     /// All lines, each ended by CRLF, codes included.
     pub raw: Vec<u8>,
     /// The mask that hides secrets in its words.
@@ -38,17 +38,22 @@ impl Reply {
 
     /// Returns true for 1yz: the transfer begins, another reply follows (RFC 959, 4.2.1).
     pub const fn is_preliminary(&self) -> bool {
-        self.code / 100 == 1
+        self.code.is_preliminary()
     }
 
     /// Returns true for 2yz: completion.
     pub const fn is_done(&self) -> bool {
-        self.code / 100 == 2
+        self.code.is_completion()
     }
 
     /// Returns true for 3yz: the server expects the next command of a sequence.
     pub const fn is_halfway(&self) -> bool {
-        self.code / 100 == 3
+        self.code.is_intermediate()
+    }
+
+    /// Returns the size in a reply to SIZE (RFC 3659, 4).
+    pub fn size(&self) -> Option<u64> {
+        if self.code == ReplyCode::FILE_STATUS { self.number() } else { None }
     }
 
     /// Returns the text without codes and without secrets, on one line, safe to show.
@@ -84,28 +89,30 @@ impl Reply {
     /// evidence.
     pub fn fault(&self) -> Error {
         let kind = match self.code {
-            425 | 426 => ErrorKind::DataConnection,
-            452 | 552 => ErrorKind::Full,
-            430 | 530..=532 => ErrorKind::Denied,
-            400..=499 => ErrorKind::Busy,
-            500 | 502 | 504 => ErrorKind::Unsupported,
-            522 | 533..=537 => ErrorKind::Tls,
-            501 | 503 | 505..=599 => ErrorKind::Refused,
+            ReplyCode::CANNOT_OPEN_DATA | ReplyCode::TRANSFER_ABORTED => ErrorKind::DataConnection,
+            ReplyCode::NO_SPACE | ReplyCode::QUOTA_EXCEEDED => ErrorKind::Full,
+            code if code.concerns_login() => ErrorKind::Denied,
+            code if code.is_transient() => ErrorKind::Busy,
+            ReplyCode::UNKNOWN_COMMAND
+            | ReplyCode::NOT_IMPLEMENTED
+            | ReplyCode::NOT_IMPLEMENTED_FOR => ErrorKind::Unsupported,
+            code if code.concerns_protection() => ErrorKind::Tls,
+            code if code.is_permanent() => ErrorKind::Refused,
             _ => ErrorKind::Protocol,
         };
         let message = match kind {
             ErrorKind::Protocol => format!("unexpected reply \"{}\"", self.words()),
             _ => format!("the server said \"{}\"", self.words()),
         };
-        let fault = Error { code: self.code, ..Error::new(kind, Origin::Server, message) };
+        let error = Error { code: self.code.value(), ..Error::new(kind, Origin::Server, message) };
         let may_want_tls = matches!(
             kind,
             ErrorKind::Refused | ErrorKind::Busy | ErrorKind::Tls | ErrorKind::DataConnection
         );
         if may_want_tls && self.demands_encryption() {
-            fault.with_name(TLS_REQUIRED)
+            error.with_name(TLS_REQUIRED)
         } else {
-            fault
+            error
         }
     }
 
@@ -134,7 +141,7 @@ impl Reply {
         const NOT: [&str; 4] = ["not support", "not available", "unsupported", "disabled"];
         let words = self.text().to_ascii_lowercase();
         let says = |all: &[&str]| all.iter().any(|word| words.contains(word));
-        self.code >= 400 && says(&WORDS) && !says(&NOT)
+        self.code.class() >= 4 && says(&WORDS) && !says(&NOT)
     }
 
     /// Returns true if a refusal says that the data connection came from another address than the control connection.
@@ -284,18 +291,16 @@ fn bare_path(text: &[u8]) -> Option<Vec<u8>> {
     (!path.contains(&b' ') && !path.contains(&b'"')).then(|| path.to_vec())
 }
 
+impl Error {
+    /// Returns the code of the reply that caused it; 0 if there was none.
+    pub(crate) const fn reply_code(&self) -> ReplyCode {
+        ReplyCode::new(self.code)
+    }
+}
+
 /// Returns true if a path begins with a drive letter: `C:`, `c:\\ftp`, `C:/ftp`.
 fn has_drive(path: &[u8]) -> bool {
     matches!(path, [letter, b':'] | [letter, b':', b'/' | b'\\', ..] if letter.is_ascii_alphabetic())
-}
-
-/// Returns the code that a line begins with, if three digits are followed by a space, a hyphen, a tab or the end of the
-/// line.
-fn code_of(line: &[u8]) -> Option<u16> {
-    let (digits, rest) = line.split_at_checked(3)?;
-    let after_is_fine = matches!(rest.first(), None | Some(b' ' | b'-' | b'\t'));
-    let code = std::str::from_utf8(digits).ok().filter(|_| after_is_fine)?.parse().ok()?;
-    (100..=699).contains(&code).then_some(code)
 }
 
 fn lines(raw: &[u8]) -> impl Iterator<Item = &[u8]> {
@@ -304,174 +309,12 @@ fn lines(raw: &[u8]) -> impl Iterator<Item = &[u8]> {
         .filter(|line| !line.is_empty())
 }
 
-/// The framing of replies (RFC 959, 4.2): a line `123-` opens a reply, and only a line `123 ` with the same code ends
-/// it.
-///
-/// Each line is returned in a form that is safe for a reader that ends a reply at *any* line of three digits and a
-/// space, as suppaftp does: such a line in the middle gets a leading space, so that banner text cannot forge a reply.
-#[derive(Debug, Default)]
-pub struct Framing {
-    open: Option<u16>,
-    lines: usize,
-    bytes: usize,
-    /// True if the caller limits the length.
-    is_long: bool,
-}
-
-/// The role of a line in its reply.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Framed {
-    /// A blank line between replies, to be ignored.
-    Blank,
-    /// One of several lines.
-    Part(Vec<u8>),
-    /// The last line, with the code.
-    End(u16, Vec<u8>),
-}
-
-impl Framing {
-    /// Allows replies of any length, if the caller limits them, or disallows them again.
-    pub const fn set_long(&mut self, is_long: bool) {
-        self.is_long = is_long;
-    }
-
-    /// Takes the next line, without its line end.
-    pub fn take(&mut self, line: &[u8]) -> Result<Framed, Malformed> {
-        if line.contains(&0) {
-            return Err(Malformed::Nul);
-        }
-        self.lines += 1;
-        self.bytes += line.len();
-        if !self.is_long && (self.lines > REPLY_LINES_MAX || self.bytes > REPLY_BYTES_MAX) {
-            return Err(Malformed::Endless);
-        }
-        let code = code_of(line);
-        let ends = line.get(3) != Some(&b'-');
-        match (self.open, code) {
-            (None, None) if line.trim_ascii().is_empty() => {
-                *self = Self::default();
-                Ok(Framed::Blank)
-            }
-            (None, None) => Err(Malformed::NoCode(visible(line.get(..80).unwrap_or(line)))),
-            (None, Some(code)) if ends => Ok(self.end(code, line)),
-            (Some(open), Some(code)) if ends && open == code => Ok(self.end(code, line)),
-            (None, Some(code)) => {
-                self.open = Some(code);
-                Ok(Framed::Part(line.to_vec()))
-            }
-            (Some(_), _) => {
-                let must_hide = line.first().is_some_and(u8::is_ascii_digit);
-                let hidden = if must_hide { [b" ", line].concat() } else { line.to_vec() };
-                Ok(Framed::Part(hidden))
-            }
-        }
-    }
-
-    fn end(&mut self, code: u16, line: &[u8]) -> Framed {
-        *self = Self::default();
-        // `200` without a text would leave a reader waiting for its fourth byte.
-        // It reads no tab there either.
-        let (digits, text) = line.split_at_checked(3).unwrap_or((line, &[]));
-        let line = [digits, b" ", text.get(1..).unwrap_or_default()].concat();
-        Framed::End(code, line)
-    }
-}
-
-/// The lines before a greeting that are no reply: serial-line converters send some.
-#[derive(Debug, Default)]
-pub struct Junk {
-    lines: usize,
-}
-
-impl Junk {
-    /// Returns true if the greeting may follow after `line`, which is no reply.
-    pub fn may_skip(&mut self, line: &[u8]) -> bool {
-        /// The maximum number of lines to skip. A protocol that is not FTP may go on forever.
-        const LINES_MAX: usize = 8;
-        /// The greetings of other protocols.
-        const OTHERS: [&[u8]; 7] = [b"SSH-", b"HTTP/", b"+OK", b"* OK", b"RFB ", b"<", b"@RSYNCD"];
-        self.lines += 1;
-        self.lines <= LINES_MAX && !OTHERS.iter().any(|other| line.starts_with(other))
-    }
-}
-
-/// The reason why input on a control connection is no reply.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Malformed {
-    /// A reply that contains a NUL.
-    #[error("the server sent a reply with a NUL in it")]
-    Nul,
-    /// More lines or bytes than any honest server sends.
-    #[error(
-        "the server sent a reply without end (more than {REPLY_LINES_MAX} lines or {REPLY_BYTES_MAX} bytes)"
-    )]
-    Endless,
-    /// Listings that are larger than any honest server sends.
-    #[error(
-        "the server sent listings of more than {LISTING_BYTES_MAX} bytes in reply to one packet"
-    )]
-    EndlessListings,
-    /// A line that does not begin with three digits.
-    #[error("the server sent \"{0}\", which is no FTP reply: is this an FTP server?")]
-    NoCode(String),
-}
-
-impl Malformed {
-    /// Returns the same error for a line `raw` in which `mask` hides secrets: before it is truncated, since half a
-    /// secret is not found.
-    pub(super) fn in_words_of(self, mask: &Mask, raw: &[u8]) -> Self {
-        match self {
-            Self::NoCode(_) => {
-                let shown = mask.hide(raw);
-                Self::NoCode(visible(shown.get(..80).unwrap_or(&shown)))
-            }
-            other => other,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn reply(text: &str) -> Reply {
         Reply::new(text.as_bytes().to_vec()).unwrap()
-    }
-
-    #[test]
-    fn a_line_with_another_code_does_not_end_a_reply() {
-        let mut framing = Framing::default();
-        let shown: Vec<_> =
-            ["250-Welcome", "257 \"/evil\"", "230 users online", "250 done", "", "200"]
-                .iter()
-                .map(|line| framing.take(line.as_bytes()).unwrap())
-                .collect();
-        let part = |text: &str| Framed::Part(text.as_bytes().to_vec());
-        let expected = [
-            part("250-Welcome"),
-            part(" 257 \"/evil\""),
-            part(" 230 users online"),
-            Framed::End(250, b"250 done".to_vec()),
-            Framed::Blank,
-            Framed::End(200, b"200 ".to_vec()),
-        ];
-        assert_eq!(shown, expected);
-    }
-
-    #[test]
-    fn what_is_no_reply_is_named() {
-        let mut framing = Framing::default();
-        assert_eq!(framing.take(b"220 a\0b"), Err(Malformed::Nul));
-        assert!(matches!(framing.take(b"SSH-2.0-x"), Err(Malformed::NoCode(_))));
-        assert!(matches!(framing.take(b"20"), Err(Malformed::NoCode(_))));
-        assert!(matches!(framing.take(b"999 no"), Err(Malformed::NoCode(_))));
-    }
-
-    #[test]
-    fn a_reply_without_end_is_refused() {
-        let mut framing = Framing::default();
-        let error = (0..10_000).find_map(|_| framing.take(b"220-more").err());
-        assert_eq!(error, Some(Malformed::Endless));
     }
 
     #[test]

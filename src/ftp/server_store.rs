@@ -8,8 +8,8 @@ use std::{
 };
 
 use super::{
-    control::{DialedConnection, Habits},
     data::method::DataMethod,
+    pipelining::Habits,
     site::{Mode, Site},
 };
 use crate::limits::ROUTE_WRITES_MAX;
@@ -90,8 +90,8 @@ impl ServerRecord {
     }
 }
 
-/// The record that one session uses and updates.
-#[derive(Debug, Clone)]
+/// The record that the sessions with one server use and update.
+#[derive(Debug)]
 pub(super) struct ServerHandle {
     memory: Arc<dyn ServerStore>,
     place: ServerPlace,
@@ -100,20 +100,23 @@ pub(super) struct ServerHandle {
 }
 
 impl ServerHandle {
-    /// Loads the record of `site` from `memory`; `line` leads to the server.
-    pub(super) fn of(memory: Arc<dyn ServerStore>, site: &Site, line: &DialedConnection) -> Self {
-        let place = ServerPlace::of(site, line.local.ip());
+    /// Loads the record of `site`, seen from the local address `ours`, from `memory`.
+    pub(super) fn of(memory: Arc<dyn ServerStore>, site: &Site, ours: IpAddr) -> Self {
+        let place = ServerPlace::of(site, ours);
         let known = memory.recall(&place);
         Self { memory, place, known, writes_left: ROUTE_WRITES_MAX }
     }
 
-    /// Updates the key when the session continues over `line`: in another network there is no record yet.
-    pub(super) fn follow(&mut self, line: &DialedConnection) {
-        let network = network(line.local.ip());
-        if network != self.place.network {
+    /// Updates the key for a new connection from the local address `ours`, and returns true if that is in another
+    /// network: there is no record of it yet.
+    pub(super) fn follow(&mut self, ours: IpAddr) -> bool {
+        let network = network(ours);
+        let is_other = network != self.place.network;
+        if is_other {
             self.place.network = network;
             self.known = None;
         }
+        is_other
     }
 
     /// Returns the record as loaded, or as updated since.

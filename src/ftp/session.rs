@@ -1,6 +1,6 @@
 //! A session: a control connection that is logged in, and the knowledge about its server.
 
-use std::{collections::BTreeMap, time::Instant};
+use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
@@ -15,12 +15,14 @@ use super::{
     reply::Reply,
     site::{InPlace, Site},
     tls::TlsContext,
+    transfer::types::RefusedUpload,
 };
 use crate::{
     error::{Error, ErrorKind, Result},
     files::{OwnerTag, temporary_name, temporary_name_of, without_dot},
     limits::FAREWELL_TIMEOUT,
-    observe::{ConnectAttempt, TransferId},
+    observe::ConnectAttempt,
+    proto::Verb,
     random::random_u64,
 };
 
@@ -32,7 +34,7 @@ pub struct Session {
     pub(super) control: ControlConnection,
     pub(super) features: Features,
     pub(super) security: Option<TlsContext>,
-    pub(super) way: DataPath,
+    pub(super) data_path: DataPath,
     /// The buffer of a transfer; empty before the first.
     pub(super) buffer: Vec<u8>,
     /// The rate limits of transfers: the host's, and one for the current operation.
@@ -40,7 +42,7 @@ pub struct Session {
     /// The owner tag in the temporary names that it makes.
     pub(super) mark: Option<OwnerTag>,
     /// The uploads whose rename was refused, and that continue under their final names.
-    pub(super) refused: Vec<(RemotePath, TransferId, Instant)>,
+    pub(super) refused: Vec<RefusedUpload>,
     /// True if the current transfer has reached the data connection.
     pub(super) has_moved: bool,
     /// The directory to which relative paths are resolved, absolute.
@@ -51,18 +53,18 @@ pub struct Session {
 
 impl Session {
     /// Sets a rate limit for transfers in addition to the host's; `None` removes it.
-    pub fn set_rate_limit(&mut self, pace: Option<RateLimiter>) {
+    pub(crate) fn set_rate_limit(&mut self, pace: Option<RateLimiter>) {
         let [_, own] = &mut self.paces;
         *own = pace;
     }
 
     /// Sets the owner tag that is embedded in temporary names.
-    pub fn set_owner_tag(&mut self, mark: Option<OwnerTag>) {
+    pub(crate) fn set_owner_tag(&mut self, mark: Option<OwnerTag>) {
         self.mark = mark;
     }
 
     /// Sets whether uploads go directly to their final names; returns the previous setting.
-    pub const fn set_in_place(&mut self, in_place: InPlace) -> InPlace {
+    pub(crate) const fn set_in_place(&mut self, in_place: InPlace) -> InPlace {
         std::mem::replace(&mut self.site.in_place, in_place)
     }
 
@@ -77,7 +79,7 @@ impl Session {
     /// Returns the temporary name for the old file `remote`, which makes room for a new one. For single files it is the
     /// same each time, so that the next upload can look for it.
     pub(super) fn aside_name(&self, remote: &RemotePath) -> Result<RemotePath> {
-        if self.wants_short_names() || self.way.manners.wants_plain_names() {
+        if self.wants_short_names() || self.data_path.profile.wants_plain_names() {
             return remote.parent().join(self.unmarked_name().as_bytes());
         }
         let now = if self.mark.is_some() { self.now() } else { Timestamp::UNIX_EPOCH };
@@ -111,12 +113,12 @@ impl Session {
 
     /// Returns true if the server has no long names, or shortens them.
     pub(super) fn wants_short_names(&self) -> bool {
-        self.is_flat() || self.way.manners.shortens_names()
+        self.is_flat() || self.data_path.profile.shortens_names()
     }
 
     /// Returns a temporary name in the form that the server accepts.
     fn shaped(&self, name: String) -> String {
-        if self.way.manners.wants_plain_names() { without_dot(&name) } else { name }
+        if self.data_path.profile.wants_plain_names() { without_dot(&name) } else { name }
     }
 
     /// Returns the temporary name for a file that is fully described by `identity`.
@@ -136,19 +138,19 @@ impl Session {
     }
 
     /// Returns the context of the run it belongs to.
-    pub const fn context(&self) -> &RunContext {
+    pub(crate) const fn context(&self) -> &RunContext {
         &self.context
     }
 
     /// Returns the time of day of the run.
-    pub fn now(&self) -> Timestamp {
+    pub(crate) fn now(&self) -> Timestamp {
         self.context.clock.now()
     }
 
     /// Returns the method that carries the data now: `epsv`, `pasv`, `eprt`, `port`, or empty before the first
     /// transfer.
     pub const fn route(&self) -> &'static str {
-        match self.way.ladder.current() {
+        match self.data_path.fallback_order.current() {
             Some(step) => step.word(),
             None => "",
         }
@@ -156,11 +158,11 @@ impl Session {
 
     /// Returns every attempt to make a data connection, the latest last.
     pub fn attempts(&self) -> &[ConnectAttempt] {
-        &self.way.attempts
+        &self.data_path.history.attempts
     }
 
     /// Returns the features that the server named, each with its parameters.
-    pub const fn features(&self) -> &BTreeMap<String, String> {
+    pub(crate) const fn features(&self) -> &BTreeMap<String, String> {
         &self.features.named
     }
 
@@ -170,11 +172,11 @@ impl Session {
     }
 
     /// Returns the absolute path of `path`.
-    pub fn absolute(&self, path: &RemotePath) -> Result<RemotePath> {
+    pub(crate) fn absolute(&self, path: &RemotePath) -> Result<RemotePath> {
         let path = self.folder.resolve(path)?;
         match self.control.syntax.check(&path) {
             Ok(()) => Ok(path),
-            Err(fault) => Err(fault.at(path.to_string()).with_host(&self.site.host)),
+            Err(error) => Err(error.at(path.to_string()).with_host(&self.site.host)),
         }
     }
 
@@ -195,16 +197,17 @@ impl Session {
     /// Sends a command as written and returns the reply, whatever it is. Not for commands that move data.
     pub async fn quote(&mut self, line: &[u8]) -> Result<Reply> {
         let command = FtpCommand::parse(line)?;
-        let verb = command.verb().to_ascii_uppercase();
-        if DATA_VERBS.contains(&verb.as_str()) {
-            let message = format!("`quote` cannot send {verb}: it needs a data connection");
+        let (verb, word) = (command.verb(), command.word().to_ascii_uppercase());
+        let begins_session = matches!(verb, Verb::Auth | Verb::Prot | Verb::User | Verb::Pass);
+        if verb.needs_data_connection() || begins_session || word == "STOU" {
+            let message = format!("`quote` cannot send {word}: it needs a data connection");
             return Err(Error::invalid(message));
         }
         // Whatever the command did, the directory and the type may have changed.
         self.server_folder = None;
         let reply = self.ask(&command).await?;
-        if verb == "TYPE" {
-            self.ask(&FtpCommand::bare("TYPE I")).await?.done()?;
+        if verb == Verb::Type {
+            self.ask(&FtpCommand::with(Verb::Type, "I")).await?.done()?;
         }
         Ok(reply)
     }
@@ -213,14 +216,14 @@ impl Session {
     pub async fn close(mut self) {
         if self.control.poison_reason().is_none() {
             self.control.set_reply_timeout(FAREWELL_TIMEOUT);
-            if let Err(fault) = self.control.ask(&FtpCommand::bare("QUIT")).await {
-                tracing::debug!(target: "portolan", "QUIT failed: {fault}");
+            if let Err(error) = self.control.ask(&FtpCommand::bare(Verb::Quit)).await {
+                tracing::debug!(target: "portolan", "QUIT failed: {error}");
             }
         }
     }
 
     /// Sends QUIT without waiting for the reply: nothing else depends on it.
-    pub fn leave(mut self) {
+    pub(crate) fn leave(mut self) {
         self.control.quit_nowait();
     }
 
@@ -228,7 +231,7 @@ impl Session {
     pub(super) async fn ask(&mut self, command: &FtpCommand) -> Result<Reply> {
         self.ensure().await?;
         match self.control.ask(command).await {
-            Err(fault) if self.is_unsent(&fault) => {
+            Err(error) if self.is_unsent(&error) => {
                 self.reconnect().await?;
                 self.control.ask(command).await
             }
@@ -245,11 +248,11 @@ impl Session {
     pub(super) async fn ask_all_and(
         &mut self,
         commands: &[FtpCommand],
-        ahead: Option<&'static str>,
+        ahead: Option<Verb>,
     ) -> Result<Vec<Reply>> {
         self.ensure().await?;
         match self.control.ask_all_and(commands, ahead).await {
-            Err(fault) if self.is_unsent(&fault) => {
+            Err(error) if self.is_unsent(&error) => {
                 self.reconnect().await?;
                 self.control.ask_all_and(commands, ahead).await
             }
@@ -272,12 +275,12 @@ impl Session {
             return if is_here { Ok(()) } else { Err(no_folders().at(folder.to_string())) };
         }
         self.server_folder = None;
-        let commands = [FtpCommand::path("CWD", folder), FtpCommand::bare("PWD")];
+        let commands = [FtpCommand::path(Verb::Cwd, folder), FtpCommand::bare(Verb::Pwd)];
         let replies = self.ask_all(&commands).await?;
         let [entered, said] = replies.as_slice() else {
             return Err(Error::protocol("two commands, not two replies"));
         };
-        entered.clone().done().map_err(|fault| fault.at(folder.to_string()))?;
+        entered.clone().done().map_err(|error| error.at(folder.to_string()))?;
         // A server that does not report its directory is believed; one that reports another directory is not.
         if let Some(there) = said.folder_path() {
             let there =
@@ -289,9 +292,9 @@ impl Session {
             };
             if !is_right {
                 let message = format!("after CWD the server says \"{}\"", said.words());
-                let fault = Error::protocol(message).at(folder.to_string());
-                self.control.poison(&fault);
-                return Err(fault);
+                let error = Error::protocol(message).at(folder.to_string());
+                self.control.poison(&error);
+                return Err(error);
             }
         }
         self.server_folder = Some(folder.clone());
@@ -306,8 +309,8 @@ impl Session {
     /// Returns true if the server consistently reports `folder` under another name (a link, another case, a drive):
     /// then the same commands have the same result with the reported name.
     async fn is_alias(&mut self, folder: &RemotePath, there: &RemotePath) -> bool {
-        let pwd = FtpCommand::bare("PWD");
-        let cwd = |path| FtpCommand::path("CWD", path);
+        let pwd = FtpCommand::bare(Verb::Pwd);
+        let cwd = |path| FtpCommand::path(Verb::Cwd, path);
         let again = [cwd(there), pwd.clone(), cwd(folder), pwd];
         match self.control.ask_all(&again).await.as_deref() {
             Ok([to, first, back, second]) => {
@@ -322,9 +325,9 @@ impl Session {
 
     /// Fails if the server refuses binary transfers: files can be neither transferred nor measured unchanged.
     pub(super) fn needs_binary(&self) -> Result<()> {
-        let Some(fault) = self.features.no_binary.clone() else { return Ok(()) };
-        let message = format!("files cannot be had byte for byte: to TYPE I {}", fault.message);
-        Err(Error { message, ..fault }.with_host(&self.site.host))
+        let Some(error) = self.features.no_binary.clone() else { return Ok(()) };
+        let message = format!("files cannot be had byte for byte: to TYPE I {}", error.message);
+        Err(Error { message, ..error }.with_host(&self.site.host))
     }
 
     /// Reconnects if the connection is broken.
@@ -334,8 +337,8 @@ impl Session {
     }
 
     /// Returns true if the connection was found unusable before the command was sent, so that sending it again is safe.
-    pub(super) fn is_unsent(&self, fault: &Error) -> bool {
-        fault.kind != ErrorKind::Interrupted && self.control.sent_nothing()
+    pub(super) fn is_unsent(&self, error: &Error) -> bool {
+        error.kind != ErrorKind::Interrupted && self.control.sent_nothing()
     }
 }
 
@@ -349,9 +352,3 @@ pub(super) fn short_name(number: u64) -> String {
     let digits: String = (0..6).map(digit).collect();
     format!("PT{digits}")
 }
-
-/// The commands that open a data connection or change what the session relies on.
-const DATA_VERBS: [&str; 16] = [
-    "RETR", "STOR", "STOU", "APPE", "LIST", "NLST", "MLSD", "PORT", "EPRT", "PASV", "EPSV", "REST",
-    "AUTH", "PROT", "USER", "PASS",
-];

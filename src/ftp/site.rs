@@ -10,6 +10,7 @@ use std::{
 pub use crate::{limits::PARALLEL_AUTO, remote::transfer::InPlace};
 
 use super::{
+    mask::Mask,
     path::RemotePath,
     proxy::{FORMS as PROXY_FORMS, Proxy},
     secret::Secret,
@@ -184,6 +185,12 @@ impl Site {
             return Err(Error::invalid(message));
         }
         Ok(())
+    }
+
+    /// Returns the mask for the replies to its login.
+    pub(super) fn login_mask(&self) -> Mask {
+        let proxy = self.proxy.iter().filter_map(Proxy::password);
+        Mask::at_login(&self.user, self.password.as_ref(), self.account.iter().chain(proxy))
     }
 
     /// Changes the protection; the port follows it if it is a default port.

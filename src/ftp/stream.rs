@@ -28,11 +28,12 @@ use tokio::{
 use tokio_rustls::{Connect, TlsConnector, client::TlsStream};
 
 use super::{
+    framing::{Framed, Framing, Junk, Malformed},
     long_reply::LongReplyBuffer,
     mask::Mask,
-    reply::{Framed, Framing, Junk, Malformed},
     telnet::{escape_iac, first_packet, redact, unescape_iac, without_telnet},
 };
+use crate::proto::ReplyCode;
 use crate::{limits::REPLY_LINE_BYTES_MAX, observe::visible::visible};
 
 /// The state that the control connection and the stream below it share.
@@ -85,8 +86,8 @@ pub(super) enum ProtocolViolation {
     /// A reply that nothing had asked for.
     #[error("the server sent a reply that nothing had asked for: \"{words}\"")]
     Unasked {
-        /// Its code, 0 if it has none.
-        code: u16,
+        /// Its code, if it has one.
+        code: Option<ReplyCode>,
         /// Its words.
         words: String,
     },
@@ -309,11 +310,11 @@ impl GuardedStream {
     }
 
     /// Buffers the greeting until it is complete, and then returns true; 120 only announces the 220.
-    fn greet(&mut self, code: Option<u16>) -> bool {
+    fn greet(&mut self, code: Option<ReplyCode>) -> bool {
         self.greeting.append(&mut self.line);
         match code {
             None => return false,
-            Some(120) => {
+            Some(ReplyCode::READY_LATER) => {
                 self.greeting.clear();
                 return false;
             }
@@ -327,9 +328,9 @@ impl GuardedStream {
         true
     }
 
-    fn count(&mut self, code: Option<u16>) {
+    fn count(&mut self, code: Option<ReplyCode>) {
         let Some(code) = code else { return };
-        if code >= 200 {
+        if !code.is_preliminary() {
             let mut shared = self.link.lock();
             shared.outstanding = shared.outstanding.saturating_sub(1);
         }
@@ -371,11 +372,15 @@ impl GuardedStream {
         if !self.line.is_empty() || !self.raw.is_empty() {
             let waiting = [self.line.as_slice(), self.raw.as_slice()].concat();
             let code = waiting.get(..3).and_then(|digits| std::str::from_utf8(digits).ok());
-            let code = code.and_then(|digits| digits.parse().ok()).unwrap_or(0);
+            let code = code.and_then(|digits| digits.parse().ok()).map(ReplyCode::new);
             // Masked before it is truncated: half a secret is not found.
             let shown = self.link.lock().mask.hide(&waiting);
             let words = visible(shown.get(..120).unwrap_or(&shown).trim_ascii_end());
-            self.link.lock().has_spare = !matches!(code, 100..=199 | 226 | 421);
+            let is_of_transfer = |code: ReplyCode| {
+                code.is_preliminary()
+                    || matches!(code, ReplyCode::TRANSFER_COMPLETE | ReplyCode::SERVICE_UNAVAILABLE)
+            };
+            self.link.lock().has_spare = !code.is_some_and(is_of_transfer);
             return Err(ProtocolViolation::Unasked { code, words }.into());
         }
         if self.ended { Err(ProtocolViolation::Closed.into()) } else { Ok(()) }

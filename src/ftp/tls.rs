@@ -21,6 +21,16 @@ use crate::error::{
     codes::{TLS_CERTIFICATE, TLS_WRONG_PORT},
 };
 
+/// The versions of TLS that are offered.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum TlsVersions {
+    /// TLS 1.3 and TLS 1.2.
+    #[default]
+    All,
+    /// TLS 1.2, for servers that accept no data connection under TLS 1.3.
+    Only12,
+}
+
 /// The TLS context of one control connection and its data connections.
 ///
 /// Servers require that a data connection resumes the session of *its* control connection (vsftpd, ProFTPD), so each
@@ -29,6 +39,7 @@ use crate::error::{
 pub struct TlsContext {
     config: Arc<ClientConfig>,
     name: ServerName<'static>,
+    versions: TlsVersions,
 }
 
 impl std::fmt::Debug for TlsContext {
@@ -39,21 +50,22 @@ impl std::fmt::Debug for TlsContext {
 
 impl TlsContext {
     /// Returns the TLS context for `site`, if it uses TLS.
-    pub(super) fn of(site: &Site) -> Result<Option<Self>> {
+    pub(super) fn of(site: &Site, versions: TlsVersions) -> Result<Option<Self>> {
         match site.tls {
             TlsMode::Off => Ok(None),
             TlsMode::Explicit | TlsMode::Implicit => {
-                Self::new(site.certified_name(), &site.trust).map(Some)
+                Self::new(site.certified_name(), &site.trust, versions).map(Some)
             }
         }
     }
 
-    /// Returns the TLS context for `host`, with the trust settings `trust`.
-    pub fn new(host: &str, trust: &Trust) -> Result<Self> {
+    /// Returns the TLS context for `host`, with the trust settings `trust` and those of `versions` that they allow.
+    pub fn new(host: &str, trust: &Trust, versions: TlsVersions) -> Result<Self> {
+        let versions = if trust.tls12_only { TlsVersions::Only12 } else { versions };
         let name = ServerName::try_from(host.to_owned()).map_err(|_| {
             Error::invalid(format!("`{host}` is no host name that a certificate could name"))
         })?;
-        Ok(Self { config: Arc::new(client_config(trust)?), name })
+        Ok(Self { config: Arc::new(client_config(trust, versions)?), name, versions })
     }
 
     /// Returns the same context with a new session cache, for another control connection.
@@ -61,7 +73,12 @@ impl TlsContext {
     pub fn fresh(&self) -> Self {
         let mut config = ClientConfig::clone(&self.config);
         config.resumption = Resumption::in_memory_sessions(64);
-        Self { config: Arc::new(config), name: self.name.clone() }
+        Self { config: Arc::new(config), name: self.name.clone(), versions: self.versions }
+    }
+
+    /// Returns the versions that it offers.
+    pub(super) const fn versions(&self) -> TlsVersions {
+        self.versions
     }
 
     /// Returns the connector and the server name for a handshake.
@@ -70,9 +87,12 @@ impl TlsContext {
     }
 }
 
-fn client_config(trust: &Trust) -> Result<ClientConfig> {
+fn client_config(trust: &Trust, versions: TlsVersions) -> Result<ClientConfig> {
     let provider = Arc::new(ring::default_provider());
-    let versions: &[_] = if trust.tls12_only { &[&TLS12] } else { &[&TLS13, &TLS12] };
+    let versions: &[_] = match versions {
+        TlsVersions::All => &[&TLS13, &TLS12],
+        TlsVersions::Only12 => &[&TLS12],
+    };
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_protocol_versions(versions)
         .map_err(|error| tls_fault(&error))?;

@@ -6,12 +6,12 @@
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::{
+    authority::{decoded, decoded_text, host_and_port},
     path::RemotePath,
     secret::Secret,
     site::{Site, TlsMode},
 };
 use crate::{
-    encoding::percent_decoded,
     error::{Error, Result},
     observe::visible::visible,
 };
@@ -111,7 +111,7 @@ fn read(text: &str) -> Result<Url, String> {
     let path = path.map(without_type).transpose()?.filter(|path| !path.is_empty());
     let is_folder = path.is_none_or(|path| path.ends_with('/'));
     let path = path.map(decoded).transpose()?;
-    let path = path.map(|path| RemotePath::parse(path).map_err(|fault| fault.message));
+    let path = path.map(|path| RemotePath::parse(path).map_err(|error| error.message));
     Ok(Url { site, path: path.transpose()?, is_folder })
 }
 
@@ -131,84 +131,6 @@ fn without_type(path: &str) -> Result<&str, String> {
         Some((path, "i" | "d" | "I" | "D")) => Ok(path),
         Some((_, other)) => Err(format!("`;type={other}`: only binary transfers are done")),
     }
-}
-
-pub(super) fn host_and_port(place: &str) -> Result<(String, Option<u16>), String> {
-    let (host, port) = if let Some(rest) = place.strip_prefix('[') {
-        let (host, after) = rest.split_once(']').ok_or("the [ is never closed")?;
-        let address = host.replace("%25", "%");
-        let bare = address.split('%').next().unwrap_or_default();
-        if bare.parse::<std::net::Ipv6Addr>().is_err() {
-            return Err(format!("`{host}` is no IPv6 address"));
-        }
-        let zone = address.strip_prefix(bare).unwrap_or_default();
-        if !zone.chars().skip(1).all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-'))
-        {
-            return Err(format!("`{zone}` names no interface"));
-        }
-        (address, after)
-    } else {
-        let end = place.find(':').unwrap_or(place.len());
-        let (host, after) = place.split_at_checked(end).unwrap_or((place, ""));
-        check_name(host)?;
-        (host.to_ascii_lowercase(), after)
-    };
-    let port = match port.strip_prefix(':') {
-        None if port.is_empty() => None,
-        None => return Err(format!("`{port}` stands behind the address")),
-        Some("") => None,
-        Some(digits) => {
-            // A number may have a sign, and a port has none.
-            let is_number = digits.bytes().all(|byte| byte.is_ascii_digit());
-            let port = digits.parse::<u16>().ok().filter(|port| is_number && *port > 0);
-            Some(port.ok_or_else(|| no_port(digits))?)
-        }
-    };
-    Ok((host, port))
-}
-
-/// Returns the message for an invalid port `text`; it repeats digits only, since anything else may be a password.
-fn no_port(text: &str) -> String {
-    if text.bytes().all(|byte| byte.is_ascii_digit()) {
-        format!("`{text}` is no port (1 to 65535)")
-    } else {
-        "what stands behind the colon is no port (1 to 65535); in a login, write / as %2F, : as %3A and @ as %40"
-            .into()
-    }
-}
-
-fn check_name(host: &str) -> Result<(), String> {
-    if host.is_empty() {
-        return Err("it names no host".into());
-    }
-    if !host.is_ascii() {
-        return Err(format!(
-            "write the host `{host}` in ASCII (xn--…): letters of other scripts can be mistaken"
-        ));
-    }
-    let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
-    match host.chars().find(|c| !fits(*c)) {
-        Some(bad) => Err(format!("a host name cannot hold `{bad}`")),
-        None if host.starts_with(['-', '.']) || host.len() > 253 => {
-            Err(format!("`{host}` is no host name"))
-        }
-        None => Ok(()),
-    }
-}
-
-fn decoded(text: &str) -> Result<Vec<u8>, String> {
-    percent_decoded(text).ok_or_else(|| {
-        "a % needs two hexadecimal digits behind it (%25 is the sign itself)".to_owned()
-    })
-}
-
-pub(super) fn decoded_text(text: &str, what: &str) -> Result<String, String> {
-    let bytes = decoded(text)?;
-    let text = String::from_utf8(bytes).map_err(|_| format!("the {what} is not UTF-8"))?;
-    if text.chars().any(|c| matches!(c, '\r' | '\n' | '\0')) {
-        return Err(format!("the {what} cannot hold a line end or a NUL"));
-    }
-    Ok(text)
 }
 
 #[cfg(test)]
@@ -290,11 +212,11 @@ mod tests {
             "ftp://me:%zzhunter2@h/",
             "ftp://me:hunter2@h/#",
         ] {
-            let fault = Url::parse(text).unwrap_err();
-            assert!(!fault.to_string().contains("hunter2"), "{fault}");
-            assert!(fault.to_string().contains("me:***"), "{fault}");
+            let error = Url::parse(text).unwrap_err();
+            assert!(!error.to_string().contains("hunter2"), "{error}");
+            assert!(error.to_string().contains("me:***"), "{error}");
         }
-        let fault = Url::parse("ftp://h:99999/").unwrap_err();
-        assert!(fault.to_string().contains("`ftp://h:99999/`"), "{fault}");
+        let error = Url::parse("ftp://h:99999/").unwrap_err();
+        assert!(error.to_string().contains("`ftp://h:99999/`"), "{error}");
     }
 }

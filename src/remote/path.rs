@@ -206,8 +206,8 @@ impl RelativePath {
             return refused("a path of too many folders was refused");
         }
         for name in path.split(|byte| *byte == b'/') {
-            if let Err(fault) = component(name) {
-                return refused(&fault.message);
+            if let Err(error) = component(name) {
+                return refused(&error.message);
             }
         }
         Ok(Self(path.to_vec()))

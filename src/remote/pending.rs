@@ -13,14 +13,30 @@ use crate::{
 /// A claim on a temporary name: no other run on the host uses it as long as this lives.
 pub type NameClaim = Arc<UnixListener>;
 
+/// A transfer that has started, and whose end must be reported.
+#[derive(Debug, Clone, Copy)]
+pub struct TransferStart {
+    /// Its number in events.
+    pub id: TransferId,
+    /// The time at which it began.
+    pub at: Instant,
+}
+
+/// The properties of a source that its upload is to have on the server.
+#[derive(Debug, Clone, Copy)]
+pub struct SourceMeta {
+    /// The size in bytes.
+    pub size: u64,
+    /// The modification time, if it is to be kept.
+    pub modified: Option<Timestamp>,
+}
+
 /// A file that the server has accepted under a temporary name; its size has not been verified.
 #[derive(Debug)]
 #[must_use = "it is under a temporary name"]
 pub struct TempUpload {
     /// The transfer.
-    pub id: TransferId,
-    /// The time at which it began.
-    pub started: Instant,
+    pub start: TransferStart,
     /// Its final name, absolute.
     pub remote: RemotePath,
     /// Its path until the rename.
@@ -51,13 +67,13 @@ pub enum UploadName {
 impl TempUpload {
     /// Creates the record of a transfer that has started and whose data is at `temporary`.
     pub const fn new(
-        (id, started): (TransferId, Instant),
+        start: TransferStart,
         remote: RemotePath,
         temporary: RemotePath,
         name: UploadName,
-        (size, modified): (u64, Option<Timestamp>),
+        SourceMeta { size, modified }: SourceMeta,
     ) -> Self {
-        Self { id, started, remote, temporary, name, size, modified, is_new: false, claim: None }
+        Self { start, remote, temporary, name, size, modified, is_new: false, claim: None }
     }
 
     /// Returns its size in bytes.
@@ -98,9 +114,7 @@ impl VerifiedTemp {
 #[must_use = "nobody has been told of its end"]
 pub struct PendingDownload {
     /// The transfer.
-    pub id: TransferId,
-    /// The time at which it began.
-    pub started: Instant,
+    pub start: TransferStart,
     /// The file, absolute.
     pub remote: RemotePath,
     /// The number of bytes.

@@ -160,7 +160,8 @@ impl ScriptRun {
         let (ledger, may_change) = (settings.nat.ledger.clone(), settings.nat.is_allowed);
         let (observer, clock) = (context.observer.clone(), context.clock.clone());
         let openings = RulesetPorts::new(ledger, may_change, observer, clock);
-        context.doors = is_real.then(|| RunPortProvider::shared(Arc::clone(&leases), openings));
+        context.port_provider =
+            is_real.then(|| RunPortProvider::shared(Arc::clone(&leases), openings));
         Ok(Self::of_parts(settings, context, leases, Arc::new(runtime), Arc::default()))
     }
 

@@ -86,7 +86,7 @@ fn show(survey: &Diagnosis, json: bool) -> Exit {
 
 /// Returns 0 if some mode did everything that was tried, else the code of the failure.
 fn code(verdict: &Advice) -> Exit {
-    match &verdict.fault {
+    match &verdict.error {
         None => Exit::Done,
         Some(fault) => Exit::of_failure(fault),
     }

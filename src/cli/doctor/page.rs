@@ -65,7 +65,7 @@ fn snippet(verdict: &Advice) -> String {
 /// Returns the door that the verdict is about.
 fn chosen<'s>(survey: &'s Diagnosis, verdict: &Advice) -> Option<&'s Endpoint> {
     let mut entered =
-        survey.doors.iter().filter(|door| matches!(door.entry, LoginOutcome::Entered(_)));
+        survey.endpoints.iter().filter(|door| matches!(door.entry, LoginOutcome::Entered(_)));
     entered.find(|door| Some(door.address) == verdict.server && door.tls == verdict.tls)
 }
 
@@ -88,22 +88,25 @@ fn heading(mode: Mode, verdict: &Advice, door: &Endpoint) -> String {
 
 /// Returns the table of modes, with a column for each door that accepted the login; failures are listed below.
 fn table(survey: &Diagnosis, pen: &Pen) -> Option<String> {
-    let doors: Vec<&Endpoint> =
-        survey.doors.iter().filter(|door| matches!(door.entry, LoginOutcome::Entered(_))).collect();
-    if doors.is_empty() {
+    let endpoints: Vec<&Endpoint> = survey
+        .endpoints
+        .iter()
+        .filter(|door| matches!(door.entry, LoginOutcome::Entered(_)))
+        .collect();
+    if endpoints.is_empty() {
         return None;
     }
-    let several = doors.iter().any(|door| door.address.is_ipv6())
-        && doors.iter().any(|door| door.address.is_ipv4());
-    let heads: Vec<String> = doors.iter().map(|door| column(door, several)).collect();
+    let several = endpoints.iter().any(|door| door.address.is_ipv6())
+        && endpoints.iter().any(|door| door.address.is_ipv4());
+    let heads: Vec<String> = endpoints.iter().map(|door| column(door, several)).collect();
     let width = heads.iter().map(String::len).max().unwrap_or(0).max(10);
     let mut notes = Vec::new();
     let mut rows = Vec::new();
     for step in [DataMethod::Epsv, DataMethod::Pasv, DataMethod::Eprt, DataMethod::Port] {
-        let cells: Vec<_> = doors.iter().map(|door| cell(door, step, &mut notes)).collect();
+        let cells: Vec<_> = endpoints.iter().map(|door| cell(door, step, &mut notes)).collect();
         rows.push(row(name(step), &cells, width));
     }
-    let rule = pen.line.to_string().repeat(14 + doors.len() * (width + 2));
+    let rule = pen.line.to_string().repeat(14 + endpoints.len() * (width + 2));
     let mut lines = vec![row("mode", &heads, width), format!("  {rule}\n")];
     lines.extend(rows);
     let notes = notes.iter().enumerate();

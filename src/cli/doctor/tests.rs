@@ -65,7 +65,7 @@ fn door(tls: TlsMode, trials: Vec<ModeProbe>) -> Endpoint {
 }
 
 /// Returns a survey of a server that accepts the login, with nothing else known of it.
-fn survey(tls: TlsMode, doors: Vec<Endpoint>) -> Diagnosis {
+fn survey(tls: TlsMode, endpoints: Vec<Endpoint>) -> Diagnosis {
     let mut site = Site::new("www.example.com");
     site.user = "deploy".into();
     site.password = Some(Secret::new("hunter2"));
@@ -82,7 +82,7 @@ fn survey(tls: TlsMode, doors: Vec<Endpoint>) -> Diagnosis {
             reached: Ok(ms(12)),
         }],
         greeting: Some("(vsFTPd 3.0.3)".into()),
-        doors,
+        endpoints,
         server: Some(ServerInfo::default()),
         left: Vec::new(),
         is_cut_short: false,
@@ -115,8 +115,8 @@ fn a_server_where_everything_works() {
             worked(DataMethod::Port, "198.51.100.7:40008", time - 2),
         ]
     };
-    let doors = vec![door(TlsMode::Off, trials(11)), door(TlsMode::Explicit, trials(14))];
-    let mut survey = survey(TlsMode::Off, doors);
+    let endpoints = vec![door(TlsMode::Off, trials(11)), door(TlsMode::Explicit, trials(14))];
+    let mut survey = survey(TlsMode::Off, endpoints);
     survey.server = Some(ServerInfo {
         system: Some("UNIX Type: L8".into()),
         features: [("MLSD", ""), ("HASH", "SHA-256*;MD5")]

@@ -1,17 +1,36 @@
 //! Commands: bytes that are known to be a single line.
 
+use std::{fmt::Display, io};
+
 use suppaftp::Encoding;
 
-use super::LatinText;
 use crate::{
     error::{Error, Result},
     ftp::{path::RemotePath, path_syntax::PathSyntax, reply::Reply},
     limits::COMMAND_BYTES_MAX,
+    proto::{ReplyCode, Verb},
 };
+
+/// A one-to-one mapping between suppaftp's text and our bytes: a name passes unchanged, in any encoding.
+#[derive(Debug)]
+pub(super) struct LatinText;
+
+impl Encoding for LatinText {
+    fn decode(&self, bytes: &[u8]) -> String {
+        bytes.iter().copied().map(char::from).collect()
+    }
+
+    fn encode(&self, text: &str) -> io::Result<Vec<u8>> {
+        text.chars()
+            .map(|c| u8::try_from(u32::from(c)).map_err(|_| io::ErrorKind::InvalidInput.into()))
+            .collect()
+    }
+}
 
 /// A command without its line end: bytes that are known to be a single line.
 #[derive(Clone, PartialEq, Eq)]
 pub struct FtpCommand {
+    verb: Verb,
     line: Vec<u8>,
     /// The offset of a path that extends to the end of the line.
     path_at: Option<usize>,
@@ -20,7 +39,7 @@ pub struct FtpCommand {
 impl std::fmt::Debug for FtpCommand {
     /// Shows the verb only: the arguments may be a password.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Command({})", self.verb())
+        write!(f, "Command({})", self.word())
     }
 }
 
@@ -34,23 +53,30 @@ impl FtpCommand {
         if line.is_empty() || line.len() > COMMAND_BYTES_MAX {
             return Err(Error::invalid(format!("a command of {} bytes", line.len())));
         }
-        Ok(Self::plain(line.to_vec()))
+        let word = line.split(|byte| *byte == b' ').next().unwrap_or_default();
+        Ok(Self { verb: Verb::of_word(word), line: line.to_vec(), path_at: None })
     }
 
     /// Returns a command of `verb` alone.
-    pub fn bare(verb: &'static str) -> Self {
-        Self::plain(verb.as_bytes().to_vec())
+    pub fn bare(verb: Verb) -> Self {
+        Self { verb, line: verb.word().into(), path_at: None }
     }
 
-    const fn plain(line: Vec<u8>) -> Self {
-        Self { line, path_at: None }
+    /// Returns a command of `verb` and `argument`, which consists of our own words and numbers only.
+    pub(in crate::ftp) fn with(verb: Verb, argument: impl Display) -> Self {
+        Self { verb, line: format!("{verb} {argument}").into_bytes(), path_at: None }
     }
 
-    /// Returns a command of `verb` and a path, which never contains a line end. `verb` may include other arguments of
-    /// ours before the path.
-    pub fn path(verb: &str, path: &RemotePath) -> Self {
-        let line = [verb.as_bytes(), b" ", path.as_bytes()].concat();
-        Self { line, path_at: Some(verb.len() + 1) }
+    /// Returns a command of `verb` and a path, which never contains a line end.
+    pub fn path(verb: Verb, path: &RemotePath) -> Self {
+        Self::bare(verb).before(path)
+    }
+
+    /// Returns the same command with a path after it.
+    pub(in crate::ftp) fn before(self, path: &RemotePath) -> Self {
+        let path_at = self.line.len() + 1;
+        let line = [self.line.as_slice(), b" ", path.as_bytes()].concat();
+        Self { verb: self.verb, line, path_at: Some(path_at) }
     }
 
     /// Returns the command in the path syntax of the server.
@@ -60,18 +86,18 @@ impl FtpCommand {
         };
         let path = syntax.spell(path);
         let start = if path.is_empty() { start.trim_ascii_end() } else { start };
-        Self::plain([start, path.as_slice()].concat())
+        Self { verb: self.verb, line: [start, path.as_slice()].concat(), path_at: None }
     }
 
-    /// Returns a command made of our own words and numbers only.
-    pub(in crate::ftp) fn from_safe(line: String) -> Self {
-        Self::plain(line.into_bytes())
+    /// Returns the verb.
+    pub const fn verb(&self) -> Verb {
+        self.verb
     }
 
-    /// Returns the verb, for messages.
-    pub fn verb(&self) -> String {
-        let verb = self.line.split(|byte| *byte == b' ').next().unwrap_or_default();
-        String::from_utf8_lossy(verb).into_owned()
+    /// Returns the verb as it was written, for messages.
+    pub(in crate::ftp) fn word(&self) -> String {
+        let word = self.line.split(|byte| *byte == b' ').next().unwrap_or_default();
+        String::from_utf8_lossy(word).into_owned()
     }
 
     /// Returns its bytes on the wire.
@@ -86,35 +112,43 @@ impl FtpCommand {
 
     /// Returns true if a 150 or 226 can be the reply to it.
     pub(super) fn moves_data(&self) -> bool {
-        let verb = self.verb().to_ascii_uppercase();
-        ["RETR", "STOR", "APPE", "STOU", "LIST", "NLST", "MLSD", "ABOR", "STAT", "SITE"]
-            .contains(&verb.as_str())
+        self.transfers() || matches!(self.verb, Verb::Abor | Verb::Stat | Verb::Site)
     }
 
     /// Returns true if it opens a data connection: then the reply may take long, and nothing must be sent meanwhile.
-    pub(super) fn transfers(&self) -> bool {
-        let verb = self.verb().to_ascii_uppercase();
-        ["RETR", "STOR", "APPE", "STOU", "LIST", "NLST", "MLSD"].contains(&verb.as_str())
+    pub(super) const fn transfers(&self) -> bool {
+        self.verb.is_transfer()
     }
 
     /// Returns true if `reply` can be the reply to this command: any refusal can, and of the others those that the verb
     /// is known to have.
     pub(super) fn admits(&self, reply: &Reply) -> bool {
-        if reply.code >= 400 || self.transfers() {
+        if reply.code.class() >= 4 || self.transfers() {
             return true;
         }
         let ends_with_number = || {
             let text = reply.last_text().trim_ascii();
             text.last().is_some_and(u8::is_ascii_digit)
         };
-        match self.verb().to_ascii_uppercase().as_str() {
-            "PWD" => reply.code == 257 || reply.is_done() && reply.folder_path().is_some(),
-            "SIZE" => reply.code == 213 || reply.is_done() && ends_with_number(),
-            "EPSV" => reply.code == 229,
-            "PASV" => reply.code == 227,
-            "REST" | "RNFR" => reply.is_halfway(),
-            "CWD" | "CDUP" | "DELE" | "MKD" | "RMD" | "RNTO" | "TYPE" | "NOOP" | "OPTS"
-            | "FEAT" => reply.is_done(),
+        let is_done = reply.is_done();
+        match self.verb {
+            Verb::Pwd => {
+                reply.code == ReplyCode::PATH_NAME || is_done && reply.folder_path().is_some()
+            }
+            Verb::Size => reply.code == ReplyCode::FILE_STATUS || is_done && ends_with_number(),
+            Verb::Epsv => reply.code == ReplyCode::EXTENDED_PASSIVE_MODE,
+            Verb::Pasv => reply.code == ReplyCode::PASSIVE_MODE,
+            Verb::Rest | Verb::Rnfr => reply.is_halfway(),
+            Verb::Cwd
+            | Verb::Cdup
+            | Verb::Dele
+            | Verb::Mkd
+            | Verb::Rmd
+            | Verb::Rnto
+            | Verb::Type
+            | Verb::Noop
+            | Verb::Opts
+            | Verb::Feat => is_done,
             _ => true,
         }
     }
@@ -122,7 +156,7 @@ impl FtpCommand {
     /// Requests the listing of the current directory over the control connection. vsftpd 3.0.3 answers as to `LIST -a`
     /// (measured).
     pub(in crate::ftp) fn list_here() -> Self {
-        Self::bare("STAT -a .")
+        Self::with(Verb::Stat, "-a .")
     }
 
     /// Returns true if its reply is a listing, of any length.

@@ -69,8 +69,8 @@ async fn reach(site: &Site, memory: Option<&dyn ServerStore>) -> Result<(TcpStre
     };
     let addresses = look_up(site, (&proxy.host, proxy.port), "the proxy").await?;
     let mut tcp = first_to_answer(site, in_order(addresses, None), "the proxy at ").await?;
-    let led = proxy.lead(&mut tcp, (&site.host, site.port), site.connect_timeout).await;
-    led.map_err(|fault| fault.with_host(&site.host))?;
+    let led = proxy.lead(&mut tcp, &site.host, site.port, site.connect_timeout).await;
+    led.map_err(|error| error.with_host(&site.host))?;
     Ok((tcp, false))
 }
 
@@ -133,8 +133,8 @@ async fn first_to_answer(
             }
             Ok(Err(error)) => {
                 let is_refused = error.kind() == io::ErrorKind::ConnectionRefused;
-                let fault = Error::network(&format!("cannot connect to {whose}{address}"), error);
-                Err(if is_refused { fault.with_name(CONNECT_REFUSED) } else { fault })
+                let error = Error::network(&format!("cannot connect to {whose}{address}"), error);
+                Err(if is_refused { error.with_name(CONNECT_REFUSED) } else { error })
             }
             Err(_) => {
                 let time = site.connect_timeout.as_secs_f32();
@@ -154,15 +154,15 @@ async fn first_to_answer(
         };
         match answered {
             Some(Ok(tcp)) => return Ok(tcp),
-            Some(Err(fault)) => last = Some(fault),
+            Some(Err(error)) => last = Some(error),
             None if addresses.is_empty() => break,
             None => {}
         }
     }
-    let fault = last.unwrap_or_else(|| {
+    let error = last.unwrap_or_else(|| {
         Error::new(ErrorKind::Unreachable, Origin::Network, "the name has no address")
     });
-    Err(fault.with_host(&site.host))
+    Err(error.with_host(&site.host))
 }
 
 /// Returns the addresses to try, in the resolver's order.
@@ -176,13 +176,13 @@ pub(in crate::ftp) async fn resolve(site: &Site) -> Result<Vec<SocketAddr>> {
 async fn look_up(site: &Site, place: (&str, u16), what: &str) -> Result<Vec<SocketAddr>> {
     match tokio::net::lookup_host(place).await {
         Ok(addresses) => Ok(addresses.collect()),
-        Err(error) => {
-            let text = error.to_string();
+        Err(cause) => {
+            let text = cause.to_string();
             let words = text.rsplit(": ").next().unwrap_or(&text).to_lowercase();
             let message = format!("cannot find {what}: {words}");
-            let fault = Error::new(ErrorKind::Unreachable, Origin::Network, message)
+            let error = Error::new(ErrorKind::Unreachable, Origin::Network, message)
                 .with_name(CONNECT_UNKNOWN_HOST);
-            Err(fault.with_host(&site.host).with_source(error))
+            Err(error.with_host(&site.host).with_source(cause))
         }
     }
 }

@@ -2,26 +2,27 @@
 
 use std::{
     net::SocketAddr,
-    sync::Arc,
     time::{Duration, Instant},
 };
 
 use tokio::time::timeout;
 
 use super::{
-    ControlConnection, DialedConnection, LatinText, dial::connect, further, late, read_error,
+    command::LatinText,
+    connection::{ControlConnection, further, late, read_error},
+    dial::{DialedConnection, connect},
 };
 use crate::{
     cancel::CancelToken,
     error::{Error, ErrorKind, Origin, Result},
     ftp::{
         client::client,
-        mask::Mask,
         path_syntax::PathSyntax,
+        profile::ServerProfile,
         reply::Reply,
         site::{Site, Trust},
         stream::StreamHandle,
-        tls::TlsContext,
+        tls::{TlsContext, TlsVersions},
     },
 };
 
@@ -40,7 +41,7 @@ impl ControlConnection {
         stop: &CancelToken,
     ) -> Result<(Self, Reply)> {
         let link = StreamHandle::default();
-        let mask = Mask::at_login(site);
+        let mask = site.login_mask();
         link.lock().mask = mask.clone();
         if let Some(security) = implicit {
             link.lock().upgrade = Some(security.handshake());
@@ -56,9 +57,9 @@ impl ControlConnection {
             let greeting = timeout(time, tokio::task::unconstrained(further(&mut ftp)));
             match stop.run_until_cancelled(greeting).await? {
                 Ok(Ok(greeting)) => break greeting.masked(mask),
-                Ok(Err(fault)) => {
-                    let fault = link.lock().babble.take().map_or(fault, no_greeting);
-                    return Err(fault.with_host(&site.host));
+                Ok(Err(error)) => {
+                    let error = link.lock().babble.take().map_or(error, no_greeting);
+                    return Err(error.with_host(&site.host));
                 }
                 Err(_) if began.elapsed() < site.reply_timeout => {}
                 Err(_) => return Err(late("greeting", site.reply_timeout).with_host(&site.host)),
@@ -87,10 +88,9 @@ impl ControlConnection {
             ahead: None,
             called: None,
             syntax: PathSyntax::default(),
-            pipelining: Arc::default(),
+            profile: ServerProfile::default(),
             answered: None,
             lost_packet: false,
-            round_trip: Duration::MAX,
         };
         Ok((control, reply))
     }
@@ -99,7 +99,9 @@ impl ControlConnection {
 /// Returns true if `peer` answers a TLS handshake on a separate connection. Nothing else is sent.
 async fn speaks_tls(peer: SocketAddr, site: &Site) -> bool {
     let trust = Trust { insecure: true, ..Trust::default() };
-    let Ok(security) = TlsContext::new(site.certified_name(), &trust) else { return false };
+    let Ok(security) = TlsContext::new(site.certified_name(), &trust, TlsVersions::All) else {
+        return false;
+    };
     let shaken = async {
         let tcp = connect(peer, site.source_address).await?;
         let (connector, name) = security.handshake();

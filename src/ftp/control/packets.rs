@@ -1,14 +1,19 @@
 //! Several commands in one packet, and the handling of missing or surplus replies.
 
 use super::{
-    ControlConnection, FtpCommand, PipelinedCommand, Waited, further, late,
-    pipelining::{SIGN_OF_LIFE_TIME, next_reply_time, spare_reply_time},
-    wait,
+    command::FtpCommand,
+    connection::{ControlConnection, Waited, further, late, wait},
+    pipeline::PipelinedCommand,
 };
 use crate::{
     error::{Error, ErrorKind, Result},
-    ftp::{long_reply::LongReplyBuffer, reply::Reply},
+    ftp::{
+        long_reply::LongReplyBuffer,
+        pipelining::{SIGN_OF_LIFE_TIME, next_reply_time, spare_reply_time},
+        reply::Reply,
+    },
     limits::BATCH_BYTES_MAX,
+    proto::{ReplyCode, Verb},
     random::random_u64,
 };
 
@@ -34,9 +39,9 @@ impl ControlConnection {
     pub async fn ask_all_and(
         &mut self,
         commands: &[FtpCommand],
-        ahead: Option<&'static str>,
+        ahead: Option<Verb>,
     ) -> Result<Vec<Reply>> {
-        if self.pipelining.is_off() {
+        if self.profile.pipelining().is_off() {
             return self.ask_each(commands).await;
         }
         self.ready().await?;
@@ -49,15 +54,15 @@ impl ControlConnection {
             let behind = ahead.filter(|_| later.is_empty());
             match self.ask_packet(now, behind).await {
                 Ok(answered) => replies.extend(answered),
-                Err(fault) => {
-                    self.mark_lost(now, behind.is_some(), &fault);
-                    return Err(fault);
+                Err(error) => {
+                    self.mark_lost(now, behind.is_some(), &error);
+                    return Err(error);
                 }
             }
             rest = later;
         }
         self.link.lock().long = None;
-        if let Some(ahead) = ahead.filter(|_| !self.pipelining.is_off()) {
+        if let Some(ahead) = ahead.filter(|_| !self.profile.pipelining().is_off()) {
             // If the server was slow, the reply is here already.
             let reply = if replies.len() > commands.len() { replies.pop() } else { None };
             self.ahead = Some(PipelinedCommand::new(ahead, reply));
@@ -81,7 +86,7 @@ impl ControlConnection {
     async fn ask_packet(
         &mut self,
         commands: &[FtpCommand],
-        behind: Option<&'static str>,
+        behind: Option<Verb>,
     ) -> Result<Vec<Reply>> {
         let Some((first, others)) = commands.split_first() else { return Ok(Vec::new()) };
         let all: Vec<_> = commands.iter().cloned().chain(behind.map(FtpCommand::bare)).collect();
@@ -89,7 +94,10 @@ impl ControlConnection {
         let spelt = |command: &FtpCommand| command.spelt(self.syntax).line();
         self.link.lock().with_next = all.iter().skip(1).flat_map(spelt).collect();
         let mut time = self.reply_timeout;
-        if is_several && !self.pipelining.is_proven() && !all.iter().any(FtpCommand::transfers) {
+        if is_several
+            && !self.profile.pipelining().is_proven()
+            && !all.iter().any(FtpCommand::transfers)
+        {
             time = time.min(SIGN_OF_LIFE_TIME);
         }
         let reply = self.ask_within(time, first).await?;
@@ -106,7 +114,7 @@ impl ControlConnection {
                     && before.admits(&reply)
                 {
                     // This is only likely; the replies after each of the next commands will tell.
-                    self.pipelining.suspect(&before.verb());
+                    self.profile.pipelining().suspect(before.verb());
                 }
                 let reply = self.own(Ok(reply), command).await?;
                 replies.push(self.whole(reply));
@@ -115,17 +123,17 @@ impl ControlConnection {
             match self.fate_of(pending).await? {
                 Fate::Answered(more) => replies.extend(more),
                 Fate::ThrownAway => {
-                    self.pipelining.turn_off();
+                    self.profile.pipelining().turn_off();
                     // RNTO needs its RNFR directly before it.
-                    let again = replies.len() - usize::from(command.verb() == "RNTO");
+                    let again = replies.len() - usize::from(command.verb() == Verb::Rnto);
                     replies.truncate(again);
                     let missing = commands.get(again..).unwrap_or_default();
                     replies.extend(self.ask_in_turn(missing).await?);
                 }
             }
         }
-        if is_several && !self.pipelining.is_off() {
-            self.pipelining.prove();
+        if is_several && !self.profile.pipelining().is_off() {
+            self.profile.pipelining().prove();
         }
         Ok(replies)
     }
@@ -146,15 +154,15 @@ impl ControlConnection {
         let Some(command) = pending.first() else { return Ok(None) };
         // A command between REST and its transfer would undo the REST.
         if pending.iter().any(FtpCommand::transfers) {
-            return self.next_reply(self.reply_timeout, &command.verb()).await.map(Some);
+            return self.next_reply(self.reply_timeout, &command.word()).await.map(Some);
         }
-        let patience = next_reply_time(self.round_trip);
+        let patience = next_reply_time(self.profile.round_trip());
         if patience >= self.reply_timeout {
-            return self.next_reply(self.reply_timeout, &command.verb()).await.map(Some);
+            return self.next_reply(self.reply_timeout, &command.word()).await.map(Some);
         }
         match wait(&self.stop, &mut self.broken, patience, further(&mut self.ftp)).await {
             Waited::Late(_) => Ok(None),
-            waited => self.take(waited, &command.verb()).map(Some),
+            waited => self.take(waited, &command.word()).map(Some),
         }
     }
 
@@ -162,11 +170,11 @@ impl ControlConnection {
     /// whose reply contains an unguessable number. Replies before that one belong to the commands.
     async fn fate_of(&mut self, pending: &[FtpCommand]) -> Result<Fate> {
         let proof = random_u64() % 1_000_000_000_000;
-        let question = FtpCommand::from_safe(format!("REST {proof}"));
+        let question = FtpCommand::with(Verb::Rest, proof);
         self.link.lock().with_next = question.line();
-        let is_harmless = super::may_be_repeated(pending);
+        let is_harmless = may_be_repeated(pending);
         let mut time = self.reply_timeout;
-        if is_harmless && !self.pipelining.is_proven() {
+        if is_harmless && !self.profile.pipelining().is_proven() {
             time = time.min(SIGN_OF_LIFE_TIME);
         }
         let mut replies = Vec::new();
@@ -176,10 +184,10 @@ impl ControlConnection {
                 if !replies.is_empty() {
                     return Err(self.missing(pending));
                 }
-                let verb = pending.first().map(FtpCommand::verb).unwrap_or_default();
-                let fault = late(&verb, time);
-                self.poison(&fault);
-                return Err(fault.with_host(&self.host));
+                let verb = pending.first().map(FtpCommand::word).unwrap_or_default();
+                let error = late(&verb, time);
+                self.poison(&error);
+                return Err(error.with_host(&self.host));
             }
             let reply = self.take(waited, "REST")?;
             let reply = self.whole(reply);
@@ -195,8 +203,10 @@ impl ControlConnection {
                 };
             }
             // It may have been the reply to the probe itself, from a server that does not echo the number.
-            if matches!(reply.code, 300..=399 | 500..=504 | 530) {
-                time = next_reply_time(self.round_trip).min(self.reply_timeout);
+            let code = reply.code;
+            let may_be_own = code.is_intermediate() || code.is_syntax_error();
+            if may_be_own || code == ReplyCode::NOT_LOGGED_IN {
+                time = next_reply_time(self.profile.round_trip()).min(self.reply_timeout);
             }
             replies.push(reply);
             if replies.len() > pending.len() {
@@ -213,37 +223,36 @@ impl ControlConnection {
     /// Resets the restart offset, so that the next transfer begins at offset 0.
     async fn undo_proof(&mut self) -> Result<()> {
         self.link.lock().outstanding = 0;
-        let reply = self.ask(&FtpCommand::from_safe("REST 0".into())).await?;
+        let reply = self.ask(&FtpCommand::with(Verb::Rest, 0)).await?;
         if reply.is_halfway() {
             return Ok(());
         }
-        let fault = reply.fault();
-        self.poison(&fault);
-        Err(fault.with_host(&self.host))
+        let error = reply.fault();
+        self.poison(&error);
+        Err(error.with_host(&self.host))
     }
 
     fn missing(&mut self, pending: &[FtpCommand]) -> Error {
-        let verbs: Vec<_> = pending.iter().map(FtpCommand::verb).collect();
+        let verbs: Vec<_> = pending.iter().map(FtpCommand::word).collect();
         let message = format!("the server answered some of {} and not others", verbs.join(", "));
-        let fault = Error::protocol(message);
-        self.poison(&fault);
-        self.pipelining.turn_off();
-        fault.with_host(&self.host)
+        let error = Error::protocol(message);
+        self.poison(&error);
+        self.profile.pipelining().turn_off();
+        error.with_host(&self.host)
     }
 
-    /// Records that a packet was not answered in full, because of `fault`.
-    fn mark_lost(&mut self, commands: &[FtpCommand], has_more: bool, fault: &Error) {
+    /// Records that a packet was not answered in full, because of `error`.
+    fn mark_lost(&mut self, commands: &[FtpCommand], has_more: bool, error: &Error) {
         let is_one = commands.len() + usize::from(has_more) < 2;
-        if is_one || fault.code != 0 || fault.kind == ErrorKind::Interrupted || self.sent_nothing()
+        if is_one || error.code != 0 || error.kind == ErrorKind::Interrupted || self.sent_nothing()
         {
             return;
         }
         self.lost_packet = true;
-        if matches!(fault.kind, ErrorKind::Timeout | ErrorKind::Unreachable) {
+        if matches!(error.kind, ErrorKind::Timeout | ErrorKind::Unreachable) {
             // A server that ends the session at STAT does so at any position in the packet.
-            let is_harmless =
-                super::may_be_repeated(commands) || commands.iter().any(FtpCommand::lists);
-            self.pipelining.lost(is_harmless);
+            let is_harmless = may_be_repeated(commands) || commands.iter().any(FtpCommand::lists);
+            self.profile.pipelining().lost(is_harmless);
         }
     }
 
@@ -266,22 +275,23 @@ impl ControlConnection {
         command: &FtpCommand,
     ) -> Result<Reply> {
         let reply = reply?;
-        let is_end = matches!(reply.code, 150 | 226) && !command.moves_data();
+        let is_end = matches!(reply.code, ReplyCode::OPENING_DATA | ReplyCode::TRANSFER_COMPLETE)
+            && !command.moves_data();
         if !is_end && command.admits(&reply) {
             return Ok(reply);
         }
         let mut time = self.reply_timeout;
         if !is_end {
             // It may still be the only reply.
-            time = time.min(spare_reply_time(self.round_trip));
+            time = time.min(spare_reply_time(self.profile.round_trip()));
         }
         let waited = wait(&self.stop, &mut self.broken, time, further(&mut self.ftp)).await;
         if !is_end && matches!(waited, Waited::Late(_)) {
             return Ok(reply);
         }
-        let own = self.take(waited, &command.verb());
+        let own = self.take(waited, &command.word());
         if !is_end {
-            self.pipelining.saw_spare(self.answered.take().as_deref());
+            self.profile.pipelining().saw_spare(self.answered.take());
         }
         self.poison(&Error::protocol(format!("a spare \"{}\"", reply.words())));
         own
@@ -295,19 +305,19 @@ impl ControlConnection {
         command: &FtpCommand,
     ) -> Result<Reply> {
         let verb = command.verb();
-        if !self.pipelining.expects_spare(&verb) || self.broken.is_some() {
+        if !self.profile.pipelining().expects_spare(verb) || self.broken.is_some() {
             return Ok(reply);
         }
-        let time = spare_reply_time(self.round_trip).min(self.reply_timeout);
+        let time = spare_reply_time(self.profile.round_trip()).min(self.reply_timeout);
         let waited = wait(&self.stop, &mut self.broken, time, further(&mut self.ftp)).await;
         if matches!(waited, Waited::Late(_)) {
-            self.pipelining.saw_no_spare(&verb);
+            self.profile.pipelining().saw_no_spare(verb);
             return Ok(reply);
         }
-        let second = self.take(waited, &verb)?;
-        self.pipelining.saw_spare(Some(&verb));
+        let second = self.take(waited, &command.word())?;
+        self.profile.pipelining().saw_spare(Some(verb));
         tracing::debug!(target: "portolan", "{verb} was answered twice: {}", second.words());
-        Ok(if second.code / 100 > reply.code / 100 { second } else { reply })
+        Ok(if second.code.class() > reply.code.class() { second } else { reply })
     }
 }
 
@@ -319,4 +329,24 @@ fn fitting(commands: &[FtpCommand]) -> usize {
         bytes <= BATCH_BYTES_MAX
     };
     commands.iter().take_while(fits).count().max(1)
+}
+
+/// Returns true if all of `commands` may be sent again when it is unknown which of them were executed.
+pub(in crate::ftp) fn may_be_repeated(commands: &[FtpCommand]) -> bool {
+    let is_harmless = |verb| {
+        matches!(
+            verb,
+            Verb::Cwd
+                | Verb::Pwd
+                | Verb::Size
+                | Verb::Mdtm
+                | Verb::Mfmt
+                | Verb::Mlst
+                | Verb::Rest
+                | Verb::Noop
+                | Verb::Type
+                | Verb::Opts
+        )
+    };
+    commands.iter().all(|command| is_harmless(command.verb()))
 }

@@ -8,17 +8,18 @@ use std::time::{Duration, Instant};
 
 use tokio::net::TcpStream;
 
-use super::{ControlConnection, FtpCommand};
+use super::{command::FtpCommand, connection::ControlConnection};
 use crate::{
     error::{Error, Result},
     ftp::{data::listen::DataListener, path_syntax::PathSyntax, reply::Reply},
     limits::{AHEAD_AGE_MAX, STEP_TIME_MAX},
+    proto::{ReplyCode, Verb},
 };
 
 /// A pipelined command whose reply has not been consumed yet.
 #[derive(Debug)]
 pub(super) struct PipelinedCommand {
-    command: &'static str,
+    command: Verb,
     /// Its reply, if that has arrived already.
     reply: Option<Reply>,
     /// The connection to the port in the reply, if it is made already.
@@ -31,14 +32,14 @@ pub(super) struct PipelinedCommand {
 #[derive(Debug)]
 pub(super) struct PipelinedTransfer {
     command: FtpCommand,
-    post: DataListener,
+    data_listener: DataListener,
 }
 
 /// A command that is sent before the reply that ends a transfer.
 #[derive(Debug)]
 pub enum Lookahead {
     /// A command without data.
-    Ask(&'static str),
+    Ask(Verb),
     /// EPRT or PORT for the listener, and the next transfer.
     Call(DataListener, [FtpCommand; 2]),
 }
@@ -64,9 +65,20 @@ pub struct LookaheadReply {
 }
 
 impl PipelinedCommand {
-    pub(super) fn new(command: &'static str, reply: Option<Reply>) -> Self {
+    pub(super) fn new(command: Verb, reply: Option<Reply>) -> Self {
         Self { command, reply, tcp: None, at: Instant::now() }
     }
+}
+
+/// A transfer whose final reply is awaited.
+#[derive(Debug, Clone, Copy)]
+pub struct EndingTransfer<'a> {
+    /// The verb of the transfer.
+    pub verb: Verb,
+    /// True if the server has confirmed the start of the transfer.
+    pub has_begun: bool,
+    /// The command to send with the wait. Only for servers that are known to answer in order.
+    pub question: Option<&'a FtpCommand>,
 }
 
 /// The reply that ends a transfer.
@@ -87,16 +99,15 @@ impl TransferEnd {
 }
 
 impl ControlConnection {
-    /// Waits for the reply that ends the transfer `verb`, and meanwhile sends `question` followed by `early`; waits
-    /// first for the reply that begins the transfer, unless it `has_begun`. A question is only for servers that are
-    /// known to answer in order.
+    /// Waits for the reply that ends `transfer`, and meanwhile sends its question followed by `early`; waits first for
+    /// the reply that begins the transfer, unless it has begun.
     pub async fn end_and_ask(
         &mut self,
         time: Duration,
-        (verb, has_begun): (&str, bool),
-        question: Option<&FtpCommand>,
+        transfer: EndingTransfer<'_>,
         early: Option<Lookahead>,
     ) -> Result<TransferEnd> {
+        let EndingTransfer { verb, has_begun, question } = transfer;
         self.usable()?;
         if let Some(reply) = self.early.take() {
             return Ok(TransferEnd::in_turn(reply, None));
@@ -104,9 +115,9 @@ impl ControlConnection {
         let mut lines = question.map_or_else(Vec::new, |it| it.spelt(self.syntax).line());
         lines.extend(early.iter().flat_map(|early| early.lines(self.syntax)));
         self.link.lock().with_next = lines;
-        let mut first = self.next_reply(time, verb).await?;
+        let mut first = self.next_reply(time, verb.word()).await?;
         if !has_begun && first.is_preliminary() {
-            first = self.next_reply(time, verb).await?;
+            first = self.next_reply(time, verb.word()).await?;
         }
         let told = match question {
             Some(question) => Some(self.told(verb, &first, question).await?),
@@ -115,24 +126,24 @@ impl ControlConnection {
         let ahead = match early {
             None => return Ok(TransferEnd::in_turn(first, told)),
             Some(Lookahead::Ask(ahead)) => ahead,
-            Some(Lookahead::Call(post, [_, command])) if is_end(first.code) => {
-                self.called = Some(PipelinedTransfer { command, post });
+            Some(Lookahead::Call(data_listener, [_, command])) if first.code.ends_transfer() => {
+                self.called = Some(PipelinedTransfer { command, data_listener });
                 return Ok(TransferEnd::in_turn(first, told));
             }
             Some(Lookahead::Call(_, [_, command])) => {
                 return Err(self.out_of_step(verb, &first, &command));
             }
         };
-        if is_end(first.code) {
+        if first.code.ends_transfer() {
             self.ahead = Some(PipelinedCommand::new(ahead, None));
             return Ok(TransferEnd::in_turn(first, told));
         }
-        let second = self.next_reply(self.reply_timeout, ahead).await?;
+        let second = self.next_reply(self.reply_timeout, ahead.word()).await?;
         let Some(in_turn) = are_in_turn(first.code, second.code, ahead) else {
             let said = format!("\"{}\" and \"{}\"", first.words(), second.words());
-            let fault = Error::protocol(format!("{verb} and {ahead} were answered by {said}"));
-            self.poison(&fault);
-            return Err(fault.with_host(&self.host));
+            let error = Error::protocol(format!("{verb} and {ahead} were answered by {said}"));
+            self.poison(&error);
+            return Err(error.with_host(&self.host));
         };
         let (reply, answer) = if in_turn { (first, second) } else { (second, first) };
         // A port that was opened in the middle of another transfer is not trusted.
@@ -141,24 +152,25 @@ impl ControlConnection {
     }
 
     /// Returns the reply to the `question` that follows the end of the transfer `verb`.
-    async fn told(&mut self, verb: &str, end: &Reply, question: &FtpCommand) -> Result<Reply> {
-        if !is_end(end.code) {
+    async fn told(&mut self, verb: Verb, end: &Reply, question: &FtpCommand) -> Result<Reply> {
+        if !end.code.ends_transfer() {
             return Err(self.out_of_step(verb, end, question));
         }
-        let told = self.next_reply(self.reply_timeout, &question.verb()).await?;
+        let told = self.next_reply(self.reply_timeout, question.verb().word()).await?;
         match told.code {
-            421 => Err(told.fault().with_host(&self.host)),
-            213 | 400..=599 => Ok(told),
-            250 if question.verb() == "MLST" => Ok(told),
-            _ => Err(self.out_of_step(&question.verb(), &told, question)),
+            ReplyCode::SERVICE_UNAVAILABLE => Err(told.fault().with_host(&self.host)),
+            ReplyCode::FILE_STATUS => Ok(told),
+            ReplyCode::FILE_ACTION_OKAY if question.verb() == Verb::Mlst => Ok(told),
+            code if code.is_refusal() => Ok(told),
+            _ => Err(self.out_of_step(question.verb(), &told, question)),
         }
     }
 
-    fn out_of_step(&mut self, verb: &str, reply: &Reply, behind: &FtpCommand) -> Error {
+    fn out_of_step(&mut self, verb: Verb, reply: &Reply, behind: &FtpCommand) -> Error {
         let message = format!("{verb} was answered by \"{}\"", reply.words());
-        let fault = Error::protocol(format!("{message} with {} behind it", behind.verb()));
-        self.poison(&fault);
-        fault.with_host(&self.host)
+        let error = Error::protocol(format!("{message} with {} behind it", behind.verb()));
+        self.poison(&error);
+        error.with_host(&self.host)
     }
 
     /// Returns true if there is a pipelined command whose reply has not been consumed.
@@ -169,7 +181,7 @@ impl ControlConnection {
     /// Returns the result of `command` if it was pipelined, and not too long ago: servers close unused ports.
     pub async fn take_ahead(
         &mut self,
-        command: &str,
+        command: Verb,
         time: Duration,
     ) -> Option<Result<LookaheadReply>> {
         let mut ahead = self.ahead.take_if(|ahead| ahead.command == command)?;
@@ -185,17 +197,19 @@ impl ControlConnection {
     /// one.
     pub fn take_called(&mut self, command: &FtpCommand) -> Option<DataListener> {
         let called = self.called.take_if(|called| called.command == *command)?;
-        Some(called.post)
+        Some(called.data_listener)
     }
 
     /// Returns the port from a pipelined EPSV, if nothing is connected to it yet. A second connection would be useless:
     /// the server accepts the first, and if that one is closed by then vsftpd ends the session (3.0.3, measured).
     pub async fn port_ahead(&mut self, time: Duration) -> Option<u16> {
-        let ahead = self.ahead.take_if(|ahead| ahead.command == "EPSV" && ahead.tcp.is_none())?;
+        let ahead =
+            self.ahead.take_if(|ahead| ahead.command == Verb::Epsv && ahead.tcp.is_none())?;
         let at = ahead.at;
         let reply = self.answer_to(ahead, time).await.ok()?;
         let port = reply.extended_passive_port();
-        self.ahead = Some(PipelinedCommand { at, ..PipelinedCommand::new("EPSV", Some(reply)) });
+        self.ahead =
+            Some(PipelinedCommand { at, ..PipelinedCommand::new(Verb::Epsv, Some(reply)) });
         port
     }
 
@@ -209,18 +223,18 @@ impl ControlConnection {
     /// Reads the reply to a pipelined command; the port that it names may still be useful.
     pub(super) async fn settle(&mut self) -> Result<()> {
         if let Some(called) = self.called.take() {
-            let verb = called.command.verb();
-            let fault = Error::protocol(format!("the pipelined {verb} is no longer needed"));
-            self.poison(&fault);
+            let verb = called.command.word();
+            let error = Error::protocol(format!("the pipelined {verb} is no longer needed"));
+            self.poison(&error);
             // The command that is about to be sent has not been sent yet.
             self.link.lock().outstanding = 0;
-            return Err(fault);
+            return Err(error);
         }
         let Some(ahead) = self.ahead.take_if(|ahead| ahead.reply.is_none()) else { return Ok(()) };
         let (command, at) = (ahead.command, ahead.at);
         // The pipelined command only saves time, so it gets no long wait.
         let reply = self.answer_to(ahead, self.reply_timeout.min(STEP_TIME_MAX)).await?;
-        if command != "NOOP" {
+        if command != Verb::Noop {
             self.ahead =
                 Some(PipelinedCommand { at, ..PipelinedCommand::new(command, Some(reply)) });
         }
@@ -231,7 +245,7 @@ impl ControlConnection {
         let command = FtpCommand::bare(ahead.command);
         let reply = match ahead.reply {
             Some(reply) => Ok(reply),
-            None => self.next_reply(time, ahead.command).await,
+            None => self.next_reply(time, ahead.command.word()).await,
         };
         let reply = self.own(reply, &command).await;
         if reply.is_err() {
@@ -242,22 +256,17 @@ impl ControlConnection {
     }
 }
 
-/// Returns true if a reply with this code ends a transfer that has begun, and answers neither EPSV, PASV nor NOOP.
-const fn is_end(code: u16) -> bool {
-    matches!(code, 226 | 250 | 421 | 425 | 426 | 451 | 452 | 550..=553)
-}
-
 /// Returns true if the first of two replies ends the transfer and the second answers `ahead`, false for the opposite
 /// order, and `None` if neither order is possible.
-fn are_in_turn(first: u16, second: u16, ahead: &str) -> Option<bool> {
+fn are_in_turn(first: ReplyCode, second: ReplyCode, ahead: Verb) -> Option<bool> {
     let own = match ahead {
-        "EPSV" => 229,
-        "PASV" => 227,
-        _ => 200,
+        Verb::Epsv => ReplyCode::EXTENDED_PASSIVE_MODE,
+        Verb::Pasv => ReplyCode::PASSIVE_MODE,
+        _ => ReplyCode::OKAY,
     };
     match (first, second) {
-        (_, end) if is_end(end) => Some(false),
-        (400.., answer) if answer == own => Some(true),
+        (_, end) if end.ends_transfer() => Some(false),
+        (end, answer) if end.class() >= 4 && answer == own => Some(true),
         _ => None,
     }
 }
@@ -269,18 +278,20 @@ mod tests {
     #[test]
     fn two_replies_find_their_commands_or_the_connection_is_given_up() {
         for (first, second, ahead, in_turn) in [
-            (229, 226, "EPSV", Some(false)),
-            (227, 426, "PASV", Some(false)),
-            (200, 250, "NOOP", Some(false)),
+            (229, 226, Verb::Epsv, Some(false)),
+            (227, 426, Verb::Pasv, Some(false)),
+            (200, 250, Verb::Noop, Some(false)),
             // ProFTPD and Pure-FTPd refuse commands that arrive while they still receive data.
-            (450, 226, "EPSV", Some(false)),
-            (500, 226, "NOOP", Some(false)),
-            (450, 229, "EPSV", Some(true)),
-            (229, 200, "EPSV", None),
-            (229, 229, "EPSV", None),
-            (500, 500, "NOOP", None),
+            (450, 226, Verb::Epsv, Some(false)),
+            (500, 226, Verb::Noop, Some(false)),
+            (450, 229, Verb::Epsv, Some(true)),
+            (229, 200, Verb::Epsv, None),
+            (229, 229, Verb::Epsv, None),
+            (500, 500, Verb::Noop, None),
         ] {
-            assert_eq!(are_in_turn(first, second, ahead), in_turn, "{first} {second} {ahead}");
+            let codes = (ReplyCode::new(first), ReplyCode::new(second));
+            let found = are_in_turn(codes.0, codes.1, ahead);
+            assert_eq!(found, in_turn, "{first} {second} {ahead}");
         }
     }
 }

@@ -2,11 +2,15 @@
 
 use std::time::Duration;
 
-use super::{ControlConnection, FtpCommand, Waited, answer, further, wait};
+use super::{
+    command::FtpCommand,
+    connection::{ControlConnection, Waited, answer, further, late, wait},
+};
 use crate::{
     cancel::CancelToken,
     error::{Origin, Result},
     ftp::reply::Reply,
+    proto::{ReplyCode, Verb},
 };
 
 /// The maximum number of replies before the one to NOOP: the end of the transfer, 225 of an abort, a spare one.
@@ -22,14 +26,14 @@ impl ControlConnection {
         let ended = self.end_of_transfer(time).await;
         let reply = match &ended {
             Ok(reply) => reply.clone(),
-            Err(fault) => {
-                self.poison(fault);
+            Err(error) => {
+                self.poison(error);
                 return None;
             }
         };
         if self.broken.is_none() && !self.answers_noop(time).await {
-            let fault = super::late("NOOP", time);
-            self.poison(&fault);
+            let error = late("NOOP", time);
+            self.poison(&error);
         }
         reply
     }
@@ -38,7 +42,7 @@ impl ControlConnection {
     pub fn reprieve(&mut self, time: Duration) {
         self.stop = CancelToken::new().within(time);
         self.set_reply_timeout(time);
-        if self.broken.as_ref().is_some_and(|fault| fault.side == Origin::Here) {
+        if self.broken.as_ref().is_some_and(|error| error.side == Origin::Here) {
             self.broken = None;
         }
     }
@@ -58,17 +62,17 @@ impl ControlConnection {
 
     async fn answers_noop(&mut self, time: Duration) -> bool {
         let mut is_repeated = false;
-        let noop = || FtpCommand::bare("NOOP").as_text();
+        let noop = || FtpCommand::bare(Verb::Noop).as_text();
         let mut waited =
             wait(&self.stop, &mut self.broken, time, answer(&mut self.ftp, noop())).await;
         for _ in 0..REPLIES_MAX {
             match self.take(waited, "NOOP") {
-                Ok(reply) if reply.code == 200 => {
+                Ok(reply) if reply.code == ReplyCode::OKAY => {
                     self.link.lock().outstanding = 0;
                     return true;
                 }
                 // The server took the rest of the transfer for the beginning of a command.
-                Ok(reply) if reply.code == 500 && !is_repeated => {
+                Ok(reply) if reply.code == ReplyCode::UNKNOWN_COMMAND && !is_repeated => {
                     is_repeated = true;
                     waited =
                         wait(&self.stop, &mut self.broken, time, answer(&mut self.ftp, noop()))

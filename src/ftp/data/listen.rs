@@ -47,29 +47,29 @@ pub struct DataListener {
 
 /// Listens on the next free inbound port. Ports are used in rotation, not lowest first: a server that connects from
 /// port 20 cannot connect to the same port again so soon (Pure-FTPd: 425, measured).
-pub fn listen(ours: IpAddr, ground: ListenConfig<'_>) -> Result<DataListener> {
+pub fn listen(ours: IpAddr, listen_config: ListenConfig<'_>) -> Result<DataListener> {
     static NEXT: AtomicUsize = AtomicUsize::new(0);
-    let ports = ports(ground);
+    let ports = ports(listen_config);
     let first = NEXT.fetch_add(1, Ordering::Relaxed) % ports.len().max(1);
     let mut last = io::Error::from(io::ErrorKind::InvalidInput);
     for port in ports.iter().cycle().skip(first).take(ports.len()) {
         match bind(SocketAddr::new(ours, port.here)) {
-            Ok(listener) => return post(listener, *port, announced(ours, ground)),
+            Ok(listener) => return data_listener(listener, *port, announced(ours, listen_config)),
             Err(error) => last = error,
         }
     }
-    let fault = cannot_listen(&last);
-    Err(match ground.port_range {
+    let error = cannot_listen(&last);
+    Err(match listen_config.port_range {
         Some(range) => {
             let (first, end) = (range.start(), range.end());
             let message = format!("no free port in {first}-{end} to listen on: {last}");
-            Error { message, ..fault }
+            Error { message, ..error }
         }
-        None => fault,
+        None => error,
     })
 }
 
-fn post(listener: TcpListener, port: MappedPort, address: IpAddr) -> Result<DataListener> {
+fn data_listener(listener: TcpListener, port: MappedPort, address: IpAddr) -> Result<DataListener> {
     let outside = match port.outside {
         0 => listener.local_addr().map_err(|error| cannot_listen(&error))?.port(),
         outside => outside,
@@ -79,17 +79,20 @@ fn post(listener: TcpListener, port: MappedPort, address: IpAddr) -> Result<Data
 
 /// Returns the ports to listen on: those of the door, else the user's range, else any port. An external port of 0 means
 /// that it equals the local one.
-fn ports(ground: ListenConfig<'_>) -> Vec<MappedPort> {
-    if let Some(door) = ground.door.filter(|door| !door.ports.is_empty()) {
+fn ports(listen_config: ListenConfig<'_>) -> Vec<MappedPort> {
+    if let Some(door) = listen_config.door.filter(|door| !door.ports.is_empty()) {
         return door.ports.clone();
     }
-    let here = ground.port_range.cloned().map_or_else(|| vec![0], Iterator::collect);
+    let here = listen_config.port_range.cloned().map_or_else(|| vec![0], Iterator::collect);
     here.into_iter().map(|here: u16| MappedPort { here, outside: 0 }).collect()
 }
 
 /// Returns the address to advertise: the user's setting takes precedence.
-fn announced(ours: IpAddr, ground: ListenConfig<'_>) -> IpAddr {
-    ground.external_address.or(ground.door.and_then(|door| door.address)).unwrap_or(ours)
+fn announced(ours: IpAddr, listen_config: ListenConfig<'_>) -> IpAddr {
+    listen_config
+        .external_address
+        .or(listen_config.door.and_then(|door| door.address))
+        .unwrap_or(ours)
 }
 
 fn bind(address: SocketAddr) -> io::Result<TcpListener> {

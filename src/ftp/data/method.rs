@@ -7,6 +7,7 @@ use crate::{
     error::{Error, ErrorKind},
     ftp::site::Mode,
     limits::{LAST_STEP_TIME, STEP_ROUND_TRIPS, STEP_TIME, STEP_TIME_MAX},
+    proto::{ReplyCode, Verb},
 };
 
 /// A method of opening a data connection.
@@ -40,6 +41,16 @@ impl DataMethod {
         }
     }
 
+    /// Returns the verb of its command.
+    pub const fn verb(self) -> Verb {
+        match self {
+            Self::Epsv => Verb::Epsv,
+            Self::Pasv => Verb::Pasv,
+            Self::Eprt => Verb::Eprt,
+            Self::Port => Verb::Port,
+        }
+    }
+
     /// Returns true if the server opens the connection.
     pub const fn is_active(self) -> bool {
         matches!(self, Self::Eprt | Self::Port)
@@ -55,12 +66,12 @@ impl DataMethod {
         }
     }
 
-    /// Returns the method that would wait in vain for as long, after this one failed with `fault` on its way to or from
+    /// Returns the method that would wait in vain for as long, after this one failed with `error` on its way to or from
     /// `address`. A refused connection or a 425 costs no time, so the sibling may try another port; and if no address
     /// was reached, only the command was lost.
-    pub fn sibling_to_skip(self, fault: &Error, address: &str) -> Option<Self> {
+    pub fn sibling_to_skip(self, error: &Error, address: &str) -> Option<Self> {
         let is_wait =
-            matches!(fault.kind, ErrorKind::Timeout | ErrorKind::DataConnection) && fault.code == 0;
+            matches!(error.kind, ErrorKind::Timeout | ErrorKind::DataConnection) && error.code == 0;
         (is_wait && !address.is_empty()).then_some(self.same_mode_sibling())
     }
 
@@ -76,14 +87,15 @@ impl DataMethod {
 }
 
 /// Returns the timeout for the reply to the command of a method, over a link with this round trip.
-pub fn answer_time(round_trip: Duration, budget: Duration) -> Duration {
-    let time = round_trip.saturating_mul(STEP_ROUND_TRIPS).saturating_add(STEP_TIME);
+pub fn answer_time(round_trip: Option<Duration>, budget: Duration) -> Duration {
+    let usual = |trip: Duration| trip.saturating_mul(STEP_ROUND_TRIPS).saturating_add(STEP_TIME);
+    let time = round_trip.map_or(STEP_TIME_MAX, usual);
     time.min(STEP_TIME_MAX).min(budget)
 }
 
 /// Returns the timeout for the connection of a method; longer if no other mode is among the methods `left`.
 pub fn open_time(
-    round_trip: Duration,
+    round_trip: Option<Duration>,
     budget: Duration,
     step: DataMethod,
     left: &[DataMethod],
@@ -205,11 +217,11 @@ impl FallbackOrder {
     }
 
     /// Records that a method failed: it is tried after the others.
-    pub fn failed(&mut self, step: DataMethod, fault: &Error) {
+    pub fn failed(&mut self, step: DataMethod, error: &Error) {
         for known in [&mut self.current, &mut self.remembered] {
             known.take_if(|known| *known == step);
         }
-        let is_unknown = fault.kind == ErrorKind::Unsupported && !self.carried.contains(&step);
+        let is_unknown = error.kind == ErrorKind::Unsupported && !self.carried.contains(&step);
         let list = if is_unknown { &mut self.unknown } else { &mut self.failed };
         if !list.contains(&step) {
             list.push(step);
@@ -230,8 +242,14 @@ impl FallbackOrder {
 /// 425 and 426 concern the data connection (RFC 959, 4.2.2), 522 its TLS, and 503 the command that should have named a
 /// port. 421, 530, 550 and 552 would be the same in any mode, and so would 500, 502 and 504: they concern the command
 /// itself.
-pub const fn is_matter_of_mode(code: u16) -> bool {
-    matches!(code, 425 | 426 | 503 | 522)
+pub const fn is_matter_of_mode(code: ReplyCode) -> bool {
+    matches!(
+        code,
+        ReplyCode::CANNOT_OPEN_DATA
+            | ReplyCode::TRANSFER_ABORTED
+            | ReplyCode::BAD_SEQUENCE
+            | ReplyCode::PROTOCOL_REFUSED
+    )
 }
 
 #[cfg(test)]
@@ -261,40 +279,40 @@ mod tests {
 
     #[test]
     fn only_active_mode_begins_in_vain_and_only_until_it_has_worked() {
-        let mut ladder = FallbackOrder::new(Mode::Active, true, false);
-        assert!(ladder.may_begin_in_vain());
-        ladder.worked(Eprt);
-        assert!(!ladder.may_begin_in_vain());
+        let mut fallback_order = FallbackOrder::new(Mode::Active, true, false);
+        assert!(fallback_order.may_begin_in_vain());
+        fallback_order.worked(Eprt);
+        assert!(!fallback_order.may_begin_in_vain());
         assert!(!FallbackOrder::new(Mode::Auto, true, false).may_begin_in_vain());
     }
 
     #[test]
     fn what_worked_comes_first_and_what_failed_last() {
-        let mut ladder = FallbackOrder::new(Mode::Active, true, false);
-        ladder.failed(Eprt, &fault(ErrorKind::Timeout));
-        ladder.failed(Port, &fault(ErrorKind::Timeout));
-        ladder.worked(Epsv);
-        assert_eq!(ladder.steps(), [Epsv, Pasv, Eprt, Port]);
-        ladder.failed(Epsv, &fault(ErrorKind::Unreachable));
-        assert_eq!(ladder.steps(), [Pasv, Eprt, Port, Epsv]);
+        let mut fallback_order = FallbackOrder::new(Mode::Active, true, false);
+        fallback_order.failed(Eprt, &fault(ErrorKind::Timeout));
+        fallback_order.failed(Port, &fault(ErrorKind::Timeout));
+        fallback_order.worked(Epsv);
+        assert_eq!(fallback_order.steps(), [Epsv, Pasv, Eprt, Port]);
+        fallback_order.failed(Epsv, &fault(ErrorKind::Unreachable));
+        assert_eq!(fallback_order.steps(), [Pasv, Eprt, Port, Epsv]);
     }
 
     #[test]
     fn what_worked_in_an_earlier_run_comes_first_where_it_is_allowed() {
         let begun = |mode, fallback, ipv6, step| {
-            let mut ladder = FallbackOrder::new(mode, fallback, ipv6);
-            ladder.begin_with(step);
-            (ladder.current(), ladder.steps())
+            let mut fallback_order = FallbackOrder::new(mode, fallback, ipv6);
+            fallback_order.begin_with(step);
+            (fallback_order.current(), fallback_order.steps())
         };
         assert_eq!(begun(Mode::Active, true, false, Pasv).1, [Pasv, Eprt, Port, Epsv]);
         assert_eq!(begun(Mode::Active, false, false, Pasv).1, [Eprt, Port]);
         assert_eq!(begun(Mode::Auto, true, true, Port), (None, vec![Epsv, Eprt]));
-        let mut ladder = FallbackOrder::new(Mode::Active, true, false);
-        ladder.begin_with(Epsv);
-        ladder.failed(Epsv, &fault(ErrorKind::Timeout));
-        assert_eq!(ladder.steps(), [Eprt, Port, Pasv, Epsv]);
-        assert_eq!(ladder.failed_besides(Eprt), Some(Mode::Passive));
-        assert_eq!(ladder.failed_besides(Pasv), None);
+        let mut fallback_order = FallbackOrder::new(Mode::Active, true, false);
+        fallback_order.begin_with(Epsv);
+        fallback_order.failed(Epsv, &fault(ErrorKind::Timeout));
+        assert_eq!(fallback_order.steps(), [Eprt, Port, Pasv, Epsv]);
+        assert_eq!(fallback_order.failed_besides(Eprt), Some(Mode::Passive));
+        assert_eq!(fallback_order.failed_besides(Pasv), None);
     }
 
     #[test]
@@ -315,13 +333,14 @@ mod tests {
     fn a_step_has_time_for_the_link_and_the_last_mode_has_more() {
         let ms = Duration::from_millis;
         for (round_trip, budget, time) in [
-            (0, 15_000, 3_000),
-            (100, 15_000, 3_400),
-            (800, 15_000, 5_000),
-            (0, 500, 500),
-            (u64::MAX, 15_000, 5_000),
+            (Some(0), 15_000, 3_000),
+            (Some(100), 15_000, 3_400),
+            (Some(800), 15_000, 5_000),
+            (Some(0), 500, 500),
+            (None, 15_000, 5_000),
         ] {
-            assert_eq!(answer_time(ms(round_trip), ms(budget)), ms(time), "{round_trip}");
+            let found = answer_time(round_trip.map(ms), ms(budget));
+            assert_eq!(found, ms(time), "{round_trip:?}");
         }
         for (step, left, time) in [
             (Epsv, &[Pasv, Eprt, Port][..], 3_000),
@@ -329,9 +348,10 @@ mod tests {
             (Port, &[], 8_000),
             (Port, &[Epsv], 3_000),
         ] {
-            assert_eq!(open_time(ms(0), ms(15_000), step, left), ms(time), "{step:?} {left:?}");
+            let found = open_time(Some(ms(0)), ms(15_000), step, left);
+            assert_eq!(found, ms(time), "{step:?} {left:?}");
         }
-        assert_eq!(open_time(ms(0), ms(500), Port, &[]), ms(500));
+        assert_eq!(open_time(Some(ms(0)), ms(500), Port, &[]), ms(500));
     }
 
     #[test]
@@ -352,16 +372,16 @@ mod tests {
 
     #[test]
     fn what_the_server_does_not_know_is_not_asked_again() {
-        let mut ladder = FallbackOrder::new(Mode::Auto, true, false);
-        ladder.failed(Epsv, &fault(ErrorKind::Unsupported));
-        ladder.worked(Pasv);
-        assert_eq!(ladder.steps(), [Pasv, Eprt, Port]);
+        let mut fallback_order = FallbackOrder::new(Mode::Auto, true, false);
+        fallback_order.failed(Epsv, &fault(ErrorKind::Unsupported));
+        fallback_order.worked(Pasv);
+        assert_eq!(fallback_order.steps(), [Pasv, Eprt, Port]);
     }
     #[test]
     fn what_has_carried_data_is_known_to_the_server_whatever_it_says_later() {
-        let mut ladder = FallbackOrder::new(Mode::Active, false, true);
-        ladder.worked(Eprt);
-        ladder.failed(Eprt, &fault(ErrorKind::Unsupported));
-        assert_eq!((ladder.current(), ladder.steps()), (None, vec![Eprt]));
+        let mut fallback_order = FallbackOrder::new(Mode::Active, false, true);
+        fallback_order.worked(Eprt);
+        fallback_order.failed(Eprt, &fault(ErrorKind::Unsupported));
+        assert_eq!((fallback_order.current(), fallback_order.steps()), (None, vec![Eprt]));
     }
 }

@@ -7,6 +7,7 @@ use super::address::{is_carriers, is_internal, is_unroutable};
 use crate::{
     error::{Error, ErrorKind, Origin},
     ftp::reply::Reply,
+    proto::ReplyCode,
 };
 
 /// The addresses that a session has observed.
@@ -25,22 +26,22 @@ pub struct ObservedAddresses {
 }
 
 impl ObservedAddresses {
-    /// Returns a reason why a data connection of active or passive mode may have failed with `fault`.
-    pub fn explain(&self, is_active: bool, fault: &Error) -> Option<String> {
-        if sees_two_addresses(fault) {
+    /// Returns a reason why a data connection of active or passive mode may have failed with `error`.
+    pub fn explain(&self, is_active: bool, error: &Error) -> Option<String> {
+        if sees_two_addresses(error) {
             return Some(TWO_ADDRESSES.to_owned());
         }
         if !is_active {
             return self.explain_passive();
         }
-        if is_about_the_address(fault) { self.explain_active() } else { None }
+        if is_about_the_address(error) { self.explain_active() } else { None }
     }
 
     /// Returns true if the client's address as the server sees it could explain what `explain` cannot.
-    pub fn wants_ours_there(&self, fault: &Error) -> bool {
+    pub fn wants_ours_there(&self, error: &Error) -> bool {
         self.ours_there.is_none()
             && !self.ours.is_loopback()
-            && is_about_the_address(fault)
+            && is_about_the_address(error)
             && self.explain_known().is_none()
     }
 
@@ -89,24 +90,34 @@ const TWO_ADDRESSES: &str = "the server sees two addresses of this machine: the 
     data connection from another, as with two uplinks or a NAT with several addresses";
 
 /// Returns true if the server refused a data connection because it came from another address.
-pub fn sees_two_addresses(fault: &Error) -> bool {
-    matches!(fault.code, 421 | 425 | 426)
-        && fault.side == Origin::Server
-        && Reply::sees_two_addresses(&fault.message)
+pub fn sees_two_addresses(error: &Error) -> bool {
+    matches!(
+        error.reply_code(),
+        ReplyCode::SERVICE_UNAVAILABLE | ReplyCode::CANNOT_OPEN_DATA | ReplyCode::TRANSFER_ABORTED
+    ) && error.side == Origin::Server
+        && Reply::sees_two_addresses(&error.message)
 }
 
 /// Returns true if a failure of active mode can be due to a wrong address: no connection arrived, or the server refused
 /// the address.
-fn is_about_the_address(fault: &Error) -> bool {
-    if fault.side == Origin::Here || fault.kind == ErrorKind::Tls {
+fn is_about_the_address(error: &Error) -> bool {
+    if error.side == Origin::Here || error.kind == ErrorKind::Tls {
         return false;
     }
-    if matches!(fault.code, 0 | 425 | 426) {
+    let code = error.reply_code();
+    let concerns_data = matches!(code, ReplyCode::CANNOT_OPEN_DATA | ReplyCode::TRANSFER_ABORTED);
+    if error.code == 0 || concerns_data {
         return true;
     }
-    let words = fault.message.to_ascii_lowercase();
+    let words = error.message.to_ascii_lowercase();
     let speaks = ["illegal", "address", "invalid", "foreign", "bounce", "private", "connection to"];
-    matches!(fault.code, 500 | 501 | 504 | 550) && speaks.iter().any(|word| words.contains(word))
+    matches!(
+        error.reply_code(),
+        ReplyCode::UNKNOWN_COMMAND
+            | ReplyCode::BAD_ARGUMENT
+            | ReplyCode::NOT_IMPLEMENTED_FOR
+            | ReplyCode::FILE_UNAVAILABLE
+    ) && speaks.iter().any(|word| words.contains(word))
 }
 
 /// Finds the client's address in a server's text: vsftpd's STAT has `Connected to ::ffff:192.0.2.7`, others
@@ -196,7 +207,7 @@ mod tests {
     #[test]
     fn what_has_nothing_to_do_with_addresses_is_not_laid_on_nat() {
         let seen = seen("192.168.1.5", "203.0.113.10");
-        for (fault, is_nat) in [
+        for (error, is_nat) in [
             (fault(500, "the server said \"500 Illegal PORT command.\""), true),
             (fault(501, "the server said \"501 Bad IP address\""), true),
             (fault(500, "I won't open a connection to 192.168.1.5 (only to 1.2.3.4)"), true),
@@ -205,7 +216,7 @@ mod tests {
             (Error { side: Origin::Here, ..fault(0, "no free port in 5-6") }, false),
             (Error { kind: ErrorKind::Tls, ..fault(522, "reuse required") }, false),
         ] {
-            assert_eq!(seen.explain(true, &fault).is_some(), is_nat, "{}", fault.message);
+            assert_eq!(seen.explain(true, &error).is_some(), is_nat, "{}", error.message);
         }
     }
 
@@ -233,9 +244,9 @@ mod tests {
             ("425 Failed to establish connection.", false),
             ("550 No such file: ship.txt differs", false),
         ] {
-            let fault = fault(words[..3].parse().unwrap(), &format!("the server said \"{words}\""));
+            let error = fault(words[..3].parse().unwrap(), &format!("the server said \"{words}\""));
             for is_active in [false, true] {
-                let why = seen.explain(is_active, &fault).unwrap_or_default();
+                let why = seen.explain(is_active, &error).unwrap_or_default();
                 assert_eq!(why.starts_with("the server sees two addresses"), are_two, "{words}");
             }
         }

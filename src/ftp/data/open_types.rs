@@ -5,11 +5,11 @@ use std::{
     time::Duration,
 };
 
-use super::{DataConnection, address, listen::ListenConfig};
+use super::{address, connection::DataConnection, listen::ListenConfig, method::is_matter_of_mode};
 use crate::{
     cancel::CancelToken,
     error::Error,
-    ftp::{proxy::Proxy, tls::TlsContext},
+    ftp::{proxy::Proxy, reply::Reply, tls::TlsContext},
 };
 
 /// The parameters of a data connection, taken from its session.
@@ -18,7 +18,7 @@ pub struct OpenParams<'a> {
     /// The TLS context, if data connections are protected.
     pub security: Option<&'a TlsContext>,
     /// The listen configuration for active mode.
-    pub ground: ListenConfig<'a>,
+    pub listen_config: ListenConfig<'a>,
     /// The local address to connect from in passive mode.
     pub source_address: Option<IpAddr>,
     /// The proxy for passive connections, which are made to `host` by its name.
@@ -49,7 +49,7 @@ pub struct OpenParams<'a> {
 #[derive(Debug)]
 pub struct OpenError {
     /// The error.
-    pub fault: Error,
+    pub error: Error,
     /// True if another method may succeed.
     pub is_matter_of_mode: bool,
     /// The address that the method connected to or listened on.
@@ -61,12 +61,18 @@ pub struct OpenError {
 }
 
 impl OpenError {
-    pub(super) const fn of_mode(fault: Error, address: String) -> Self {
-        Self { fault, is_matter_of_mode: true, address, named: None, has_begun: false }
+    pub(super) const fn of_mode(error: Error, address: String) -> Self {
+        Self { error, is_matter_of_mode: true, address, named: None, has_begun: false }
     }
 
-    pub(super) const fn of_transfer(fault: Error, address: String) -> Self {
-        Self { fault, is_matter_of_mode: false, address, named: None, has_begun: false }
+    pub(super) const fn of_transfer(error: Error, address: String) -> Self {
+        Self { error, is_matter_of_mode: false, address, named: None, has_begun: false }
+    }
+
+    /// Returns the error of a transfer command that was refused with `reply`.
+    pub(super) fn refused(reply: &Reply, address: String) -> Self {
+        let is_matter_of_mode = is_matter_of_mode(reply.code);
+        Self { is_matter_of_mode, ..Self::of_mode(reply.fault(), address) }
     }
 }
 

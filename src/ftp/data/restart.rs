@@ -3,6 +3,7 @@
 use crate::{
     error::Result,
     ftp::control::{ControlConnection, FtpCommand},
+    proto::Verb,
 };
 
 /// Sends REST for an `offset` that is not 0.
@@ -30,5 +31,5 @@ pub(super) async fn forget_position(control: &mut ControlConnection) {
 
 /// Returns the REST command (RFC 3659, 5), which sets the offset of the next transfer.
 pub(super) fn rest(offset: u64) -> FtpCommand {
-    FtpCommand::from_safe(format!("REST {offset}"))
+    FtpCommand::with(Verb::Rest, offset)
 }

@@ -2,7 +2,7 @@
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode, utf8_percent_encode};
 
-use super::{Diagnosis, Endpoint};
+use super::diagnosis::{Diagnosis, Endpoint};
 use crate::{
     ftp::site::{Mode, TlsMode},
     observe::visible::visible,
@@ -13,27 +13,29 @@ pub(super) const PORT_RANGE: &str = "50000-50010";
 
 /// Returns the options for the best endpoint and mode.
 pub(super) fn options(
-    survey: &Diagnosis,
-    door: &Endpoint,
+    diagnosis: &Diagnosis,
+    endpoint: &Endpoint,
     mode: Mode,
 ) -> Vec<(&'static str, String)> {
     let mut options = Vec::new();
-    if survey.site.password.is_some() {
+    if diagnosis.site.password.is_some() {
         options.push(("password", "secret(\"FTP_PASSWORD\")".into()));
     }
     options.push(("mode", quoted(mode.word())));
     if mode == Mode::Active {
-        let range = survey.site.port_range.as_ref();
+        let range = diagnosis.site.port_range.as_ref();
         let range = range.map(|range| format!("{}-{}", range.start(), range.end()));
         options.push(("port_range", quoted(&range.unwrap_or_else(|| PORT_RANGE.into()))));
     }
-    if let Some(address) = survey.site.external_address.filter(|_| mode == Mode::Active) {
+    if let Some(address) = diagnosis.site.external_address.filter(|_| mode == Mode::Active) {
         options.push(("external_address", quoted(&address.to_string())));
     }
-    if let Some(file) = survey.site.trust.ca_file.as_ref().filter(|_| door.tls != TlsMode::Off) {
+    if let Some(file) =
+        diagnosis.site.trust.ca_file.as_ref().filter(|_| endpoint.tls != TlsMode::Off)
+    {
         options.push(("ca_file", quoted(&file.to_string_lossy())));
     }
-    if survey.site.latin1 {
+    if diagnosis.site.latin1 {
         options.push(("encoding", quoted("latin-1")));
     }
     options
@@ -41,22 +43,22 @@ pub(super) fn options(
 
 /// Returns the whole line.
 pub(super) fn snippet(
-    survey: &Diagnosis,
-    door: &Endpoint,
+    diagnosis: &Diagnosis,
+    endpoint: &Endpoint,
     options: &[(&'static str, String)],
 ) -> String {
     let options: Vec<_> = options.iter().map(|(key, value)| format!("{key}: {value}")).collect();
     format!(
         "let site = ftp::connect({}, #{{ {} }});",
-        quoted(&url(survey, door)),
+        quoted(&url(diagnosis, endpoint)),
         options.join(", ")
     )
 }
 
 /// Returns the URL of an endpoint, without the password.
-fn url(survey: &Diagnosis, door: &Endpoint) -> String {
-    let site = &survey.site;
-    let (scheme, usual) = match door.tls {
+fn url(diagnosis: &Diagnosis, endpoint: &Endpoint) -> String {
+    let site = &diagnosis.site;
+    let (scheme, usual) = match endpoint.tls {
         TlsMode::Off => ("ftp", 21),
         TlsMode::Explicit => ("ftpes", 21),
         TlsMode::Implicit => ("ftps", 990),

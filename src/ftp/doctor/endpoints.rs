@@ -8,7 +8,9 @@ use std::{
 use tokio::time::timeout;
 
 use super::{
-    Address, Diagnosis, Endpoint, LoginOutcome, Prober, ServerCertificate, Sessions, TlsInfo,
+    certificate::ServerCertificate,
+    diagnosis::{Address, Diagnosis, Endpoint, LoginOutcome, Sessions, TlsInfo},
+    prober::Prober,
 };
 use crate::{
     error::{Error, ErrorKind, Origin, Result},
@@ -18,9 +20,10 @@ use crate::{
         reply::Reply,
         session::Session,
         site::{Mode, Site, TlsMode},
-        tls::TlsContext,
+        tls::{TlsContext, TlsVersions},
     },
     limits::SURVEY_ADDRESSES_MAX,
+    proto::{ReplyCode, Verb},
 };
 
 /// The port of implicit TLS.
@@ -31,23 +34,23 @@ const PORT: u16 = 21;
 const SETTLE_TIME: Duration = Duration::from_millis(400);
 
 /// Describes an endpoint, for the progress line.
-pub(super) fn words(door: &Endpoint) -> String {
-    let how = match door.tls {
+pub(super) fn words(endpoint: &Endpoint) -> String {
+    let how = match endpoint.tls {
         TlsMode::Off => "without TLS",
         TlsMode::Explicit => "with TLS",
         TlsMode::Implicit => "with TLS from the first byte",
     };
-    format!("{how} at {}", door.address)
+    format!("{how} at {}", endpoint.address)
 }
 
 impl Prober<'_> {
     /// Resolves the host and connects to each of its addresses.
-    pub(super) async fn look_up(&self, survey: &mut Diagnosis) -> Result<()> {
+    pub(super) async fn look_up(&self, diagnosis: &mut Diagnosis) -> Result<()> {
         self.say(format!("looking up {}", self.site.host));
         let mut addresses = match self.inner.stop.run_until_cancelled(resolve(&self.site)).await? {
             Ok(addresses) => addresses,
-            Err(fault) => {
-                survey.lookup = Some(fault);
+            Err(error) => {
+                diagnosis.lookup = Some(error);
                 return Ok(());
             }
         };
@@ -62,7 +65,7 @@ impl Prober<'_> {
                 Ok(Err(error)) => Err(Error::network("cannot connect", error)),
                 Err(_) => Err(silent(self.site.connect_timeout)),
             };
-            survey.addresses.push(Address { address, reached });
+            diagnosis.addresses.push(Address { address, reached });
         }
         Ok(())
     }
@@ -71,109 +74,110 @@ impl Prober<'_> {
     pub(super) async fn probe_port(
         &self,
         address: SocketAddr,
-        survey: &mut Diagnosis,
+        diagnosis: &mut Diagnosis,
     ) -> Result<Vec<Endpoint>> {
         let mut wanted = Vec::new();
         let asked = self.site.tls;
         if asked == TlsMode::Off {
-            wanted.push(door(TlsMode::Off, address));
+            wanted.push(new_endpoint(TlsMode::Off, address));
         }
         let (here, elsewhere) = match asked {
             TlsMode::Implicit => (TlsMode::Implicit, (TlsMode::Explicit, PORT)),
             _ => (TlsMode::Explicit, (TlsMode::Implicit, IMPLICIT_PORT)),
         };
-        let mut protected = self.probe_certificate(door(here, address), survey).await?;
+        let mut protected = self.probe_certificate(new_endpoint(here, address), diagnosis).await?;
         if protected.protection.is_some() && self.may_enter(&protected) {
             wanted.push(protected);
         } else {
             if protected.protection.is_some() {
                 protected.entry = LoginOutcome::Offered(UNTRUSTED);
             }
-            survey.doors.push(protected);
+            diagnosis.endpoints.push(protected);
         }
         // In a rehearsal there is one server at one port.
         if self.site.detour.is_none() && elsewhere.1 != address.port() {
-            let there = door(elsewhere.0, SocketAddr::new(address.ip(), elsewhere.1));
-            let there = self.probe_certificate(there, survey).await?;
-            survey.doors.push(there);
+            let there = new_endpoint(elsewhere.0, SocketAddr::new(address.ip(), elsewhere.1));
+            let there = self.probe_certificate(there, diagnosis).await?;
+            diagnosis.endpoints.push(there);
         }
         Ok(wanted)
     }
 
     /// Returns true if the password, if there is one, may be sent to this endpoint.
-    fn may_enter(&self, door: &Endpoint) -> bool {
-        let distrust = door.protection.as_ref().and_then(|protection| protection.distrust.as_ref());
+    fn may_enter(&self, endpoint: &Endpoint) -> bool {
+        let distrust =
+            endpoint.protection.as_ref().and_then(|protection| protection.distrust.as_ref());
         distrust.is_none() || self.site.password.is_none()
     }
 
     /// Makes a TLS handshake and reads the certificate, without a login.
     async fn probe_certificate(
         &self,
-        mut door: Endpoint,
-        survey: &mut Diagnosis,
+        mut endpoint: Endpoint,
+        diagnosis: &mut Diagnosis,
     ) -> Result<Endpoint> {
-        self.say(format!("shaking hands {}", words(&door)));
-        let mut site = self.site_of(&door);
-        let mut peeked = self.peek_with(&site, survey).await;
+        self.say(format!("shaking hands {}", words(&endpoint)));
+        let mut site = self.site_of(&endpoint);
+        let mut peeked = self.peek_with(&site, diagnosis).await;
         let mut distrust = None;
-        if let Err(fault) = &peeked
-            && fault.kind == ErrorKind::Tls
-            && fault.code == 0
+        if let Err(error) = &peeked
+            && error.kind == ErrorKind::Tls
+            && error.code == 0
             && !site.trust.insecure
         {
-            distrust = Some(fault.clone());
+            distrust = Some(error.clone());
             site.trust.insecure = true;
-            peeked = self.peek_with(&site, survey).await;
+            peeked = self.peek_with(&site, diagnosis).await;
         }
         self.inner.stop.check()?;
         match peeked {
             Ok((version, certificate)) => {
                 let certificate = certificate.as_deref().map(ServerCertificate::read);
-                door.protection = Some(TlsInfo { version, certificate, distrust });
-                door.entry = LoginOutcome::Offered(ELSEWHERE);
+                endpoint.protection = Some(TlsInfo { version, certificate, distrust });
+                endpoint.entry = LoginOutcome::Offered(ELSEWHERE);
             }
-            Err(fault) => door.entry = LoginOutcome::Shut(distrust.unwrap_or(fault)),
+            Err(error) => endpoint.entry = LoginOutcome::Shut(distrust.unwrap_or(error)),
         }
-        Ok(door)
+        Ok(endpoint)
     }
 
     async fn peek_with(
         &self,
         site: &Site,
-        survey: &mut Diagnosis,
+        diagnosis: &mut Diagnosis,
     ) -> Result<(String, Option<Vec<u8>>)> {
-        let security = TlsContext::new(site.certified_name(), &site.trust)?;
+        let security = TlsContext::new(site.certified_name(), &site.trust, TlsVersions::All)?;
         let implicit = Some(&security).filter(|_| site.tls == TlsMode::Implicit);
         let stop = &self.inner.stop;
         let line = dial(site, None, stop).await?;
         let (mut control, greeting) =
             ControlConnection::greeted(line, site, implicit, stop).await?;
-        survey.greeting.get_or_insert_with(|| welcome(&greeting));
+        diagnosis.greeting.get_or_insert_with(|| welcome(&greeting));
         if !greeting.is_done() {
             return Err(greeting.fault());
         }
         if implicit.is_none() {
-            let reply = control.ask(&FtpCommand::bare("AUTH TLS")).await?;
+            let reply = control.ask(&FtpCommand::with(Verb::Auth, "TLS")).await?;
             if !begins_tls(&reply) {
-                control.ask(&FtpCommand::bare("QUIT")).await?;
+                control.ask(&FtpCommand::bare(Verb::Quit)).await?;
                 return Err(reply.fault());
             }
             control.upgrade(&security);
         }
         // The handshake takes place with the first command.
-        control.ask(&FtpCommand::bare("PBSZ 0")).await?;
+        control.ask(&FtpCommand::with(Verb::Pbsz, "0")).await?;
         let found = (control.tls().unwrap_or_default(), control.certificate());
-        control.ask(&FtpCommand::bare("QUIT")).await?;
+        control.ask(&FtpCommand::bare(Verb::Quit)).await?;
         Ok(found)
     }
 
-    /// Opens a session at `door`. A server that reports too many sessions is retried after a moment.
-    pub(super) async fn enter(&self, door: &Endpoint) -> Result<Session> {
-        let opened = Session::open(self.site_of(door), self.inner.clone()).await;
+    /// Opens a session at `endpoint`. A server that reports too many sessions is retried after a moment.
+    pub(super) async fn enter(&self, endpoint: &Endpoint) -> Result<Session> {
+        let opened = Session::open(self.site_of(endpoint), self.inner.clone()).await;
         match opened {
-            Err(fault) if is_full(&fault) => {
+            Err(error) if is_full(&error) => {
                 self.inner.stop.run_until_cancelled(tokio::time::sleep(SETTLE_TIME)).await?;
-                Session::open(self.site_of(door), self.inner.clone()).await
+                Session::open(self.site_of(endpoint), self.inner.clone()).await
             }
             opened => opened,
         }
@@ -182,17 +186,17 @@ impl Prober<'_> {
     /// Opens sessions at the same time until one is refused or the maximum is reached.
     pub(super) async fn probe_session_limit(
         &self,
-        door: &Endpoint,
-        survey: &mut Diagnosis,
+        endpoint: &Endpoint,
+        diagnosis: &mut Diagnosis,
     ) -> Result<()> {
         let most = self.options.sessions.min(crate::limits::SURVEY_SESSIONS_MAX);
         let mut held = Vec::new();
         let mut refusal = None;
         self.say(format!("opening up to {most} sessions at a time"));
         while held.len() < usize::from(most) && refusal.is_none() {
-            match self.enter(door).await {
+            match self.enter(endpoint).await {
                 Ok(session) => held.push(session),
-                Err(fault) => refusal = Some(fault),
+                Err(error) => refusal = Some(error),
             }
         }
         let open = u16::try_from(held.len()).unwrap_or(most);
@@ -200,20 +204,20 @@ impl Prober<'_> {
             session.close().await;
         }
         self.inner.stop.check()?;
-        if let Some(server) = &mut survey.server {
+        if let Some(server) = &mut diagnosis.server {
             server.sessions = Some(Sessions { open, refusal });
         }
         Ok(())
     }
 
-    fn site_of(&self, door: &Endpoint) -> Site {
+    fn site_of(&self, endpoint: &Endpoint) -> Site {
         let mut site = self.site.clone();
         // Every mode is tried separately.
         site.mode = Mode::Auto;
-        site.tls = door.tls;
-        site.port = door.address.port();
-        site.address = Some(door.address);
-        if door.protection.as_ref().is_some_and(|protection| protection.distrust.is_some()) {
+        site.tls = endpoint.tls;
+        site.port = endpoint.address.port();
+        site.address = Some(endpoint.address);
+        if endpoint.protection.as_ref().is_some_and(|protection| protection.distrust.is_some()) {
             // The distrust is known already, and no password is sent there: see `may_enter`.
             site.trust.insecure = true;
         }
@@ -225,14 +229,16 @@ impl Prober<'_> {
 const UNTRUSTED: &str = "its certificate is not trusted, so it is not shown the password";
 const ELSEWHERE: &str = "another port than the URL's, so it is not shown the password";
 
-fn door(tls: TlsMode, address: SocketAddr) -> Endpoint {
+fn new_endpoint(tls: TlsMode, address: SocketAddr) -> Endpoint {
     let entry = LoginOutcome::Offered(ELSEWHERE);
     Endpoint { tls, address, local: None, protection: None, entry, trials: Vec::new() }
 }
 
 /// Returns true if the server reports too many sessions; some do so by 530.
-fn is_full(fault: &Error) -> bool {
-    fault.code == 421 || (fault.code == 530 && fault.message.to_lowercase().contains("too many"))
+fn is_full(error: &Error) -> bool {
+    error.reply_code() == ReplyCode::SERVICE_UNAVAILABLE
+        || (error.reply_code() == ReplyCode::NOT_LOGGED_IN
+            && error.message.to_lowercase().contains("too many"))
 }
 
 /// Returns a greeting in one line, without the codes in front of its lines.

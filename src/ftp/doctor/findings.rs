@@ -1,10 +1,11 @@
-//! The other findings of a survey, one line each: first those that should be fixed, then those that are good to know.
+//! The other findings of a diagnosis, one line each: first those that should be fixed, then those that are good to know.
 //! Pure.
 
 use jiff::Timestamp;
 
 use super::{
-    Diagnosis, Endpoint, LoginOutcome, ServerCertificate, ServerInfo, TlsInfo,
+    certificate::ServerCertificate,
+    diagnosis::{Diagnosis, Endpoint, LoginOutcome, ServerInfo, TlsInfo},
     verdict::{ms_text, seen},
 };
 use crate::{
@@ -45,14 +46,14 @@ impl FindingSeverity {
 const EXPIRY_WARNING_DAYS: i64 = 14;
 const DAY_S: i64 = 86_400;
 
-/// Returns the findings of a survey.
-pub fn findings(survey: &Diagnosis) -> Vec<DoctorFinding> {
+/// Returns the findings of a diagnosis.
+pub fn findings(diagnosis: &Diagnosis) -> Vec<DoctorFinding> {
     let mut list = List(Vec::new());
-    list.left(survey);
-    list.ways_in(survey);
-    list.network(survey);
-    if let Some(server) = &survey.server {
-        list.shortcomings(server, survey);
+    list.left(diagnosis);
+    list.ways_in(diagnosis);
+    list.network(diagnosis);
+    if let Some(server) = &diagnosis.server {
+        list.shortcomings(server, diagnosis);
         list.abilities(server);
     }
     list.0.sort_by_key(|finding| finding.weight);
@@ -74,35 +75,38 @@ impl List {
         self.0.push(note(text));
     }
 
-    fn left(&mut self, survey: &Diagnosis) {
-        for name in &survey.left {
+    fn left(&mut self, diagnosis: &Diagnosis) {
+        for name in &diagnosis.left {
             self.warn(format!("{name} is left on the server: it could not be removed"));
         }
-        if survey.is_cut_short {
+        if diagnosis.is_cut_short {
             self.warn(
                 "the time ran out before everything was tried: results that are missing were not tested",
             );
         }
     }
 
-    fn ways_in(&mut self, survey: &Diagnosis) {
-        let plain = survey
-            .doors
-            .iter()
-            .any(|door| door.tls == TlsMode::Off && matches!(door.entry, LoginOutcome::Entered(_)));
-        if plain && survey.site.password.is_some() {
-            self.warn(if offered(survey) { "ftp:// sends the password and all files in clear, and the server offers TLS: use ftpes://" } else { "the password and all files go over the network in clear: the server offers no TLS" });
+    fn ways_in(&mut self, diagnosis: &Diagnosis) {
+        let plain = diagnosis.endpoints.iter().any(|endpoint| {
+            endpoint.tls == TlsMode::Off && matches!(endpoint.entry, LoginOutcome::Entered(_))
+        });
+        if plain && diagnosis.site.password.is_some() {
+            self.warn(if offered(diagnosis) { "ftp:// sends the password and all files in clear, and the server offers TLS: use ftpes://" } else { "the password and all files go over the network in clear: the server offers no TLS" });
         }
-        for door in &survey.doors {
-            let place = place(survey, door);
-            match (&door.entry, &door.protection) {
-                (LoginOutcome::Shut(fault), None) if door.tls != TlsMode::Off => {
+        for endpoint in &diagnosis.endpoints {
+            let place = place(diagnosis, endpoint);
+            match (&endpoint.entry, &endpoint.protection) {
+                (LoginOutcome::Shut(error), None) if endpoint.tls != TlsMode::Off => {
                     let place = place.trim_start_matches("with ");
-                    let text = format!("no {place}: {}", fault.message);
-                    if door.tls == survey.site.tls { self.warn(text) } else { self.note(text) }
+                    let text = format!("no {place}: {}", error.message);
+                    if endpoint.tls == diagnosis.site.tls {
+                        self.warn(text);
+                    } else {
+                        self.note(text);
+                    }
                 }
-                (LoginOutcome::Shut(fault), _) => {
-                    self.warn(format!("no way in {place}: {}", fault.message));
+                (LoginOutcome::Shut(error), _) => {
+                    self.warn(format!("no way in {place}: {}", error.message));
                 }
                 (LoginOutcome::Offered(why), Some(protection)) => {
                     self.note(format!(
@@ -121,20 +125,22 @@ impl List {
                 (LoginOutcome::Offered(_), None) => {}
             }
         }
-        self.certificates(survey);
+        self.certificates(diagnosis);
     }
 
     /// Reports each certificate once, regardless of the number of endpoints that present it.
-    fn certificates(&mut self, survey: &Diagnosis) {
+    fn certificates(&mut self, diagnosis: &Diagnosis) {
         let mut seen: Vec<&ServerCertificate> = Vec::new();
-        for protection in survey.doors.iter().filter_map(|door| door.protection.as_ref()) {
+        for protection in
+            diagnosis.endpoints.iter().filter_map(|endpoint| endpoint.protection.as_ref())
+        {
             let Some(certificate) = protection.certificate.as_ref() else { continue };
             if seen.contains(&certificate) {
                 continue;
             }
             seen.push(certificate);
-            if let Some(fault) = &protection.distrust {
-                self.warn(format!("its certificate is not trusted: {}", fault.message));
+            if let Some(error) = &protection.distrust {
+                self.warn(format!("its certificate is not trusted: {}", error.message));
                 self.note(format!(
                     "if it is the right one, this option believes it and no other: pin: \"{}\"",
                     certificate.pin
@@ -148,23 +154,23 @@ impl List {
                 until.unwrap_or_default()
             ));
             let end = certificate.expires.filter(|_| protection.distrust.is_none());
-            if let Some(text) = end.and_then(|end| expiry(end, survey.at)) {
+            if let Some(text) = end.and_then(|end| expiry(end, diagnosis.at)) {
                 self.warn(text);
             }
         }
     }
 
-    fn network(&mut self, survey: &Diagnosis) {
-        for address in &survey.addresses {
+    fn network(&mut self, diagnosis: &Diagnosis) {
+        for address in &diagnosis.addresses {
             match &address.reached {
                 Ok(time) => {
                     self.note(format!("{} answers in {}", address.address, ms_text(*time)));
                 }
-                Err(fault) => self.warn(format!("{}: {}", address.address, fault.message)),
+                Err(error) => self.warn(format!("{}: {}", address.address, error.message)),
             }
         }
-        let Some(server) = &survey.server else { return };
-        let seen = survey.doors.iter().find_map(|door| seen(survey, door));
+        let Some(server) = &diagnosis.server else { return };
+        let seen = diagnosis.endpoints.iter().find_map(|endpoint| seen(diagnosis, endpoint));
         // The problem to expect if the server were to connect to us.
         let called = Error::new(ErrorKind::DataConnection, Origin::Network, "");
         self.0.extend(seen.and_then(|seen| seen.explain(true, &called)).map(note));
@@ -180,7 +186,7 @@ impl List {
         }
     }
 
-    fn shortcomings(&mut self, server: &ServerInfo, survey: &Diagnosis) {
+    fn shortcomings(&mut self, server: &ServerInfo, diagnosis: &Diagnosis) {
         if let Some(ahead) = server.clock_ahead_s.filter(|ahead| *ahead != 0) {
             let way = if ahead > 0 { "ahead of" } else { "behind" };
             let time = std::time::Duration::from_secs(ahead.unsigned_abs());
@@ -194,9 +200,9 @@ impl List {
         if let Some(sessions) = &server.sessions {
             let open = sessions.open;
             match &sessions.refusal {
-                Some(fault) => self.warn(format!(
+                Some(error) => self.warn(format!(
                     "sessions are limited to {open} at a time (then: {}): use parallel: {}",
-                    fault.message,
+                    error.message,
                     open.max(1)
                 )),
                 None => {
@@ -208,21 +214,21 @@ impl List {
         }
         match &server.renames_over {
             Some(Ok(())) => self.note("a rename replaces the file that has the name"),
-            Some(Err(fault)) => self.warn(format!(
+            Some(Err(error)) => self.warn(format!(
                 "a rename does not replace the file that has the name ({}): for a moment there is none",
-                fault.message
+                error.message
             )),
             None => {}
         }
         let failed =
-            survey.doors.iter().flat_map(|door| &door.trials).find_map(|trial| {
+            diagnosis.endpoints.iter().flat_map(|endpoint| &endpoint.trials).find_map(|trial| {
                 match &trial.upload {
-                    Some(Err(fault)) if trial.carries() => Some(fault),
+                    Some(Err(error)) if trial.carries() => Some(error),
                     _ => None,
                 }
             });
-        if let Some(fault) = failed {
-            self.warn(format!("an upload to {} fails: {}", server.folder, fault.message));
+        if let Some(error) = failed {
+            self.warn(format!("an upload to {} fails: {}", server.folder, error.message));
         }
     }
 
@@ -298,19 +304,23 @@ impl List {
 }
 
 /// Returns true if TLS was offered at all, trusted or not.
-fn offered(survey: &Diagnosis) -> bool {
-    survey.doors.iter().any(|door| door.protection.is_some())
+fn offered(diagnosis: &Diagnosis) -> bool {
+    diagnosis.endpoints.iter().any(|endpoint| endpoint.protection.is_some())
 }
 
-fn place(survey: &Diagnosis, door: &Endpoint) -> String {
-    let how = match door.tls {
+fn place(diagnosis: &Diagnosis, endpoint: &Endpoint) -> String {
+    let how = match endpoint.tls {
         TlsMode::Off => "without TLS",
         TlsMode::Explicit => "with TLS",
         TlsMode::Implicit => "with TLS from the first byte",
     };
-    let families = survey.addresses.len() > 1;
-    let port = door.address.port();
-    if families { format!("{how} at {}", door.address) } else { format!("{how} at port {port}") }
+    let families = diagnosis.addresses.len() > 1;
+    let port = endpoint.address.port();
+    if families {
+        format!("{how} at {}", endpoint.address)
+    } else {
+        format!("{how} at port {port}")
+    }
 }
 
 fn version(protection: &TlsInfo) -> String {

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use super::{Diagnosis, advice::PORT_RANGE};
+use super::{advice::PORT_RANGE, diagnosis::Diagnosis};
 use crate::ftp::site::Mode;
 
 /// One connection to let through.
@@ -23,9 +23,9 @@ const HIGH: &str = "1024-65535";
 const HIGH_FROM: u16 = 1024;
 
 /// Returns the rules that `mode` requires on the local host and on the server, which listens at `server`.
-pub fn rules(survey: &Diagnosis, server: SocketAddr, mode: Mode) -> Vec<AllowedConnection> {
+pub fn rules(diagnosis: &Diagnosis, server: SocketAddr, mode: Mode) -> Vec<AllowedConnection> {
     let (ip, control) = (server.ip().to_canonical(), server.port());
-    let range = survey.site.port_range.as_ref();
+    let range = diagnosis.site.port_range.as_ref();
     let range = range.map(|range| format!("{}-{}", range.start(), range.end()));
     let range = range.unwrap_or_else(|| PORT_RANGE.into());
     match mode {

@@ -2,7 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Diagnosis, Endpoint, ModeProbe, Prober};
+use super::{
+    diagnosis::{Diagnosis, Endpoint, ModeProbe},
+    prober::Prober,
+};
 use crate::{
     error::{Error, Result},
     files::temporary_name,
@@ -15,18 +18,19 @@ use crate::{
         transfer::{BoundedBuffer, MemorySource, NextTransfer, RemoteMeta, TransferHints},
     },
     limits::{FAREWELL_TIMEOUT, SURVEY_AGAIN_TIMEOUT, SURVEY_FILE_BYTES},
+    proto::Verb,
 };
 
 impl Prober<'_> {
-    /// Tries every method at `door`, in one session as long as that is in step; a session that is not reconnects
+    /// Tries every method at `endpoint`, in one session as long as that is in step; a session that is not reconnects
     /// automatically.
     pub(super) async fn try_modes(
         &self,
         session: &mut Session,
-        door: &mut Endpoint,
-        survey: &mut Diagnosis,
+        endpoint: &mut Endpoint,
+        diagnosis: &mut Diagnosis,
     ) {
-        let steps: &[DataMethod] = if door.address.is_ipv6() {
+        let steps: &[DataMethod] = if endpoint.address.is_ipv6() {
             &[DataMethod::Epsv, DataMethod::Eprt]
         } else {
             &[DataMethod::Epsv, DataMethod::Pasv, DataMethod::Eprt, DataMethod::Port]
@@ -36,16 +40,20 @@ impl Prober<'_> {
                 return;
             }
             let word = step.word().to_ascii_uppercase();
-            self.say(format!("trying {word} {}", super::endpoints::words(door)));
+            self.say(format!("trying {word} {}", super::endpoints::words(endpoint)));
             session.hold(*step);
-            let seen = survey.doors.iter().flat_map(|door| &door.trials).chain(&door.trials);
+            let seen = diagnosis
+                .endpoints
+                .iter()
+                .flat_map(|endpoint| &endpoint.trials)
+                .chain(&endpoint.trials);
             let is_deaf = seen.into_iter().any(|trial| trial.waited_like(*step));
             let most = if is_deaf { SURVEY_AGAIN_TIMEOUT } else { self.site.connect_timeout };
             session.site.connect_timeout = self.site.connect_timeout.min(most);
-            let trial = self.try_step(session, *step, survey).await;
-            door.trials.push(trial);
+            let trial = self.try_step(session, *step, diagnosis).await;
+            endpoint.trials.push(trial);
         }
-        if let Some(best) = door.trials.iter().find(|trial| trial.carries()) {
+        if let Some(best) = endpoint.trials.iter().find(|trial| trial.carries()) {
             session.hold(best.step);
         }
     }
@@ -54,7 +62,7 @@ impl Prober<'_> {
         &self,
         session: &mut Session,
         step: DataMethod,
-        survey: &mut Diagnosis,
+        diagnosis: &mut Diagnosis,
     ) -> ModeProbe {
         let here = session.folder().clone();
         let listing = timed(session.list(&here)).await;
@@ -73,7 +81,8 @@ impl Prober<'_> {
         let Ok(name) = here.join(temporary_name().as_bytes()) else { return trial };
         let id = session.context().observer.next_transfer();
         let mut source = MemorySource::new(&content);
-        let upload = timed(session.store("STOR", &name, &mut source, id, NextTransfer::None)).await;
+        let upload =
+            timed(session.store(Verb::Stor, &name, &mut source, id, NextTransfer::None)).await;
         let is_stored = upload.is_ok();
         trial.upload = Some(in_its_words(session, upload));
         if is_stored {
@@ -91,7 +100,7 @@ impl Prober<'_> {
             trial.download = Some(download);
         }
         trial.address = last_address(session);
-        self.remove(session, &name, is_stored, survey).await;
+        self.remove(session, &name, is_stored, diagnosis).await;
         trial
     }
 
@@ -101,7 +110,7 @@ impl Prober<'_> {
         session: &mut Session,
         name: &RemotePath,
         is_stored: bool,
-        survey: &mut Diagnosis,
+        diagnosis: &mut Diagnosis,
     ) {
         let is_gone = match session.cleanup_temps(&[name]).await {
             Some(replies) if replies.iter().all(Reply::is_done) => true,
@@ -111,7 +120,7 @@ impl Prober<'_> {
             None => self.remove_anew(session, name, is_stored).await,
         };
         if !is_gone {
-            survey.left.push(name.to_string());
+            diagnosis.left.push(name.to_string());
         }
     }
 
@@ -127,7 +136,7 @@ impl Prober<'_> {
         };
         let is_gone = match session.delete(name).await {
             Ok(()) => true,
-            Err(fault) => !is_stored && fault.code / 100 == 5,
+            Err(error) => !is_stored && error.reply_code().is_permanent(),
         };
         session.close().await;
         is_gone
@@ -136,13 +145,13 @@ impl Prober<'_> {
 
 /// Returns the failure in the words of the method itself: "no way is left" is of no use if only one was tried.
 fn in_its_words(session: &Session, tried: Result<Duration>) -> Result<Duration> {
-    tried.map_err(|fault| match session.attempts().last() {
-        Some(last) if !last.worked && fault.message.contains(&last.words) => {
-            let reply = Reply { code: fault.code, raw: Vec::new(), mask: Mask::default() };
-            let kind = if fault.code == 0 { fault.kind } else { reply.fault().kind };
-            Error { kind, message: last.words.clone(), ..fault }
+    tried.map_err(|error| match session.attempts().last() {
+        Some(last) if !last.worked && error.message.contains(&last.words) => {
+            let reply = Reply { code: error.reply_code(), raw: Vec::new(), mask: Mask::default() };
+            let kind = if error.code == 0 { error.kind } else { reply.fault().kind };
+            Error { kind, message: last.words.clone(), ..error }
         }
-        _ => fault,
+        _ => error,
     })
 }
 

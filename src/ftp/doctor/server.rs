@@ -4,7 +4,10 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
-use super::{Diagnosis, Endpoint, HiddenFiles, Prober, Reuse, ServerInfo};
+use super::{
+    diagnosis::{Diagnosis, Endpoint, HiddenFiles, Reuse, ServerInfo},
+    prober::Prober,
+};
 use crate::{
     error::{ErrorKind, Result},
     files::temporary_name,
@@ -16,9 +19,10 @@ use crate::{
         reply::Reply,
         session::Session,
         site::TlsMode,
-        tls::TlsContext,
+        tls::{TlsContext, TlsVersions},
         transfer::{MemorySource, NextTransfer},
     },
+    proto::{ReplyCode, Verb},
 };
 
 /// The number of NOOPs whose median is the round trip.
@@ -29,52 +33,52 @@ const ODD_TIME_S: i64 = 981_173_106;
 const CLOCK_SLACK_S: i64 = 2;
 
 impl Prober<'_> {
-    /// Examines the server behind `door`: all of it the first time, its TLS at the first endpoint under TLS.
+    /// Examines the server behind `endpoint`: all of it the first time, its TLS at the first endpoint under TLS.
     pub(super) async fn study(
         &self,
         session: &mut Session,
-        door: &Endpoint,
-        survey: &mut Diagnosis,
+        endpoint: &Endpoint,
+        diagnosis: &mut Diagnosis,
     ) {
-        let step = door.trials.iter().find(|trial| trial.carries());
-        if survey.server.is_none() {
+        let step = endpoint.trials.iter().find(|trial| trial.carries());
+        if diagnosis.server.is_none() {
             self.say("asking what the server can do");
             let mut server = ServerInfo::default();
-            self.ask(session, door, &mut server).await;
+            self.ask(session, endpoint, &mut server).await;
             if step.is_some() {
-                self.look_around(session, door, &mut server, survey).await;
+                self.look_around(session, endpoint, &mut server, diagnosis).await;
             }
-            survey.server = Some(server);
+            diagnosis.server = Some(server);
         }
-        if let Some(server) = &mut survey.server
-            && door.tls != TlsMode::Off
+        if let Some(server) = &mut diagnosis.server
+            && endpoint.tls != TlsMode::Off
             && server.reuse.is_none()
             && step.is_some()
         {
             self.say("looking at the TLS of data connections");
-            server.tls12_only = session.site().trust.tls12_only && !self.site.trust.tls12_only;
+            server.tls12_only = session.data_path.profile.tls_versions() == TlsVersions::Only12;
             server.reuse = reuse(session).await;
         }
     }
 
     /// Runs the probes that need no data connection.
-    async fn ask(&self, session: &mut Session, door: &Endpoint, server: &mut ServerInfo) {
+    async fn ask(&self, session: &mut Session, endpoint: &Endpoint, server: &mut ServerInfo) {
         server.features.clone_from(session.features());
         server.folder = session.folder().to_string();
         server.round_trip = round_trip(session).await;
         let said = |reply: Result<Reply>| reply.ok();
-        let system = said(session.ask(&FtpCommand::bare("SYST")).await);
+        let system = said(session.ask(&FtpCommand::bare(Verb::Syst)).await);
         server.system = system.filter(Reply::is_done).map(|reply| reply.text());
-        let status = said(session.ask(&FtpCommand::bare("STAT")).await);
-        let peer = door.address.ip();
+        let status = said(session.ask(&FtpCommand::bare(Verb::Stat)).await);
+        let peer = endpoint.address.ip();
         server.sees_us_at =
             status.filter(Reply::is_done).and_then(|reply| our_address_in(&reply.text(), peer));
-        let rest = said(session.ask(&FtpCommand::bare("REST 0")).await);
+        let rest = said(session.ask(&FtpCommand::with(Verb::Rest, "0")).await);
         server.restarts = rest.map(|reply| reply.is_halfway());
-        if !door.address.is_ipv6() {
-            let passive = said(session.ask(&FtpCommand::bare("PASV")).await);
+        if !endpoint.address.is_ipv6() {
+            let passive = said(session.ask(&FtpCommand::bare(Verb::Pasv)).await);
             server.passive_address = passive
-                .filter(|reply| reply.code == 227)
+                .filter(|reply| reply.code == ReplyCode::PASSIVE_MODE)
                 .and_then(|reply| reply.passive_address())
                 .map(|(address, _)| address);
         }
@@ -84,11 +88,11 @@ impl Prober<'_> {
     async fn look_around(
         &self,
         session: &mut Session,
-        door: &Endpoint,
+        endpoint: &Endpoint,
         server: &mut ServerInfo,
-        survey: &mut Diagnosis,
+        diagnosis: &mut Diagnosis,
     ) {
-        let may_write = door.trials.iter().any(|trial| matches!(trial.upload, Some(Ok(_))));
+        let may_write = endpoint.trials.iter().any(|trial| matches!(trial.upload, Some(Ok(_))));
         if self.options.read_only || !may_write {
             server.hidden = hidden(session, None).await;
             return;
@@ -101,7 +105,7 @@ impl Prober<'_> {
         for name in [one, other] {
             let id = session.context().observer.next_transfer();
             let mut source = MemorySource::new(b"portolan");
-            let sent = session.store("STOR", name, &mut source, id, NextTransfer::None).await;
+            let sent = session.store(Verb::Stor, name, &mut source, id, NextTransfer::None).await;
             stored.push(sent.is_ok());
         }
         if stored == [true, true] {
@@ -116,7 +120,7 @@ impl Prober<'_> {
             server.renames_over = Some(renamed);
         }
         for (name, is_stored) in [one, other].into_iter().zip(stored) {
-            self.remove(session, name, is_stored, survey).await;
+            self.remove(session, name, is_stored, diagnosis).await;
         }
     }
 }
@@ -125,7 +129,7 @@ async fn round_trip(session: &mut Session) -> Option<Duration> {
     let mut times = Vec::new();
     for _ in 0..ROUNDS {
         let started = Instant::now();
-        session.ask(&FtpCommand::bare("NOOP")).await.ok()?;
+        session.ask(&FtpCommand::bare(Verb::Noop)).await.ok()?;
         times.push(started.elapsed());
     }
     times.sort();
@@ -146,7 +150,7 @@ async fn sets_times(session: &mut Session, name: &RemotePath) -> Option<bool> {
             Modified::Utc(found, _) => Some(found == time),
             Modified::Server(..) => None,
         },
-        Err(fault) => (fault.code / 100 == 5).then_some(false),
+        Err(error) => (error.reply_code().is_permanent()).then_some(false),
     }
 }
 
@@ -161,25 +165,30 @@ async fn hidden(session: &mut Session, name: Option<&[u8]>) -> Option<HiddenFile
     };
     let folder = session.folder().clone();
     session.enter(&folder).await.ok()?;
-    let by_list = shows(list(session, "LIST").await);
-    let by_list_all = shows(list(session, "LIST -a").await);
+    let by_list = shows(list(session, FtpCommand::bare(Verb::List)).await);
+    let by_list_all = shows(list(session, FtpCommand::with(Verb::List, "-a")).await);
     (name.is_some() || by_list || by_list_all).then_some(HiddenFiles { by_list, by_list_all })
 }
 
-async fn list(session: &mut Session, line: &'static str) -> Result<Listing> {
-    session.fetch_listing_once(&FtpCommand::bare(line)).await
+async fn list(session: &mut Session, command: FtpCommand) -> Result<Listing> {
+    session.fetch_listing_once(&command).await
 }
 
 /// Finds out if data connections resume TLS, and if the server refuses those that do not. This is the last probe of a
 /// session: vsftpd ends it with the refusal.
 async fn reuse(session: &mut Session) -> Option<Reuse> {
-    list(session, "LIST").await.ok()?;
-    let resumed = !session.way.began_fresh_tls;
+    list(session, FtpCommand::bare(Verb::List)).await.ok()?;
+    let resumed = !session.data_path.history.began_fresh_tls;
     // A new session cache holds no session to resume.
     session.security = session.security.as_ref().map(TlsContext::fresh);
-    let required = match list(session, "LIST").await {
+    let required = match list(session, FtpCommand::bare(Verb::List)).await {
         Ok(_) => Some(false),
-        Err(fault) if matches!(fault.code, 425 | 450 | 522) || fault.kind == ErrorKind::Tls => {
+        Err(error)
+            if matches!(
+                error.reply_code(),
+                ReplyCode::CANNOT_OPEN_DATA | ReplyCode::FILE_BUSY | ReplyCode::PROTOCOL_REFUSED
+            ) || error.kind == ErrorKind::Tls =>
+        {
             Some(true)
         }
         Err(_) => None,

@@ -1,4 +1,4 @@
-//! The JSON form of a survey. Fields are never renamed; new ones may be added.
+//! The JSON form of a diagnosis. Fields are never renamed; new ones may be added.
 //!
 //! ```text
 //! verdict      the sentence
@@ -27,26 +27,32 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 
 use super::{
-    Advice, Diagnosis, Endpoint, LoginOutcome, ModeProbe, ServerCertificate, ServerInfo, findings,
-    verdict::mode_of,
+    certificate::ServerCertificate,
+    diagnosis::{Diagnosis, Endpoint, LoginOutcome, ModeProbe, ServerInfo},
+    findings::findings,
+    firewall_rules::rules,
+    verdict::{Advice, mode_of},
 };
 use crate::{
     error::Result,
-    ftp::site::{Mode, TlsMode},
+    ftp::{
+        data::method::DataMethod,
+        site::{Mode, TlsMode},
+    },
     observe::json::fault_value,
 };
 
-/// Returns the whole survey as JSON.
-pub fn value(survey: &Diagnosis, verdict: &Advice) -> Value {
+/// Returns the whole diagnosis as JSON.
+pub fn value(diagnosis: &Diagnosis, verdict: &Advice) -> Value {
     let options: Map<_, _> =
         verdict.options.iter().map(|(key, text)| ((*key).to_owned(), json!(text))).collect();
-    let findings: Vec<_> = findings(survey)
+    let findings: Vec<_> = findings(diagnosis)
         .into_iter()
         .map(|finding| json!({ "weight": finding.weight.word(), "text": finding.text }))
         .collect();
     // If no mode works, passive mode is easier to allow.
     let mode = verdict.mode.unwrap_or(Mode::Passive);
-    let rules = verdict.server.map(|server| super::rules(survey, server, mode)).unwrap_or_default();
+    let rules = verdict.server.map(|server| rules(diagnosis, server, mode)).unwrap_or_default();
     let rules: Vec<_> = rules
         .into_iter()
         .map(|rule| {
@@ -55,7 +61,7 @@ pub fn value(survey: &Diagnosis, verdict: &Advice) -> Value {
             })
         })
         .collect();
-    let addresses: Vec<_> = survey
+    let addresses: Vec<_> = diagnosis
         .addresses
         .iter()
         .map(|found| {
@@ -66,56 +72,56 @@ pub fn value(survey: &Diagnosis, verdict: &Advice) -> Value {
             })
         })
         .collect();
-    let modes: Vec<_> = survey
-        .doors
+    let modes: Vec<_> = diagnosis
+        .endpoints
         .iter()
-        .flat_map(|door| door.trials.iter().map(move |found| trial(door, found)))
+        .flat_map(|endpoint| endpoint.trials.iter().map(move |found| trial(endpoint, found)))
         .collect();
     json!({
         "verdict": verdict.sentence,
-        "works": verdict.mode.is_some() && verdict.fault.is_none(),
+        "works": verdict.mode.is_some() && verdict.error.is_none(),
         "mode": verdict.mode.map(Mode::word),
-        "route": verdict.step.map(super::DataMethod::word),
+        "route": verdict.step.map(DataMethod::word),
         "tls": tls(verdict.tls),
         "options": options,
         "snippet": verdict.snippet,
-        "fault": verdict.fault.as_ref().map(fault_value),
-        "host": survey.site.host,
-        "port": survey.site.port,
-        "read_only": survey.read_only,
-        "at": survey.at.to_string(),
-        "ms": ms(&survey.took),
-        "cut_short": survey.is_cut_short,
-        "greeting": survey.greeting,
+        "fault": verdict.error.as_ref().map(fault_value),
+        "host": diagnosis.site.host,
+        "port": diagnosis.site.port,
+        "read_only": diagnosis.read_only,
+        "at": diagnosis.at.to_string(),
+        "ms": ms(&diagnosis.took),
+        "cut_short": diagnosis.is_cut_short,
+        "greeting": diagnosis.greeting,
         "addresses": addresses,
-        "doors": survey.doors.iter().map(door).collect::<Vec<_>>(),
+        "doors": diagnosis.endpoints.iter().map(endpoint_value).collect::<Vec<_>>(),
         "modes": modes,
-        "server": survey.server.as_ref().map(server),
+        "server": diagnosis.server.as_ref().map(server),
         "findings": findings,
         "rules": rules,
-        "left": survey.left,
+        "left": diagnosis.left,
     })
 }
 
-fn door(door: &Endpoint) -> Value {
-    let (took, fault, not_tried) = match &door.entry {
+fn endpoint_value(endpoint: &Endpoint) -> Value {
+    let (took, error, not_tried) = match &endpoint.entry {
         LoginOutcome::Entered(took) => (Some(ms(took)), None, None),
-        LoginOutcome::Shut(fault) => (None, Some(fault_value(fault)), None),
+        LoginOutcome::Shut(error) => (None, Some(fault_value(error)), None),
         LoginOutcome::Offered(why) => (None, None, Some(*why)),
     };
-    let protection = door.protection.as_ref();
+    let protection = endpoint.protection.as_ref();
     let distrust = protection.and_then(|protection| protection.distrust.as_ref());
     json!({
-        "tls": tls(door.tls),
-        "address": door.address.to_string(),
-        "local": door.local.map(|local| local.to_string()),
+        "tls": tls(endpoint.tls),
+        "address": endpoint.address.to_string(),
+        "local": endpoint.local.map(|local| local.to_string()),
         "entered": took.is_some(),
         "ms": took,
-        "fault": fault,
+        "fault": error,
         "not_tried": not_tried,
         "version": protection.map(|protection| &protection.version),
         "trusted": protection.map(|protection| protection.distrust.is_none()),
-        "distrust": distrust.map(|fault| &fault.message),
+        "distrust": distrust.map(|error| &error.message),
         "certificate": protection.and_then(|protection| protection.certificate.as_ref()).map(certificate),
     })
 }
@@ -129,13 +135,13 @@ fn certificate(certificate: &ServerCertificate) -> Value {
     })
 }
 
-fn trial(door: &Endpoint, trial: &ModeProbe) -> Value {
+fn trial(endpoint: &Endpoint, trial: &ModeProbe) -> Value {
     let time = |tried: Option<&Result<Duration>>| {
         tried.and_then(|tried| tried.as_ref().ok()).map(exact_ms)
     };
     json!({
-        "tls": tls(door.tls),
-        "address": door.address.to_string(),
+        "tls": tls(endpoint.tls),
+        "address": endpoint.address.to_string(),
         "mode": mode_of(trial.step).word(),
         "step": trial.step.word(),
         "works": trial.fault().is_none(),
@@ -170,7 +176,7 @@ fn server(server: &ServerInfo) -> Value {
         "sessions": sessions.map(|sessions| sessions.open),
         "sessions_refused": sessions
             .and_then(|sessions| sessions.refusal.as_ref())
-            .map(|fault| fault.message.clone()),
+            .map(|error| error.message.clone()),
     })
 }
 

@@ -1,8 +1,12 @@
-//! The verdict of a survey: one sentence, and the options for the script. Pure.
+//! The verdict of a diagnosis: one sentence, and the options for the script. Pure.
 
 use std::{net::SocketAddr, time::Duration};
 
-use super::{Diagnosis, Endpoint, LoginOutcome, ModeProbe, advice, total_failure};
+use super::{
+    advice,
+    diagnosis::{Diagnosis, Endpoint, LoginOutcome, ModeProbe},
+    total_failure,
+};
 use crate::{
     error::{Error, ErrorKind},
     ftp::{
@@ -33,50 +37,50 @@ pub struct Advice {
     /// The line for the script; empty if nothing works.
     pub snippet: String,
     /// The reason why no mode does everything that was tried.
-    pub fault: Option<Error>,
+    pub error: Option<Error>,
 }
 
-/// Derives the verdict from a survey.
-pub fn verdict(survey: &Diagnosis) -> Advice {
-    let blank = |sentence: String, fault: Option<Error>| Advice {
+/// Derives the verdict from a diagnosis.
+pub fn verdict(diagnosis: &Diagnosis) -> Advice {
+    let blank = |sentence: String, error: Option<Error>| Advice {
         sentence,
         mode: None,
         step: None,
-        tls: entered(survey).map_or(survey.site.tls, |door| door.tls),
-        server: entered(survey).map(|door| door.address),
+        tls: entered(diagnosis).map_or(diagnosis.site.tls, |endpoint| endpoint.tls),
+        server: entered(diagnosis).map(|endpoint| endpoint.address),
         options: Vec::new(),
         snippet: String::new(),
-        fault,
+        error,
     };
-    let Some((door, trial)) = best(survey) else {
-        let (sentence, fault) = total_failure::no_way(survey);
-        return blank(sentence, Some(fault));
+    let Some((endpoint, trial)) = best(diagnosis) else {
+        let (sentence, error) = total_failure::no_way(diagnosis);
+        return blank(sentence, Some(error));
     };
     let mode = mode_of(trial.step);
     let mut sentence = match trial.fault() {
-        None => format!("Use {} mode: it works {}", mode.word(), places(survey, mode)),
-        Some(fault) => format!(
+        None => format!("Use {} mode: it works {}", mode.word(), places(diagnosis, mode)),
+        Some(error) => format!(
             "{} mode gets data through, but not every way: {}",
             capital(mode.word()),
-            fault.message
+            error.message
         ),
     };
     if let Some(time) = trial.time().filter(|_| trial.fault().is_none()) {
         let what = if trial.upload.is_some() { "a file" } else { "a listing" };
         sentence = format!("{sentence}, {} {what}", ms_text(time));
     }
-    let sentence = ended(format!("{sentence}; {}", other_mode(survey, door, mode)));
-    let options = advice::options(survey, door, mode);
-    let snippet = advice::snippet(survey, door, &options);
+    let sentence = ended(format!("{sentence}; {}", other_mode(diagnosis, endpoint, mode)));
+    let options = advice::options(diagnosis, endpoint, mode);
+    let snippet = advice::snippet(diagnosis, endpoint, &options);
     let (mode, step) = (Some(mode), Some(trial.step));
-    let fault = trial.fault().cloned();
-    let server = Some(door.address);
-    Advice { sentence, mode, step, tls: door.tls, server, options, snippet, fault }
+    let error = trial.fault().cloned();
+    let server = Some(endpoint.address);
+    Advice { sentence, mode, step, tls: endpoint.tls, server, options, snippet, error }
 }
 
 /// Returns the first endpoint at which the login succeeded.
-pub(super) fn entered(survey: &Diagnosis) -> Option<&Endpoint> {
-    survey.doors.iter().find(|door| matches!(door.entry, LoginOutcome::Entered(_)))
+pub(super) fn entered(diagnosis: &Diagnosis) -> Option<&Endpoint> {
+    diagnosis.endpoints.iter().find(|endpoint| matches!(endpoint.entry, LoginOutcome::Entered(_)))
 }
 
 /// Returns the mode of a method.
@@ -85,24 +89,29 @@ pub(super) const fn mode_of(step: DataMethod) -> Mode {
 }
 
 /// Returns the trial to recommend: one that did everything, under TLS if possible, passive if possible.
-fn best(survey: &Diagnosis) -> Option<(&Endpoint, &ModeProbe)> {
-    let all = || survey.doors.iter().flat_map(|door| door.trials.iter().map(move |t| (door, t)));
-    let rank = |(door, trial): &(&Endpoint, &ModeProbe)| {
-        (trial.fault().is_some(), door.tls == TlsMode::Off, trial.step.is_active())
+fn best(diagnosis: &Diagnosis) -> Option<(&Endpoint, &ModeProbe)> {
+    let all = || {
+        diagnosis
+            .endpoints
+            .iter()
+            .flat_map(|endpoint| endpoint.trials.iter().map(move |t| (endpoint, t)))
+    };
+    let rank = |(endpoint, trial): &(&Endpoint, &ModeProbe)| {
+        (trial.fault().is_some(), endpoint.tls == TlsMode::Off, trial.step.is_active())
     };
     // Among equals the first one wins: the address that the resolver lists first.
     all().filter(|(_, trial)| trial.carries()).min_by_key(rank)
 }
 
 /// Returns the endpoints at which `mode` did everything.
-fn works(survey: &Diagnosis, mode: Mode) -> impl Iterator<Item = &Endpoint> {
+fn works(diagnosis: &Diagnosis, mode: Mode) -> impl Iterator<Item = &Endpoint> {
     let does = move |trial: &ModeProbe| mode_of(trial.step) == mode && trial.fault().is_none();
-    survey.doors.iter().filter(move |door| door.trials.iter().any(does))
+    diagnosis.endpoints.iter().filter(move |endpoint| endpoint.trials.iter().any(does))
 }
 
-fn places(survey: &Diagnosis, mode: Mode) -> &'static str {
-    let plain = works(survey, mode).any(|door| door.tls == TlsMode::Off);
-    let protected = works(survey, mode).any(|door| door.tls != TlsMode::Off);
+fn places(diagnosis: &Diagnosis, mode: Mode) -> &'static str {
+    let plain = works(diagnosis, mode).any(|endpoint| endpoint.tls == TlsMode::Off);
+    let protected = works(diagnosis, mode).any(|endpoint| endpoint.tls != TlsMode::Off);
     match (plain, protected) {
         (true, true) => "plain and under TLS",
         (false, true) => "under TLS",
@@ -110,28 +119,33 @@ fn places(survey: &Diagnosis, mode: Mode) -> &'static str {
     }
 }
 
-fn other_mode(survey: &Diagnosis, door: &Endpoint, mode: Mode) -> String {
+fn other_mode(diagnosis: &Diagnosis, endpoint: &Endpoint, mode: Mode) -> String {
     let (other, word) = match mode {
         Mode::Active => (Mode::Passive, "passive"),
         _ => (Mode::Active, "active"),
     };
-    let mut tried = door.trials.iter().filter(|trial| mode_of(trial.step) == other).peekable();
+    let mut tried = endpoint.trials.iter().filter(|trial| mode_of(trial.step) == other).peekable();
     let Some(first) = tried.peek().copied() else { return format!("{word} mode was not tried") };
     if tried.any(|trial| trial.fault().is_none()) {
         return format!("{word} mode works as well");
     }
     match first.fault() {
-        Some(fault) => {
-            format!("{word} mode does not, because {}", reason(survey, door, other, fault))
+        Some(error) => {
+            format!("{word} mode does not, because {}", reason(diagnosis, endpoint, other, error))
         }
         None => format!("{word} mode works in part"),
     }
 }
 
 /// Returns the reason why a mode failed, in words for users who do not know how it works.
-pub(super) fn reason(survey: &Diagnosis, door: &Endpoint, mode: Mode, fault: &Error) -> String {
+pub(super) fn reason(
+    diagnosis: &Diagnosis,
+    endpoint: &Endpoint,
+    mode: Mode,
+    error: &Error,
+) -> String {
     let is_active = mode == Mode::Active;
-    let nat = seen(survey, door).and_then(|seen| seen.explain(is_active, fault));
+    let nat = seen(diagnosis, endpoint).and_then(|seen| seen.explain(is_active, error));
     let nat = nat.map(|why| {
         format!(
             " ({})",
@@ -139,13 +153,13 @@ pub(super) fn reason(survey: &Diagnosis, door: &Endpoint, mode: Mode, fault: &Er
         )
     });
     let is_of_network = matches!(
-        fault.kind,
+        error.kind,
         ErrorKind::DataConnection | ErrorKind::Timeout | ErrorKind::Unreachable
     );
     match (is_active, nat) {
-        _ if sees_two_addresses(fault) => {
-            let why = seen(survey, door).and_then(|seen| seen.explain(is_active, fault));
-            format!("{} ({})", why.unwrap_or_default(), fault.message)
+        _ if sees_two_addresses(error) => {
+            let why = seen(diagnosis, endpoint).and_then(|seen| seen.explain(is_active, error));
+            format!("{} ({})", why.unwrap_or_default(), error.message)
         }
         (true, Some(nat)) => format!("the server cannot reach this machine{nat}"),
         (true, None) if is_of_network => {
@@ -155,18 +169,18 @@ pub(super) fn reason(survey: &Diagnosis, door: &Endpoint, mode: Mode, fault: &Er
             let why = nat.unwrap_or_else(|| " (a firewall in front of it)".into());
             format!("the ports that the server names cannot be reached{why}")
         }
-        _ => fault.message.clone(),
+        _ => error.message.clone(),
     }
 }
 
 /// Returns the addresses observed at an endpoint.
-pub(super) fn seen(survey: &Diagnosis, door: &Endpoint) -> Option<ObservedAddresses> {
-    let server = survey.server.as_ref();
+pub(super) fn seen(diagnosis: &Diagnosis, endpoint: &Endpoint) -> Option<ObservedAddresses> {
+    let server = diagnosis.server.as_ref();
     Some(ObservedAddresses {
-        ours: door.local?.ip().to_canonical(),
-        peer: door.address.ip().to_canonical(),
+        ours: endpoint.local?.ip().to_canonical(),
+        peer: endpoint.address.ip().to_canonical(),
         ours_there: server.and_then(|server| server.sees_us_at),
-        announced: survey.site.external_address,
+        announced: diagnosis.site.external_address,
         named: server.and_then(|server| server.passive_address),
     })
 }

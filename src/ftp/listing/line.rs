@@ -1,6 +1,6 @@
 //! One line of a listing: its fields, and the result of parsing it.
 
-use super::ParseErrorKind;
+use super::parse_error::ParseErrorKind;
 use crate::{
     ftp::path::component,
     remote::entry::{Entry, EntryKind},

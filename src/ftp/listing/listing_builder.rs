@@ -3,11 +3,12 @@
 use jiff::Timestamp;
 
 use super::{
-    Listing, ParseErrorKind, Refused,
     format::ListingFormat,
     line::ParsedLine,
     ls_time::{Hints, latest_possible, leading_clock, with_year},
+    parse_error::ParseErrorKind,
     reader::too_much,
+    whole::{Listing, Refused},
 };
 use crate::{
     error::Result,

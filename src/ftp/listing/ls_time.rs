@@ -192,7 +192,7 @@ pub(super) struct ParsedTime<'a> {
     pub(super) modified: Option<Modified>,
     /// The last of its columns.
     pub(super) last: Field<'a>,
-    tongue: MonthLanguage,
+    protocol: MonthLanguage,
     has_year: bool,
     /// True if a date in numbers had its day before its month.
     pub(super) day_first: bool,
@@ -221,10 +221,15 @@ impl<'a> ParsedTime<'a> {
         if month.is_none() && (words == Words::Known || !month::is_word(word)) {
             return None;
         }
-        let (number, tongue) =
-            month.map_or((0, MonthLanguage::Any), |m| (m.number.into(), m.tongue));
-        let stamp =
-            |modified, last, has_year| Self { modified, last, tongue, has_year, day_first: false };
+        let (number, protocol) =
+            month.map_or((0, MonthLanguage::Any), |m| (m.number.into(), m.protocol));
+        let stamp = |modified, last, has_year| Self {
+            modified,
+            last,
+            protocol,
+            has_year,
+            day_first: false,
+        };
         let day = |year| Day { year, month: number, number: day };
         match ClockColumn::read(third.text) {
             Some(clock) if clock.precision == Precision::Minute => {
@@ -252,8 +257,8 @@ impl<'a> ParsedTime<'a> {
             hints.others += 1;
         }
         hints.day_first |= self.day_first;
-        hints.mar |= self.tongue == MonthLanguage::Mar;
-        hints.finnish |= self.tongue == MonthLanguage::Finnish;
+        hints.mar |= self.protocol == MonthLanguage::Mar;
+        hints.finnish |= self.protocol == MonthLanguage::Finnish;
         Some(name)
     }
 }
@@ -261,7 +266,7 @@ impl<'a> ParsedTime<'a> {
 impl<'a> ParsedTime<'a> {
     /// Returns a time that gives no evidence about its listing.
     pub(super) const fn plain(modified: Option<Modified>, last: Field<'a>) -> Self {
-        Self { modified, last, tongue: MonthLanguage::Any, has_year: false, day_first: false }
+        Self { modified, last, protocol: MonthLanguage::Any, has_year: false, day_first: false }
     }
 }
 

@@ -1,8 +1,8 @@
 //! The facts of MLSD and MLST (RFC 3659, 7).
 
 use super::{
-    ParseErrorKind,
     line::{ParsedLine, SizeColumn, octal},
+    parse_error::ParseErrorKind,
     time_val::parse_time_val,
 };
 use crate::remote::entry::{Entry, EntryKind, Modified};

@@ -19,7 +19,7 @@ pub(super) struct Month {
     /// The number, 1 to 12.
     pub(super) number: i8,
     /// The language.
-    pub(super) tongue: MonthLanguage,
+    pub(super) protocol: MonthLanguage,
 }
 
 /// The month names besides the English ones of three letters, in lower case, from the locales de, fr, es, it, nl, pt,
@@ -141,7 +141,7 @@ fn is_same(letters: impl Iterator<Item = char>, name: &str) -> bool {
 }
 
 const fn any(number: i8) -> Month {
-    Month { number, tongue: MonthLanguage::Any }
+    Month { number, protocol: MonthLanguage::Any }
 }
 
 /// Looks up the names that most servers use, without a search of the table.
@@ -150,7 +150,7 @@ fn english(word: &[u8]) -> Option<Month> {
     let number = match &[a | 0x20, b | 0x20, c | 0x20] {
         b"jan" => 1,
         b"feb" => 2,
-        b"mar" => return Some(Month { number: 3, tongue: MonthLanguage::Mar }),
+        b"mar" => return Some(Month { number: 3, protocol: MonthLanguage::Mar }),
         b"apr" => 4,
         b"may" => 5,
         b"jun" => 6,
@@ -172,7 +172,7 @@ fn foreign(word: &[u8]) -> Option<Month> {
     }
     let (number, _) =
         FINNISH.iter().find(|(_, name)| word.eq_ignore_ascii_case(name.as_bytes()))?;
-    Some(Month { number: *number, tongue: MonthLanguage::Finnish })
+    Some(Month { number: *number, protocol: MonthLanguage::Finnish })
 }
 
 fn number_before<'a>(word: &'a [u8], signs: &[&[u8]]) -> Option<&'a [u8]> {

@@ -1,6 +1,6 @@
 //! NLST: one name per line, and nothing else.
 
-use super::{ParseErrorKind, line::ParsedLine};
+use super::{line::ParsedLine, parse_error::ParseErrorKind};
 use crate::remote::entry::{Entry, EntryKind};
 
 /// Parses one line. Some servers put the path of the directory before each name, and a slash after the name of a

@@ -3,11 +3,12 @@
 use jiff::Timestamp;
 
 use super::{
-    Listing, ParseErrorKind,
     format::ListingFormat,
     line::ParsedLine,
     listing_builder::{Sheet, bare},
     ls_time::Hints,
+    parse_error::ParseErrorKind,
+    whole::Listing,
 };
 use crate::{
     error::{Error, Result},
@@ -42,7 +43,7 @@ pub struct ListingReader {
     /// True if the first line ended in two carriage returns: then all lines do.
     returns_twice: Option<bool>,
     /// The first error; a reader that has failed stays failed.
-    fault: Option<Error>,
+    error: Option<Error>,
 }
 
 /// The state of format detection.
@@ -72,7 +73,7 @@ impl ListingReader {
 
     fn at(stage: DetectState) -> Self {
         let (carry, sheet) = (Vec::new(), Sheet::default());
-        Self { carry, bytes: 0, stage, sheet, returns_twice: None, fault: None }
+        Self { carry, bytes: 0, stage, sheet, returns_twice: None, error: None }
     }
 
     /// Sets the `folder` of the listing, whose entries a server may list by their whole paths.
@@ -84,12 +85,12 @@ impl ListingReader {
 
     /// Parses the next bytes; fails with `protocol` on more lines, entries or bytes than any directory has.
     pub fn push(&mut self, bytes: &[u8]) -> Result<()> {
-        if let Some(fault) = &self.fault {
-            return Err(fault.clone());
+        if let Some(error) = &self.error {
+            return Err(error.clone());
         }
         let taken = self.take(bytes);
-        if let Err(fault) = &taken {
-            self.fault = Some(fault.clone());
+        if let Err(error) = &taken {
+            self.error = Some(error.clone());
         }
         taken
     }
@@ -120,8 +121,8 @@ impl ListingReader {
 
     /// Returns the listing, once the server has ended it; `now` determines the years that LIST omits.
     pub fn finish(mut self, now: Timestamp) -> Result<Listing> {
-        if let Some(fault) = self.fault {
-            return Err(fault);
+        if let Some(error) = self.error {
+            return Err(error);
         }
         let format = match &self.stage {
             DetectState::Reading(format) => *format,
@@ -207,7 +208,7 @@ fn bounded(carried: usize, more: &[u8]) -> Result<()> {
     Ok(())
 }
 
-/// Returns the fault of a listing with more `things` than a directory can have (class C10).
+/// Returns the error of a listing with more `things` than a directory can have (class C10).
 pub(super) fn too_much(things: &str, most: usize) -> Error {
     Error::protocol(format!("a listing with more than {most} {things} was refused"))
 }

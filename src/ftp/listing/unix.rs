@@ -1,10 +1,10 @@
 //! The output of `ls -l`, as Unix servers and similar ones print it.
 
 use super::{
-    ParseErrorKind,
     line::{Field, LineFields, ParsedLine, SizeColumn},
     ls_time::{Hints, ParsedTime, Words},
     month::named,
+    parse_error::ParseErrorKind,
 };
 use crate::remote::entry::{Entry, EntryKind};
 

@@ -1,9 +1,9 @@
 //! The output of `DIRECTORY` on `OpenVMS`.
 
 use super::{
-    ParseErrorKind,
     line::{Field, LineFields, ParsedLine, number},
     ls_time::{ClockColumn, named_day},
+    parse_error::ParseErrorKind,
 };
 use crate::remote::entry::{Entry, EntryKind, Modified};
 

@@ -1,9 +1,9 @@
 //! z/OS: data sets, the members of partitioned ones, and the job queue.
 
 use super::{
-    ParseErrorKind,
     line::{Field, LineFields, ParsedLine, number, small},
     ls_time::{ClockColumn, Day, Hints, numeric_date, year},
+    parse_error::ParseErrorKind,
 };
 use crate::remote::entry::{Entry, EntryKind};
 

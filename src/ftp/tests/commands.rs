@@ -43,9 +43,9 @@ async fn s16_a_text_with_a_line_end_never_reaches_the_wire() {
                 "password" => site.password = Some(Secret::new(bad)),
                 _ => site.account = Some(Secret::new(bad)),
             }
-            if let Err(fault) = Session::open(site, RunContext::default()).await {
-                assert_eq!(fault.kind, ErrorKind::Invalid, "{field}: {fault}");
-                assert!(fault.message.contains(field) && !fault.message.contains("DELE"));
+            if let Err(error) = Session::open(site, RunContext::default()).await {
+                assert_eq!(error.kind, ErrorKind::Invalid, "{field}: {error}");
+                assert!(error.message.contains(field) && !error.message.contains("DELE"));
             } else {
                 assert_eq!(field, "account", "which this server never asks for");
             }
@@ -95,8 +95,8 @@ async fn a_password_that_the_server_says_back_is_masked() {
     let kept = Arc::new(RecordingSink::default());
     let observer = EventEmitter::new(vec![Box::new(Arc::clone(&kept))]);
     let context = RunContext { observer, ..RunContext::default() };
-    let fault = Session::open(bench.site.clone(), context).await.unwrap_err();
-    assert_eq!(fault.kind, ErrorKind::Denied);
-    assert!(!format!("{fault:?}").contains("secret"), "{fault:?}");
+    let error = Session::open(bench.site.clone(), context).await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Denied);
+    assert!(!format!("{error:?}").contains("secret"), "{error:?}");
     assert!(!kept.0.lock().unwrap().concat().contains("secret"));
 }

@@ -57,11 +57,11 @@ async fn s36_a_short_file_is_none_whatever_the_server_says() {
         bench.file("a", [7; 100]);
         let mut session = bench.open().await.unwrap();
         let (moved, bytes) = get(&mut session, "/a").await;
-        let fault = moved.unwrap_err();
+        let error = moved.unwrap_err();
         assert_eq!(
-            (fault.kind, fault.is_retryable()),
+            (error.kind, error.is_retryable()),
             (ErrorKind::DataConnection, true),
-            "{fault}"
+            "{error}"
         );
         assert_eq!(bytes, b"old");
         session.delete(&path("/a")).await.unwrap();
@@ -84,8 +84,8 @@ async fn s38_a_reset_or_a_bad_final_reply_is_a_failure() {
         bench.file("a", [7; 100]);
         let mut session = bench.open().await.unwrap();
         let (moved, bytes) = get(&mut session, "/a").await;
-        let fault = moved.unwrap_err();
-        assert_eq!(fault.kind, kind, "{plan}: {fault}");
+        let error = moved.unwrap_err();
+        assert_eq!(error.kind, kind, "{plan}: {error}");
         assert_eq!(bytes, b"old", "{plan}");
         session.delete(&path("/a")).await.unwrap();
     }

@@ -15,7 +15,7 @@ async fn a_reset_behind_the_last_byte_takes_nothing_away_that_the_reply_grants()
             let bench = bench(&["retr-reset"], tls);
             bench.file("f", bytes(length));
             let (moved, got) = get(&mut bench.open().await.unwrap(), "/f").await;
-            moved.unwrap_or_else(|fault| panic!("{length} {tls}: {fault}"));
+            moved.unwrap_or_else(|error| panic!("{length} {tls}: {error}"));
             assert!(got == bytes(length), "{length} {tls}");
         }
     }
@@ -41,7 +41,7 @@ async fn a_data_connection_that_is_never_closed_ends_with_the_reply() {
             let mut session = bench.open().await.unwrap();
             for _ in 0..2 {
                 let (moved, got) = get(&mut session, "/f").await;
-                moved.unwrap_or_else(|fault| panic!("{length} {tls}: {fault}"));
+                moved.unwrap_or_else(|error| panic!("{length} {tls}: {error}"));
                 assert!(got == bytes(length), "{length} {tls}");
             }
         }
@@ -75,7 +75,7 @@ async fn a_size_that_is_told_too_early_is_asked_for_again_and_one_that_stays_sma
         let bench = bench(&[plan], false);
         let mut session = bench.open().await.unwrap();
         // A server that reports a size for every name counts as one that shortens them, unless that is known.
-        session.way.manners.took_long_name(true);
+        session.data_path.profile.record_long_name(true);
         let moved = put(&mut session, "/f", &bytes(70_000)).await;
         assert_eq!(moved.is_ok(), is_good, "{plan}: {moved:?}");
         assert_eq!(bench.names().len(), usize::from(is_good), "{plan}");

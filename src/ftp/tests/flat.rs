@@ -56,7 +56,7 @@ async fn folders_that_cannot_be_named_are_refused_before_anything_is_sent() {
     let mut session = Session::open(server.site.clone(), RunContext::default()).await.unwrap();
     let before = server.commands().len();
     let deep = path("PAY/JAN");
-    let faults = [
+    let errors = [
         session.list(&deep).await.unwrap_err(),
         session.delete(&deep).await.unwrap_err(),
         session.cd(&path("PAY")).await.unwrap_err(),
@@ -64,9 +64,9 @@ async fn folders_that_cannot_be_named_are_refused_before_anything_is_sent() {
         session.mkdir(&path("NEW")).await.unwrap_err(),
         put(&mut session, "a/b", b"x").await.unwrap_err(),
     ];
-    for fault in faults {
-        assert_eq!(fault.kind, ErrorKind::Unsupported, "{fault}");
-        assert!(fault.message.starts_with("the names of this server have no slashes"), "{fault}");
+    for error in errors {
+        assert_eq!(error.kind, ErrorKind::Unsupported, "{error}");
+        assert!(error.message.starts_with("the names of this server have no slashes"), "{error}");
     }
     assert_eq!(server.commands().len(), before, "{:#?}", server.commands());
 }

@@ -45,7 +45,7 @@ async fn a_form_that_is_refused_or_shows_nothing_has_another_behind_it() {
         let bench = with(plans);
         let mut session = bench.open().await.unwrap();
         let listing =
-            session.list(&path("/")).await.unwrap_or_else(|fault| panic!("{plans:?} {fault}"));
+            session.list(&path("/")).await.unwrap_or_else(|error| panic!("{plans:?} {error}"));
         assert_eq!(names(&listing), ["a.txt", "empty", "full"], "{plans:?}");
         let listing = session.list(&path("/full")).await.unwrap();
         assert_eq!(names(&listing), ["in"], "{plans:?}");
@@ -68,7 +68,7 @@ async fn an_empty_folder_is_one_in_whatever_way_the_server_says_so() {
         let bench = with(&[&old[..], &[plan]].concat());
         let mut session = bench.open().await.unwrap();
         let listing =
-            session.list(&path("/empty")).await.unwrap_or_else(|fault| panic!("{plan} {fault}"));
+            session.list(&path("/empty")).await.unwrap_or_else(|error| panic!("{plan} {error}"));
         assert_eq!(names(&listing), Vec::<String>::new(), "{plan}");
         assert!(!listing.may_delete(), "{plan}");
         let missing = session.list(&path("/missing")).await.unwrap_err();
@@ -79,9 +79,9 @@ async fn an_empty_folder_is_one_in_whatever_way_the_server_says_so() {
     }))
     .await;
     let bench = with(&[&old[..], &["reply=LIST:550 Permission denied."]].concat());
-    let fault = bench.open().await.unwrap().list(&path("/empty")).await.unwrap_err();
-    assert_eq!((fault.kind, fault.code), (ErrorKind::Refused, 550));
-    assert!(fault.message.contains("Permission"), "{fault}");
+    let error = bench.open().await.unwrap().list(&path("/empty")).await.unwrap_err();
+    assert_eq!((error.kind, error.code), (ErrorKind::Refused, 550));
+    assert!(error.message.contains("Permission"), "{error}");
 }
 
 #[tokio::test]
@@ -166,7 +166,7 @@ async fn a_folder_is_entered_whatever_success_is_called() {
         let mut session = bench.open().await.unwrap();
         // The server ignores CWD, so only its top directory is where it says.
         let listing =
-            session.list(&path("/")).await.unwrap_or_else(|fault| panic!("{plan} {fault}"));
+            session.list(&path("/")).await.unwrap_or_else(|error| panic!("{plan} {error}"));
         assert_eq!(names(&listing), ["a.txt"], "{plan}");
     }
 }

@@ -36,7 +36,7 @@ pub(super) enum Manner {
 
 /// A proxy that runs as long as its test.
 pub(super) struct Gate {
-    tongue: &'static str,
+    protocol: &'static str,
     address: SocketAddr,
     seen: Arc<Mutex<SeenPackets>>,
 }
@@ -49,7 +49,7 @@ struct SeenPackets {
 
 #[derive(Clone)]
 struct GateRules {
-    tongue: &'static str,
+    protocol: &'static str,
     manner: Manner,
     login: Option<&'static str>,
     seen: Arc<Mutex<SeenPackets>>,
@@ -57,20 +57,20 @@ struct GateRules {
 
 impl Gate {
     /// Starts a proxy that accepts every client.
-    pub(super) async fn start(tongue: &'static str, manner: Manner) -> Self {
-        Self::guarded(tongue, manner, None).await
+    pub(super) async fn start(protocol: &'static str, manner: Manner) -> Self {
+        Self::guarded(protocol, manner, None).await
     }
 
     /// Starts a proxy that accepts clients with `login`. No FTP server listens at its address.
     pub(super) async fn guarded(
-        tongue: &'static str,
+        protocol: &'static str,
         manner: Manner,
         login: Option<&'static str>,
     ) -> Self {
         let listener = TcpListener::bind("127.0.0.2:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let seen = Arc::<Mutex<SeenPackets>>::default();
-        let rules = GateRules { tongue, manner, login, seen: Arc::clone(&seen) };
+        let rules = GateRules { protocol, manner, login, seen: Arc::clone(&seen) };
         tokio::spawn(async move {
             while let Ok((tcp, _)) = listener.accept().await {
                 let rules = rules.clone();
@@ -78,12 +78,12 @@ impl Gate {
                 tokio::spawn(async move { rules.serve(tcp).await });
             }
         });
-        Self { tongue, address, seen }
+        Self { protocol, address, seen }
     }
 
     /// Returns its URL, with `login` in it.
     pub(super) fn url(&self, login: &str) -> String {
-        format!("{}://{login}{}", self.tongue, self.address)
+        format!("{}://{login}{}", self.protocol, self.address)
     }
 
     /// Returns the number of connections.
@@ -108,7 +108,7 @@ impl GateRules {
             }
             _ => {}
         }
-        let is_socks = self.tongue == "socks5";
+        let is_socks = self.protocol == "socks5";
         let heard = if is_socks {
             self.hear_socks(&mut tcp).await?
         } else {

@@ -35,7 +35,7 @@ async fn greetings_with_telnet_codes_tabs_and_lines_before_them_are_read() {
         let server = ScriptedServer::start(Oddities { greeting, ..Oddities::default() }).await;
         server.file("/a", b"here");
         let opened = Session::open(server.site.clone(), RunContext::default()).await;
-        let mut session = opened.unwrap_or_else(|fault| panic!("{shown}: {fault}"));
+        let mut session = opened.unwrap_or_else(|error| panic!("{shown}: {error}"));
         assert_eq!(get(&mut session, "/a").await.1, b"here", "{shown}");
     }
 }
@@ -51,12 +51,12 @@ async fn what_is_no_greeting_is_named_whether_it_ends_there_or_not() {
         let greeting = greeting.to_vec();
         let server = ScriptedServer::start(Oddities { greeting, ..Oddities::default() }).await;
         let opened = Session::open(server.site.clone(), RunContext::default());
-        let fault = tokio::time::timeout(server.site.reply_timeout / 2, opened).await.unwrap();
-        let fault = fault.unwrap_err();
-        assert_eq!(fault.kind, ErrorKind::Protocol, "{fault}");
+        let error = tokio::time::timeout(server.site.reply_timeout / 2, opened).await.unwrap();
+        let error = error.unwrap_err();
+        assert_eq!(error.kind, ErrorKind::Protocol, "{error}");
         let wanted =
             format!("the server sent \"{words}\", which is no FTP reply: is this an FTP server?");
-        assert_eq!(fault.message, wanted);
+        assert_eq!(error.message, wanted);
     }
 }
 
@@ -67,12 +67,12 @@ async fn a_port_where_tls_begins_at_once_is_told_from_a_silent_one() {
     for tls in [Protection::Off, Protection::Explicit] {
         let mut site = secure.site.clone();
         site.tls = tls;
-        let fault = Session::open(site, RunContext::default()).await.unwrap_err();
-        assert_eq!(fault.kind, ErrorKind::Tls, "{fault}");
+        let error = Session::open(site, RunContext::default()).await.unwrap_err();
+        assert_eq!(error.kind, ErrorKind::Tls, "{error}");
         let port = secure.site.port;
         let words =
             format!("port {port} sends no greeting, since TLS begins at once there: use ftps://");
-        assert_eq!(fault.message, words);
+        assert_eq!(error.message, words);
     }
     // A server that is only late is waited for, whatever it makes of the handshake.
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -90,8 +90,8 @@ async fn a_port_where_tls_begins_at_once_is_told_from_a_silent_one() {
     let mut site = Site::new("127.0.0.1");
     site.port = port;
     site.reply_timeout = Duration::from_secs(20);
-    let fault = Session::open(site, RunContext::default()).await.unwrap_err();
-    assert_eq!(fault.code, 421, "{fault}");
+    let error = Session::open(site, RunContext::default()).await.unwrap_err();
+    assert_eq!(error.code, 421, "{error}");
 }
 
 #[tokio::test]
@@ -100,14 +100,14 @@ async fn tls_begins_after_any_reply_that_says_so() {
         let plan = format!("done-as=AUTH:{reply}");
         let bench = bench_with(&[&plan], Some(ServerTls::default()));
         bench.file("a", "secret bytes");
-        let mut session = bench.open().await.unwrap_or_else(|fault| panic!("{reply}: {fault}"));
+        let mut session = bench.open().await.unwrap_or_else(|error| panic!("{reply}: {error}"));
         assert_eq!(get(&mut session, "/a").await.1, b"secret bytes", "{reply}");
     }
     for reply in ["500 what?", "534 no", "431 not now"] {
         let plan = format!("reply=AUTH:{reply}");
         let bench = bench_with(&[&plan], Some(ServerTls::default()));
-        let fault = bench.open().await.unwrap_err();
-        assert_eq!((fault.kind, bench.count("USER")), (ErrorKind::Tls, 0), "{reply}: {fault}");
+        let error = bench.open().await.unwrap_err();
+        assert_eq!((error.kind, bench.count("USER")), (ErrorKind::Tls, 0), "{reply}: {error}");
     }
 }
 
@@ -132,14 +132,14 @@ async fn servers_say_where_they_are_in_many_ways() {
         let server = ScriptedServer::start(Oddities { pwd, ..Oddities::default() }).await;
         server.file("/d/a", b"here");
         let opened = Session::open(server.site.clone(), RunContext::default()).await;
-        let mut session = opened.unwrap_or_else(|fault| panic!("{pwd}: {fault}"));
+        let mut session = opened.unwrap_or_else(|error| panic!("{pwd}: {error}"));
         assert_eq!(session.folder(), &path(folder), "{pwd}");
         let listed =
-            session.list(&path("d")).await.unwrap_or_else(|fault| panic!("{pwd}: {fault}"));
+            session.list(&path("d")).await.unwrap_or_else(|error| panic!("{pwd}: {error}"));
         assert_eq!(listed.entries.len(), 1, "{pwd}");
         assert_eq!(get(&mut session, "d/a").await.1, b"here", "{pwd}");
-        put(&mut session, "d/b", b"new").await.unwrap_or_else(|fault| panic!("{pwd}: {fault}"));
-        session.cd(&path("/d")).await.unwrap_or_else(|fault| panic!("{pwd}: {fault}"));
+        put(&mut session, "d/b", b"new").await.unwrap_or_else(|error| panic!("{pwd}: {error}"));
+        session.cd(&path("/d")).await.unwrap_or_else(|error| panic!("{pwd}: {error}"));
         assert_eq!(server.bytes("/d/b").as_deref(), Some(&b"new"[..]), "{pwd}");
     }
 }
@@ -156,13 +156,13 @@ async fn a_login_that_wants_tls_says_so_and_what_does_it() {
         ("greeting=530 FTPS only", 530),
     ] {
         let bench = super::bench(&[plan], false);
-        let fault = bench.open().await.unwrap_err();
+        let error = bench.open().await.unwrap_err();
         assert_eq!(
-            (fault.kind, fault.code, fault.is_retryable()),
+            (error.kind, error.code, error.is_retryable()),
             (ErrorKind::Denied, code, false),
-            "{fault}"
+            "{error}"
         );
-        assert!(fault.message.ends_with("it wants TLS, which ftpes:// turns to"), "{fault}");
+        assert!(error.message.ends_with("it wants TLS, which ftpes:// turns to"), "{error}");
     }
     for plan in [
         "reply=PASS:530 Login incorrect.",
@@ -170,7 +170,7 @@ async fn a_login_that_wants_tls_says_so_and_what_does_it() {
         "reply=PASS:530 castle unknown",
     ] {
         let bench = super::bench(&[plan], false);
-        let fault = bench.open().await.unwrap_err();
-        assert!(!fault.message.contains("wants TLS"), "{fault}");
+        let error = bench.open().await.unwrap_err();
+        assert!(!error.message.contains("wants TLS"), "{error}");
     }
 }

@@ -16,7 +16,7 @@ async fn twice(bench: &TestSession) -> (Result<()>, Vec<String>) {
     let before = bench.commands().len();
     let result = match first.open_sibling().await {
         Ok(mut session) => session.list(&path("/")).await.map(drop),
-        Err(fault) => Err(fault),
+        Err(error) => Err(error),
     };
     (result, bench.commands().split_off(before))
 }
@@ -41,7 +41,7 @@ async fn a_server_that_does_not_bear_it_is_asked_one_thing_at_a_time() {
         let mut bench = bench(&[plan], false);
         bench.site.reply_timeout = Duration::from_secs(1);
         let (result, commands) = Box::pin(twice(&bench)).await;
-        result.unwrap_or_else(|fault| panic!("{plan}: {fault}"));
+        result.unwrap_or_else(|error| panic!("{plan}: {error}"));
         assert_eq!(commands.iter().filter(|line| line.starts_with("USER")).count(), 2, "{plan}");
         assert_eq!(commands.last().unwrap(), "MLSD /", "{plan}");
     }

@@ -10,8 +10,8 @@ use crate::{
     clock::Clock,
     ftp::{
         context::RunContext,
-        control::Habits,
         data::method::DataMethod,
+        pipelining::Habits,
         server_store::{ServerPlace, ServerRecord, ServerStore},
         session::Session,
         site::Mode,

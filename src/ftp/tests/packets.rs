@@ -35,15 +35,15 @@ async fn work(server: &ScriptedServer, memory: &Arc<SharedStore>, what: &str) {
     let memory = Arc::clone(memory) as Arc<dyn ServerStore>;
     let context = RunContext { memory: Some(memory), ..RunContext::default() };
     let opened = Session::open(server.site.clone(), context).await;
-    let mut first = opened.unwrap_or_else(|fault| panic!("{what}: {fault}"));
-    let mut second = first.open_sibling().await.unwrap_or_else(|fault| panic!("{what}: {fault}"));
+    let mut first = opened.unwrap_or_else(|error| panic!("{what}: {error}"));
+    let mut second = first.open_sibling().await.unwrap_or_else(|error| panic!("{what}: {error}"));
     for session in [&mut first, &mut second] {
         let listed =
-            session.list(&path("/d")).await.unwrap_or_else(|fault| panic!("{what}: {fault}"));
+            session.list(&path("/d")).await.unwrap_or_else(|error| panic!("{what}: {error}"));
         assert_eq!(listed.entries.len(), 1, "{what}");
-        put(session, "/d/new", b"new").await.unwrap_or_else(|fault| panic!("{what}: {fault}"));
+        put(session, "/d/new", b"new").await.unwrap_or_else(|error| panic!("{what}: {error}"));
         assert_eq!(get(session, "/d/a").await.1, b"here", "{what}");
-        session.delete(&path("/d/new")).await.unwrap_or_else(|fault| panic!("{what}: {fault}"));
+        session.delete(&path("/d/new")).await.unwrap_or_else(|error| panic!("{what}: {error}"));
         session.delete(&path("/d/new")).await.unwrap_err();
     }
     assert_eq!(server.names(), ["/d/a"], "{what}");

@@ -13,9 +13,9 @@ use super::{
 use crate::{
     error::ErrorKind,
     ftp::{
-        control::Habits,
         data::method::DataMethod,
         doctor::{DoctorOptions, survey},
+        pipelining::Habits,
         proxy::Proxy,
         server_store::{ServerPlace, ServerRecord, ServerStore},
         session::{RunContext, Session},
@@ -46,7 +46,7 @@ fn tls(start: TlsStart) -> ServerTls {
 
 #[tokio::test]
 async fn everything_goes_through_the_proxy_plain_and_protected() {
-    for tongue in TONGUES {
+    for protocol in TONGUES {
         for manner in [Manner::Serve, Manner::Early] {
             for tls in [None, Some(tls(TlsStart::Explicit)), Some(tls(TlsStart::Implicit))] {
                 let is_implicit = tls.as_ref().is_some_and(|tls| tls.start == TlsStart::Implicit);
@@ -54,7 +54,7 @@ async fn everything_goes_through_the_proxy_plain_and_protected() {
                     // In this case the client speaks first.
                     continue;
                 }
-                let gate = Gate::start(tongue, manner).await;
+                let gate = Gate::start(protocol, manner).await;
                 let bench = bench_with(&[], tls).through(&gate, "");
                 let session = round_trip(&bench).await.unwrap();
                 assert_eq!(session.route(), "epsv");
@@ -74,8 +74,8 @@ async fn everything_goes_through_the_proxy_plain_and_protected() {
 
 #[tokio::test]
 async fn the_address_that_pasv_names_is_of_no_matter() {
-    for tongue in TONGUES {
-        let gate = Gate::start(tongue, Manner::Serve).await;
+    for protocol in TONGUES {
+        let gate = Gate::start(protocol, Manner::Serve).await;
         let bench = bench(&["epsv-refused", "pasv-foreign"], false).through(&gate, "");
         let session = round_trip(&bench).await.unwrap();
         assert_eq!((session.route(), gate.asked().len()), ("pasv", 4));
@@ -103,34 +103,34 @@ async fn the_certificate_must_have_the_servers_name() {
         // The certificate is for localhost, where the proxy is.
         let tls = ServerTls { certificate, ..ServerTls::default() };
         let bench = bench_with(&[], Some(tls)).through(&gate, "");
-        let fault = bench.open().await.unwrap_err();
-        assert_eq!((fault.kind, bench.count("USER")), (ErrorKind::Tls, 0), "{fault}");
+        let error = bench.open().await.unwrap_err();
+        assert_eq!((error.kind, bench.count("USER")), (ErrorKind::Tls, 0), "{error}");
     }
 }
 
 #[tokio::test]
 async fn a_login_is_given_where_it_is_wanted_and_never_shown() {
-    for tongue in TONGUES {
-        let gate = Gate::guarded(tongue, Manner::Serve, Some("me:hun@ter2")).await;
+    for protocol in TONGUES {
+        let gate = Gate::guarded(protocol, Manner::Serve, Some("me:hun@ter2")).await;
         let right = bench(&[], false).through(&gate, "me:hun%40ter2@");
         round_trip(&right).await.unwrap();
         for (login, words) in [("", "wants a login"), ("me:other@", "login as `me`")] {
             let wrong = bench(&[], false).through(&gate, login);
-            let fault = wrong.open().await.unwrap_err();
-            assert_eq!((fault.kind, fault.is_retryable()), (ErrorKind::Denied, false), "{fault}");
-            assert_eq!(fault.host.as_deref(), Some(NAME));
-            assert!(fault.message.contains(words) && !fault.message.contains("other"), "{fault}");
+            let error = wrong.open().await.unwrap_err();
+            assert_eq!((error.kind, error.is_retryable()), (ErrorKind::Denied, false), "{error}");
+            assert_eq!(error.host.as_deref(), Some(NAME));
+            assert!(error.message.contains(words) && !error.message.contains("other"), "{error}");
             assert_eq!(wrong.server.log().len(), 0);
         }
         // A proxy without access control is not sent the login.
-        let open = Gate::start(tongue, Manner::Serve).await;
+        let open = Gate::start(protocol, Manner::Serve).await;
         round_trip(&bench(&[], false).through(&open, "me:hun%40ter2@")).await.unwrap();
     }
 }
 
 #[tokio::test]
 async fn a_proxy_that_does_not_connect_is_a_clear_fault() {
-    for (tongue, manner, kind, words) in [
+    for (protocol, manner, kind, words) in [
         ("socks5", Manner::Refuse, ErrorKind::Unreachable, "the proxy refused: host unreachable"),
         ("http", Manner::Refuse, ErrorKind::Denied, "the proxy said \"403 Forbidden\""),
         ("socks5", Manner::Close, ErrorKind::Unreachable, "closed the connection"),
@@ -140,16 +140,16 @@ async fn a_proxy_that_does_not_connect_is_a_clear_fault() {
         ("socks5", Manner::Silent, ErrorKind::Timeout, "does not answer in 0.3 s"),
         ("http", Manner::Silent, ErrorKind::Timeout, "does not answer in 0.3 s"),
     ] {
-        let gate = Gate::start(tongue, manner).await;
+        let gate = Gate::start(protocol, manner).await;
         let mut bench = bench(&[], false).through(&gate, "me:hunter2@");
         if kind == ErrorKind::Timeout {
             bench.site.connect_timeout = Duration::from_millis(300);
         }
         let started = Instant::now();
-        let fault = bench.open().await.unwrap_err();
-        assert_eq!(fault.kind, kind, "{tongue} {manner:?}: {fault}");
-        assert!(fault.message.contains(words), "{tongue} {manner:?}: {fault}");
-        assert!(!fault.to_string().contains("hunter2"), "{fault}");
+        let error = bench.open().await.unwrap_err();
+        assert_eq!(error.kind, kind, "{protocol} {manner:?}: {error}");
+        assert!(error.message.contains(words), "{protocol} {manner:?}: {error}");
+        assert!(!error.to_string().contains("hunter2"), "{error}");
         assert!(started.elapsed() < Duration::from_secs(10));
         assert_eq!((gate.came(), bench.server.log().len()), (1, 0));
     }
@@ -165,25 +165,25 @@ async fn a_proxy_that_is_not_there_is_named_as_such() {
         ("http://gate.invalid".to_owned(), "cannot find the proxy"),
     ] {
         bench.site.proxy = Some(Proxy::parse(&proxy).unwrap());
-        let fault = bench.open().await.unwrap_err();
-        assert_eq!(fault.kind, ErrorKind::Unreachable, "{fault}");
-        assert!(fault.message.contains(words), "{fault}");
+        let error = bench.open().await.unwrap_err();
+        assert_eq!(error.kind, ErrorKind::Unreachable, "{error}");
+        assert!(error.message.contains(words), "{error}");
     }
 }
 
 #[tokio::test]
 async fn data_that_the_proxy_refuses_is_not_tried_around_it() {
-    for (tongue, words) in [("socks5", "host unreachable"), ("http", "403 Forbidden")] {
+    for (protocol, words) in [("socks5", "host unreachable"), ("http", "403 Forbidden")] {
         let server = bench(&[], false);
-        let gate = Gate::start(tongue, Manner::RefuseBut(server.site.port)).await;
+        let gate = Gate::start(protocol, Manner::RefuseBut(server.site.port)).await;
         let bench = server.through(&gate, "");
         bench.file("a", "new");
         let mut session = bench.open().await.unwrap();
         let (moved, bytes) = get(&mut session, "/a").await;
-        let fault = moved.unwrap_err();
-        assert_eq!((fault.kind, bytes), (ErrorKind::DataConnection, b"old".to_vec()), "{fault}");
-        assert!(fault.message.contains(words), "{fault}");
-        assert!(fault.message.contains("a proxy carries passive mode only"), "{fault}");
+        let error = moved.unwrap_err();
+        assert_eq!((error.kind, bytes), (ErrorKind::DataConnection, b"old".to_vec()), "{error}");
+        assert!(error.message.contains(words), "{error}");
+        assert!(error.message.contains("a proxy carries passive mode only"), "{error}");
         assert_eq!((bench.count("EPRT"), bench.count("PORT"), bench.count("RETR")), (0, 0, 0));
         // The session is in step nevertheless.
         session.delete(&path("/a")).await.unwrap();
@@ -224,8 +224,8 @@ async fn active_mode_is_left_at_once_and_one_line_says_so() {
     assert_eq!(bench.count("EPRT") + bench.count("PORT"), 0);
     bench.site.fallback = false;
     let came = gate.came();
-    let fault = bench.open().await.unwrap_err();
-    assert_eq!((fault.kind, gate.came()), (ErrorKind::Invalid, came), "{fault}");
+    let error = bench.open().await.unwrap_err();
+    assert_eq!((error.kind, gate.came()), (ErrorKind::Invalid, came), "{error}");
     // Without the other mode, passive mode goes through as usual.
     bench.site.mode = Mode::Passive;
     round_trip(&bench).await.unwrap();

@@ -88,7 +88,7 @@ async fn the_session_that_lost_is_gone() {
         let other = loop {
             match session.open_sibling().await {
                 Ok(other) => break other,
-                Err(fault) => assert_eq!(fault.code, 421, "{fault}"),
+                Err(error) => assert_eq!(error.code, 421, "{error}"),
             }
             assert!(started.elapsed() < AT_ONCE, "{plan:?}\n{:#?}", server.log());
             tokio::time::sleep(Duration::from_millis(5)).await;
@@ -140,11 +140,11 @@ async fn the_folder_of_the_session_is_what_is_listed() {
 #[tokio::test]
 async fn a_fault_names_what_both_modes_ended_with() {
     let bench = race(&["pasv-dead", "active-425"]);
-    let fault = at_once(&bench).await.unwrap_err();
-    assert_eq!(fault.kind, ErrorKind::DataConnection);
-    let (start, rest) = fault.message.split_once("passive: cannot connect to").unwrap();
+    let error = at_once(&bench).await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::DataConnection);
+    let (start, rest) = error.message.split_once("passive: cannot connect to").unwrap();
     assert_eq!(start, "no data connection could be made, in either mode: ");
-    assert!(rest.contains("; active: the server said \"425"), "{fault}");
+    assert!(rest.contains("; active: the server said \"425"), "{error}");
 }
 
 #[tokio::test]

@@ -71,14 +71,14 @@ async fn s22_replies_of_any_shape_are_read() {
     ] {
         let bench = bench(&[plan], false);
         bench.file("a", "some bytes");
-        let mut session = bench.open().await.unwrap_or_else(|fault| panic!("{plan}: {fault}"));
+        let mut session = bench.open().await.unwrap_or_else(|error| panic!("{plan}: {error}"));
         session.quote(b"NOOP").await.unwrap();
         if plan == "bare-code" {
             // A 229 without its port and a 213 without its number carry no information.
             continue;
         }
         let (moved, bytes) = get(&mut session, "/a").await;
-        moved.unwrap_or_else(|fault| panic!("{plan}: {fault}"));
+        moved.unwrap_or_else(|error| panic!("{plan}: {error}"));
         assert_eq!(bytes, b"some bytes", "{plan}");
     }
 }
@@ -96,8 +96,8 @@ async fn s23_after_a_421_the_next_command_gets_a_new_connection() {
     let busy = super::bench(&["busy-421=DELE*1"], false);
     busy.file("a", "x");
     let mut session = busy.open().await.unwrap();
-    let fault = session.delete(&path("/a")).await.unwrap_err();
-    assert_eq!((fault.kind, fault.code, fault.is_retryable()), (ErrorKind::Busy, 421, true));
+    let error = session.delete(&path("/a")).await.unwrap_err();
+    assert_eq!((error.kind, error.code, error.is_retryable()), (ErrorKind::Busy, 421, true));
     session.delete(&path("/a")).await.unwrap();
 }
 
@@ -106,8 +106,8 @@ async fn s24_a_greeting_or_a_feature_list_without_end_is_refused() {
     for plan in ["greeting-endless", "greeting-endless-line", "feat-endless"] {
         let bench = bench(&[plan], false);
         let started = Instant::now();
-        let fault = bench.open().await.unwrap_err();
-        assert_eq!(fault.kind, ErrorKind::Protocol, "{plan}: {fault}");
+        let error = bench.open().await.unwrap_err();
+        assert_eq!(error.kind, ErrorKind::Protocol, "{plan}: {error}");
         assert!(started.elapsed() < Duration::from_secs(5), "{plan}");
     }
 }
@@ -158,8 +158,8 @@ async fn a_final_reply_that_never_comes_is_a_failure_within_its_time() {
             assert_eq!(bytes, b"old");
             moved
         };
-        let fault = moved.unwrap_err();
-        assert_eq!(fault.kind, ErrorKind::Timeout, "{fault}");
+        let error = moved.unwrap_err();
+        assert_eq!(error.kind, ErrorKind::Timeout, "{error}");
         // Four times the reply timeout, not the minutes for which a server may be silent.
         assert!(started.elapsed() < Duration::from_secs(20));
         // Only the old file remains: the temporary one was removed on another connection.
@@ -185,8 +185,8 @@ async fn a_server_that_hangs_up_or_is_silent_is_left_for_a_new_connection() {
             // For this connection only: the next one has the usual timeout.
             session.control.set_reply_timeout(Duration::from_millis(300));
         }
-        let fault = session.delete(&path("/a")).await.unwrap_err();
-        assert_eq!((fault.kind, bench.count("DELE")), (kind, 1), "{plan}: {fault}");
+        let error = session.delete(&path("/a")).await.unwrap_err();
+        assert_eq!((error.kind, bench.count("DELE")), (kind, 1), "{plan}: {error}");
         session.delete(&path("/b")).await.unwrap();
         assert_eq!(bench.count("USER"), 2, "{plan}");
     }

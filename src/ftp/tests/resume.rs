@@ -62,8 +62,8 @@ impl Broken {
         let mut broken = Self::new(&[plans, &["drop-after=300000*1"]].concat()).await;
         write(&broken.bench.folder.path().join("f"), &broken.bytes);
         let target = broken.target();
-        let fault: Error = get(&mut broken.session, &target).await.unwrap_err();
-        assert!(fault.is_retryable(), "{fault}");
+        let error: Error = get(&mut broken.session, &target).await.unwrap_err();
+        assert!(error.is_retryable(), "{error}");
         broken
     }
 
@@ -71,8 +71,8 @@ impl Broken {
         let mut broken = Self::new(&[plans, &["stor-drop=300000*1"]].concat()).await;
         let source = broken.target();
         write(&source, &broken.bytes);
-        let fault: Error = put(&mut broken.session, &source).await.unwrap_err();
-        assert!(fault.is_retryable(), "{fault}");
+        let error: Error = put(&mut broken.session, &source).await.unwrap_err();
+        assert!(error.is_retryable(), "{error}");
         assert_eq!(fs::metadata(part_in(broken.bench.folder.path())).unwrap().len(), 300_000);
         broken
     }
@@ -217,7 +217,7 @@ async fn an_upload_that_is_refused_leaves_nothing() {
     let mut session = bench.open().await.unwrap();
     let here = tempfile::tempdir().unwrap();
     write(&here.path().join("f"), b"x");
-    let fault = put(&mut session, &here.path().join("f")).await.unwrap_err();
-    assert_eq!(fault.code, 553);
+    let error = put(&mut session, &here.path().join("f")).await.unwrap_err();
+    assert_eq!(error.code, 553);
     assert_eq!(bench.names(), [""; 0]);
 }

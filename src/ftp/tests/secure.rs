@@ -22,10 +22,10 @@ async fn s30_without_tls_no_name_and_no_password_is_sent() {
         "busy-421=AUTH",
     ] {
         let bench = bench(&[plan], true);
-        let fault = bench.open().await.unwrap_err();
+        let error = bench.open().await.unwrap_err();
         assert!(
-            matches!(fault.kind, ErrorKind::Tls | ErrorKind::Unreachable | ErrorKind::Busy),
-            "{plan}: {fault}"
+            matches!(error.kind, ErrorKind::Tls | ErrorKind::Unreachable | ErrorKind::Busy),
+            "{plan}: {error}"
         );
         assert_eq!(bench.count("USER") + bench.count("PASS"), 0, "{plan}");
     }
@@ -38,8 +38,8 @@ async fn s30_without_tls_no_name_and_no_password_is_sent() {
 #[tokio::test]
 async fn s31_a_reply_behind_the_234_is_an_attack() {
     let bench = bench(&["tls-inject"], true);
-    let fault = bench.open().await.unwrap_err();
-    assert_eq!(fault.kind, ErrorKind::Protocol, "{fault}");
+    let error = bench.open().await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Protocol, "{error}");
     assert_eq!(bench.count("USER"), 0);
 }
 
@@ -61,8 +61,8 @@ async fn s33_data_is_never_sent_clear_when_protection_is_refused() {
     for start in [TlsStart::Explicit, TlsStart::Implicit] {
         let bench =
             bench_with(&["prot-refused"], Some(ServerTls { start, ..ServerTls::default() }));
-        let fault = bench.open().await.unwrap_err();
-        assert_eq!((fault.kind, fault.code), (ErrorKind::Tls, 534), "{fault}");
+        let error = bench.open().await.unwrap_err();
+        assert_eq!((error.kind, error.code), (ErrorKind::Tls, 534), "{error}");
         assert_eq!(bench.count("USER"), 0);
     }
 }
@@ -81,16 +81,16 @@ async fn s34_a_certificate_that_proves_nothing_is_refused_unless_it_is_told_to_b
             let other = super::bench(&[], true);
             bench.site.trust.ca_pem = Some(other.server.ca_pem().to_owned());
         }
-        let fault = bench.open().await.unwrap_err();
-        assert_eq!(fault.kind, ErrorKind::Tls, "{fault}");
-        assert!(fault.message.contains(words), "{fault}");
+        let error = bench.open().await.unwrap_err();
+        assert_eq!(error.kind, ErrorKind::Tls, "{error}");
+        assert!(error.message.contains(words), "{error}");
         assert_eq!(bench.count("USER"), 0);
         bench.site.trust.insecure = true;
         bench.open().await.unwrap();
         bench.site.trust.insecure = false;
         bench.site.trust.pin = Some([7; 32]);
-        let fault = bench.open().await.unwrap_err();
-        assert!(fault.message.contains("pinned"), "{fault}");
+        let error = bench.open().await.unwrap_err();
+        assert!(error.message.contains("pinned"), "{error}");
     }
 }
 
@@ -100,12 +100,12 @@ async fn s37_tls_that_ends_without_its_end_is_cut_off() {
     bench.file("a", "new bytes");
     let mut session = bench.open().await.unwrap();
     let (moved, bytes) = get(&mut session, "/a").await;
-    let fault = moved.unwrap_err();
-    assert_eq!(fault.kind, ErrorKind::DataConnection, "{fault}");
+    let error = moved.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::DataConnection, "{error}");
     assert_eq!(bytes, b"old");
     // A listing cut like that counts as none.
-    let fault = session.list(&path("/")).await.unwrap_err();
-    assert_eq!(fault.kind, ErrorKind::DataConnection, "{fault}");
+    let error = session.list(&path("/")).await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::DataConnection, "{error}");
 }
 
 #[tokio::test]

@@ -73,7 +73,7 @@ async fn a_piece_that_breaks_off_is_made_whole() {
         let bench = bench(&[plan], false);
         bench.file("f", content());
         let (moved, bytes) = get(&bench, 3).await;
-        moved.unwrap_or_else(|fault| panic!("{plan}: {fault}"));
+        moved.unwrap_or_else(|error| panic!("{plan}: {error}"));
         assert!(bytes.unwrap() == content(), "{plan}");
     }
 }

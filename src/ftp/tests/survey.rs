@@ -29,8 +29,8 @@ async fn examine(bench: &TestSession) -> (Diagnosis, Advice) {
 
 /// Returns the methods that did everything at the endpoint with this protection.
 fn working(survey: &Diagnosis, tls: Protection) -> Vec<DataMethod> {
-    let doors = survey.doors.iter().filter(|door| door.tls == tls);
-    let trials = doors.flat_map(|door| &door.trials);
+    let port_provider = survey.endpoints.iter().filter(|door| door.tls == tls);
+    let trials = port_provider.flat_map(|door| &door.trials);
     trials.filter(|trial| trial.fault().is_none()).map(|trial| trial.step).collect()
 }
 
@@ -57,7 +57,7 @@ async fn a_good_server_works_in_every_mode_plain_and_under_tls() {
     assert!(matches!(server.renames_over, Some(Ok(()))));
     assert_eq!(server.sessions.as_ref().unwrap().open, 4);
     assert!(server.reuse.unwrap().resumed);
-    let protection = found.doors.iter().find_map(|door| door.protection.as_ref()).unwrap();
+    let protection = found.endpoints.iter().find_map(|door| door.protection.as_ref()).unwrap();
     let certificate = protection.certificate.as_ref().unwrap();
     assert_eq!(certificate.subject, "portolan rehearsal server");
     assert!(bench.names().is_empty(), "something is left");
@@ -84,10 +84,10 @@ async fn what_one_mode_does_not_do_is_said_and_the_other_one_is_recommended() {
         let (found, verdict) = examine(&bench).await;
         assert_eq!(working(&found, Protection::Off), works, "{plan}");
         assert_eq!(verdict.mode, Some(mode), "{plan}");
-        assert!(verdict.fault.is_none(), "{plan}");
-        let failed = found.doors.iter().flat_map(|door| &door.trials);
+        assert!(verdict.error.is_none(), "{plan}");
+        let failed = found.endpoints.iter().flat_map(|door| &door.trials);
         let failed = failed.filter_map(|trial| trial.fault());
-        assert!(failed.map(|fault| &fault.message).all(|text| text.contains(words)), "{plan}");
+        assert!(failed.map(|error| &error.message).all(|text| text.contains(words)), "{plan}");
         assert!(bench.names().is_empty(), "{plan}: something is left");
     }
 }
@@ -99,7 +99,7 @@ async fn where_no_mode_works_the_verdict_says_why() {
     assert_eq!(verdict.mode, None);
     assert!(verdict.sentence.starts_with("The login works, but no data comes through"));
     assert!(verdict.sentence.contains("502"), "{}", verdict.sentence);
-    assert!(verdict.fault.is_some() && verdict.snippet.is_empty());
+    assert!(verdict.error.is_some() && verdict.snippet.is_empty());
 }
 
 #[tokio::test]
@@ -113,7 +113,7 @@ async fn shortcomings_are_findings_and_no_failures() {
         let bench = bench(&[plan], false);
         let (found, verdict) = examine(&bench).await;
         assert_eq!(working(&found, Protection::Off), ALL, "{plan}");
-        assert!(verdict.fault.is_none(), "{plan}");
+        assert!(verdict.error.is_none(), "{plan}");
         assert!(told(&found).contains(finding), "{plan}:\n{}", told(&found));
         assert!(bench.names().is_empty(), "{plan}: something is left");
     }
@@ -151,7 +151,7 @@ async fn no_password_goes_where_the_certificate_does_not_hold() {
         bench.site.user = "anonymous".into();
         let (found, verdict) = examine(&bench).await;
         assert_eq!(working(&found, Protection::Explicit), ALL, "{certificate:?}");
-        assert!(verdict.fault.is_none());
+        assert!(verdict.error.is_none());
         assert!(told(&found).contains("its certificate is not trusted"));
     }
 }
@@ -161,7 +161,7 @@ async fn an_url_under_tls_sends_no_password_in_clear() {
     let bench = bench(&["tls-refused"], true);
     let (found, verdict) = examine(&bench).await;
     assert_eq!((bench.count("PASS"), bench.count("USER")), (0, 0));
-    assert!(found.doors.iter().all(|door| !matches!(door.entry, LoginOutcome::Entered(_))));
+    assert!(found.endpoints.iter().all(|door| !matches!(door.entry, LoginOutcome::Entered(_))));
     assert!(verdict.sentence.starts_with("The server answers, but does not let us in: "));
 }
 

@@ -58,8 +58,8 @@ async fn s13_s41_a_file_that_cannot_be_read_further_changes_nothing_there() {
             bench.file("a", "old");
             let mut session = bench.open().await.unwrap();
             let mut source = FailingSource { bytes, then: None };
-            let fault = session.upload(&mut source, 2_000_000, None, &path("/a")).await;
-            assert_eq!(fault.unwrap_err().kind, ErrorKind::Local);
+            let error = session.upload(&mut source, 2_000_000, None, &path("/a")).await;
+            assert_eq!(error.unwrap_err().kind, ErrorKind::Local);
             assert_eq!(bench.names(), ["a"]);
             assert_eq!(fs::read(bench.folder.path().join("a")).unwrap(), b"old");
             put(&mut session, "/a", b"new").await.unwrap();
@@ -78,8 +78,8 @@ async fn s42_an_upload_stored_short_is_not_put_in_place() {
     let bench = bench(&["stor-short"], false);
     bench.file("a", "old");
     let mut session = bench.open().await.unwrap();
-    let fault = put(&mut session, "/a", b"new bytes").await.unwrap_err();
-    assert_eq!((fault.kind, fault.is_retryable()), (ErrorKind::DataConnection, true), "{fault}");
+    let error = put(&mut session, "/a", b"new bytes").await.unwrap_err();
+    assert_eq!((error.kind, error.is_retryable()), (ErrorKind::DataConnection, true), "{error}");
     assert_eq!(bench.names(), ["a"]);
     assert_eq!(fs::read(bench.folder.path().join("a")).unwrap(), b"old");
     assert_eq!(bench.count("RNFR"), 0);
@@ -96,8 +96,8 @@ async fn a_refused_upload_says_why_and_leaves_the_old_file() {
         let bench = bench(&[plan], false);
         bench.file("a", "old");
         let mut session = bench.open().await.unwrap();
-        let fault = put(&mut session, "/a", &vec![7; 3_000_000]).await.unwrap_err();
-        assert_eq!(fault.kind, kind, "{plan}: {fault}");
+        let error = put(&mut session, "/a", &vec![7; 3_000_000]).await.unwrap_err();
+        assert_eq!(error.kind, kind, "{plan}: {error}");
         assert_eq!(bench.names(), ["a"], "{plan}: {:#?}", bench.server.log());
         assert_eq!(fs::read(bench.folder.path().join("a")).unwrap(), b"old", "{plan}");
     }
@@ -123,8 +123,8 @@ async fn a_stop_in_the_middle_of_an_upload_removes_the_temporary_name_at_once() 
         let mut session = Session::open(bench.site.clone(), context).await.unwrap();
         let mut source = FailingSource { bytes: 5_000_000, then: Some(stop) };
         let started = Instant::now();
-        let fault = session.upload(&mut source, u64::MAX, None, &path("/a")).await.unwrap_err();
-        assert_eq!(fault.kind, ErrorKind::Interrupted, "{fault}");
+        let error = session.upload(&mut source, u64::MAX, None, &path("/a")).await.unwrap_err();
+        assert_eq!(error.kind, ErrorKind::Interrupted, "{error}");
         // The source has no end: without the stop signal this would last for ever.
         assert!(started.elapsed() < Duration::from_secs(10));
         assert_eq!(bench.names(), ["a"], "{:#?}", bench.server.log());
@@ -235,7 +235,7 @@ async fn what_is_appended_from_a_changing_source_is_no_success() {
         write_under_the_old_time(&target, &vec![2; 500_000]);
     });
     let mut session = bench.open().await.unwrap();
-    let fault = session.append(&mut source, &path("/log")).await.unwrap_err();
-    assert_eq!((fault.kind, fault.side), (ErrorKind::Local, Origin::Here), "{fault}");
-    assert!(fault.message.ends_with("; what was read of it is at the end there"), "{fault}");
+    let error = session.append(&mut source, &path("/log")).await.unwrap_err();
+    assert_eq!((error.kind, error.side), (ErrorKind::Local, Origin::Here), "{error}");
+    assert!(error.message.ends_with("; what was read of it is at the end there"), "{error}");
 }

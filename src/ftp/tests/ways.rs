@@ -40,7 +40,7 @@ async fn the_session_goes_over_to_the_mode_that_works() {
         bench.site.mode = mode;
         let session = round_trip(&bench)
             .await
-            .unwrap_or_else(|fault| panic!("{plan}: {fault}\n{:#?}", bench.server.log()));
+            .unwrap_or_else(|error| panic!("{plan}: {error}\n{:#?}", bench.server.log()));
         assert_eq!(session.route(), route, "{plan}");
     }
 }
@@ -56,8 +56,8 @@ async fn a_command_that_the_server_does_not_know_is_no_matter_of_mode() {
             assert_eq!(session.list(&path("/")).await.unwrap().entries.len(), 1, "{reply}");
         }
         assert_eq!((bench.count("MLSD"), session.route()), (1, "epsv"), "{reply}");
-        let fault = get(&mut session, "/a").await.0.unwrap_err();
-        assert_eq!(fault.kind, ErrorKind::Unsupported, "{fault}");
+        let error = get(&mut session, "/a").await.0.unwrap_err();
+        assert_eq!(error.kind, ErrorKind::Unsupported, "{error}");
         assert_eq!((bench.count("RETR"), bench.count("EPRT")), (1, 0));
     }
 }

@@ -33,7 +33,7 @@ impl Session {
     ) -> (String, Option<NameClaim>) {
         let lasting = || {
             // Short names of other files could be the same.
-            if is_beside || self.way.manners.has_renamed() || self.wants_short_names() {
+            if is_beside || self.data_path.profile.has_renamed() || self.wants_short_names() {
                 return None;
             }
             let identity = self.identity_here(&source.identity()?, remote)?;
@@ -95,12 +95,12 @@ impl Session {
     }
 
     /// Records that `temporary` is no longer on the server.
-    pub fn forget_temp(&self, temporary: &RemotePath) {
+    pub(crate) fn forget_temp(&self, temporary: &RemotePath) {
         self.context.temps.remove(&self.server_text(), temporary);
     }
 
     /// Returns the temporary files that killed processes of this host have left on the server.
-    pub fn left_temps(&self) -> Vec<RemotePath> {
+    pub(crate) fn left_temps(&self) -> Vec<RemotePath> {
         self.context.temps.take_over(&self.server_text())
     }
 

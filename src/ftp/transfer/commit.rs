@@ -8,6 +8,7 @@ use crate::{
     ftp::{
         control::FtpCommand, listing::time_val, path::RemotePath, reply::Reply, session::Session,
     },
+    proto::{ReplyCode, Verb},
 };
 
 impl Session {
@@ -18,11 +19,11 @@ impl Session {
         path: &RemotePath,
         time: Timestamp,
     ) -> Result<FtpCommand> {
-        let verb = if self.features.has("MFMT") { "MFMT" } else { "MDTM" };
+        let verb = if self.features.has("MFMT") { Verb::Mfmt } else { Verb::Mdtm };
         let digits = time_val(time).ok_or_else(|| {
             Error::invalid(format!("{time} cannot be set: FTP has four-digit years"))
         })?;
-        Ok(FtpCommand::path(&format!("{verb} {digits}"), path))
+        Ok(FtpCommand::with(verb, digits).before(path))
     }
 
     /// Verifies that the file has the name it was given. Pure-FTPd silently replaces a blank at the end of a name by
@@ -42,36 +43,36 @@ impl Session {
         temporary: &RemotePath,
         remote: &RemotePath,
     ) -> Result<()> {
-        let Err(fault) = self.rename_once(temporary, remote).await else {
-            self.way.manners.renamed();
+        let Err(error) = self.rename_once(temporary, remote).await else {
+            self.data_path.profile.record_rename();
             return Ok(());
         };
-        let is_refused = fault.kind == ErrorKind::Refused;
-        let fault = rename_refused(fault, temporary);
+        let is_refused = error.kind == ErrorKind::Refused;
+        let error = rename_refused(error, temporary);
         if !is_refused || self.size_of(remote).await?.is_none() {
-            return Err(fault);
+            return Err(error);
         }
         // The old file is not moved for a file that is not there: that may have its name already.
         if self.size_of(temporary).await?.is_none() {
-            return Err(fault);
+            return Err(error);
         }
         let aside = self.aside_name(remote)?;
         if self.is_unmarked() {
             // A file left by an earlier attempt is older than the one that has the name.
-            self.ask(&FtpCommand::path("DELE", &aside)).await?;
+            self.ask(&FtpCommand::path(Verb::Dele, &aside)).await?;
         }
-        self.rename_once(remote, &aside).await.map_err(|_| fault)?;
-        if let Err(fault) = self.rename_once(temporary, remote).await {
+        self.rename_once(remote, &aside).await.map_err(|_| error)?;
+        if let Err(error) = self.rename_once(temporary, remote).await {
             self.rename_once(&aside, remote).await.map_err(|second| {
                 let message = format!(
                     "{}; and the old file stayed under the name {aside}: {second}",
-                    fault.message
+                    error.message
                 );
-                Error { message, ..fault.clone() }
+                Error { message, ..error.clone() }
             })?;
-            return Err(fault);
+            return Err(error);
         }
-        self.ask(&FtpCommand::path("DELE", &aside)).await?.done().map(drop)
+        self.ask(&FtpCommand::path(Verb::Dele, &aside)).await?.done().map(drop)
     }
 
     /// Sends RNFR and RNTO, as one step (RFC 959, 4.1.3) and in one packet: each server answers both in order, and RNTO
@@ -83,12 +84,14 @@ impl Session {
     ) -> Result<()> {
         let commands = rename(from, to);
         let mut replies = self.ask_all(&commands).await?;
-        let is_unread = |reply: &Reply| matches!(reply.code, 500..=503);
+        let is_unread = |reply: &Reply| {
+            reply.code.is_syntax_error() && reply.code != ReplyCode::NOT_IMPLEMENTED_FOR
+        };
         if replies.first().is_some_and(Reply::is_halfway) && replies.last().is_some_and(is_unread) {
             // RNTO may not have been read, since it came together with RNFR.
             replies = self.control.ask_each(&commands).await?;
             if renamed(&replies).is_ok() {
-                self.way.manners.pipelining.turn_off();
+                self.data_path.profile.pipelining().turn_off();
             }
         }
         renamed(&replies).inspect(|()| self.forget_temp(from))
@@ -101,21 +104,21 @@ impl Session {
         temporary: &[&RemotePath],
     ) -> Option<Vec<Reply>> {
         let commands: Vec<_> =
-            temporary.iter().map(|path| FtpCommand::path("DELE", path)).collect();
+            temporary.iter().map(|path| FtpCommand::path(Verb::Dele, path)).collect();
         match self.ask_at_last(&commands).await {
             Ok(replies) => {
                 for (path, reply) in temporary.iter().zip(&replies) {
                     tracing::debug!(target: "portolan", "sweeping: {}", reply.words());
                     // By 550 it is not there, or stays whatever is tried.
-                    if reply.is_done() || reply.code == 550 {
+                    if reply.is_done() || reply.code == ReplyCode::FILE_UNAVAILABLE {
                         self.forget_temp(path);
                     }
                 }
                 Some(replies)
             }
-            Err(fault) => {
+            Err(error) => {
                 for path in temporary {
-                    let text = format!("{path} may be left on the server: {fault}");
+                    let text = format!("{path} may be left on the server: {error}");
                     self.context.observer.warn(text);
                 }
                 None
@@ -126,7 +129,7 @@ impl Session {
 
 /// Returns RNFR and RNTO, which are one step (RFC 959, 4.1.3).
 pub(super) fn rename(from: &RemotePath, to: &RemotePath) -> [FtpCommand; 2] {
-    [FtpCommand::path("RNFR", from), FtpCommand::path("RNTO", to)]
+    [FtpCommand::path(Verb::Rnfr, from), FtpCommand::path(Verb::Rnto, to)]
 }
 
 /// Evaluates the replies to [`rename`].

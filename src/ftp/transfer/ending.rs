@@ -15,6 +15,7 @@ use crate::{
         session::Session,
     },
     limits::{FINAL_REPLY_BYTES_PER_SECOND, FINAL_REPLY_FACTOR},
+    proto::ReplyCode,
 };
 
 /// The time in which the end of a data connection follows its last byte, over any link. A server that takes longer may
@@ -35,14 +36,14 @@ const SIZE_WAITS: [Duration; 4] = if cfg!(test) {
 
 /// Returns true if the other side ended a data connection by a reset. TLS that ends without a `close_notify` does not
 /// count.
-pub(super) fn is_rude_end(fault: &Error) -> bool {
-    let cause = fault.cause.as_ref().and_then(|cause| cause.downcast_ref::<io::Error>());
+pub(super) fn is_rude_end(error: &Error) -> bool {
+    let cause = error.cause.as_ref().and_then(|cause| cause.downcast_ref::<io::Error>());
     let is_reset = |error: &io::Error| {
         use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset};
         matches!(error.kind(), ConnectionReset | ConnectionAborted | BrokenPipe)
     };
-    fault.side == Origin::Network
-        && fault.kind == ErrorKind::DataConnection
+    error.side == Origin::Network
+        && error.kind == ErrorKind::DataConnection
         && cause.is_some_and(is_reset)
 }
 
@@ -69,19 +70,21 @@ impl Session {
         }
     }
 
-    /// Evaluates the error `fault` after all data of a file has come over a connection whose TLS has ended properly:
+    /// Evaluates the error `error` after all data of a file has come over a connection whose TLS has ended properly:
     /// servers reply 426 or 451 if they fail at the end of TLS. If the file still has the same size, the transfer
     /// succeeded.
     pub(super) async fn see_end(
         &mut self,
         remote: &RemotePath,
-        fault: Error,
+        error: Error,
         bytes: u64,
     ) -> Result<()> {
-        if !matches!(fault.code, 426 | 451) || self.size_of(remote).await? != Some(bytes) {
-            return Err(fault);
+        if !matches!(error.reply_code(), ReplyCode::TRANSFER_ABORTED | ReplyCode::LOCAL_ERROR)
+            || self.size_of(remote).await? != Some(bytes)
+        {
+            return Err(error);
         }
-        tracing::info!(target: "portolan", "{remote}: all {bytes} bytes came, and then {fault}");
+        tracing::info!(target: "portolan", "{remote}: all {bytes} bytes came, and then {error}");
         Ok(())
     }
 

@@ -7,7 +7,9 @@
 
 use jiff::Timestamp;
 
-use super::{ByteSource, NextTransfer, TempUpload, temp_upload::Name};
+use super::{
+    ByteSource, NextTransfer, SourceMeta, TempUpload, UploadName as Name, types::RefusedUpload,
+};
 use crate::{
     error::{
         Error, ErrorKind, Origin, Result,
@@ -16,6 +18,7 @@ use crate::{
     files::without_dot,
     ftp::{path::RemotePath, session::Session, site::InPlace},
     observe::{Operation, TransferId},
+    proto::Verb,
 };
 
 impl Session {
@@ -24,7 +27,7 @@ impl Session {
     pub(super) async fn direct_name(&mut self, remote: &RemotePath) -> Result<Option<Name>> {
         match self.site.in_place {
             InPlace::Never => return Ok(None),
-            InPlace::Auto if !self.way.manners.wants_in_place() => return Ok(None),
+            InPlace::Auto if !self.data_path.profile.wants_in_place() => return Ok(None),
             InPlace::Auto | InPlace::Always => {}
         }
         let is_taken = self.is_seen(remote).await?;
@@ -42,28 +45,28 @@ impl Session {
         match self.find(remote).await {
             Ok(found) => Ok(found.is_some()),
             // A file that may not be listed cannot be seen.
-            Err(fault) if fault.code / 100 == 5 => Ok(false),
-            Err(fault) => Err(fault),
+            Err(error) if error.reply_code().is_permanent() => Ok(false),
+            Err(error) => Err(error),
         }
     }
 
-    /// Returns true if an upload that failed with `fault` may be sent to its final name.
-    pub fn may_go_directly(&self, fault: &Error) -> bool {
+    /// Returns true if an upload that failed with `error` may be sent to its final name.
+    pub(crate) fn may_go_directly(&self, error: &Error) -> bool {
         let is_refused =
-            matches!(fault.name, Some(TRANSFER_NAME_REFUSED | TRANSFER_RENAME_REFUSED));
+            matches!(error.name, Some(TRANSFER_NAME_REFUSED | TRANSFER_RENAME_REFUSED));
         is_refused && self.site.in_place == InPlace::Auto
     }
 
     /// Returns true if a server refused the name of an upload, before any data moved.
-    pub(super) const fn is_name_refused(&self, fault: &Error) -> bool {
-        matches!(fault.kind, ErrorKind::Refused) && !self.has_moved
+    pub(super) const fn is_name_refused(&self, error: &Error) -> bool {
+        matches!(error.kind, ErrorKind::Refused) && !self.has_moved
     }
 
     /// Sends `source` to its final name, after the upload by a temporary name was `refused` as in [`may_go_directly`];
     /// returns that failure if a file is there.
     ///
     /// [`may_go_directly`]: Self::may_go_directly
-    pub async fn put_directly(
+    pub(crate) async fn put_directly(
         &mut self,
         source: &mut impl ByteSource,
         size: u64,
@@ -72,17 +75,18 @@ impl Session {
         refused: Error,
     ) -> Result<TempUpload> {
         let remote = self.absolute(remote)?;
-        let begun = self.refused.iter().position(|(path, ..)| *path == remote);
-        let (id, started) = match begun.map(|at| self.refused.swap_remove(at)) {
-            Some((_, id, started)) => (id, started),
+        let begun = self.refused.iter().position(|refused| refused.remote == remote);
+        let start = match begun.map(|at| self.refused.swap_remove(at)) {
+            Some(RefusedUpload { start, .. }) => start,
             None => self.begin(Operation::Upload, &remote, Some(size))?,
         };
-        match self.store_instead(source, size, &remote, id, refused).await {
+        match self.store_instead(source, size, &remote, start.id, refused).await {
             Ok(()) => {
                 let (name, temporary) = (Name::Free, remote.clone());
-                Ok(TempUpload::new((id, started), remote, temporary, name, (size, modified)))
+                let meta = SourceMeta { size, modified };
+                Ok(TempUpload::new(start, remote, temporary, name, meta))
             }
-            Err(fault) => Err(self.failed(id, &remote, fault)),
+            Err(error) => Err(self.failed(start.id, &remote, error)),
         }
     }
 
@@ -100,7 +104,7 @@ impl Session {
         }
         match self.store_final(source, size, remote, Name::Free, id, NextTransfer::None).await {
             Ok(()) => {
-                self.way.manners.took_in_place();
+                self.data_path.profile.record_in_place();
                 let what = if refused.name == Some(TRANSFER_NAME_REFUSED) {
                     "temporary names"
                 } else {
@@ -115,9 +119,9 @@ impl Session {
                 Ok(())
             }
             // The cause is the directory or the permissions, not the temporary name.
-            Err(fault) if refused.name == Some(TRANSFER_NAME_REFUSED) => Err(fault),
-            Err(fault) if fault.kind == ErrorKind::Refused => Err(refused),
-            Err(fault) => Err(fault),
+            Err(error) if refused.name == Some(TRANSFER_NAME_REFUSED) => Err(error),
+            Err(error) if error.kind == ErrorKind::Refused => Err(refused),
+            Err(error) => Err(error),
         }
     }
 
@@ -125,18 +129,18 @@ impl Session {
     pub(super) async fn store_directly(
         &mut self,
         source: &mut impl ByteSource,
-        (size, modified): (u64, Option<Timestamp>),
+        meta: SourceMeta,
         remote: &RemotePath,
         name: Name,
         next: NextTransfer<'_>,
     ) -> Result<TempUpload> {
-        let (id, started) = self.begin(Operation::Upload, remote, Some(size))?;
-        match self.store_final(source, size, remote, name, id, next).await {
+        let start = self.begin(Operation::Upload, remote, Some(meta.size))?;
+        match self.store_final(source, meta.size, remote, name, start.id, next).await {
             Ok(()) => {
                 let (remote, temporary) = (remote.clone(), remote.clone());
-                Ok(TempUpload::new((id, started), remote, temporary, name, (size, modified)))
+                Ok(TempUpload::new(start, remote, temporary, name, meta))
             }
-            Err(fault) => Err(self.failed(id, remote, fault)),
+            Err(error) => Err(self.failed(start.id, remote, error)),
         }
     }
 
@@ -150,7 +154,7 @@ impl Session {
         next: NextTransfer<'_>,
     ) -> Result<()> {
         let work = async {
-            let mut sent = self.store("STOR", remote, source, id, next).await?;
+            let mut sent = self.store(Verb::Stor, remote, source, id, next).await?;
             if let Err(changed) = source.check() {
                 sent = self.store_anew(source, remote, id, changed, next).await?;
             }
@@ -180,26 +184,26 @@ fn shown(temporary: &RemotePath) -> String {
     String::from_utf8_lossy(temporary.name()).into_owned()
 }
 
-/// Returns the fault of an upload whose temporary name was refused.
-pub(super) fn name_refused(fault: Error, temporary: &RemotePath) -> Error {
+/// Returns the error of an upload whose temporary name was refused.
+pub(super) fn name_refused(error: Error, temporary: &RemotePath) -> Error {
     let message = format!(
         "the server refused the name `{}`, under which it was to arrive: {}",
         shown(temporary),
-        fault.message
+        error.message
     );
-    Error { message, ..fault.with_name(TRANSFER_NAME_REFUSED) }
+    Error { message, ..error.with_name(TRANSFER_NAME_REFUSED) }
 }
 
-/// Returns the fault of a rename of a temporary file, with the names in it if it was refused.
-pub(super) fn rename_refused(fault: Error, temporary: &RemotePath) -> Error {
-    if fault.code == 0 {
-        return fault;
+/// Returns the error of a rename of a temporary file, with the names in it if it was refused.
+pub(super) fn rename_refused(error: Error, temporary: &RemotePath) -> Error {
+    if error.code == 0 {
+        return error;
     }
     let message = format!(
         "the server refused to rename it from `{}`, under which it had arrived: {}",
         shown(temporary),
-        fault.message
+        error.message
     );
-    let fault = Error { message, ..fault };
-    if fault.code / 100 == 5 { fault.with_name(TRANSFER_RENAME_REFUSED) } else { fault }
+    let error = Error { message, ..error };
+    if error.reply_code().is_permanent() { error.with_name(TRANSFER_RENAME_REFUSED) } else { error }
 }

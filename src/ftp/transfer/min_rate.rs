@@ -50,7 +50,7 @@ impl LeastRate {
         Some(LEAST_RATE_TIME.max(Duration::from_secs(seconds)))
     }
 
-    /// Returns the fault of a transfer that was too slow over `time`.
+    /// Returns the error of a transfer that was too slow over `time`.
     pub(super) fn too_slow(&self, time: Duration) -> Error {
         let (bytes, time, least) = (self.bytes, format_duration(time), self.least);
         let message = format!(
@@ -82,7 +82,7 @@ mod tests {
                 steps.map(|step| rate.moved(each, start + Duration::from_secs(step * seconds)));
             let failed = moved.find_map(Result::err);
             assert_eq!(failed.is_some(), fails, "{least} {each} {seconds}");
-            assert!(failed.is_none_or(|fault| fault.is_retryable()));
+            assert!(failed.is_none_or(|error| error.is_retryable()));
         }
     }
 

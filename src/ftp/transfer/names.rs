@@ -5,7 +5,7 @@
 //! name in the last letter only and was never used. If the server has a file of that name, it shortens names: the files
 //! that have arrived under long names are not trusted, and are sent again under short ones.
 
-use super::{TempUpload, temp_upload::Name};
+use super::{TempUpload, UploadName as Name};
 use crate::{
     error::{Error, ErrorKind, Origin, Result, codes::TRANSFER_NAME_SHORTENED},
     ftp::{
@@ -14,6 +14,7 @@ use crate::{
         reply::Reply,
         session::{Session, short_name},
     },
+    proto::{ReplyCode, Verb},
     random::random_u64,
 };
 
@@ -25,7 +26,7 @@ impl Session {
     /// names is known.
     pub(super) fn control_name(&self, files: &[TempUpload]) -> Option<RemotePath> {
         let file = files.first().filter(|file| has_long_name(file))?;
-        if self.way.manners.knows_long_names() {
+        if self.data_path.profile.knows_long_names() {
             return None;
         }
         let (_, start) = file.temporary.name().split_last()?;
@@ -40,59 +41,64 @@ impl Session {
         sizes: &[Result<Vec<Reply>>],
         said: Result<Vec<Reply>>,
     ) -> Result<()> {
-        let is_size = |replies: &[Reply]| replies.first().is_some_and(|reply| reply.code == 213);
+        let is_size = |replies: &[Reply]| {
+            replies.first().is_some_and(|reply| reply.code == ReplyCode::FILE_STATUS)
+        };
         let tells_sizes = sizes.iter().flatten().any(|replies| is_size(replies));
         let is_whole = if is_size(&said?) {
             // Some servers report a size for any name.
             let other = control.parent().join(short_name(random_u64()).as_bytes())?;
             let has_any_size = self.size_of(&other).await?.is_some();
             if has_any_size {
-                self.way.manners.told_any_size();
+                self.data_path.profile.record_any_size();
             }
             has_any_size
         } else if tells_sizes {
             true
         } else {
-            match self.ask(&FtpCommand::path("RNFR", control)).await? {
+            match self.ask(&FtpCommand::path(Verb::Rnfr, control)).await? {
                 reply if reply.is_halfway() => {
                     // Any other command cancels the rename, whatever the reply to it (RFC 959, 4.1.3).
-                    self.ask(&FtpCommand::bare("NOOP")).await?;
+                    self.ask(&FtpCommand::bare(Verb::Noop)).await?;
                     false
                 }
-                reply if reply.code == 550 => true,
+                reply if reply.code == ReplyCode::FILE_UNAVAILABLE => true,
                 // A server without renames gives no file the name of another.
                 _ => return Ok(()),
             }
         };
-        self.way.manners.took_long_name(is_whole);
+        self.data_path.profile.record_long_name(is_whole);
         Ok(())
     }
 
     /// Returns true if a file has the final name of `file`, by the replies to [`sizes`].
     pub(super) fn is_taken(&self, file: &TempUpload, replies: &[Reply]) -> bool {
-        let is_there = replies.get(1).is_some_and(|reply| reply.code == 213);
-        file.is_new && file.name == Name::Temporary && is_there && !self.way.manners.has_any_size()
+        let is_there = replies.get(1).is_some_and(|reply| reply.code == ReplyCode::FILE_STATUS);
+        file.is_new
+            && file.name == Name::Temporary
+            && is_there
+            && !self.data_path.profile.has_any_size()
     }
 
     /// Finds out if the server shortens names, unless that is known: `path` is a listed path with a letter added.
-    pub async fn ask_long_name(&mut self, path: &RemotePath) -> Result<()> {
-        if !self.way.manners.knows_long_names() {
+    pub(crate) async fn ask_long_name(&mut self, path: &RemotePath) -> Result<()> {
+        if !self.data_path.profile.knows_long_names() {
             let answers = self.answers(&[(path.clone(), false)]).await?;
             if answers.into_iter().flatten().next().is_some() {
-                self.way.manners.took_long_name(false);
+                self.data_path.profile.record_long_name(false);
             }
         }
         Ok(())
     }
 
     /// Returns true if the server is known to shorten names.
-    pub fn shortens_names(&self) -> bool {
-        self.way.manners.shortens_names()
+    pub(crate) fn shortens_names(&self) -> bool {
+        self.data_path.profile.shortens_names()
     }
 
     /// Returns true if `file` may contain data of another: it arrived under a long name, and the server shortens those.
     pub(super) fn is_mixed(&self, file: &TempUpload) -> bool {
-        self.way.manners.shortens_names() && has_long_name(file)
+        self.data_path.profile.shortens_names() && has_long_name(file)
     }
 }
 
@@ -107,11 +113,11 @@ pub(super) fn sizes(file: &TempUpload) -> Vec<FtpCommand> {
     [&file.temporary]
         .into_iter()
         .chain(final_name)
-        .map(|path| FtpCommand::path("SIZE", path))
+        .map(|path| FtpCommand::path(Verb::Size, path))
         .collect()
 }
 
-/// Returns the fault of a file that may contain data of another.
+/// Returns the error of a file that may contain data of another.
 pub(super) fn shortened() -> Error {
     let message = "the server shortens names, so that the temporary names of files which come together may be one: it \
                    is sent again under a short one";
@@ -119,7 +125,7 @@ pub(super) fn shortened() -> Error {
         .with_name(TRANSFER_NAME_SHORTENED)
 }
 
-/// Returns true if `fault` is already remedied, so that no wait is needed before the next attempt.
-pub(super) fn is_mended(fault: &Error) -> bool {
-    fault.name == Some(TRANSFER_NAME_SHORTENED)
+/// Returns true if `error` is already remedied, so that no wait is needed before the next attempt.
+pub(super) fn is_mended(error: &Error) -> bool {
+    error.name == Some(TRANSFER_NAME_SHORTENED)
 }

@@ -8,8 +8,8 @@ use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
 use super::{
-    ByteSink, ByteSource as _, NextTransfer, PendingDownload, RemoteMeta, TempUpload,
-    TransferHints, TransferStats, bytes::Fetch, temp_upload::Name, unchanged, utc,
+    ByteSink, ByteSource as _, NextTransfer, PendingDownload, RemoteMeta, SourceMeta, TempUpload,
+    TransferHints, TransferStats, UploadName as Name, bytes::Fetch, unchanged, utc,
 };
 use crate::{
     buffer,
@@ -18,13 +18,14 @@ use crate::{
     ftp::{path::RemotePath, session::Session},
     limits::RESUME_OVERLAP_BYTES,
     observe::Operation,
+    proto::{ReplyCode, Verb},
 };
 
 impl Session {
     /// Downloads `remote` into the file that `begin` opens under the temporary name that it is given; the data that an
     /// earlier attempt has left under that name is kept. If the server does not report size and time, the file cannot
     /// be proved to be the same, and it is downloaded from its beginning.
-    pub async fn download_on(
+    pub(crate) async fn download_on(
         &mut self,
         remote: &RemotePath,
         begin: impl Fn(Option<&str>) -> Result<AtomicFile>,
@@ -37,7 +38,7 @@ impl Session {
     }
 
     /// Does the same except for the final name; [`fetched`](Self::fetched) reports the end of the transfer.
-    pub async fn fetch_on(
+    pub(crate) async fn fetch_on(
         &mut self,
         remote: &RemotePath,
         begin: impl Fn(Option<&str>) -> Result<AtomicFile>,
@@ -56,8 +57,8 @@ impl Session {
             landing.clear()?;
         }
         let fetched = match self.fetch_rest(&remote, &mut landing, known, hints).await {
-            Err(fault) if landing.began_at() > 0 && !is_of_the_connection(&fault) => {
-                tracing::info!(target: "portolan", "{remote}: from the beginning, since {fault}");
+            Err(error) if landing.began_at() > 0 && !is_of_the_connection(&error) => {
+                tracing::info!(target: "portolan", "{remote}: from the beginning, since {error}");
                 landing.clear()?;
                 self.fetch_rest(&remote, &mut landing, known, hints).await
             }
@@ -66,10 +67,10 @@ impl Session {
         match fetched {
             Ok(fetched) => Ok((landing, fetched)),
             // A mix of two versions is useless.
-            Err(fault) if fault.message == unchanged::CHANGED => Err(fault),
-            Err(fault) => {
+            Err(error) if error.message == unchanged::CHANGED => Err(error),
+            Err(error) => {
                 landing.leave();
-                Err(fault)
+                Err(error)
             }
         }
     }
@@ -87,7 +88,7 @@ impl Session {
     }
 
     /// Uploads the rest of a local file to `remote`: an earlier attempt may have left a part of it.
-    pub async fn upload_on(
+    pub(crate) async fn upload_on(
         &mut self,
         mut reading: SourceFile,
         remote: &RemotePath,
@@ -97,10 +98,10 @@ impl Session {
         let folder = self.absolute(remote)?.parent();
         let aside = self.put_aside_on(&mut reading, remote, &folder, keep_time, next).await?;
         match self.put_one_in_place(aside).await {
-            Err(fault) if self.may_go_directly(&fault) => {
+            Err(error) if self.may_go_directly(&error) => {
                 reading.skip_to(0)?;
                 let (size, modified) = (reading.size(), keep_time.then(|| reading.modified()));
-                let aside = self.put_directly(&mut reading, size, modified, remote, fault).await?;
+                let aside = self.put_directly(&mut reading, size, modified, remote, error).await?;
                 self.put_one_in_place(aside).await
             }
             moved => moved,
@@ -109,7 +110,7 @@ impl Session {
 
     /// Uploads the rest of `source`, for `remote`, to a temporary name in `folder`, which is kept after a temporary
     /// failure.
-    pub async fn put_aside_on(
+    pub(crate) async fn put_aside_on(
         &mut self,
         source: &mut SourceFile,
         remote: &RemotePath,
@@ -123,16 +124,17 @@ impl Session {
             return self.upload_to_temp_in(source, size, modified, &remote, &folder, next).await;
         }
         let temporary = self.lasting_name(source, &remote, &folder)?;
-        let (id, started) = self.begin(Operation::Upload, &remote, Some(size))?;
+        let start = self.begin(Operation::Upload, &remote, Some(size))?;
         let work = async {
             let mut there = self.skip_stored(source, &temporary).await?;
             let mut sent = match there {
-                0 => self.store("STOR", &temporary, source, id, next).await?,
+                0 => self.store(Verb::Stor, &temporary, source, start.id, next).await?,
                 there if there == size => 0,
-                _ => self.store("APPE", &temporary, source, id, next).await?,
+                _ => self.store(Verb::Appe, &temporary, source, start.id, next).await?,
             };
             if let Err(changed) = source.check() {
-                (there, sent) = (0, self.store_anew(source, &temporary, id, changed, next).await?);
+                (there, sent) =
+                    (0, self.store_anew(source, &temporary, start.id, changed, next).await?);
             }
             if there + sent != size {
                 let message = format!("{sent} bytes were read where {} were lacking", size - there);
@@ -143,20 +145,21 @@ impl Session {
         match work.await {
             Ok(()) => {
                 let name = Name::Temporary;
-                Ok(TempUpload::new((id, started), remote, temporary, name, (size, modified)))
+                let meta = SourceMeta { size, modified };
+                Ok(TempUpload::new(start, remote, temporary, name, meta))
             }
-            Err(fault) if self.is_name_refused(&fault) => {
+            Err(error) if self.is_name_refused(&error) => {
                 // No data is there and none can be added: the usual upload knows other names.
-                let failed = self.failed(id, &remote, fault);
+                let failed = self.failed(start.id, &remote, error);
                 tracing::debug!(target: "portolan", "{failed}");
                 source.skip_to(0)?;
                 self.upload_to_temp_in(source, size, modified, &remote, &folder, next).await
             }
-            Err(fault) => {
-                if !is_of_the_connection(&fault) {
+            Err(error) => {
+                if !is_of_the_connection(&error) {
                     self.cleanup_temps(&[&temporary]).await;
                 }
-                Err(self.failed(id, &remote, fault))
+                Err(self.failed(start.id, &remote, error))
             }
         }
     }
@@ -185,7 +188,7 @@ impl Session {
         let mut theirs = OverlapSink { bytes: Vec::new(), from };
         match self.fetch_once(&mut theirs, Fetch::quietly(temporary, Some(there))).await {
             Ok(_) if theirs.bytes == ours => Ok(there),
-            Err(fault) if is_of_the_connection(&fault) => Err(fault),
+            Err(error) if is_of_the_connection(&error) => Err(error),
             _ => {
                 source.skip_to(0)?;
                 Ok(0)
@@ -219,9 +222,10 @@ impl Session {
 
 /// Returns true if another attempt may resume where this one ended: the failure does not concern the data, as 451 after
 /// all of it would.
-fn is_of_the_connection(fault: &Error) -> bool {
-    let is_about_bytes = fault.kind == ErrorKind::Busy && fault.code != 421;
-    fault.is_retryable() && !is_about_bytes || fault.kind == ErrorKind::Interrupted
+fn is_of_the_connection(error: &Error) -> bool {
+    let is_about_bytes =
+        error.kind == ErrorKind::Busy && error.reply_code() != ReplyCode::SERVICE_UNAVAILABLE;
+    error.is_retryable() && !is_about_bytes || error.kind == ErrorKind::Interrupted
 }
 
 /// A sink for the rest of a file, after an overlap that must equal the data present.

@@ -13,29 +13,29 @@ use crate::{
 
 impl Session {
     /// Runs `work`, and retries it up to `retries` times after a temporary failure, with a longer wait each time.
-    pub async fn with_retries<T>(
+    pub(crate) async fn with_retries<T>(
         &mut self,
         retries: u16,
         mut work: impl AsyncFnMut(&mut Self) -> Result<T>,
     ) -> Result<T> {
         let mut since = None;
         for tries in 0..retries {
-            let fault = match work(self).await {
-                Err(fault) if fault.is_retryable() => fault,
+            let error = match work(self).await {
+                Err(error) if error.is_retryable() => error,
                 ended => return ended,
             };
             if since.get_or_insert_with(Instant::now).elapsed() >= MIRROR_RETRY_TIME_MAX {
-                return Err(fault);
+                return Err(error);
             }
-            self.pause(&fault, backoff(tries, random_u64())).await?;
+            self.pause(&error, backoff(tries, random_u64())).await?;
         }
         work(self).await
     }
 
     /// Reports a failure that is retried, and waits for `wait`.
-    pub async fn pause(&self, fault: &Error, wait: Duration) -> Result<()> {
-        self.context.observer.message(MessageLevel::Info, format!("{fault}; trying again"));
-        let wait = if is_mended(fault) { Duration::ZERO } else { wait };
+    pub(crate) async fn pause(&self, error: &Error, wait: Duration) -> Result<()> {
+        self.context.observer.message(MessageLevel::Info, format!("{error}; trying again"));
+        let wait = if is_mended(error) { Duration::ZERO } else { wait };
         self.context.stop.run_until_cancelled(tokio::time::sleep(wait)).await
     }
 }

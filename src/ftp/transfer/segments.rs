@@ -11,7 +11,7 @@ use std::{
 use futures_util::future::{Either, join_all, select};
 use tokio::sync::{Notify, SetOnce};
 
-use super::{RemoteMeta, TransferStats, bytes::TransferEnding, unchanged::changed, utc};
+use super::{RemoteMeta, TransferStats, final_reply::TransferEnding, unchanged::changed, utc};
 use crate::{
     buffer,
     error::{Error, ErrorKind, Origin, Result},
@@ -19,6 +19,7 @@ use crate::{
     ftp::{control::FtpCommand, data_path::DataCommand, path::RemotePath, session::Session},
     limits::{RESYNC_TIMEOUT, SEGMENT_BYTES_MIN, STEP_RETRY_WAITS},
     observe::{Event, Operation, TransferId},
+    proto::Verb,
 };
 
 /// The queue of the pieces of a file.
@@ -36,7 +37,7 @@ struct SegmentQueue<'l> {
     /// The pieces that no session has begun; the last is taken first.
     waiting: RefCell<Vec<Range<u64>>>,
     /// The first error that kept a piece from completing.
-    fault: RefCell<Option<Error>>,
+    error: RefCell<Option<Error>>,
 }
 
 impl Session {
@@ -44,7 +45,7 @@ impl Session {
     /// that is too small for that, or whose size the server does not report, is downloaded by this session alone.
     ///
     /// The others connect while this one queries the size, and log in when they are needed.
-    pub async fn download_in_segments(
+    pub(crate) async fn download_in_segments(
         &mut self,
         remote: &RemotePath,
         landing: AtomicFile,
@@ -90,14 +91,14 @@ impl Session {
             if sessions < 2 {
                 return Ok((known, None));
             }
-            let (id, started) = self.begin(Operation::Download, remote, known.size)?;
-            let pieces = SegmentQueue::new((remote, size), landing, sessions, id);
+            let start = self.begin(Operation::Download, remote, known.size)?;
+            let pieces = SegmentQueue::new(remote, size, landing, sessions, start.id);
             plan.set(pieces).map_err(|_| Error::protocol("it was begun twice"))?;
             let result = match self.lead(plan.wait().await).await {
                 Ok(()) => self.is_still(remote, known).await.map(|()| (size, true)),
-                Err(fault) => Err(self.explain(fault, remote).await),
+                Err(error) => Err(self.explain(error, remote).await),
             };
-            Ok((known, Some(self.end(id, started, remote, result)?)))
+            Ok((known, Some(self.end(start, remote, result)?)))
         };
         match select(pin!(lead), pin!(others)).await {
             // The other sessions have ended as well, or were not needed.
@@ -129,22 +130,23 @@ impl Session {
             if pieces.waiting.borrow().is_empty() {
                 return Ok(());
             }
-            let fault = pieces.fault.borrow_mut().take();
-            if let Some(fault) = fault.filter(|fault| !fault.is_retryable()) {
-                return Err(fault);
+            let error = pieces.error.borrow_mut().take();
+            if let Some(error) = error.filter(|error| !error.is_retryable()) {
+                return Err(error);
             }
             self.context.stop.run_until_cancelled(tokio::time::sleep(wait)).await?;
             pieces.work(self, true).await;
         }
         let lacking = Error::protocol("not all pieces of it came");
-        let fault = pieces.fault.borrow_mut().take();
-        if pieces.waiting.borrow().is_empty() { Ok(()) } else { Err(fault.unwrap_or(lacking)) }
+        let error = pieces.error.borrow_mut().take();
+        if pieces.waiting.borrow().is_empty() { Ok(()) } else { Err(error.unwrap_or(lacking)) }
     }
 }
 
 impl<'l> SegmentQueue<'l> {
     fn new(
-        (remote, size): (&RemotePath, u64),
+        remote: &RemotePath,
+        size: u64,
         landing: &'l AtomicFile,
         sessions: u64,
         id: TransferId,
@@ -164,7 +166,7 @@ impl<'l> SegmentQueue<'l> {
             busy: Cell::new(sessions - 1),
             ended: Notify::new(),
             waiting: RefCell::new(waiting),
-            fault: RefCell::new(None),
+            error: RefCell::new(None),
         }
     }
 
@@ -173,8 +175,8 @@ impl<'l> SegmentQueue<'l> {
         match coming {
             Ok(mut session) => self.work(&mut session, false).await,
             // A server that accepts no more sessions is no failure: the open ones suffice.
-            Err(fault) => {
-                tracing::info!(target: "portolan", "continuing with one session fewer: {fault}");
+            Err(error) => {
+                tracing::info!(target: "portolan", "continuing with one session fewer: {error}");
             }
         }
         self.busy.set(self.busy.get().saturating_sub(1));
@@ -193,9 +195,9 @@ impl<'l> SegmentQueue<'l> {
                     session.control.resync(RESYNC_TIMEOUT).await;
                 }
                 Ok(false) => return session.control.close_abruptly(),
-                Err(fault) => {
+                Err(error) => {
                     self.waiting.borrow_mut().push(piece);
-                    self.fault.borrow_mut().get_or_insert(fault);
+                    self.error.borrow_mut().get_or_insert(error);
                     return;
                 }
             }
@@ -206,7 +208,7 @@ impl<'l> SegmentQueue<'l> {
     /// read, false if it is still to come.
     async fn fetch(&self, session: &mut Session, piece: &mut Range<u64>) -> Result<bool> {
         let is_last = piece.end == self.size;
-        let command = FtpCommand::path("RETR", &self.remote);
+        let command = FtpCommand::path(Verb::Retr, &self.remote);
         let mut data = session
             .open_data(DataCommand { offset: piece.start, ..DataCommand::whole(&command) })
             .await?
@@ -244,7 +246,7 @@ impl<'l> SegmentQueue<'l> {
         session.buffer = buffer;
         let moved = piece.start - began_at;
         if is_last || copied.is_err() {
-            let ending = TransferEnding::plain("RETR", moved);
+            let ending = TransferEnding::plain(Verb::Retr, moved);
             return session.conclude(data, copied, ending).await.map(|_| true);
         }
         Ok(false)

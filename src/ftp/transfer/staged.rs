@@ -4,7 +4,7 @@ use super::{
     ByteSink, PendingDownload, RemoteMeta, TempUpload, TransferHints, TransferStats, VerifiedTemp,
     commit::{rename, renamed},
     names::sizes,
-    time_in,
+    types::time_in,
     unchanged::FetchedFile,
 };
 use crate::{
@@ -14,38 +14,42 @@ use crate::{
     },
     limits::STEP_RETRY_WAITS,
     observe::Operation,
+    proto::Verb,
 };
 
 impl Session {
     /// Verifies that the server has all of each of `files`, and removes those that are incomplete. Returns the results
     /// in order.
-    pub async fn verify_temps(&mut self, files: Vec<TempUpload>) -> Vec<Result<VerifiedTemp>> {
+    pub(crate) async fn verify_temps(
+        &mut self,
+        files: Vec<TempUpload>,
+    ) -> Vec<Result<VerifiedTemp>> {
         let questions = files.iter().map(sizes).collect();
         let mut seen = self.verify(&files, Ok(questions)).await;
         for (file, seen) in files.iter().zip(&mut seen) {
             // An invalid command is found now rather than when all files are there.
-            if let Err(fault) = self.placing(file) {
-                *seen = Err(fault);
+            if let Err(error) = self.placing(file) {
+                *seen = Err(error);
             }
         }
         self.cleanup_lost(&files, &seen).await;
         let ended = files.into_iter().zip(seen).map(|(aside, seen)| match seen {
             Ok(seen) => Ok(VerifiedTemp { aside, is_whole: seen.is_whole }),
-            Err(fault) => Err(self.failed(aside.id, &aside.remote, fault)),
+            Err(error) => Err(self.failed(aside.start.id, &aside.remote, error)),
         });
         ended.collect()
     }
 
     /// Sets the time and the final name of each of `files`, for as many at once as fit into one packet. Returns the
-    /// results in order; a file that failed has its old data, unless its fault says that this is not known.
-    pub async fn place(&mut self, files: Vec<VerifiedTemp>) -> Vec<Result<TransferStats>> {
+    /// results in order; a file that failed has its old data, unless its error says that this is not known.
+    pub(crate) async fn place(&mut self, files: Vec<VerifiedTemp>) -> Vec<Result<TransferStats>> {
         let groups: Result<Vec<_>> = files.iter().map(|file| self.placing(&file.aside)).collect();
         let answers = match &groups {
             Ok(groups) => {
                 let most = files.iter().map(|file| file.aside.size).max();
                 self.ask_groups(groups, most.or(Some(0))).await
             }
-            Err(fault) => vec![Err(fault.clone()); files.len()],
+            Err(error) => vec![Err(error.clone()); files.len()],
         };
         let mut placed = Vec::with_capacity(files.len());
         for (file, answer) in files.iter().zip(answers) {
@@ -54,17 +58,17 @@ impl Session {
         self.place_patiently(&files, &mut placed).await;
         self.sweep_unplaced(&files, &mut placed).await;
         let ended = files.into_iter().zip(placed).map(|(file, placed)| {
-            let TempUpload { id, started, remote, size, .. } = file.aside;
+            let TempUpload { start, remote, size, .. } = file.aside;
             let modified = placed.as_ref().map_or(None, |modified| *modified);
             let result = placed.map(|_| (size, file.is_whole));
-            let moved = self.end(id, started, &remote, result)?;
+            let moved = self.end(start, &remote, result)?;
             Ok(TransferStats { modified, ..moved })
         });
         ended.collect()
     }
 
     /// Removes `files`, which are no longer wanted.
-    pub async fn delete_temps(&mut self, files: &[VerifiedTemp]) {
+    pub(crate) async fn delete_temps(&mut self, files: &[VerifiedTemp]) {
         let temporary: Vec<_> = files.iter().map(|file| &file.aside.temporary).collect();
         if !temporary.is_empty() {
             self.cleanup_temps(&temporary).await;
@@ -79,7 +83,7 @@ impl Session {
             commands.push(self.time_command(&file.temporary, time)?);
         }
         commands.extend(rename(&file.temporary, &file.remote));
-        commands.push(FtpCommand::path("MDTM", &file.remote));
+        commands.push(FtpCommand::path(Verb::Mdtm, &file.remote));
         Ok(commands)
     }
 
@@ -90,7 +94,7 @@ impl Session {
     ) -> Result<Option<Modified>> {
         let replies = match answer {
             Ok(replies) => replies,
-            Err(fault) => return self.place_after(file, fault).await.map(|()| None),
+            Err(error) => return self.place_after(file, error).await.map(|()| None),
         };
         let [.., named, given, time] = replies.as_slice() else {
             return Err(Error::protocol("not a reply for each command"));
@@ -99,7 +103,7 @@ impl Session {
         if renamed(&both).is_err() {
             return self.place_refused(file, &both).await.map(|()| None);
         }
-        self.way.manners.renamed();
+        self.data_path.profile.record_rename();
         self.forget_temp(&file.temporary);
         self.check_final_name(&file.remote).await?;
         Ok(time_in(time))
@@ -120,10 +124,10 @@ impl Session {
                 return;
             }
             for (file, placed) in files.iter().zip(placed.iter_mut()) {
-                if let Err(fault) = placed
-                    && fault.is_retryable()
+                if let Err(error) = placed
+                    && error.is_retryable()
                 {
-                    let again = self.place_after(&file.aside, fault.clone()).await;
+                    let again = self.place_after(&file.aside, error.clone()).await;
                     *placed = again.map(|()| None);
                 }
             }
@@ -145,20 +149,20 @@ impl Session {
         let names: Vec<_> = lost.iter().map(|(file, _)| &file.aside.temporary).collect();
         let swept = self.cleanup_temps(&names).await.unwrap_or_default();
         for (number, (_, placed)) in lost.iter_mut().enumerate() {
-            if let Err(fault) = placed {
+            if let Err(error) = placed {
                 let is_old = swept.get(number).is_some_and(Reply::is_done);
                 let what = if is_old {
                     "it has its old bytes"
                 } else {
                     "whether it has its old bytes or the new is not known"
                 };
-                fault.message = format!("{}; {what}", fault.message);
+                error.message = format!("{}; {what}", error.message);
             }
         }
     }
 
     /// Downloads the data of `remote` into `sink`; [`fetched`](Self::fetched) reports the end of the transfer.
-    pub async fn fetch_aside(
+    pub(crate) async fn fetch_aside(
         &mut self,
         remote: &RemotePath,
         sink: &mut impl ByteSink,
@@ -167,24 +171,28 @@ impl Session {
     ) -> Result<PendingDownload> {
         let remote = self.absolute(remote)?;
         let known = if known.size.is_none() { self.ask_known(&remote).await? } else { known };
-        let (id, started) = self.begin(Operation::Download, &remote, known.size)?;
-        match self.fetch_same(&remote, sink, known, id, hints).await {
+        let start = self.begin(Operation::Download, &remote, known.size)?;
+        match self.fetch_same(&remote, sink, known, start.id, hints).await {
             Ok(FetchedFile { bytes, known }) => {
                 let (is_verified, modified) = (known.size.is_some(), known.modified);
-                Ok(PendingDownload { id, started, remote, bytes, is_verified, modified })
+                Ok(PendingDownload { start, remote, bytes, is_verified, modified })
             }
-            Err(fault) => Err(self.failed(id, &remote, fault)),
+            Err(error) => Err(self.failed(start.id, &remote, error)),
         }
     }
 
     /// Reports the end of a transfer whose data had arrived: if `placed` is good, the file has its final name.
-    pub fn fetched(&self, file: PendingDownload, placed: Result<()>) -> Result<TransferStats> {
-        let PendingDownload { id, started, remote, bytes, is_verified, .. } = file;
-        self.end(id, started, &remote, placed.map(|()| (bytes, is_verified)))
+    pub(crate) fn fetched(
+        &self,
+        file: PendingDownload,
+        placed: Result<()>,
+    ) -> Result<TransferStats> {
+        let PendingDownload { start, remote, bytes, is_verified, .. } = file;
+        self.end(start, &remote, placed.map(|()| (bytes, is_verified)))
     }
 
     /// Reports the failure of a transfer whose data had arrived.
-    pub fn unfetched(&self, file: &PendingDownload, fault: Error) -> Error {
-        self.failed(file.id, &file.remote, fault)
+    pub(crate) fn unfetched(&self, file: &PendingDownload, error: Error) -> Error {
+        self.failed(file.start.id, &file.remote, error)
     }
 }

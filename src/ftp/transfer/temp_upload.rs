@@ -4,36 +4,23 @@
 use jiff::Timestamp;
 
 use super::{
-    ByteSource, NextTransfer, TempUpload, TransferStats,
+    ByteSource, NextTransfer, SourceMeta, TempUpload, TransferStats, UploadName as Name,
     commit::{rename, renamed},
     in_place::{name_refused, plain_name, rename_refused},
-    name_taken,
-    names::{shortened, sizes},
-    time_in,
+    types::RefusedUpload,
+    verify_upload::VerifiedSize,
 };
 use crate::{
     error::{Error, ErrorKind, Origin, Result},
-    ftp::{
-        control::FtpCommand, listing::Modified, path::RemotePath, reply::Reply, session::Session,
-    },
+    ftp::{control::FtpCommand, path::RemotePath, reply::Reply, session::Session},
     limits::BATCH_BYTES_MAX,
     observe::{Operation, TransferId},
+    proto::Verb,
 };
-
-/// The server's answers about a file under its temporary name.
-#[derive(Debug)]
-pub(super) struct VerifiedSize {
-    /// True if the server reported the full size; false if it reported none.
-    pub(super) is_whole: bool,
-    /// The modification time of the file on the server.
-    modified: Option<Modified>,
-}
-
-pub(super) use crate::remote::pending::UploadName as Name;
 
 impl Session {
     /// Sends all `size` bytes of `source` to a temporary name beside `remote`. Leaves no file behind on failure.
-    pub async fn upload_to_temp(
+    pub(super) async fn upload_to_temp(
         &mut self,
         source: &mut impl ByteSource,
         size: u64,
@@ -46,7 +33,7 @@ impl Session {
     }
 
     /// Does the same with the temporary name in `folder`, if the directory of `remote` is still to be created.
-    pub async fn upload_to_temp_in(
+    pub(crate) async fn upload_to_temp_in(
         &mut self,
         source: &mut impl ByteSource,
         size: u64,
@@ -56,39 +43,40 @@ impl Session {
         next: NextTransfer<'_>,
     ) -> Result<TempUpload> {
         let (remote, folder) = (self.absolute(remote)?, self.absolute(folder)?);
+        let meta = SourceMeta { size, modified };
         if let Some(name) = self.direct_name(&remote).await? {
-            return self.store_directly(source, (size, modified), &remote, name, next).await;
+            return self.store_directly(source, meta, &remote, name, next).await;
         }
         let is_beside = self.begin_record(&remote).await;
         let (name, claim) = self.first_name(source, &remote, is_beside);
         let mut temporary = folder.join(name.as_bytes())?;
         self.record_temp(&remote, &temporary);
-        let (id, started) = self.begin(Operation::Upload, &remote, Some(size))?;
+        let start = self.begin(Operation::Upload, &remote, Some(size))?;
         let work = async {
-            let mut sent = self.store("STOR", &temporary, source, id, next).await;
-            if sent.is_err() && self.way.wants_another_name() {
+            let mut sent = self.store(Verb::Stor, &temporary, source, start.id, next).await;
+            if sent.is_err() && self.data_path.wants_another_name() {
                 self.cleanup_temps(&[&temporary]).await;
                 temporary = folder.join(self.temporary_name().as_bytes())?;
                 self.record_temp(&remote, &temporary);
                 source.restart()?;
-                sent = self.store("STOR", &temporary, source, id, next).await;
+                sent = self.store(Verb::Stor, &temporary, source, start.id, next).await;
             }
-            if let Err(fault) = &sent
-                && self.is_name_refused(fault)
+            if let Err(error) = &sent
+                && self.is_name_refused(error)
                 && let Some(plain) = plain_name(&temporary)
             {
                 source.restart()?;
                 self.forget_temp(&temporary);
                 self.record_temp(&remote, &plain);
-                let again = self.store("STOR", &plain, source, id, next).await;
+                let again = self.store(Verb::Stor, &plain, source, start.id, next).await;
                 if again.is_ok() || self.has_moved {
-                    self.way.manners.took_plain_name();
+                    self.data_path.profile.record_plain_name();
                     (temporary, sent) = (plain, again);
                 }
             }
             let mut sent = sent?;
             if let Err(changed) = source.check() {
-                sent = self.store_anew(source, &temporary, id, changed, next).await?;
+                sent = self.store_anew(source, &temporary, start.id, changed, next).await?;
             }
             if sent != size {
                 let message = format!("{sent} bytes were read where {size} were expected");
@@ -98,32 +86,31 @@ impl Session {
         };
         let ended = match work.await {
             // The name was refused before any data was stored.
-            Err(fault) if self.is_name_refused(&fault) => {
+            Err(error) if self.is_name_refused(&error) => {
                 self.forget_temp(&temporary);
-                let refused = name_refused(fault, &temporary);
+                let refused = name_refused(error, &temporary);
                 if folder == remote.parent() && self.may_go_directly(&refused) {
                     temporary = remote.clone();
                     source.restart()?;
-                    self.store_instead(source, size, &remote, id, refused)
+                    self.store_instead(source, size, &remote, start.id, refused)
                         .await
                         .map(|()| Name::Free)
                 } else {
                     Err(refused)
                 }
             }
-            Err(fault) => {
+            Err(error) => {
                 self.cleanup_temps(&[&temporary]).await;
-                Err(fault)
+                Err(error)
             }
             Ok(()) => Ok(Name::Temporary),
         };
         match ended {
             Ok(name) => {
-                let sent =
-                    TempUpload::new((id, started), remote, temporary, name, (size, modified));
+                let sent = TempUpload::new(start, remote, temporary, name, meta);
                 Ok(TempUpload { claim, ..sent })
             }
-            Err(fault) => Err(self.failed(id, &remote, fault)),
+            Err(error) => Err(self.failed(start.id, &remote, error)),
         }
     }
 
@@ -140,33 +127,36 @@ impl Session {
         if !source.begin_anew()? {
             return Err(changed);
         }
-        let sent = self.store("STOR", temporary, source, id, next).await?;
+        let sent = self.store(Verb::Stor, temporary, source, id, next).await?;
         source.check()?;
         Ok(sent)
     }
 
     /// Renames each of `files` to its final name if all of its data has arrived; else removes it. Returns the results
     /// in the order of `files`.
-    pub async fn commit_uploads(&mut self, files: Vec<TempUpload>) -> Vec<Result<TransferStats>> {
+    pub(crate) async fn commit_uploads(
+        &mut self,
+        files: Vec<TempUpload>,
+    ) -> Vec<Result<TransferStats>> {
         let questions = files.iter().map(|file| self.questions(file)).collect();
         let mut results = self.verify(&files, questions).await;
         self.rename_verified(&files, &mut results).await;
         self.cleanup_lost(&files, &results).await;
         let mut ended = Vec::with_capacity(results.len());
         for (file, result) in files.into_iter().zip(results) {
-            let TempUpload { id, started, remote, size, name, .. } = file;
+            let TempUpload { start, remote, size, name, .. } = file;
             ended.push(match result {
-                Err(fault) if self.may_go_directly(&fault) => {
+                Err(error) if self.may_go_directly(&error) => {
                     // The transfer has not ended: `put_directly` continues it.
-                    let fault = fault.at(remote.to_string()).with_host(&self.site.host);
-                    self.refused.push((remote, id, started));
-                    Err(fault)
+                    let error = error.at(remote.to_string()).with_host(&self.site.host);
+                    self.refused.push(RefusedUpload { remote, start });
+                    Err(error)
                 }
                 result => {
                     let modified = result.as_ref().map_or(None, |seen| seen.modified);
                     let result = result.map(|seen| (size, seen.is_whole));
                     let in_place = name != Name::Temporary;
-                    let moved = self.end(id, started, &remote, result);
+                    let moved = self.end(start, &remote, result);
                     moved.map(|moved| TransferStats { modified, in_place, ..moved })
                 }
             });
@@ -174,13 +164,17 @@ impl Session {
         ended
     }
 
-    /// Removes `files`, which are not renamed because of `fault`, and returns the fault of each.
-    pub async fn discard_uploads(&mut self, files: Vec<TempUpload>, fault: &Error) -> Vec<Error> {
+    /// Removes `files`, which are not renamed because of `error`, and returns the error of each.
+    pub(crate) async fn discard_uploads(
+        &mut self,
+        files: Vec<TempUpload>,
+        error: &Error,
+    ) -> Vec<Error> {
         let temporary: Vec<_> = files.iter().map(|file| &file.temporary).collect();
         if !temporary.is_empty() {
             self.cleanup_temps(&temporary).await;
         }
-        files.iter().map(|file| self.failed(file.id, &file.remote, fault.clone())).collect()
+        files.iter().map(|file| self.failed(file.start.id, &file.remote, error.clone())).collect()
     }
 
     /// Removes the files whose verification failed.
@@ -193,82 +187,6 @@ impl Session {
         let lost: Vec<_> = lost.map(|(file, _)| &file.temporary).collect();
         if !lost.is_empty() {
             self.cleanup_temps(&lost).await;
-        }
-    }
-
-    /// Verifies that the server has all data of each file under its temporary name, by its replies to `questions`; the
-    /// first question for each file asks for the size.
-    pub(super) async fn verify(
-        &mut self,
-        files: &[TempUpload],
-        questions: Result<Vec<Vec<FtpCommand>>>,
-    ) -> Vec<Result<VerifiedSize>> {
-        let control = self.control_name(files);
-        let mut asked = match questions {
-            Ok(mut questions) => {
-                questions.extend(control.iter().map(|name| vec![FtpCommand::path("SIZE", name)]));
-                self.ask_groups(&questions, None).await
-            }
-            Err(fault) => vec![Err(fault); files.len()],
-        };
-        if let Some(control) = control
-            && asked.len() > files.len()
-            && let Some(said) = asked.pop()
-            && let Err(fault) = self.see_control_name(&control, &asked, said).await
-        {
-            return files.iter().map(|_| Err(fault.clone())).collect();
-        }
-        let mut results = Vec::with_capacity(files.len());
-        for (file, replies) in files.iter().zip(asked) {
-            let result = match replies {
-                Ok(_) if self.is_mixed(file) => Err(shortened()),
-                Ok(replies) => self.judge(file, &replies).await,
-                Err(fault) => Err(fault),
-            };
-            results.push(result);
-        }
-        results
-    }
-
-    fn questions(&self, file: &TempUpload) -> Result<Vec<FtpCommand>> {
-        let mut commands = sizes(file);
-        if let Some(time) = file.modified {
-            commands.push(self.time_command(&file.temporary, time)?);
-        }
-        commands.push(FtpCommand::path("MDTM", &file.temporary));
-        Ok(commands)
-    }
-
-    async fn judge(&mut self, file: &TempUpload, replies: &[Reply]) -> Result<VerifiedSize> {
-        let modified = replies.get(1..).and_then(<[Reply]>::last).and_then(time_in);
-        if self.is_taken(file, replies) {
-            return Err(name_taken());
-        }
-        let told = replies.first().filter(|reply| reply.code == 213).and_then(Reply::number);
-        let told = match told {
-            Some(told) => Some(told),
-            None => self.size_in_folder(&file.temporary).await?,
-        };
-        let told = self.settled_size(&file.temporary, told, file.size).await?;
-        match told {
-            Some(told) if told != file.size => {
-                self.way.manners.disable("STOR");
-                let size = file.size;
-                let message =
-                    format!("the server has {told} of {size} bytes, though it said all was well");
-                Err(Error::new(ErrorKind::DataConnection, Origin::Server, message))
-            }
-            told => Ok(VerifiedSize { is_whole: told.is_some(), modified }),
-        }
-    }
-
-    /// Returns the size of an uploaded file from the listing of its directory, or `None` if the directory cannot be
-    /// listed.
-    async fn size_in_folder(&mut self, path: &RemotePath) -> Result<Option<u64>> {
-        match self.find_in_folder(path).await {
-            Ok(entry) => Ok(entry.and_then(|entry| entry.size)),
-            Err(fault) if fault.code / 100 == 5 => Ok(None),
-            Err(fault) => Err(fault),
         }
     }
 
@@ -289,15 +207,15 @@ impl Session {
         for ((file, result), answer) in good.iter_mut().zip(answers) {
             let outcome = match answer {
                 Ok(replies) if renamed(&replies).is_ok() => {
-                    self.way.manners.renamed();
+                    self.data_path.profile.record_rename();
                     self.forget_temp(&file.temporary);
                     self.check_final_name(&file.remote).await
                 }
                 Ok(replies) => self.place_refused(file, &replies).await,
-                Err(fault) => self.place_after(file, fault).await,
+                Err(error) => self.place_after(file, error).await,
             };
-            if let Err(fault) = outcome {
-                **result = Err(fault);
+            if let Err(error) = outcome {
+                **result = Err(error);
             }
         }
     }
@@ -310,8 +228,8 @@ impl Session {
         replies: &[Reply],
     ) -> Result<()> {
         match renamed(replies) {
-            Err(fault) if !replies.first().is_some_and(Reply::is_halfway) => {
-                self.place_after(file, fault).await
+            Err(error) if !replies.first().is_some_and(Reply::is_halfway) => {
+                self.place_after(file, error).await
             }
             _ => self.commit_one(file).await,
         }
@@ -323,10 +241,10 @@ impl Session {
         self.check_final_name(&file.remote).await
     }
 
-    /// Finds out the result of a rename whose reply was lost because of `fault`: the file has either of its names.
-    pub(super) async fn place_after(&mut self, file: &TempUpload, fault: Error) -> Result<()> {
-        if fault.kind == ErrorKind::Interrupted {
-            return Err(fault);
+    /// Finds out the result of a rename whose reply was lost because of `error`: the file has either of its names.
+    pub(super) async fn place_after(&mut self, file: &TempUpload, error: Error) -> Result<()> {
+        if error.kind == ErrorKind::Interrupted {
+            return Err(error);
         }
         if self.size_of(&file.temporary).await? == Some(file.size) {
             return self.commit_one(file).await;
@@ -337,7 +255,7 @@ impl Session {
             return self.check_final_name(&file.remote).await;
         }
         // Without a reported size, the file is assumed to be under its temporary name.
-        Err(rename_refused(fault, &file.temporary))
+        Err(rename_refused(error, &file.temporary))
     }
 
     /// Sends the commands of each file together, for as many files at once as fit into one packet: if the connection
@@ -363,7 +281,7 @@ impl Session {
                 None => self.ask_all(&now.concat()).await,
             };
             if most.is_none()
-                && asked.as_ref().is_err_and(|fault| fault.kind != ErrorKind::Interrupted)
+                && asked.as_ref().is_err_and(|error| error.kind != ErrorKind::Interrupted)
             {
                 asked = self.ask_all(&now.concat()).await;
             }
@@ -374,7 +292,7 @@ impl Session {
                         now.iter().map(|group| Ok(replies.by_ref().take(group.len()).collect())),
                     );
                 }
-                Err(fault) => answers.extend(now.iter().map(|_| Err(fault.clone()))),
+                Err(error) => answers.extend(now.iter().map(|_| Err(error.clone()))),
             }
             rest = later;
         }

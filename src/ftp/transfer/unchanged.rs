@@ -4,17 +4,17 @@
 //! source: if the times of the server's listings are not those of MDTM, as in another time zone, the listing is
 //! requested again.
 
-use super::{ByteSink, RemoteMeta, TransferHints, bytes::Fetched, time_in};
+use super::{ByteSink, RemoteMeta, TransferHints, bytes::FetchResult, types::fact_in};
 use crate::{
     error::{Error, ErrorKind, Origin, Result, codes::TRANSFER_SOURCE_CHANGED},
     ftp::{
         control::FtpCommand,
-        listing::{Modified, Precision, parse_mlst},
+        listing::{Modified, Precision},
         path::RemotePath,
-        reply::Reply,
         session::Session,
     },
     observe::TransferId,
+    proto::Verb,
 };
 
 /// The maximum number of immediate downloads of a file that changes on the server meanwhile; after that, a retry comes
@@ -49,7 +49,7 @@ impl Session {
         hints: TransferHints<'_>,
     ) -> Result<FetchedFile> {
         let mut known = known;
-        let is_unsure = self.way.manners.lists_other_times() || is_large_and_coarse(known);
+        let is_unsure = self.data_path.profile.lists_other_times() || is_large_and_coarse(known);
         if known.is_listed && known.modified.is_some() && is_unsure {
             let asked = self.ask_known(remote).await?;
             if asked.modified.is_some() {
@@ -59,7 +59,7 @@ impl Session {
         let mut tries = 1;
         loop {
             let changed = match self.fetch_begun(remote, sink, known, id, hints).await {
-                Ok(Fetched { bytes, modified }) => {
+                Ok(FetchResult { bytes, modified }) => {
                     let now = self.time_now(remote, known, modified).await?;
                     if self.is_same(remote, known, now).await? {
                         let modified = now.or(known.modified);
@@ -67,8 +67,8 @@ impl Session {
                     }
                     changed()
                 }
-                Err(fault) if self.may_be_of_size(&fault) => fault,
-                Err(fault) => return Err(fault),
+                Err(error) if self.may_be_of_size(&error) => error,
+                Err(error) => return Err(error),
             };
             if tries == FETCHES_MAX || !sink.is_whole() {
                 return Err(changed);
@@ -85,10 +85,10 @@ impl Session {
     }
 
     /// Returns true if a transfer may have failed because the size of the file differs from the known one.
-    fn may_be_of_size(&self, fault: &Error) -> bool {
-        fault.side == Origin::Server
-            && fault.code == 0
-            && matches!(fault.kind, ErrorKind::Protocol | ErrorKind::DataConnection)
+    fn may_be_of_size(&self, error: &Error) -> bool {
+        error.side == Origin::Server
+            && error.code == 0
+            && matches!(error.kind, ErrorKind::Protocol | ErrorKind::DataConnection)
             && self.control.poison_reason().is_none()
     }
 
@@ -96,7 +96,7 @@ impl Session {
     /// a round trip, small files of a mirror do without: a server has read them before anything can write to them.
     pub(super) fn doubt_of(&self, remote: &RemotePath, known: RemoteMeta) -> Option<FtpCommand> {
         let is_small = known.is_listed && known.size.is_some_and(|size| size <= READ_AT_ONCE_BYTES);
-        if known.modified.is_none() || is_small && self.way.manners.is_disabled("RETR") {
+        if known.modified.is_none() || is_small && self.data_path.profile.is_disabled(Verb::Retr) {
             return None;
         }
         self.time_question(remote)
@@ -106,13 +106,13 @@ impl Session {
     /// none.
     pub(super) fn mtime_question(&self, remote: &RemotePath) -> Option<FtpCommand> {
         let has_none = !self.features.named.is_empty() && !self.features.has("MDTM");
-        (!has_none).then(|| FtpCommand::path("MDTM", remote))
+        (!has_none).then(|| FtpCommand::path(Verb::Mdtm, remote))
     }
 
     /// Returns the query for the time of `remote`, if the server may support one.
     fn time_question(&self, remote: &RemotePath) -> Option<FtpCommand> {
         let has_facts = self.features.has("MLST") || self.features.has("MLSD");
-        let by_facts = || has_facts.then(|| FtpCommand::path("MLST", remote));
+        let by_facts = || has_facts.then(|| FtpCommand::path(Verb::Mlst, remote));
         self.mtime_question(remote).or_else(by_facts)
     }
 
@@ -151,7 +151,7 @@ impl Session {
         let is_same_time = entry.modified.and_then(|time| time.agrees(before)) == Some(true);
         let is_same = is_same_time && (entry.size == known.size || entry.size.is_none());
         if is_same {
-            self.way.manners.listed_other_times();
+            self.data_path.profile.record_other_times();
         }
         Ok(is_same)
     }
@@ -166,20 +166,10 @@ fn is_large_and_coarse(known: RemoteMeta) -> bool {
 /// The message for a file that changed during its download.
 pub(super) const CHANGED: &str = "it was changed on the server while it was fetched";
 
-/// Returns the fault of a file that changed during its download: data of two versions must not be mixed.
+/// Returns the error of a file that changed during its download: data of two versions must not be mixed.
 pub(super) fn changed() -> Error {
     Error::new(ErrorKind::DataConnection, Origin::Server, CHANGED)
         .with_name(TRANSFER_SOURCE_CHANGED)
-}
-
-/// Returns the time in a reply to MDTM or MLST.
-pub(super) fn fact_in(reply: &Reply) -> Option<Modified> {
-    if reply.code != 250 {
-        return time_in(reply);
-    }
-    let facts = reply.inner_lines().next()?;
-    // The query has named the file.
-    parse_mlst(facts.trim_ascii_start(), b"")?.modified
 }
 
 /// Returns true if two times cannot be the same, at the precision of the coarser one. A time in the server's own zone

@@ -17,7 +17,7 @@ use super::{
     fs::RemoteFs,
     listing::DirectoryListing,
     path::RemotePath,
-    pending::{TempUpload, UploadName, name_taken},
+    pending::{TempUpload, TransferStart, UploadName, name_taken},
     source_sink::{ByteSink, ByteSource},
     transfer::{InPlace, TransferStats},
 };
@@ -170,23 +170,17 @@ impl MemoryFs {
         verb: Operation,
         path: &RemotePath,
         bytes: Option<u64>,
-    ) -> Result<(TransferId, Instant)> {
+    ) -> Result<TransferStart> {
         self.stop.accepts_new_work()?;
         let id = self.observer.next_transfer();
         let path = visible(path.as_bytes());
         self.observer.emit(&Event::TransferStarted { id, verb, path, bytes });
-        Ok((id, Instant::now()))
+        Ok(TransferStart { id, at: Instant::now() })
     }
 
     /// Reports the end of a transfer of `bytes`.
-    fn end(
-        &self,
-        id: TransferId,
-        started: Instant,
-        bytes: u64,
-        modified: Option<Modified>,
-    ) -> TransferStats {
-        let (took, verified) = (started.elapsed(), true);
+    fn end(&self, start: TransferStart, bytes: u64, modified: Option<Modified>) -> TransferStats {
+        let (id, took, verified) = (start.id, start.at.elapsed(), true);
         self.observer.emit(&Event::TransferDone { id, bytes, verified, took });
         TransferStats { bytes, verified, took, modified, in_place: false }
     }
@@ -243,10 +237,10 @@ impl MemoryFs {
 
     fn commit_all(&self, files: Vec<TempUpload>) -> Vec<Result<TransferStats>> {
         let ended = files.into_iter().map(|file| match self.commit_one(&file) {
-            Ok(time) => Ok(self.end(file.id, file.started, file.size, Some(time))),
+            Ok(time) => Ok(self.end(file.start, file.size, Some(time))),
             Err(fault) => {
                 self.tree().remove(key(&file.temporary));
-                Err(self.failed(file.id, &file.remote, fault))
+                Err(self.failed(file.start.id, &file.remote, fault))
             }
         });
         ended.collect()

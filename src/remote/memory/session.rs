@@ -19,7 +19,7 @@ use crate::{
         hints::{NextTransfer, TransferHints},
         listing::DirectoryListing,
         path::{NameEncoding, RemotePath},
-        pending::{PendingDownload, TempUpload, UploadName, VerifiedTemp},
+        pending::{PendingDownload, SourceMeta, TempUpload, UploadName, VerifiedTemp},
         rate_limit::RateLimiter,
         source_sink::{ByteSink, ByteSource},
         transfer::{InPlace, RemoteMeta, TransferStats},
@@ -208,11 +208,11 @@ impl RemoteFs for MemoryFs {
         _: TransferHints<'_>,
     ) -> Result<PendingDownload> {
         let remote = self.absolute(remote)?;
-        let (id, started) = self.begin(Operation::Download, &remote, known.size)?;
+        let start = self.begin(Operation::Download, &remote, known.size)?;
         let fetched = self.file(&remote).and_then(|file| self.give(&file, sink).map(|()| file));
-        let file = fetched.map_err(|fault| self.failed(id, &remote, fault))?;
+        let file = fetched.map_err(|fault| self.failed(start.id, &remote, fault))?;
         let (bytes, modified) = (file.size(), Some(file.time()));
-        Ok(PendingDownload { id, started, remote, bytes, is_verified: true, modified })
+        Ok(PendingDownload { start, remote, bytes, is_verified: true, modified })
     }
 
     async fn resume_download(
@@ -229,13 +229,13 @@ impl RemoteFs for MemoryFs {
 
     fn end_download(&self, file: PendingDownload, placed: Result<()>) -> Result<TransferStats> {
         match placed {
-            Ok(()) => Ok(self.end(file.id, file.started, file.bytes, None)),
-            Err(fault) => Err(self.failed(file.id, &file.remote, fault)),
+            Ok(()) => Ok(self.end(file.start, file.bytes, None)),
+            Err(fault) => Err(self.failed(file.start.id, &file.remote, fault)),
         }
     }
 
     fn fail_download(&self, file: &PendingDownload, fault: Error) -> Error {
-        self.failed(file.id, &file.remote, fault)
+        self.failed(file.start.id, &file.remote, fault)
     }
 
     async fn upload(
@@ -264,13 +264,14 @@ impl RemoteFs for MemoryFs {
         let (remote, folder) = (self.absolute(remote)?, self.absolute(folder)?);
         let name = self.tag.as_ref().map_or_else(temporary_name, |tag| tag.name(self.now()));
         let temporary = folder.join(name.as_bytes())?;
-        let (id, started) = self.begin(Operation::Upload, &remote, Some(size))?;
+        let start = self.begin(Operation::Upload, &remote, Some(size))?;
         match self.store(source, size, &temporary) {
             Ok(()) => {
                 let name = UploadName::Temporary;
-                Ok(TempUpload::new((id, started), remote, temporary, name, (size, modified)))
+                let meta = SourceMeta { size, modified };
+                Ok(TempUpload::new(start, remote, temporary, name, meta))
             }
-            Err(fault) => Err(self.failed(id, &remote, fault)),
+            Err(fault) => Err(self.failed(start.id, &remote, fault)),
         }
     }
 
@@ -319,7 +320,7 @@ impl RemoteFs for MemoryFs {
     async fn discard(&mut self, files: Vec<TempUpload>, fault: &Error) -> Vec<Error> {
         let failed = files.into_iter().map(|file| {
             self.tree().remove(key(&file.temporary));
-            self.failed(file.id, &file.remote, fault.clone())
+            self.failed(file.start.id, &file.remote, fault.clone())
         });
         failed.collect()
     }
@@ -327,7 +328,7 @@ impl RemoteFs for MemoryFs {
     async fn verify_temps(&mut self, files: Vec<TempUpload>) -> Vec<Result<VerifiedTemp>> {
         let verified = files.into_iter().map(|aside| match self.file(&aside.temporary) {
             Ok(_) => Ok(VerifiedTemp { aside, is_whole: true }),
-            Err(fault) => Err(self.failed(aside.id, &aside.remote, fault)),
+            Err(fault) => Err(self.failed(aside.start.id, &aside.remote, fault)),
         });
         verified.collect()
     }

@@ -417,7 +417,7 @@ pub mod functions {
         let line = command.as_bytes().to_vec();
         let reply = site.with(&ctx, async |session, _| session.quote(&line).await)?;
         let mut map = Map::new();
-        map.insert("code".into(), i64::from(reply.code).into());
+        map.insert("code".into(), i64::from(reply.code.value()).into());
         map.insert("text".into(), reply.text().into());
         Ok(map)
     }

@@ -8,67 +8,7 @@ use super::{Source, assert_none, rust, sources};
 const MODULES: [&str; 3] = ["mirror", "ftp", "remote"];
 
 /// The circles that are known, by their files below `src/`. The list only shrinks.
-const KNOWN: [&[&str]; 6] = [
-    &[
-        "ftp/absence_check",
-        "ftp/data_path",
-        "ftp/list",
-        "ftp/list_commands",
-        "ftp/login",
-        "ftp/profile",
-        "ftp/session",
-        "ftp/transfer",
-        "ftp/transfer/bytes",
-        "ftp/transfer/ending",
-        "ftp/transfer/unchanged",
-    ],
-    &[
-        "ftp/control",
-        "ftp/control/command",
-        "ftp/control/dial",
-        "ftp/control/pipeline",
-        "ftp/control/pipelining",
-        "ftp/server_store",
-    ],
-    &[
-        "ftp/doctor",
-        "ftp/doctor/advice",
-        "ftp/doctor/findings",
-        "ftp/doctor/firewall_rules",
-        "ftp/doctor/total_failure",
-        "ftp/doctor/value",
-        "ftp/doctor/verdict",
-    ],
-    &[
-        "ftp/listing",
-        "ftp/listing/as400_guardian",
-        "ftp/listing/dates",
-        "ftp/listing/dos",
-        "ftp/listing/eplf",
-        "ftp/listing/format",
-        "ftp/listing/line",
-        "ftp/listing/listing_builder",
-        "ftp/listing/ls_time",
-        "ftp/listing/mlsx",
-        "ftp/listing/month",
-        "ftp/listing/names",
-        "ftp/listing/netware_mac",
-        "ftp/listing/nortel",
-        "ftp/listing/os2_vxworks",
-        "ftp/listing/reader",
-        "ftp/listing/time_val",
-        "ftp/listing/unix",
-        "ftp/listing/vms",
-        "ftp/listing/zos",
-    ],
-    &["ftp/mask", "ftp/proxy", "ftp/site", "ftp/url"],
-    &[
-        "ftp/transfer/commit",
-        "ftp/transfer/in_place",
-        "ftp/transfer/names",
-        "ftp/transfer/temp_upload",
-    ],
-];
+const KNOWN: [&[&str]; 0] = [];
 
 /// The maximum number of files in a circle.
 const CIRCLE_FILES_MAX: usize = 2;

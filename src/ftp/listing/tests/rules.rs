@@ -318,15 +318,15 @@ fn a_listing_without_end_is_refused_and_stays_refused() {
         [(&line, 1), (row.as_bytes(), ENTRIES_MAX / 1000 + 1), (&noise, 1)];
     for (piece, times) in pieces {
         let mut reader = ListingReader::list();
-        let fault = (0..times).find_map(|_| reader.push(piece).err()).expect("a fault");
-        assert_eq!(fault.kind, ErrorKind::Protocol);
+        let error = (0..times).find_map(|_| reader.push(piece).err()).expect("a fault");
+        assert_eq!(error.kind, ErrorKind::Protocol);
         assert!(reader.push(b"\r\n").is_err());
         assert!(reader.finish(now()).is_err());
     }
     let mut reader = ListingReader::mlsd();
-    let fault = (0..=LISTING_LINE_BYTES_MAX).find_map(|_| reader.push(b"a").err());
+    let error = (0..=LISTING_LINE_BYTES_MAX).find_map(|_| reader.push(b"a").err());
     assert_eq!(
-        fault.map(|fault| fault.to_string()).as_deref(),
+        error.map(|error| error.to_string()).as_deref(),
         Some("a listing with more than 8192 bytes in one line was refused")
     );
 }

@@ -7,12 +7,16 @@ use super::{
     absence_check::is_denial,
     control::FtpCommand,
     list::StatListing,
+    list_command::ListCommand,
     listing::{Entry, EntryKind, Listing, ListingReader},
     path::RemotePath,
     session::Session,
     transfer::NextTransfer,
 };
-use crate::error::{Error, ErrorKind, Origin, Result};
+use crate::{
+    error::{Error, ErrorKind, Origin, Result},
+    proto::{ReplyCode, Verb},
+};
 
 /// The maximum number of names of one directory that are queried one by one, if a server lists only names.
 const NAMES_ASKED_MAX: usize = 2000;
@@ -33,31 +37,6 @@ const EMPTY: [&str; 13] = [
     "directory empty",
     "folder empty",
 ];
-
-/// A form of listing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum ListCommand {
-    /// MLSD.
-    Facts,
-    /// LIST with `-a`, which some servers mistake for the name of a file.
-    ListAll,
-    /// LIST.
-    List,
-    /// STAT, over the control connection.
-    Status,
-    /// NLST: names only.
-    Names,
-}
-
-impl ListCommand {
-    /// All forms, in the order in which they are tried.
-    const ALL: [Self; 5] = [Self::Facts, Self::ListAll, Self::List, Self::Status, Self::Names];
-
-    /// Returns its bit in a set of forms.
-    pub(super) const fn bit(self) -> u8 {
-        1 << self as u8
-    }
-}
 
 /// The results of the forms that were tried so far.
 #[derive(Debug, Default)]
@@ -82,24 +61,24 @@ impl TriedCommands {
 
     /// Records a refusal. Of several, one about the directory takes precedence over one about the command, and
     /// otherwise that of LIST.
-    fn refused(&mut self, form: ListCommand, fault: Error) {
+    fn refused(&mut self, form: ListCommand, error: Error) {
         self.forms.push(form);
         let is_better = match &self.refusal {
             None => true,
             Some((_, known)) if known.kind == ErrorKind::Unsupported => {
-                fault.kind != ErrorKind::Unsupported || form == ListCommand::List
+                error.kind != ErrorKind::Unsupported || form == ListCommand::List
             }
-            Some(_) => form == ListCommand::List && fault.kind != ErrorKind::Unsupported,
+            Some(_) => form == ListCommand::List && error.kind != ErrorKind::Unsupported,
         };
         if is_better {
-            self.refusal = Some((form, fault));
+            self.refusal = Some((form, error));
         }
     }
 
     fn outcome(self) -> Result<Listing> {
         match (self.listing, self.refusal) {
             (Some(listing), _) => Ok(listing),
-            (None, Some((_, fault))) => Err(fault),
+            (None, Some((_, error))) => Err(error),
             (None, None) => Err(Error::protocol("no form of listing is left for this server")),
         }
     }
@@ -136,35 +115,40 @@ impl Session {
                     return Ok(listing);
                 }
                 Ok(listing) => {
-                    let is_believed = self.way.manners.lists_in(form) && listing.refused_count == 0;
+                    let is_believed =
+                        self.data_path.profile.lists_in(form) && listing.refused_count == 0;
                     if is_believed {
                         return Ok(listing);
                     }
                     tried.empty(form, listing);
                 }
-                Err(fault) if is_empty_folder(&fault) => tried.empty(form, Listing::nothing()),
+                Err(error) if is_empty_folder(&error) => tried.empty(form, Listing::nothing()),
                 // A form that works for other directories is refused for this one.
-                Err(fault) if !is_refusal(&fault) => return Err(fault),
-                Err(fault) if fault.code == 550 && self.way.manners.lists_in(form) => {
-                    return Err(fault);
+                Err(error) if !is_refusal(&error) => return Err(error),
+                Err(error)
+                    if error.reply_code() == ReplyCode::FILE_UNAVAILABLE
+                        && self.data_path.profile.lists_in(form) =>
+                {
+                    return Err(error);
                 }
                 // If the user may not list the directory, another form does not help.
-                Err(fault)
+                Err(error)
                     if form == ListCommand::List
-                        && fault.code == 550
-                        && is_denial(&fault.message) =>
+                        && error.reply_code() == ReplyCode::FILE_UNAVAILABLE
+                        && is_denial(&error.message) =>
                 {
-                    return Err(fault);
+                    return Err(error);
                 }
-                Err(fault) => {
-                    if form == ListCommand::Facts && fault.kind == ErrorKind::Unsupported {
+                Err(error) => {
+                    if form == ListCommand::Facts && error.kind == ErrorKind::Unsupported {
                         self.features.named.remove("MLSD");
                         self.features.named.remove("MLST");
                     }
-                    // Recorded with the next data connection that carries a listing.
-                    self.features.refuses_list_all |=
-                        form == ListCommand::ListAll && fault.code / 100 == 5;
-                    tried.refused(form, fault);
+                    // Saved with the next data connection that carries a listing.
+                    if form == ListCommand::ListAll && error.reply_code().is_permanent() {
+                        self.data_path.profile.record_listing(form, false);
+                    }
+                    tried.refused(form, error);
                 }
             }
         }
@@ -172,17 +156,16 @@ impl Session {
     }
 
     fn may_list_in(&self, form: ListCommand, tried: &TriedCommands) -> bool {
-        if self.way.manners.fails_in(form) {
+        if self.data_path.profile.fails_in(form) {
             return false;
         }
         match form {
             ListCommand::Facts => self.features.has("MLSD") || self.features.has("MLST"),
-            ListCommand::ListAll => !self.features.refuses_list_all,
-            ListCommand::List => true,
+            ListCommand::ListAll | ListCommand::List => true,
             // Two forms that show an empty directory are enough, and unparsed lines are to be reported.
             ListCommand::Status => {
                 let is_unread = tried.listing.as_ref().is_some_and(|seen| seen.refused_count > 0);
-                let may_ask = self.way.manners.may_list_by_stat() && !self.is_flat();
+                let may_ask = self.data_path.profile.may_list_by_stat() && !self.is_flat();
                 may_ask && !is_unread && tried.empty < 2
             }
             // An empty directory has no names either.
@@ -198,17 +181,17 @@ impl Session {
     ) -> Result<Listing> {
         match form {
             ListCommand::Facts => {
-                let command = FtpCommand::path("MLSD", path);
+                let command = FtpCommand::path(Verb::Mlsd, path);
                 let reader = || ListingReader::mlsd().of(path);
                 let listing = self.fetch_listing(&command, reader, next).await?;
                 self.is_of(path, listing).await
             }
             ListCommand::ListAll => {
-                let command = FtpCommand::bare("LIST -a");
+                let command = FtpCommand::with(Verb::List, "-a");
                 self.fetch_listing(&command, ListingReader::list, next).await
             }
             ListCommand::List => {
-                let command = FtpCommand::bare("LIST");
+                let command = FtpCommand::bare(Verb::List);
                 self.fetch_listing(&command, ListingReader::list, next).await
             }
             ListCommand::Status => self.list_by_status(path).await,
@@ -221,26 +204,27 @@ impl Session {
         if listing.entries.is_empty() {
             return;
         }
-        self.way.manners.listed_in(form);
+        self.data_path.profile.record_listing(form, true);
         // A form that has listed other directories was refused for this one only, or temporarily.
-        let failed = tried.forms.iter().filter(|failed| !self.way.manners.lists_in(**failed));
+        let failed = tried.forms.iter().filter(|failed| !self.data_path.profile.lists_in(**failed));
         for failed in failed {
-            self.way.manners.failed_in(*failed);
-            self.features.refuses_list_all |= *failed == ListCommand::ListAll;
+            self.data_path.profile.record_listing(*failed, false);
         }
     }
 
     async fn list_by_status(&mut self, path: &RemotePath) -> Result<Listing> {
-        let none =
-            || Error { code: 502, ..Error::unsupported(Origin::Server, "STAT lists no folders") };
+        let none = || {
+            let error = Error::unsupported(Origin::Server, "STAT lists no folders");
+            Error { code: ReplyCode::NOT_IMPLEMENTED.value(), ..error }
+        };
         match self.ask_by_stat(slice::from_ref(path), true).await.map(|mut told| told.pop()) {
             Ok(Some(StatListing::Listing(listing))) => Ok(listing),
-            Ok(Some(StatListing::Refused(fault))) => Err(fault),
+            Ok(Some(StatListing::Refused(error))) => Err(error),
             Ok(Some(StatListing::Unclear) | None) => Err(none()),
-            Err(fault) if fault.kind == ErrorKind::Interrupted => Err(fault),
-            Err(fault) => {
-                tracing::debug!(target: "portolan", "no listing by STAT: {fault}");
-                self.way.manners.failed_in(ListCommand::Status);
+            Err(error) if error.kind == ErrorKind::Interrupted => Err(error),
+            Err(error) => {
+                tracing::debug!(target: "portolan", "no listing by STAT: {error}");
+                self.data_path.profile.record_listing(ListCommand::Status, false);
                 Err(none())
             }
         }
@@ -248,7 +232,7 @@ impl Session {
 
     /// Returns the names from NLST; their types and sizes are queried by name.
     async fn list_names(&mut self, path: &RemotePath, next: NextTransfer<'_>) -> Result<Listing> {
-        let command = FtpCommand::bare("NLST");
+        let command = FtpCommand::bare(Verb::Nlst);
         let mut listing = self.fetch_with(&command, ListingReader::names(), next).await?;
         // If names have no slashes, CWD with one has an unknown effect.
         let asked_max = if self.is_flat() { 0 } else { NAMES_ASKED_MAX };
@@ -257,15 +241,18 @@ impl Session {
         let mut commands = Vec::with_capacity(entries.len() * 2);
         for entry in &entries {
             let place = path.join(&entry.name)?;
-            commands.extend([FtpCommand::path("SIZE", &place), FtpCommand::path("CWD", &place)]);
+            commands.extend([
+                FtpCommand::path(Verb::Size, &place),
+                FtpCommand::path(Verb::Cwd, &place),
+            ]);
         }
         if !commands.is_empty() {
             self.server_folder = None;
             let replies = self.ask_all(&commands).await?;
             for (entry, replies) in entries.into_iter().zip(replies.chunks_exact(2)) {
                 let [size, entered] = replies else { continue };
-                identify(entry, size.number().filter(|_| size.code == 213), entered.is_done());
-                if size.code == 550 && entry.kind == EntryKind::File {
+                identify(entry, size.size(), entered.is_done());
+                if size.code == ReplyCode::FILE_UNAVAILABLE && entry.kind == EntryKind::File {
                     entry.kind = EntryKind::Other;
                 }
             }
@@ -291,21 +278,25 @@ const fn is_telling(listing: &Listing) -> bool {
 
 /// Returns true if a server refused a listing, and may accept another form of it: not for lack of a connection, a login
 /// or TLS.
-fn is_refusal(fault: &Error) -> bool {
-    let is_final = matches!(fault.code, 421 | 425 | 426 | 430 | 522 | 530..=537);
+fn is_refusal(error: &Error) -> bool {
+    let code = error.reply_code();
+    let concerns_connection = matches!(
+        code,
+        ReplyCode::SERVICE_UNAVAILABLE | ReplyCode::CANNOT_OPEN_DATA | ReplyCode::TRANSFER_ABORTED
+    );
+    let is_final = concerns_connection || code.concerns_login() || code.concerns_protection();
     let is_of_command = matches!(
-        fault.kind,
+        error.kind,
         ErrorKind::Refused | ErrorKind::NotFound | ErrorKind::Unsupported | ErrorKind::Busy
     );
-    is_of_command && (400..=599).contains(&fault.code) && !is_final
+    is_of_command && code.is_refusal() && !is_final
 }
 
 /// Returns true if the answer to a listing means that the directory is empty: success without any data, or in words.
-fn is_empty_folder(fault: &Error) -> bool {
-    match fault.code {
-        200..=299 => fault.side == Origin::Server,
-        450 | 550 => says_empty(&fault.message),
-        _ => false,
+fn is_empty_folder(error: &Error) -> bool {
+    match error.reply_code() {
+        ReplyCode::FILE_BUSY | ReplyCode::FILE_UNAVAILABLE => says_empty(&error.message),
+        code => code.is_completion() && error.side == Origin::Server,
     }
 }
 

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use super::FtpCommand;
+use crate::proto::Verb;
 
 /// The time that the next reply to a packet may take beyond a few round trips: most servers need a millisecond. A
 /// slower server is sent one probe, with no further consequence.
@@ -26,9 +26,29 @@ const LOOKS: u8 = 16;
 const LOSSES_MAX: u8 = 2;
 
 /// The commands that may be answered twice; for those that move data there are other signs.
-const VERBS: [&str; 22] = [
-    "CWD", "PWD", "TYPE", "SIZE", "MDTM", "DELE", "MKD", "RMD", "RNFR", "RNTO", "NOOP", "REST",
-    "PBSZ", "PROT", "USER", "PASS", "FEAT", "OPTS", "SITE", "MFMT", "MLST", "CDUP",
+const VERBS: [Verb; 22] = [
+    Verb::Cwd,
+    Verb::Pwd,
+    Verb::Type,
+    Verb::Size,
+    Verb::Mdtm,
+    Verb::Dele,
+    Verb::Mkd,
+    Verb::Rmd,
+    Verb::Rnfr,
+    Verb::Rnto,
+    Verb::Noop,
+    Verb::Rest,
+    Verb::Pbsz,
+    Verb::Prot,
+    Verb::User,
+    Verb::Pass,
+    Verb::Feat,
+    Verb::Opts,
+    Verb::Site,
+    Verb::Mfmt,
+    Verb::Mlst,
+    Verb::Cdup,
 ];
 
 /// The observed behaviour of a server towards commands, to be saved.
@@ -58,7 +78,8 @@ impl Habits {
 
     /// Parses [`words`](Self::words); unknown words from another version are ignored.
     pub fn read(words: &str) -> Self {
-        let twice = words.split(' ').filter_map(|word| bit(word.strip_prefix("twice=")?));
+        let twice =
+            words.split(' ').filter_map(|word| bit(Verb::parse(word.strip_prefix("twice=")?)?));
         let has = |flag| words.split(' ').any(|word| word == flag);
         Self {
             alone: has("alone"),
@@ -68,8 +89,8 @@ impl Habits {
     }
 }
 
-fn bit(verb: &str) -> Option<u32> {
-    VERBS.iter().position(|known| verb.eq_ignore_ascii_case(known)).map(|at| 1 << at)
+fn bit(verb: Verb) -> Option<u32> {
+    VERBS.iter().position(|known| *known == verb).map(|at| 1 << at)
 }
 
 /// The observations so far.
@@ -122,7 +143,7 @@ impl Pipelining {
     }
 
     /// Records that the commands after the first of a packet were discarded, or never let through.
-    pub(in crate::ftp) fn turn_off(&self) {
+    pub(super) fn turn_off(&self) {
         self.alone.store(true, Ordering::Relaxed);
     }
 
@@ -137,7 +158,7 @@ impl Pipelining {
     }
 
     /// Records a reply that nothing had asked for; `verb` is the command before it, if it can have been no other.
-    pub(super) fn saw_spare(&self, verb: Option<&str>) {
+    pub(super) fn saw_spare(&self, verb: Option<Verb>) {
         match verb.map(bit) {
             Some(Some(bit)) => {
                 self.twice.fetch_or(bit, Ordering::Relaxed);
@@ -150,12 +171,12 @@ impl Pipelining {
     }
 
     /// Records that an unexpected reply came where a second one to `verb` would.
-    pub(super) fn suspect(&self, verb: &str) {
+    pub(super) fn suspect(&self, verb: Verb) {
         self.twice.fetch_or(bit(verb).unwrap_or(0), Ordering::Relaxed);
     }
 
     /// Records that no further reply came after that to `verb`.
-    pub(super) fn saw_no_spare(&self, verb: &str) {
+    pub(super) fn saw_no_spare(&self, verb: Verb) {
         if let Some(bit) = bit(verb) {
             self.twice.fetch_and(!bit, Ordering::Relaxed);
         }
@@ -165,35 +186,23 @@ impl Pipelining {
     }
 
     /// Returns true if a second reply to `verb` must be awaited.
-    pub(super) fn expects_spare(&self, verb: &str) -> bool {
+    pub(super) fn expects_spare(&self, verb: Verb) -> bool {
         let Some(bit) = bit(verb) else { return false };
         let twice = self.twice.load(Ordering::Relaxed);
         // A late one must not be mistaken for the success of the next such command.
-        let matters = twice != 0 && ["DELE", "RNTO", "MKD", "RMD"].contains(&verb);
+        let matters = twice != 0 && matches!(verb, Verb::Dele | Verb::Rnto | Verb::Mkd | Verb::Rmd);
         twice & bit != 0 || matters || self.looks.load(Ordering::Relaxed) > 0
     }
 }
 
 /// Returns the time for the next reply to a packet whose first command was answered.
-pub(super) fn next_reply_time(round_trip: Duration) -> Duration {
-    NEXT_REPLY_TIME + known(round_trip) * ROUND_TRIPS
+pub(super) fn next_reply_time(round_trip: Option<Duration>) -> Duration {
+    NEXT_REPLY_TIME + round_trip.unwrap_or_default() * ROUND_TRIPS
 }
 
 /// Returns the time for a spare reply.
-pub(super) fn spare_reply_time(round_trip: Duration) -> Duration {
-    SPARE_REPLY_TIME + known(round_trip) * ROUND_TRIPS
-}
-
-/// Returns the round-trip time if it is known, else zero: it is at its maximum before the first reply.
-fn known(round_trip: Duration) -> Duration {
-    if round_trip == Duration::MAX { Duration::ZERO } else { round_trip }
-}
-
-/// Returns true if all of `commands` may be sent again when it is unknown which of them were executed.
-pub(in crate::ftp) fn may_be_repeated(commands: &[FtpCommand]) -> bool {
-    const HARMLESS: [&str; 10] =
-        ["CWD", "PWD", "SIZE", "MDTM", "MFMT", "MLST", "REST", "NOOP", "TYPE", "OPTS"];
-    commands.iter().all(|command| HARMLESS.contains(&command.verb().as_str()))
+pub(super) fn spare_reply_time(round_trip: Option<Duration>) -> Duration {
+    SPARE_REPLY_TIME + round_trip.unwrap_or_default() * ROUND_TRIPS
 }
 
 #[cfg(test)]
@@ -205,8 +214,8 @@ mod tests {
         let pipelining = Pipelining::default();
         assert_eq!(pipelining.habits().words(), "");
         pipelining.turn_off();
-        pipelining.saw_spare(Some("CWD"));
-        pipelining.saw_spare(Some("CDUP"));
+        pipelining.saw_spare(Some(Verb::Cwd));
+        pipelining.saw_spare(Some(Verb::Cdup));
         let habits = pipelining.habits();
         assert_eq!(habits.words(), "alone twice=CWD twice=CDUP");
         assert_eq!(Habits::read(&habits.words()), habits);
@@ -240,15 +249,15 @@ mod tests {
         let pipelining = Pipelining::default();
         pipelining.saw_spare(None);
         for _ in 0..LOOKS {
-            assert!(pipelining.is_off() && pipelining.expects_spare("DELE"));
-            pipelining.saw_no_spare("DELE");
+            assert!(pipelining.is_off() && pipelining.expects_spare(Verb::Dele));
+            pipelining.saw_no_spare(Verb::Dele);
         }
-        assert!(!pipelining.is_off() && !pipelining.expects_spare("DELE"));
+        assert!(!pipelining.is_off() && !pipelining.expects_spare(Verb::Dele));
         // One that came after a transfer is detected by other means.
-        pipelining.saw_spare(Some("CWD"));
-        assert!(pipelining.expects_spare("CWD") && !pipelining.expects_spare("SIZE"));
-        assert!(pipelining.expects_spare("DELE"), "its success matters");
-        pipelining.saw_no_spare("CWD");
+        pipelining.saw_spare(Some(Verb::Cwd));
+        assert!(pipelining.expects_spare(Verb::Cwd) && !pipelining.expects_spare(Verb::Size));
+        assert!(pipelining.expects_spare(Verb::Dele), "its success matters");
+        pipelining.saw_no_spare(Verb::Cwd);
         assert!(!pipelining.is_off());
     }
 }
