@@ -78,7 +78,7 @@ fn markdown() -> String {
     for row in codes::ALL {
         let ErrorCode { code, meaning, cause, remedy } = row;
         parts.push(format!(
-            "\n## `{code}`\n\n{meaning}\n\n- Trigger: {cause}\n- Remedy: {remedy}.\n"
+            "\n## `{code}`\n\n{meaning}\n\n- Cause: {cause}\n- Remedy: {remedy}.\n"
         ));
     }
     parts.concat()

@@ -269,7 +269,7 @@ fn refused(site: &Site, reply: &Reply) -> Error {
     let (user, words) = (visible(&site.user), reply.words());
     let message = format!("the login as `{user}` failed: the server said \"{words}\"");
     let kind = if reply.code.is_permanent() { ErrorKind::Denied } else { error.kind };
-    let name = (kind == ErrorKind::Denied).then_some(LOGIN_DENIED);
+    let name = (reply.code == ReplyCode::NOT_LOGGED_IN).then_some(LOGIN_DENIED);
     unless_tls_is_wanted(Error { kind, message, name, ..error }, site, reply)
 }
 

@@ -88,6 +88,7 @@ const ROWS: &[Row] = &[
     row("export systemd"),
     row("export crontab"),
     row("init FRESH"),
+    row("explain"),
     row("functions"),
     row("functions get"),
     row("functions --json"),

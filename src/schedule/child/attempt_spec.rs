@@ -96,7 +96,7 @@ mod tests {
         assert_eq!(read.line(), order.line());
         assert_eq!(read.facts().attempt, 2);
         assert!(
-            AttemptSpec::read(&b"nonsense\n"[..]).unwrap_err().message.contains("cannot be read")
+            AttemptSpec::read(&b"nonsense\n"[..]).unwrap_err().message.contains("cannot parse the run specification")
         );
     }
 }
