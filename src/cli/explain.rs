@@ -77,9 +77,8 @@ fn markdown() -> String {
     let mut parts = vec![HEAD.to_owned()];
     for row in codes::ALL {
         let ErrorCode { code, meaning, cause, remedy } = row;
-        parts.push(format!(
-            "\n## `{code}`\n\n{meaning}\n\n- Cause: {cause}\n- Remedy: {remedy}.\n"
-        ));
+        parts
+            .push(format!("\n## `{code}`\n\n{meaning}\n\n- Cause: {cause}\n- Remedy: {remedy}.\n"));
     }
     parts.concat()
 }

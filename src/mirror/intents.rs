@@ -113,7 +113,7 @@ impl Journal {
                 let size = bytes.len() as u64;
                 let sent = session.upload(&mut MemorySource::new(&bytes), size, None, &file).await;
                 sent.map(|_| {
-                    journal.lock().unwrap_or_else(PoisonError::into_inner).is_behind = false
+                    journal.lock().unwrap_or_else(PoisonError::into_inner).is_behind = false;
                 })
             }
         };

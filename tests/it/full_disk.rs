@@ -27,9 +27,9 @@ impl Scene {
         let folder = TempDir::new().unwrap();
         let disk = SmallDisk::at(folder.path(), KIB)?;
         let state = folder.path().join("state");
-        let stage = Rehearsal::start(&[], false);
-        fs::create_dir_all(stage.root().join("in")).unwrap();
-        Some(Self { stage, disk, state, _folder: folder })
+        let server = Rehearsal::start(&[], false);
+        fs::create_dir_all(server.root().join("in")).unwrap();
+        Some(Self { stage: server, disk, state, _folder: folder })
     }
 
     fn program(&self) -> Portolan {

@@ -195,7 +195,7 @@ impl Terminal {
             let mut piece = [0; 4096];
             // The end of the program is an error of its terminal.
             while let Ok(count @ 1..) = screen.read(&mut piece) {
-                kept.lock().unwrap().extend(&piece[..count]);
+                kept.lock().unwrap().extend(piece.get(..count).unwrap());
             }
         });
         Self { keys, child, shown, read: 0, folder }

@@ -78,11 +78,7 @@ impl Session {
             if let Err(changed) = source.check() {
                 sent = self.store_anew(source, &temporary, start.id, changed, next).await?;
             }
-            if sent != size {
-                let message = format!("{sent} bytes were read where {size} were expected");
-                return Err(Error::new(ErrorKind::Local, Origin::Here, message));
-            }
-            Ok(())
+            expect_size(sent, size)
         };
         let ended = match work.await {
             // The name was refused before any data was stored.
@@ -298,4 +294,13 @@ impl Session {
         }
         answers
     }
+}
+
+/// Fails if another number of bytes was read from the source than it has.
+fn expect_size(sent: u64, size: u64) -> Result<()> {
+    if sent == size {
+        return Ok(());
+    }
+    let message = format!("{sent} bytes were read where {size} were expected");
+    Err(Error::new(ErrorKind::Local, Origin::Here, message))
 }

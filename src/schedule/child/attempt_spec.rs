@@ -96,7 +96,10 @@ mod tests {
         assert_eq!(read.line(), order.line());
         assert_eq!(read.facts().attempt, 2);
         assert!(
-            AttemptSpec::read(&b"nonsense\n"[..]).unwrap_err().message.contains("cannot parse the run specification")
+            AttemptSpec::read(&b"nonsense\n"[..])
+                .unwrap_err()
+                .message
+                .contains("cannot parse the run specification")
         );
     }
 }

@@ -126,7 +126,8 @@ fn what_the_job_says_of_connections_wins_over_the_script() {
 /// Returns `serve` with these limits (arguments of `ulimit`), which it cannot raise unless it is root.
 fn with_limits(limits: &[&str], scheduler: &Scheduler) -> Portolan {
     let program = scheduler.path("few");
-    let limits: String = limits.iter().map(|limit| format!("ulimit {limit}\n")).collect();
+    let limits =
+        limits.iter().map(|limit| format!("ulimit {limit}\n")).collect::<Vec<_>>().concat();
     let text = format!("#!/bin/sh\n{limits}exec {} \"$@\"\n", env!("CARGO_BIN_EXE_portolan"));
     scheduler.file("few", &text);
     let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);

@@ -77,10 +77,10 @@ impl SmallDisk {
     /// Fills it to the last byte.
     pub(crate) fn fill(&self) {
         let mut file = File::create(self.mounts.path(&self.top.join("filler"))).unwrap();
-        let piece = [b'x'; 64 * 1024];
+        let piece = vec![b'x'; 64 * 1024];
         let mut size = piece.len();
         while size > 0 {
-            if file.write(&piece[..size]).is_err() {
+            if file.write(piece.get(..size).unwrap()).is_err() {
                 size /= 2;
             }
         }

@@ -38,9 +38,9 @@ struct Scene {
 
 impl Scene {
     fn new(faults: &[&str]) -> Self {
-        let stage = Rehearsal::start(faults, false);
+        let server = Rehearsal::start(faults, false);
         let (state, here) = (TempDir::new().unwrap(), TempDir::new().unwrap());
-        fs::create_dir_all(stage.root().join("in")).unwrap();
+        fs::create_dir_all(server.root().join("in")).unwrap();
         // Of another host, of a mirror, of the first version, and of a user.
         let other = OwnerTag::random();
         let foreign = vec![
@@ -50,7 +50,7 @@ impl Scene {
             ".portolan-notes.txt".to_owned(),
             "PTREPORT".to_owned(),
         ];
-        let scene = Self { stage, state, here, foreign };
+        let scene = Self { stage: server, state, here, foreign };
         for name in &scene.foreign {
             fs::write(scene.here.path().join(name), "foreign").unwrap();
             fs::write(scene.there().join(name), "foreign").unwrap();
@@ -115,7 +115,7 @@ impl Scene {
     }
 
     fn assert_swept(&self, folder: &Path, about: &str) {
-        assert_eq!(self.temps(folder), [PathBuf::new(); 0], "{about}");
+        assert_eq!(self.temps(folder), Vec::<PathBuf>::new(), "{about}");
         for name in &self.foreign {
             assert_eq!(fs::read(folder.join(name)).unwrap(), b"foreign", "{about}: {name}");
         }
