@@ -220,7 +220,13 @@ impl MirrorState {
     pub(super) fn settle_all(&mut self) {
         match &self.place {
             StatePlace::Nowhere => {}
-            StatePlace::Here(memory, sides) => memory.settle(sides),
+            StatePlace::Here(memory, sides) => {
+                // The results first: a run that is killed in between must leave one or the other.
+                if !self.waiting.is_empty() {
+                    memory.note(sides, &std::mem::take(&mut self.waiting));
+                }
+                memory.settle(sides);
+            }
             StatePlace::There(there) => {
                 there.journal.lock().unwrap_or_else(PoisonError::into_inner).settle_all();
             }
@@ -341,4 +347,76 @@ fn read_all(
         }
     }
     Ok(learnt)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::{Path, PathBuf};
+
+    use super::*;
+    use crate::mirror::sync_base::{Intent, TagLease};
+
+    /// A store that writes down what it is told.
+    #[derive(Debug, Default)]
+    struct Recorder(Mutex<Vec<String>>);
+
+    impl Recorder {
+        fn record(&self, call: String) {
+            self.0.lock().unwrap().push(call);
+        }
+    }
+
+    impl MirrorStateStore for Recorder {
+        fn base(&self, _: &MirrorId) -> SyncBase {
+            SyncBase::new()
+        }
+
+        fn folder(&self) -> Option<&Path> {
+            None
+        }
+
+        fn claim(&self, _: &MirrorId) -> Option<TagLease> {
+            None
+        }
+
+        fn note(&self, _: &MirrorId, changes: &[(Vec<u8>, Option<SyncedFile>)]) {
+            self.record(format!("note {}", changes.len()));
+        }
+
+        fn intents(&self, _: &MirrorId) -> Intents {
+            Intents::new()
+        }
+
+        fn settle(&self, _: &MirrorId) {
+            self.record("settle".into());
+        }
+
+        fn intend(&self, _: &MirrorId, _: &[(Vec<u8>, Intent)]) -> Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn intents_go_after_their_results_are_recorded() {
+        let sides = MirrorId {
+            host: "ftp.example.org".into(),
+            port: 21,
+            user: "anna".into(),
+            remote: RemotePath::root(),
+            local: PathBuf::from("/tree"),
+        };
+        for (count, calls) in
+            [(0, &["settle"][..]), (1, &["note 1", "settle"]), (7, &["note 7", "settle"])]
+        {
+            let recorder = Arc::new(Recorder::default());
+            let place = StatePlace::Here(Arc::<Recorder>::clone(&recorder), sides.clone());
+            let mut state = MirrorState { place, clock: Clock::default(), waiting: Vec::new() };
+            for number in 0..count {
+                state.note(&[b'a' + number], None);
+            }
+            state.settle_all();
+            assert_eq!(*recorder.0.lock().unwrap(), calls, "{count}");
+            assert!(state.waiting.is_empty());
+        }
+    }
 }
