@@ -106,7 +106,7 @@ pub struct OptionFlag {
     pub value_name: &'static str,
     /// A second name.
     pub alias: &'static str,
-    /// The word of a choice that the flag, which then has no value, stands for.
+    /// The choice that the flag selects; such a flag takes no value.
     pub word: &'static str,
     /// The key with which it cannot be used.
     pub conflict: &'static str,

@@ -156,7 +156,7 @@ pub const ALL: &[ErrorCode] = &[
         CONNECT_REFUSED,
         "The host refused the connection.",
         "No program listens at that port, or a firewall rejects it.",
-        "nothing listens at that port: is the server up? ftp:// and ftpes:// use port 21, ftps:// 990; another stands behind the host as in ftp://host:2121",
+        "nothing listens at that port: is the server up? ftp:// and ftpes:// use port 21, ftps:// 990; for another port, use ftp://host:2121",
     ),
     row(
         CONNECT_UNKNOWN_HOST,

@@ -30,7 +30,7 @@ pub(super) fn host_and_port(place: &str) -> Result<(String, Option<u16>), String
     };
     let port = match port.strip_prefix(':') {
         None if port.is_empty() => None,
-        None => return Err(format!("`{port}` stands behind the address")),
+        None => return Err(format!("`{port}` follows the address")),
         Some("") => None,
         Some(digits) => {
             // A number may have a sign, and a port has none.
@@ -47,7 +47,7 @@ fn no_port(text: &str) -> String {
     if text.bytes().all(|byte| byte.is_ascii_digit()) {
         format!("`{text}` is no port (1 to 65535)")
     } else {
-        "what stands behind the colon is no port (1 to 65535); in a login, write / as %2F, : as %3A and @ as %40"
+        "what follows the colon is no port (1 to 65535); in a login, write / as %2F, : as %3A and @ as %40"
             .into()
     }
 }

@@ -108,7 +108,7 @@ impl ServerHandle {
     }
 
     /// Updates the key for a new connection from the local address `ours`, and returns true if that is in another
-    /// network: there is no record of it yet.
+    /// network, of which no record exists yet.
     pub(super) fn follow(&mut self, ours: IpAddr) -> bool {
         let network = network(ours);
         let is_other = network != self.place.network;

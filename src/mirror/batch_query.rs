@@ -24,7 +24,7 @@ pub(super) struct BatchQuery<Q, A> {
 }
 
 impl<Q, A> BatchQuery<Q, A> {
-    /// Asks all of `queries` by `ask`, which is told as well whether another query is likely to follow in its session.
+    /// Sends all of `queries` by `ask`. Its last argument is true if another query is likely to follow in the same session.
     /// Fails with the first error that `is_fatal`.
     pub(super) async fn ask<R: RemoteFs>(
         crew: &mut SessionPool<'_, R>,

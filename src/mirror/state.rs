@@ -356,7 +356,7 @@ mod tests {
     use super::*;
     use crate::mirror::sync_base::{Intent, TagLease};
 
-    /// A store that writes down what it is told.
+    /// A store that records the calls of its methods.
     #[derive(Debug, Default)]
     struct Recorder(Mutex<Vec<String>>);
 

@@ -35,7 +35,7 @@ pub(super) fn here(heading: &Endpoints, trash: &str) -> PathBuf {
     heading.local.join(trash)
 }
 
-/// Returns `filter` without the `trash`, which is no part of the mirror on either side.
+/// Returns `filter`, extended to exclude the `trash` directory on both sides.
 pub(super) fn reserve(filter: Filter, heading: &Endpoints, trash: Option<&str>) -> Result<Filter> {
     let Some(trash) = trash else { return Ok(filter) };
     let (top, folder) = match heading.direction {

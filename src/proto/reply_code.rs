@@ -71,7 +71,7 @@ codes! {
 }
 
 impl ReplyCode {
-    /// Returns the code with this value; 0 stands for an error without a reply.
+    /// Returns the code with this value; 0 means that no reply caused the error.
     pub const fn new(value: u16) -> Self {
         Self(value)
     }

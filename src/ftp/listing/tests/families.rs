@@ -291,7 +291,7 @@ fn vms_parts_lines_and_leaves_columns_out() {
             Some("2003-04-24T08:16:15"),
         ),
         (
-            "notime.txt;1 2/8 7-JAN-2000 [IV2_XXX] (RWED,RWED,RE,)",
+            "notime.txt;1 2/8 7-JAN-2000 [IV2_DOC] (RWED,RWED,RE,)",
             "notime.txt",
             File,
             Some("2000-01-07"),
