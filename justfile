@@ -22,13 +22,13 @@ it *name:
 
 # Formatting and lints, without changes
 lint:
-    cargo fmt --check
+    cargo fmt --all --check
     cargo fmt --check --manifest-path fuzz/Cargo.toml
     cargo clippy --all-targets -- -D warnings
 
 # Format all code
 fmt:
-    cargo fmt
+    cargo fmt --all
     cargo fmt --manifest-path fuzz/Cargo.toml
 
 # The documentation of the code, private items included

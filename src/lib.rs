@@ -17,28 +17,23 @@
 //! error  limits  random  encoding  exit_code  buffer  cancel  clock  option_table  leaves
 //! ```
 
-pub mod buffer;
-pub mod cancel;
-pub mod clock;
-pub mod encoding;
-pub mod error;
-pub mod exit_code;
-pub mod files;
-pub mod ftp;
-pub mod limits;
-pub mod mirror;
-pub mod nat;
-pub mod observe;
-pub mod option_table;
+pub use portolan_core::{
+    buffer, cancel, clock, duration, encoding, error, exit_code, limits, observe, option_table,
+    random, similar,
+};
+pub use portolan_fs as files;
+pub use portolan_ftp as ftp;
+pub use portolan_mirror as mirror;
+pub use portolan_nat as nat;
+pub use portolan_proto as proto;
+pub use portolan_remote as remote;
+pub use portolan_state as state_adapter;
+pub use portolan_store as store;
+pub use portolan_testserver as rehearse;
+
 pub mod port_provider;
-pub mod proto;
-pub mod random;
-pub mod rehearse;
-pub mod remote;
 pub mod schedule;
 pub mod script;
-pub mod state_adapter;
-pub mod store;
 
 pub mod cli;
 #[doc(hidden)]

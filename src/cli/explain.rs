@@ -14,7 +14,7 @@ use crate::{
         codes::{self, ErrorCode},
     },
     exit_code::Exit,
-    script::value::nearest,
+    similar::nearest,
 };
 
 /// The arguments of `portolan explain`.

@@ -22,7 +22,7 @@ use crate::{
         slot::Slot,
         zone::Zones,
     },
-    script::value::nearest,
+    similar::nearest,
 };
 
 /// The arguments of `portolan next`.

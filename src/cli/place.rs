@@ -16,7 +16,7 @@ use crate::{
         jobs::{self, Glance, Jobs},
         zone::Zones,
     },
-    script::value::nearest,
+    similar::nearest,
     store::Store,
 };
 

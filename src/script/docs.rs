@@ -1,12 +1,12 @@
 //! The manual of the language, generated from the doc comments of its functions.
 
+use crate::similar::nearest;
 use std::collections::BTreeMap;
 
 use super::{
     engine,
     options::{Taker, taker},
     signatures::{Signature, ours},
-    value::nearest,
 };
 
 /// The families in the order of the manual: the prefix of each, and its description.

@@ -1,5 +1,7 @@
 //! Conversions of values between scripts and the program: names, options, durations, sizes, times.
 
+pub use crate::duration::{parse_duration, parse_time};
+use crate::similar::nearest;
 use std::{cmp::Ordering, fmt, net::IpAddr, ops::RangeInclusive, time::Duration};
 
 use jiff::Timestamp;
@@ -223,15 +225,6 @@ pub fn unknown_option(key: &str, what: &str, known: &[&str]) -> String {
     }
 }
 
-/// Returns the name most similar to `name`, if any is similar.
-pub fn nearest<'n>(name: &str, known: &[&'n str]) -> Option<&'n str> {
-    let lower = name.to_lowercase();
-    let likeness = |other: &str| strsim::jaro_winkler(&lower, &other.to_lowercase());
-    let best =
-        known.iter().map(|other| (likeness(other), *other)).max_by(|a, b| a.0.total_cmp(&b.0));
-    best.filter(|(likeness, _)| *likeness > 0.8).map(|(_, other)| other)
-}
-
 /// Parses `"90s"`, `"1.5h"`, `"5m 30s"`, `"250ms"`, or a number of seconds.
 pub fn duration(value: &Dynamic) -> Option<Duration> {
     let seconds = if let Ok(whole) = value.as_int() {
@@ -285,39 +278,6 @@ pub fn bytes(value: &Dynamic) -> Result<Vec<u8>> {
     }
     let blob = value.read_lock::<rhai::Blob>().map(|blob| blob.clone());
     blob.ok_or_else(|| Error::invalid(format!("a text or a blob is wanted, got {}", shown(value))))
-}
-
-/// Parses the text form of a duration, at most [`DURATION_MAX`].
-pub fn parse_duration(text: &str) -> Option<Duration> {
-    parse_time(text).filter(|time| *time <= DURATION_MAX)
-}
-
-/// Parses the text form of a duration of any length.
-pub fn parse_time(text: &str) -> Option<Duration> {
-    let mut total = Duration::ZERO;
-    let mut rest = text.trim();
-    if rest.is_empty() {
-        return None;
-    }
-    while !rest.is_empty() {
-        let number_end = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
-        let (number, after) = rest.split_at_checked(number_end)?;
-        let after = after.trim_start();
-        let unit_end = after.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(after.len());
-        let (unit, after) = after.split_at_checked(unit_end)?;
-        let seconds = match unit {
-            "ms" => 0.001,
-            "s" | "sec" => 1.0,
-            "m" | "min" => 60.0,
-            "h" => 3600.0,
-            "d" => 86400.0,
-            _ => return None,
-        };
-        let part = Duration::try_from_secs_f64(number.parse::<f64>().ok()? * seconds).ok()?;
-        total = total.checked_add(part)?;
-        rest = after.trim_start();
-    }
-    Some(total)
 }
 
 /// A point in time of a script: prints as `2026-02-11T14:22:07Z`, compares, and subtracts to seconds.

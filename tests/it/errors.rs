@@ -37,7 +37,7 @@ fn the_committed_page_is_what_the_program_prints() {
 
 #[test]
 fn every_code_of_nat_is_explained_and_no_other() {
-    let text = source("src/nat/reason.rs");
+    let text = source("crates/nat/src/reason.rs");
     let used: BTreeSet<_> =
         text.split('"').filter(|part| part.starts_with("nat.")).map(str::to_owned).collect();
     let explained: BTreeSet<_> =

@@ -13,13 +13,13 @@ use crate::{
     error::{Error, Result},
     schedule::{
         child::attempt_spec::AttemptSpec,
+        cron::stable_hash,
         jobs::Jobs,
         plan::{
             Decision, DecisionKind, DecisionReason, JobPlanState, Pause, Planner, PlannerState,
             PlannerStep, WaitingSlot,
         },
         slot::Slot,
-        stable,
     },
     store::{
         Store,
@@ -202,5 +202,5 @@ pub(super) fn order(active: &ActiveRun, attempt: i64, state: &Path) -> Result<At
 
 /// Returns a number that determines the wait after this attempt, always the same for the same attempt.
 pub(super) fn draw(run: i64, attempt: i64) -> u64 {
-    stable(&["retry", &run.to_string(), &attempt.to_string()])
+    stable_hash(&["retry", &run.to_string(), &attempt.to_string()])
 }

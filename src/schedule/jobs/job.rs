@@ -1,5 +1,6 @@
 //! A `[[job]]` of the file.
 
+use crate::similar::nearest;
 use std::{
     collections::BTreeMap,
     ops::Range,
@@ -21,10 +22,7 @@ use crate::{
     limits::JOB_NAME_BYTES_MAX,
     observe::visible::visible,
     schedule::zone::Zones,
-    script::{
-        site::Overrides,
-        value::{nearest, unknown_option},
-    },
+    script::{site::Overrides, value::unknown_option},
 };
 
 /// The context in which a job's values are read.

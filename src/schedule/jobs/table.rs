@@ -1,5 +1,6 @@
 //! A table of a TOML file: its allowed keys, the values they accept, and the position of each.
 
+use crate::similar::nearest;
 use std::{
     collections::BTreeSet,
     ops::{Range, RangeInclusive},
@@ -18,7 +19,7 @@ use crate::{
         check::{ScriptFinding, Severity},
         raise::ScriptLocation,
         redact::Veil,
-        value::{nearest, parse_time},
+        value::parse_time,
     },
 };
 

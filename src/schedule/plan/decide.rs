@@ -14,9 +14,9 @@ use crate::{
     limits::{DEADLINE_MAX, MISSED_COUNTED_MAX, MISSED_ROWS_MAX, WAITING_MAX},
     schedule::{
         cron::SlotWalk,
+        cron::stable_hash,
         jobs::{Job, Misfire},
         slot::{Slot, SlotId},
-        stable,
     },
 };
 
@@ -417,7 +417,7 @@ impl JobCursor {
 
 /// Returns a part of `time` in whole seconds that is always the same for the same words.
 fn part(time: Duration, words: &[&str]) -> SignedDuration {
-    let chosen = stable(words) % time.as_secs().max(1);
+    let chosen = stable_hash(words) % time.as_secs().max(1);
     SignedDuration::from_secs(i64::try_from(chosen).unwrap_or(0))
 }
 

@@ -1,5 +1,6 @@
 //! A script and all files that it imports by a constant name, each parsed once.
 
+use crate::similar::nearest;
 use std::path::{Path, PathBuf};
 
 use rhai::{AST, ASTNode, Engine, EvalAltResult, Expr, OptimizationLevel, ParseError, Stmt};
@@ -17,7 +18,6 @@ use crate::{
         imports::Imports,
         raise::{ScriptFailure, ScriptLocation},
         source::{ScriptSource, read_text},
-        value::nearest,
     },
 };
 

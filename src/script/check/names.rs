@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use rhai::{ASTNode, Expr, FnAccess, ScriptFnMetadata, Stmt};
 
 use super::{files::File, walk::walk};
-use crate::script::{signatures::Signature, value::nearest};
+use crate::{script::signatures::Signature, similar::nearest};
 
 /// The functions that are built into the language and in none of its lists.
 pub(super) const KEYWORDS: &[&str] =

@@ -1,5 +1,6 @@
 //! The check of options in map literals: their keys, and values that are constants.
 
+use crate::similar::nearest;
 use rhai::{Expr, FnCallExpr, Map, Position};
 
 use super::{ScriptFinding, calls::Calls};
@@ -9,7 +10,7 @@ use crate::{
         api::run::wrong_code,
         options::{Taker, taker},
         show,
-        value::{nearest, parse_duration},
+        value::parse_duration,
     },
 };
 

@@ -4,7 +4,7 @@ use super::words::{self, PromptWord, literal};
 use crate::{
     error::{Error, Result},
     ftp::find::is_pattern,
-    script::value::nearest,
+    similar::nearest,
 };
 
 /// The kind of name that an argument is.

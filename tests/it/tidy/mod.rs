@@ -23,16 +23,30 @@ impl Source {
         Self { path: path.to_owned(), text: text.to_owned() }
     }
 
-    /// Returns the top-level module that it belongs to; `None` for `lib.rs` and `main.rs`.
+    /// Returns the crate of `crates/` that it belongs to, and its path in that crate's `src/`; an empty name is the root
+    /// package.
+    fn in_crate(&self) -> Option<(&str, &str)> {
+        let Some(below) = self.path.strip_prefix("crates/") else {
+            return Some(("", self.path.strip_prefix("src/")?));
+        };
+        below.split_once("/src/")
+    }
+
+    /// Returns the module or crate that it belongs to, by its name in `LAYERS`: a top-level module of the root package and
+    /// of the core crate, another crate as a whole; `None` for `lib.rs` and `main.rs`.
     fn module(&self) -> Option<&str> {
-        let below = self.path.strip_prefix("src/")?;
+        let (name, below) = self.in_crate()?;
+        if !matches!(name, "" | "core") {
+            return Some(name);
+        }
         let module = below.split('/').next()?.trim_end_matches(".rs");
         (module != "lib" && module != "main").then_some(module)
     }
 
-    /// Returns its depth below the crate: 1 for `src/ftp/mod.rs`, 2 for `src/ftp/path.rs`.
+    /// Returns its depth below the crate: 1 for `src/cli/mod.rs`, 2 for `src/cli/ls.rs`.
     fn depth(&self) -> usize {
-        self.path.trim_end_matches("/mod.rs").matches('/').count()
+        let below = self.in_crate().map_or("", |(_, below)| below);
+        below.trim_end_matches(".rs").trim_end_matches("/mod").matches('/').count() + 1
     }
 
     /// Returns the code that is built into the program; empty for a file of tests.
@@ -69,6 +83,12 @@ fn sources(folder: &str) -> Vec<Source> {
     }
     found.sort_by(|one, other| one.path.cmp(&other.path));
     found
+}
+
+/// Returns the files of the root package and of every crate that are built into the library or the program.
+fn library() -> Vec<Source> {
+    let crates = sources("crates").into_iter().filter(|source| source.in_crate().is_some());
+    sources("src").into_iter().chain(crates).collect()
 }
 
 #[track_caller]

@@ -1,23 +1,31 @@
 //! The rules for modules: they use lower layers only, name crates only where allowed, stay short, and are all compiled.
 
-use super::{Source, assert_none, rust, sources};
+use std::collections::BTreeSet;
 
-/// The layers of the crate, the lowest first. A module may use itself and modules of a lower layer.
-const FLOORS: [&[&str]; 11] = [
-    &["encoding", "error", "limits", "proto", "random"],
-    &["buffer", "cancel", "clock", "exit_code", "option_table"],
-    &["files"],
+use super::{Source, assert_none, library, rust, sources};
+
+/// The modules of the core crate, the other crates, and the modules of the root package, in layers, the lowest first. Each
+/// may use itself and lower layers.
+const LAYERS: [&[&str]; 12] = [
+    &["encoding", "error", "limits", "random", "similar"],
+    &["buffer", "cancel", "clock", "duration", "exit_code", "option_table"],
     &["observe"],
+    &["core", "proto"],
+    &["cron", "fs"],
     &["remote"],
-    &["ftp", "nat", "store", "rehearse"],
+    &["ftp", "nat", "store", "testserver"],
     &["mirror"],
-    &["state_adapter", "port_provider"],
+    &["state", "port_provider"],
     &["script"],
     &["schedule"],
     &["cli", "fuzzing"],
 ];
 
-/// The modules that must not name a module of a lower layer: mirrors know no protocol.
+/// The names that crates have in the root package.
+const REEXPORTS: [(&str, &str); 3] =
+    [("files", "fs"), ("rehearse", "testserver"), ("state_adapter", "state")];
+
+/// The crates that must not name a crate of a lower layer: mirrors know no protocol.
 const APART: [(&str, &str); 1] = [("mirror", "ftp")];
 
 /// The crates that only one module may name.
@@ -37,68 +45,82 @@ const ROOMS: [(&str, &str); 10] = [
 /// The maximum lines of code of one file, without its tests.
 const FILE_LINES_MAX: usize = 400;
 
-fn floor(module: &str) -> Option<usize> {
-    FLOORS.iter().position(|floor| floor.contains(&module))
+fn layer(module: &str) -> Option<usize> {
+    let real = REEXPORTS.iter().find(|(name, _)| *name == module).map_or(module, |(_, real)| real);
+    LAYERS.iter().position(|layer| layer.contains(&real))
 }
 
-/// Returns the uses of modules that are not in a lower layer.
+/// Returns the uses of modules and crates that are not in a lower layer.
 fn looks_up(source: &Source) -> Vec<String> {
     let Source { path, .. } = source;
     let Some(module) = source.module() else { return Vec::new() };
-    let Some(own) = floor(module) else {
-        return vec![format!("{path}: `{module}` has no place in FLOORS of tests/it/tidy")];
+    let Some(own) = layer(module) else {
+        return vec![format!("{path}: `{module}` has no place in LAYERS of tests/it/tidy")];
     };
     let code = source.product();
+    let names = LAYERS.iter().flat_map(|layer| layer.iter());
+    let crates = names.filter(|name| code.contains(&format!("portolan_{name}::")));
+    let mut used: BTreeSet<String> = crates.map(|name| (*name).to_owned()).collect();
     let mut complaints = Vec::new();
-    for used in rust::named_under(&code, "crate") {
-        match floor(&used) {
-            _ if used == module => {}
-            Some(floor) if floor < own && !APART.contains(&(module, &used)) => {}
-            Some(_) => complaints.push(format!("{path}: `{module}` must not use `{used}`")),
-            None => complaints.push(format!("{path}: `crate::{used}` is no module of the house")),
+    // In the other crates these are their own modules.
+    if source.in_crate().is_some_and(|(name, _)| matches!(name, "" | "core")) {
+        // That many `super` are the crate root as well.
+        let root = vec!["super"; source.depth()].join("::");
+        used.extend(
+            rust::named_under(&code, &root).into_iter().filter(|name| layer(name).is_some()),
+        );
+        for name in rust::named_under(&code, "crate") {
+            if layer(&name).is_none() {
+                complaints.push(format!("{path}: `crate::{name}` is no module of the house"));
+            }
+            used.insert(name);
         }
     }
-    // That many `super` are the crate root as well.
-    let house = vec!["super"; source.depth()].join("::");
-    for used in rust::named_under(&code, &house) {
-        let is_up = floor(&used).is_some_and(|floor| floor >= own);
-        if used != module && (is_up || APART.contains(&(module, &used))) {
-            complaints.push(format!("{path}: `{module}` must not use `{used}`"));
-        }
-    }
+    let is_wrong = |used: &&String| {
+        let is_up = layer(used).is_some_and(|layer| layer >= own);
+        used.as_str() != module && (is_up || APART.contains(&(module, used.as_str())))
+    };
+    complaints.extend(
+        used.iter()
+            .filter(is_wrong)
+            .map(|used| format!("{path}: `{module}` must not use `{used}`")),
+    );
     complaints
 }
 
 #[test]
 fn modules_look_down_only() {
-    let complaints: Vec<_> = sources("src").iter().flat_map(looks_up).collect();
+    let complaints: Vec<_> = library().iter().flat_map(looks_up).collect();
     assert_none(&complaints);
 }
 
 #[test]
 fn a_look_up_or_aside_is_seen() {
     let told = |path: &str, text: &str| looks_up(&Source::new(path, text)).join("\n");
-    let up = told("src/ftp/a.rs", "use crate::{error::Fault, mirror::{self, plan}};");
-    assert_eq!(up, "src/ftp/a.rs: `ftp` must not use `mirror`");
-    assert_eq!(told("src/nat.rs", "crate::store::f();"), "src/nat.rs: `nat` must not use `store`");
+    let up = told("crates/ftp/src/a.rs", "use portolan_mirror::{self, plan};");
+    assert_eq!(up, "crates/ftp/src/a.rs: `ftp` must not use `mirror`");
+    let aside = told("crates/nat/src/lib.rs", "portolan_store::f();");
+    assert_eq!(aside, "crates/nat/src/lib.rs: `nat` must not use `store`");
+    let inside = told("crates/core/src/error/a.rs", "use crate::observe::Event;");
+    assert_eq!(inside, "crates/core/src/error/a.rs: `error` must not use `observe`");
     assert_eq!(
-        told("src/ftp/mod.rs", "super::cli::f()"),
-        "src/ftp/mod.rs: `ftp` must not use `cli`"
+        told("src/script/mod.rs", "super::cli::f()"),
+        "src/script/mod.rs: `script` must not use `cli`"
     );
     let far =
-        told("src/ftp/data/a.rs", "use super::super::super::{mirror, fault}; super::super::cli");
-    assert_eq!(far, "src/ftp/data/a.rs: `ftp` must not use `mirror`");
-    let unknown = "src/attic.rs: `attic` has no place in FLOORS of tests/it/tidy";
+        told("src/script/api/a.rs", "use super::super::super::{schedule, ftp}; super::super::cli");
+    assert_eq!(far, "src/script/api/a.rs: `script` must not use `schedule`");
+    let unknown = "src/attic.rs: `attic` has no place in LAYERS of tests/it/tidy";
     assert_eq!(told("src/attic.rs", ""), unknown);
     let item = "src/cli/a.rs: `crate::VERSION` is no module of the house";
     assert_eq!(told("src/cli/a.rs", "crate::VERSION"), item);
-    let apart = "src/mirror/a.rs: `mirror` must not use `ftp`";
-    assert_eq!(told("src/mirror/a.rs", "use crate::{ftp::b, remote::c};"), apart);
-    assert_eq!(told("src/mirror/a.rs", "super::super::ftp::b()"), apart);
-    let fine =
-        "use crate::ftp::b; use super::c; // crate::cli\n#[cfg(test)] mod t { use crate::cli; }";
-    assert_eq!(told("src/ftp/a.rs", fine), "");
-    assert_eq!(told("src/ftp/tests.rs", "use crate::rehearse::Server;"), "");
+    let apart = "crates/mirror/src/a.rs: `mirror` must not use `ftp`";
+    assert_eq!(told("crates/mirror/src/a.rs", "use portolan_ftp::b; use crate::c;"), apart);
+    let fine = "use crate::ftp::b; use crate::files; use super::c; // crate::cli\n\
+                #[cfg(test)] mod t { use crate::cli; }";
+    assert_eq!(told("src/script/a.rs", fine), "");
+    assert_eq!(told("crates/ftp/src/tests.rs", "use portolan_testserver::Server;"), "");
+    assert_eq!(told("crates/ftp/src/a.rs", "use crate::cli; let portolan_state = 1;"), "");
     assert_eq!(told("src/lib.rs", "use crate::cli;"), "");
 }
 
@@ -109,21 +131,22 @@ fn strays(source: &Source) -> Vec<String> {
     ROOMS
         .iter()
         .filter(|(name, room)| words.contains(name) && source.module() != Some(*room))
-        .map(|(name, room)| format!("{}: only src/{room} names `{name}`", source.path))
+        .map(|(name, room)| format!("{}: only `{room}` names `{name}`", source.path))
         .collect()
 }
 
 #[test]
 fn each_large_dependency_keeps_to_its_room() {
-    let complaints: Vec<_> = sources("src").iter().flat_map(strays).collect();
+    let complaints: Vec<_> = library().iter().flat_map(strays).collect();
     assert_none(&complaints);
 }
 
 #[test]
 fn a_dependency_outside_its_room_is_seen() {
     let told = |path: &str| strays(&Source::new(path, "fn f(e: &rhai::Engine) {} // suppaftp"));
-    assert_eq!(told("src/ftp/mod.rs"), ["src/ftp/mod.rs: only src/script names `rhai`"]);
-    assert_eq!(told("src/main.rs"), ["src/main.rs: only src/script names `rhai`"]);
+    let ftp = "crates/ftp/src/lib.rs";
+    assert_eq!(told(ftp), [format!("{ftp}: only `script` names `rhai`")]);
+    assert_eq!(told("src/main.rs"), ["src/main.rs: only `script` names `rhai`"]);
     assert!(told("src/script/engine.rs").is_empty());
 }
 
@@ -136,7 +159,7 @@ fn long(source: &Source) -> Option<String> {
 
 #[test]
 fn files_are_short() {
-    assert_none(&sources("src").iter().filter_map(long).collect::<Vec<_>>());
+    assert_none(&library().iter().filter_map(long).collect::<Vec<_>>());
 }
 
 #[test]
@@ -174,6 +197,7 @@ fn orphans(sources: &[Source]) -> Vec<String> {
 fn every_file_is_a_module_of_its_program() {
     assert_none(&orphans(&sources("tests/it")));
     assert_none(&orphans(&sources("src")));
+    assert_none(&orphans(&sources("crates")));
 }
 
 #[test]

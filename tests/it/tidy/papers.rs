@@ -37,7 +37,7 @@ fn a_version_without_a_heading_is_seen() {
     assert_eq!(unchanged("## 1.2.0\n", "1.2.0"), ["CHANGELOG.md: does not begin with Unreleased"]);
 }
 
-/// Returns the dependencies without a comment. One comment may cover a small family, but not the lines after a blank
+/// Returns the dependencies without a comment, but for those that the workspace explains. One comment may cover a small family, but not the lines after a blank
 /// one.
 fn unreasoned(manifest: &str) -> Vec<String> {
     const FAMILY_MAX: usize = 4;
@@ -51,8 +51,10 @@ fn unreasoned(manifest: &str) -> Vec<String> {
             spoken_for = FAMILY_MAX;
         } else if line.trim().is_empty() {
             spoken_for = 0;
-        } else if let Some((name, _)) = line.split_once('=').filter(|_| inside) {
-            if spoken_for == 0 {
+        } else if let Some((name, value)) = line.split_once('=').filter(|_| inside) {
+            // A crate of the workspace has its description, and what the workspace names has its reason there.
+            let is_known = name.trim().ends_with(".workspace") || value.contains("path = ");
+            if spoken_for == 0 && !is_known {
                 complaints.push(format!("Cargo.toml: no reason given for `{}`", name.trim()));
             }
             spoken_for = spoken_for.saturating_sub(1);
@@ -69,7 +71,7 @@ fn every_dependency_has_its_reason() {
 #[test]
 fn a_dependency_without_a_reason_is_seen() {
     let manifest = "[package]\nname = \"x\"\n[dependencies]\na = \"1\"\n# Why.\nb = \"1\"\nc = \"1\"\n\n\
-                    d = \"1\"\n[dev-dependencies]\ne = \"1\"\n[lints.rust]\nf = \"warn\"\n";
+                    d = \"1\"\n[dev-dependencies]\ne = \"1\"\ng.workspace = true\nh = { path = \"h\" }\n[lints.rust]\nf = \"warn\"\n";
     let names = ["a", "d", "e"].map(|name| format!("Cargo.toml: no reason given for `{name}`"));
     assert_eq!(unreasoned(manifest), names);
 }

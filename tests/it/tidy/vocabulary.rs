@@ -6,7 +6,7 @@ use std::{
     path::Path,
 };
 
-use super::{Source, assert_none, rust, sources};
+use super::{Source, assert_none, library, rust, sources};
 
 /// Words that make a relative clause of the first sentence of a doc comment, where a verb or a noun is wanted.
 const OPENERS: [&str; 15] = [
@@ -37,7 +37,7 @@ fn openers(source: &Source) -> Vec<String> {
 
 #[test]
 fn doc_comments_begin_with_a_verb_or_a_noun() {
-    let sources = ["src", "tests/it", "benches", "fuzz/fuzz_targets"].map(sources);
+    let sources = ["src", "crates", "tests/it", "benches", "fuzz/fuzz_targets"].map(sources);
     let is_rust = |source: &&Source| {
         Path::new(&source.path).extension().is_some_and(|extension| extension == "rs")
     };
@@ -91,7 +91,7 @@ const DOUBLES: &[&str] = &["Args"];
 #[test]
 fn a_type_name_means_one_thing() {
     let mut places: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    for source in sources("src") {
+    for source in library() {
         for name in types(&source) {
             places.entry(name).or_default().push(source.path.clone());
         }
@@ -283,7 +283,7 @@ const RETIRED: &[&str] = &[
 
 #[test]
 fn names_that_were_given_up_do_not_come_back() {
-    let sources = sources("src");
+    let sources = library();
     let declared = sources
         .iter()
         .flat_map(|source| types(source).into_iter().map(move |name| (name, source.path.as_str())));

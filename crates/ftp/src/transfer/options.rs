@@ -1,0 +1,109 @@
+//! The options of single transfers.
+
+use crate::site::InPlace;
+use portolan_core::{
+    limits::{MIRROR_RETRIES, MIRROR_RETRIES_MAX, PARALLEL_MAX},
+    option_table::{
+        OptionKind::{Count, Flag, FlagOrAuto, Rate},
+        OptionRow, OptionTable,
+    },
+};
+
+/// The options of a download or an upload.
+#[derive(Debug, Clone)]
+pub struct TransferOptions {
+    /// True to preserve the modification time of the file.
+    pub preserve_times: bool,
+    /// True to resume an earlier attempt that broke off.
+    pub resume: bool,
+    /// The rate limit in bytes per second.
+    pub rate_limit: Option<u64>,
+    /// The number of sessions, each of which downloads one segment.
+    pub segments: u16,
+    /// True to fail if the size of the result cannot be confirmed.
+    pub verify: bool,
+    /// The rule for uploading directly to the final name; `None` for that of the connection.
+    pub in_place: Option<InPlace>,
+    /// The maximum number of retries after a temporary error.
+    pub retries: u16,
+}
+
+impl Default for TransferOptions {
+    fn default() -> Self {
+        Self {
+            preserve_times: true,
+            resume: false,
+            rate_limit: None,
+            segments: 1,
+            verify: false,
+            in_place: None,
+            retries: MIRROR_RETRIES,
+        }
+    }
+}
+
+/// Every option of a transfer.
+pub const OPTIONS: OptionTable<TransferOptions> =
+    OptionTable { rows: ROWS, usual: TransferOptions::default };
+
+type TransferRow = OptionRow<TransferOptions>;
+
+const ROWS: &[TransferRow] = &[
+    TransferRow::new(
+        "preserve_times",
+        Flag(|it, on| it.preserve_times = on),
+        "the file gets the time that it has at its source, if the server can tell it or set it",
+    )
+    .usual("true"),
+    TransferRow::new(
+        "resume",
+        Flag(|it, on| it.resume = on),
+        "continue where an earlier attempt broke off, if it is still the same file",
+    )
+    .usual("false")
+    .flag("resume", "Resume an interrupted transfer of the same file"),
+    TransferRow::new(
+        "rate_limit",
+        Rate(|it, rate| it.rate_limit = rate),
+        "bytes per second, such as `\"500KiB\"`",
+    )
+    .flag("rate-limit", "Maximum bytes per second, such as 500KiB"),
+    TransferRow::new(
+        "segments",
+        Count(1..=PARALLEL_MAX, |it, segments| it.segments = segments),
+        "downloads only: the number of sessions that each fetch a part of a large file; not with `resume`",
+    )
+    .usual("1")
+    .flag("parallel", "Number of sessions that each download a part of a large file")
+    .alias("segments")
+    .only_for("get")
+    .not_with("resume"),
+    TransferRow::new(
+        "verify",
+        Flag(|it, on| it.verify = on),
+        "fail if the server reports no size to compare with",
+    )
+    .usual("false"),
+    TransferRow::new(
+        "inplace",
+        FlagOrAuto(|it, when| it.in_place = Some(InPlace::when(when))),
+        "uploads only: upload directly under the final name, as to drop boxes that refuse temporary names or renames. \
+         \"auto\" does so if the server refuses the usual method and no file is seen under that name; true always, and \
+         the previous content is lost when the upload begins; false never. By default it is that of `ftp::connect`. \
+         `report.in_place` counts such files",
+    )
+    .flag(
+        "inplace",
+        "Upload directly to the final name: true (an existing file is lost), false, or auto \
+         [default: auto]",
+    )
+    .only_for("put"),
+    TransferRow::new(
+        "retries",
+        Count(0..=MIRROR_RETRIES_MAX, |it, retries| it.retries = retries),
+        "the number of retries after a temporary error (a broken connection, 421, 425, 426, 450, 451), each after a \
+         longer wait",
+    )
+    .usual("4")
+    .flag("retries", "Number of retries after a temporary failure"),
+];

@@ -1,0 +1,273 @@
+//! Plans of real directories: both sides are scanned, and then compared.
+
+use std::{
+    borrow::{Borrow, Cow},
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use super::{
+    checksum, clock_shift, confirm_absent,
+    diff::plan,
+    endpoints::{Direction, Endpoints},
+    exact_times, intents, local_hash, name_aliases, name_collisions,
+    options::{Compare, MirrorOptions},
+    plan::{Leftover, MirrorPlan},
+    pool::SessionPool,
+    scan::{self, Role},
+    scan_local,
+    size_age_filter::SizeAgeFilter,
+    stale_temps::{self, StaleTemps},
+    state::{Loaded, MirrorState},
+    sync_base::{Intents, SyncBase},
+    trash,
+    tree::{NodeKind, ScanResult, Tree, Why, name_of, parent},
+    trusted_state,
+};
+use portolan_core::{
+    error::{Error, ErrorKind, Origin, Result},
+    observe::{EventEmitter, MessageLevel, visible::visible},
+};
+use portolan_fs::free_bytes;
+use portolan_remote::fs::RemoteFs;
+
+/// Scans both sides at the same time, and returns the plan.
+pub(super) async fn build_plan(
+    crew: &mut SessionPool<'_, impl RemoteFs>,
+    heading: Endpoints,
+    rules: &MirrorOptions,
+    ledger: &mut MirrorState,
+    leftovers: &Arc<StaleTemps>,
+) -> Result<MirrorPlan> {
+    let mut rules = rules.clone();
+    let filter =
+        Arc::new(trash::reserve(rules.filter(&heading.local)?, &heading, rules.trash.as_deref())?);
+    let (here_role, there_role) = match heading.direction {
+        Direction::Up => (Role::Source, Role::Target),
+        Direction::Down => (Role::Target, Role::Source),
+    };
+    let (observer, stop) = (crew.first().observer().clone(), crew.first().stop().clone());
+    let Loaded { base, intents, doubt } = ledger.load(crew.first()).await?;
+    // If bytes are compared, the base is not consulted; the results are kept for the runs that follow.
+    let (base, kept) = match rules.compare {
+        Compare::Checksum => (None, base),
+        _ => (base, None),
+    };
+    let doubt = doubt.filter(|_| rules.compare != Compare::Checksum);
+    if let Some((level, doubt)) = doubt {
+        let then = if rules.delete { ", and nothing is deleted in this run" } else { "" };
+        let text = format!("{doubt}: files are compared by size and time{then}");
+        observer.message(level, text);
+        rules.delete = false;
+    }
+    // Reading a disk would block the sessions, which share this thread.
+    let expected = tokio::task::spawn_blocking({
+        let (local, direction) = (heading.local.clone(), heading.direction);
+        move || scan::expected(&local, direction)
+    });
+    let expected = expected.await.unwrap_or(0);
+    let here = tokio::task::spawn_blocking({
+        let (local, filter, base) = (heading.local.clone(), Arc::clone(&filter), base.clone());
+        let (leftovers, stop) = (Arc::clone(leftovers), stop);
+        let (links, encoding) = (rules.links(heading.direction), heading.remote.encoding());
+        move || {
+            let top = (&*local, links);
+            let mut here = scan_local::local(top, &filter, here_role, &leftovers, &stop)?;
+            here.keep_to(encoding, here_role);
+            if let Some(base) = base.filter(|base| !base.is_empty()) {
+                local_hash::hash_changed_files(&mut here, top, &base, &stop)?;
+            }
+            Result::Ok(here)
+        }
+    });
+    let here = async {
+        here.await.map_err(|error| {
+            Error::new(ErrorKind::Local, Origin::Here, "the folder could not be scanned")
+                .with_source(error)
+        })?
+    };
+    let base = base.as_deref();
+    let how = scan::How { leftovers, follow_links: rules.follow_links, expected };
+    // If a run was interrupted, the state is not what the server has.
+    if rules.trust_state && heading.direction == Direction::Up && intents.is_empty() {
+        let mut here = here.await?;
+        let trusted = trusted_state::plan(crew, &mut here, base, &heading, &rules).await?;
+        if let Some(plan) = trusted {
+            return finish(crew, plan, &here, &ScanResult::default(), base).await;
+        }
+        let there = scan::remote(crew, &heading.remote, &filter, there_role, how).await?;
+        return compare(crew, here, there, (base, &intents), heading, rules).await;
+    }
+    let there = scan::remote(crew, &heading.remote, &filter, there_role, how).await;
+    let here: ScanResult = here.await?;
+    let mut plan = compare(crew, here, there?, (base, &intents), heading, rules).await?;
+    if let Some(kept) = kept {
+        plan.learnt.retain(|(path, pair)| kept.get(&path[..]) != pair.as_ref());
+    }
+    Ok(plan)
+}
+
+async fn compare(
+    crew: &mut SessionPool<'_, impl RemoteFs>,
+    mut here: ScanResult,
+    mut there: ScanResult,
+    (base, intents): (Option<&SyncBase>, &Intents),
+    heading: Endpoints,
+    rules: MirrorOptions,
+) -> Result<MirrorPlan> {
+    there.withdraw(&here.own);
+    let is_shown = there.tree.get(b"").is_some_and(|top| top.listed && top.shows_hidden);
+    let is_claimed = there.is_claimed;
+    let is_unclaimed = is_shown && !is_claimed;
+    let mut left = Leftover { is_claimed, is_unclaimed, ..Leftover::default() };
+    if heading.direction == Direction::Up && !there.asides.is_empty() {
+        let known = base.into_iter().flat_map(SyncBase::keys).map(Borrow::<[u8]>::borrow);
+        let named = known.chain(intents.keys().map(Vec::as_slice));
+        stale_temps::find_names(&here, &mut there, &named, &mut left);
+    }
+    let target = if heading.direction == Direction::Up { &mut there } else { &mut here };
+    let mut told = base.map(Cow::Borrowed);
+    if let Some(told) = &mut told
+        && !intents.is_empty()
+    {
+        let settled = intents::settle(intents, told, target, &heading);
+        for (path, pair) in &settled.learnt {
+            // An entry without a pair is gone.
+            if pair.is_none() && told.contains_key(&path[..]) {
+                told.to_mut().remove(&path[..]);
+            }
+        }
+        target.ours = settled.ours;
+        left.settled = settled.learnt;
+    }
+    let base = told.as_deref();
+    left.listed = match heading.direction {
+        Direction::Up => listed_beside(&here, &there),
+        Direction::Down => listed_beside(&there, &here),
+    };
+    if heading.direction == Direction::Down {
+        name_collisions::drop_colliding(&mut there, &mut here, &heading.local)?;
+        name_aliases::resolve_aliases(crew, &mut there, &mut here, base, &heading, rules.delete)
+            .await?;
+    } else {
+        name_aliases::resolve_aliases(crew, &mut here, &mut there, base, &heading, rules.delete)
+            .await?;
+    }
+    if rules.compare == Compare::Checksum {
+        let links = rules.links(heading.direction);
+        checksum::compare_by_hash(crew, &mut here.tree, &there.tree, &heading, links).await?;
+    }
+    let comparison = rules.comparison();
+    if comparison.compare == Compare::Auto {
+        clock_shift::undo_clock_shift(crew, &mut there, base, &heading).await?;
+    }
+    exact_times::fetch_exact_times(crew, &here, &mut there, base, &heading, comparison).await?;
+    let source = match heading.direction {
+        Direction::Up => &mut here,
+        Direction::Down => &mut there,
+    };
+    apply_size_filter(source, &rules.bounds)?;
+    let (source, target) = match heading.direction {
+        Direction::Up => (&here, &there),
+        Direction::Down => (&there, &here),
+    };
+    let is_proven = rules.compare == Compare::Checksum;
+    let mut plan = MirrorPlan { left, ..plan(source, target, base, heading, rules)? };
+    if is_proven {
+        plan.learnt = checksum::proven(&here.tree, &there.tree);
+    }
+    finish(crew, plan, source, target, base).await
+}
+
+/// Returns the names that `target` lists, as it spells them, in each directory that lacks something of `source`.
+fn listed_beside(source: &ScanResult, target: &ScanResult) -> BTreeMap<Vec<u8>, BTreeSet<Vec<u8>>> {
+    let lacks = source.tree.nodes().filter(|(path, _)| target.tree.get(path).is_none());
+    let mut listed: BTreeMap<Vec<u8>, BTreeSet<Vec<u8>>> =
+        lacks.map(|(path, _)| (parent(path).to_vec(), BTreeSet::new())).collect();
+    let left_out = target.left_out.iter().map(|(path, _)| &path[..]);
+    for path in target.tree.nodes().map(|(path, _)| path).chain(left_out) {
+        if let Some(names) = listed.get_mut(parent(path)) {
+            names.insert(name_of(path).to_vec());
+        }
+    }
+    listed
+}
+
+async fn finish(
+    crew: &mut SessionPool<'_, impl RemoteFs>,
+    mut plan: MirrorPlan,
+    source: &ScanResult,
+    target: &ScanResult,
+    base: Option<&SyncBase>,
+) -> Result<MirrorPlan> {
+    confirm_absent::confirm_deletes(crew, &mut plan, source).await?;
+    check_free_space(&plan)?;
+    tell(crew.first().observer(), &plan, source, target, base);
+    Ok(plan)
+}
+
+/// Leaves out the files of the source that are out of bounds in size or time.
+fn apply_size_filter(source: &mut ScanResult, bounds: &SizeAgeFilter) -> Result<()> {
+    if *bounds == SizeAgeFilter::default() {
+        return Ok(());
+    }
+    let is_out = |tree: &Tree| -> Vec<Vec<u8>> {
+        let files = tree.nodes().filter(|(_, node)| node.kind == NodeKind::File);
+        let out = files.filter(|(_, node)| bounds.holds(node) != Some(true));
+        out.map(|(path, _)| path.to_vec()).collect()
+    };
+    for path in is_out(&source.tree) {
+        source.tree.remove(&path);
+        source.leave_out(path, Why::Bounds)?;
+    }
+    Ok(())
+}
+
+/// Fails if the files to fetch would leave too little room on the local disk (S50).
+fn check_free_space(plan: &MirrorPlan) -> Result<()> {
+    let Some(least) = plan.rules.caps.min_free else { return Ok(()) };
+    if plan.heading.direction == Direction::Up || plan.counts.transfers == 0 {
+        return Ok(());
+    }
+    let free = free_bytes(&plan.heading.local)?;
+    let bytes = plan.counts.bytes;
+    if free.checked_sub(bytes).is_some_and(|left| left >= least) {
+        return Ok(());
+    }
+    let message = format!(
+        "{bytes} bytes would come to a disk with {free} free, and `min_free` is {least}: nothing was changed"
+    );
+    let local = plan.heading.local.to_string_lossy();
+    Err(Error::new(ErrorKind::Guard, Origin::Here, message).at(local))
+}
+
+/// Logs the information that the plan itself does not show.
+fn tell(
+    observer: &EventEmitter,
+    plan: &MirrorPlan,
+    source: &ScanResult,
+    target: &ScanResult,
+    base: Option<&SyncBase>,
+) {
+    for (path, why) in source.left_out.iter().chain(&target.left_out) {
+        observer
+            .message(MessageLevel::Info, format!("{} {}: left alone", visible(path), why.text()));
+    }
+    for fault in &plan.faults {
+        observer.message(MessageLevel::Error, fault.to_string());
+    }
+    if plan.counts.by_size > 0 {
+        let count = plan.counts.by_size;
+        let were = if count == 1 { "file was" } else { "files were" };
+        let text = format!(
+            "{count} {were} compared by size alone: the server tells no times in a known zone"
+        );
+        observer.warn_once(text);
+    }
+    let goes_by_time = matches!(plan.rules.compare, Compare::Auto | Compare::SizeTime);
+    let is_known = plan.rules.compare == Compare::Auto && base.is_some_and(|base| !base.is_empty());
+    if plan.rules.preserve_times && !plan.heading.keeps_times && goes_by_time && !is_known {
+        let text = "the server sets no times: an older file of the same size is taken for the same";
+        observer.warn_once(text);
+    }
+}

@@ -1,0 +1,474 @@
+//! The options of a mirror.
+
+use std::{path::Path, time::Duration};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    filter::{Filter, ignore_file},
+    own_files::{CLAIM_FOLDER, STATE_FILE},
+    size_age_filter::SizeAgeFilter,
+};
+use portolan_core::{
+    error::{Error, Result},
+    limits::{MIRROR_RETRIES, MIRROR_RETRIES_MAX, PARALLEL_AUTO, PARALLEL_MAX},
+    option_table::{
+        NUMBER_MAX,
+        OptionKind::{
+            Choice, Count, CountOrAuto, Duration as Time, Flag, FlagOrAuto, Number, Rate, Size,
+            Text, Texts,
+        },
+        OptionRow, OptionTable,
+    },
+};
+use portolan_remote::{path::component, transfer::InPlace};
+
+/// The method by which two files are compared.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Compare {
+    /// Changes since the last run, if its state is known: by content locally, by size and time on the server. Otherwise
+    /// size and time.
+    #[default]
+    Auto,
+    /// Size only.
+    Size,
+    /// Size and time.
+    SizeTime,
+    /// Content, by a hash from the server, or by reading the file back if the server offers none.
+    Checksum,
+}
+
+/// The side that wins if the target has changed since the last run.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnConflict {
+    /// The source: the target is made like it.
+    #[default]
+    Source,
+    /// The target: its change is kept.
+    Keep,
+    /// The newer file; the target's if the times cannot be compared.
+    Newer,
+    /// Neither: the run fails without doing anything.
+    Fail,
+}
+
+/// The location of the state that a mirror keeps of both sides.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StateIn {
+    /// On the local host, in the state directory.
+    #[default]
+    Local,
+    /// On the server, beside the files: for hosts that keep no state.
+    Remote,
+}
+
+/// The limits that a run may not exceed: otherwise nothing is done at all (class C19).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Quotas {
+    /// The maximum size of one file in bytes.
+    pub max_file_size: Option<u64>,
+    /// The maximum number of bytes transferred in all.
+    pub max_total: Option<u64>,
+    /// The minimum number of bytes that stay free on the local disk.
+    pub min_free: Option<u64>,
+}
+
+/// The options of a mirror.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[expect(clippy::struct_excessive_bools, reason = "each is an option of the user's")]
+pub struct MirrorOptions {
+    /// True if entries that are missing from the source are deleted from the target.
+    pub delete: bool,
+    /// The patterns of which a file must match one, if there are any.
+    pub include: Vec<String>,
+    /// The patterns of entries that are neither sent nor deleted; they take precedence over `include`.
+    pub exclude: Vec<String>,
+    /// The number of directory levels that take part: 1 is the directory itself, without those in it.
+    pub max_depth: Option<u16>,
+    /// The method by which two files are compared.
+    pub compare: Compare,
+    /// The number of deletes above which nothing is done at all.
+    pub max_delete: Option<u64>,
+    /// The number of concurrent sessions, or [`PARALLEL_AUTO`].
+    pub parallel: u16,
+    /// True if files get the modification times that they have in the source.
+    pub preserve_times: bool,
+    /// True if a file of the target is kept unless that of the source is newer.
+    pub newer_only: bool,
+    /// True if an interrupted transfer is resumed, provided that the file is provably the same.
+    pub resume: bool,
+    /// The maximum number of retries of a file after a transient failure.
+    pub retries: u16,
+    /// The rate limit in bytes per second, for all sessions together.
+    pub rate_limit: Option<u64>,
+    /// The side that wins if the target has changed since the last run.
+    pub on_conflict: OnConflict,
+    /// The directory on the target's side that takes deleted files.
+    pub trash: Option<String>,
+    /// True if no file gets its final name before all have arrived.
+    pub staged: bool,
+    /// True if symbolic links of the source are followed: locally as long as they stay inside, on a server wherever
+    /// they lead.
+    pub follow_links: bool,
+    /// True if a transfer counts as failed when its size cannot be verified; `None` means that `delete` decides.
+    pub verify: Option<bool>,
+    /// The use of final names during uploads; `None` means the setting of the connection.
+    #[serde(rename = "inplace")]
+    pub in_place: Option<InPlace>,
+    /// The location of the state of both sides.
+    pub state: StateIn,
+    /// True if the server is trusted to be as the state says, apart from a few files that are checked.
+    pub trust_state: bool,
+    /// The limits of size and time within which files take part.
+    pub bounds: SizeAgeFilter,
+    /// The limits that the run may not exceed.
+    pub caps: Quotas,
+}
+
+impl Default for MirrorOptions {
+    fn default() -> Self {
+        Self {
+            delete: false,
+            include: Vec::new(),
+            exclude: Vec::new(),
+            max_depth: None,
+            compare: Compare::default(),
+            max_delete: None,
+            parallel: 1,
+            preserve_times: true,
+            newer_only: false,
+            resume: false,
+            retries: MIRROR_RETRIES,
+            rate_limit: None,
+            on_conflict: OnConflict::default(),
+            trash: None,
+            staged: false,
+            follow_links: false,
+            verify: None,
+            in_place: None,
+            state: StateIn::default(),
+            trust_state: false,
+            bounds: SizeAgeFilter::default(),
+            caps: Quotas::default(),
+        }
+    }
+}
+
+impl MirrorOptions {
+    /// Compiles the patterns, with those in the ignore file of the local directory `local`. Fails with `invalid` on a
+    /// pattern that cannot be meant, and on options that are out of range.
+    pub fn filter(&self, local: &Path) -> Result<Filter> {
+        if self.parallel != PARALLEL_AUTO && !(1..=PARALLEL_MAX).contains(&self.parallel) {
+            let message =
+                format!("`parallel` wants 1 to {PARALLEL_MAX} or \"auto\", not {}", self.parallel);
+            return Err(Error::invalid(message));
+        }
+        if self.retries > MIRROR_RETRIES_MAX {
+            let message =
+                format!("`retries` wants 0 to {MIRROR_RETRIES_MAX}, not {}", self.retries);
+            return Err(Error::invalid(message));
+        }
+        if self.trust_state && self.compare != Compare::Auto {
+            let message = "`trust_state` goes with `compare = \"auto\"` only";
+            return Err(Error::invalid(message));
+        }
+        if self.staged && self.in_place == Some(InPlace::Always) {
+            let message = "`inplace` gives each file its name at once, and `staged` none before all have arrived";
+            return Err(Error::invalid(message));
+        }
+        self.check_trash()?;
+        let filter = Filter::new(&self.include, &self.exclude, &ignore_file(local)?)?;
+        Ok(filter.down_to(self.max_depth).without(STATE_FILE).without(CLAIM_FOLDER))
+    }
+
+    fn check_trash(&self) -> Result<()> {
+        let Some(trash) = &self.trash else { return Ok(()) };
+        let parts = trash.strip_prefix('/').unwrap_or(trash).trim_end_matches('/');
+        if parts.split('/').any(|part| component(part.as_bytes()).is_err()) {
+            let message = format!("`trash` wants a folder, and `{trash}` names none");
+            return Err(Error::invalid(message));
+        }
+        Ok(())
+    }
+}
+
+/// A mirror as a user asks for it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct MirrorRequest {
+    /// The options of the plan, apart from the times below.
+    pub options: MirrorOptions,
+    /// True if the steps are only reported.
+    pub dry_run: bool,
+    /// The maximum age of the files that take part.
+    pub newer_than: Option<Duration>,
+    /// The minimum age of the files that take part.
+    pub older_than: Option<Duration>,
+}
+
+impl MirrorRequest {
+    /// Returns the options for a mirror at the time `now`.
+    pub fn options_at(self, now: Timestamp) -> MirrorOptions {
+        let ago = |age: Option<Duration>| age.map(|age| SizeAgeFilter::ago(now, age));
+        let (after, before) = (ago(self.newer_than), ago(self.older_than));
+        let bounds = SizeAgeFilter { after, before, ..self.options.bounds };
+        MirrorOptions { bounds, ..self.options }
+    }
+}
+
+/// Every option of a mirror.
+pub const OPTIONS: OptionTable<MirrorRequest> =
+    OptionTable { rows: ROWS, usual: MirrorRequest::default };
+
+type MirrorRow = OptionRow<MirrorRequest>;
+
+const ROWS: &[MirrorRow] = &[
+    MirrorRow::new(
+        "delete",
+        Flag(|it, on| it.options.delete = on),
+        "files that are not in the source are deleted, last, and only if nothing failed",
+    )
+    .usual("false")
+    .flag("delete", "Delete what the source lacks: last, and only if nothing failed"),
+    MirrorRow::new(
+        "dry_run",
+        Flag(|it, on| it.dry_run = on),
+        "nothing is done; `report.plan` has the steps",
+    )
+    .usual("false")
+    .flag("dry-run", "Show what would be done, but do nothing"),
+    MirrorRow::new(
+        "include",
+        Texts(|it, patterns| it.options.include = patterns),
+        "patterns as in .gitignore, of which a file must match one; the last that matches wins",
+    )
+    .flag(
+        "include",
+        "Mirror only what matches, as in .gitignore; may be repeated, the last match wins",
+    )
+    .value_name("GLOB"),
+    MirrorRow::new(
+        "exclude",
+        Texts(|it, patterns| it.options.exclude = patterns),
+        "patterns of what is neither transferred nor deleted; those of a file `.portolanignore` in the local folder \
+         come first",
+    )
+    .flag(
+        "exclude",
+        "Skip what matches, as in .gitignore; may be repeated, evaluated after .portolanignore",
+    )
+    .value_name("GLOB"),
+    MirrorRow::new(
+        "max_depth",
+        Count(1..=u16::MAX, |it, levels| it.options.max_depth = Some(levels)),
+        "the number of folder levels that are mirrored: 1 is the folder itself without those in it; what is deeper is \
+         neither transferred nor deleted",
+    )
+    .flag("max-depth", "Number of directory levels to mirror; 1 is without subdirectories"),
+    MirrorRow::new(
+        "compare",
+        Choice(&[
+            ("auto", |it| it.options.compare = Compare::Auto),
+            ("size", |it| it.options.compare = Compare::Size),
+            ("size_time", |it| it.options.compare = Compare::SizeTime),
+            ("checksum", |it| it.options.compare = Compare::Checksum),
+        ]),
+        "\"auto\" compares with the state of the last run: local content, remote size and time; the others compare \
+         the current state of both sides",
+    )
+    .usual("auto")
+    .flag("compare", "Comparison of files")
+    .value_name("MODE"),
+    MirrorRow::new(
+        "parallel",
+        CountOrAuto(1..=PARALLEL_MAX, |it, sessions| {
+            it.options.parallel = sessions.unwrap_or(PARALLEL_AUTO);
+        }),
+        "the number of concurrent sessions, by default that of `ftp::connect`; with \"auto\" as many as make it faster",
+    )
+    .flag("parallel", "Number of concurrent sessions, or `auto` to find the fastest"),
+    MirrorRow::new(
+        "max_delete",
+        Number(0..=NUMBER_MAX, |it, most| it.options.max_delete = Some(most)),
+        "more deletions than that stop the run before anything is done, as does half of the folder",
+    )
+    .flag("max-delete", "Do nothing if more than this number would be deleted"),
+    MirrorRow::new(
+        "trash",
+        Text(|it, folder| {
+            it.options.trash = Some(folder.to_owned());
+            Ok(())
+        }),
+        "a folder on the target's side to which files are moved in place of being deleted",
+    )
+    .flag("trash", "Move deleted files to this directory on the target side")
+    .value_name("DIR"),
+    MirrorRow::new(
+        "staged",
+        Flag(|it, on| it.options.staged = on),
+        "all files are transferred under temporary names first, and only when each has arrived are all of them \
+         renamed; the deletions come last. If a file does not arrive, the target is unchanged; if a rename fails, \
+         `report.placed` has the files that were renamed, and nothing is deleted",
+    )
+    .usual("false")
+    .flag("staged", "Transfer everything to temporary names, then rename all"),
+    MirrorRow::new(
+        "resume",
+        Flag(|it, on| it.options.resume = on),
+        "a file that broke off continues where it ended, if it is still the same file",
+    )
+    .usual("false")
+    .flag("resume", "Resume interrupted transfers of files that are unchanged"),
+    MirrorRow::new(
+        "verify",
+        Flag(|it, on| it.options.verify = Some(on)),
+        "a file whose size cannot be confirmed has failed; true with `delete`",
+    )
+    .flag("verify", "Fail files whose size cannot be verified [default: if --delete is on]"),
+    MirrorRow::new(
+        "preserve_times",
+        Flag(|it, on| it.options.preserve_times = on),
+        "files get the modification times that they have in the source",
+    )
+    .usual("true")
+    .flag("no-preserve-times", "Do not preserve the modification times of the source"),
+    MirrorRow::new(
+        "follow_links",
+        Flag(|it, on| it.options.follow_links = on),
+        "links of the source are followed, local ones only inside the folder (one that leads out is an error), remote \
+         ones to any target; cycles are detected and skipped. Otherwise symbolic links are skipped and reported. In \
+         the target nothing is ever written or deleted through a link",
+    )
+    .usual("false")
+    .flag(
+        "follow-links",
+        "Follow links of the source: local ones only within it, remote ones anywhere",
+    ),
+    MirrorRow::new(
+        "newer_only",
+        Flag(|it, on| it.options.newer_only = on),
+        "a file of the target is kept unless that of the source is newer",
+    )
+    .usual("false")
+    .flag("newer-only", "Skip files that are not newer in the source"),
+    MirrorRow::new(
+        "on_conflict",
+        Choice(&[
+            ("source", |it| it.options.on_conflict = OnConflict::Source),
+            ("keep", |it| it.options.on_conflict = OnConflict::Keep),
+            ("newer", |it| it.options.on_conflict = OnConflict::Newer),
+            ("fail", |it| it.options.on_conflict = OnConflict::Fail),
+        ]),
+        "which side wins if the target has changed since the last run; with \"fail\" nothing is done",
+    )
+    .usual("source")
+    .flag("on-conflict", "Winner if the target changed since the last run")
+    .value_name("WHO"),
+    MirrorRow::new(
+        "rate_limit",
+        Rate(|it, rate| it.options.rate_limit = rate),
+        "bytes per second of all sessions together, such as `\"2MiB\"`",
+    )
+    .flag("rate-limit", "Maximum bytes per second of all sessions, such as 2MiB"),
+    MirrorRow::new(
+        "retries",
+        Count(0..=MIRROR_RETRIES_MAX, |it, retries| it.options.retries = retries),
+        "the number of retries of a file after a temporary error (a broken connection, 421, 425, 426, 450, 451), each \
+         after a longer wait",
+    )
+    .usual("4")
+    .flag("retries", "Number of retries per file after a temporary failure"),
+    MirrorRow::new(
+        "inplace",
+        FlagOrAuto(|it, when| it.options.in_place = Some(InPlace::when(when))),
+        "as for `put`, by default that of `ftp::connect`; `report.in_place` counts such files. Staged mirrors never \
+         do this",
+    )
+    .flag("inplace", "Upload directly to final names: true (existing files are lost), false, or auto [default: auto]",
+    ),
+    MirrorRow::new(
+        "state",
+        Choice(&[
+            ("local", |it| it.options.state = StateIn::Local),
+            ("remote", |it| it.options.state = StateIn::Remote),
+        ]),
+        "\"remote\" keeps the state of both sides in a file on the server, for hosts without a state of their own",
+    )
+    .usual("local")
+    .flag("state-remote", "Keep the state of both sides on the server, for stateless hosts")
+    .for_word("remote"),
+    MirrorRow::new(
+        "trust_state",
+        Flag(|it, on| it.options.trust_state = on),
+        "the state of the last run is trusted, except for a sample of files that are verified",
+    )
+    .usual("false")
+    .flag("trust-state", "Trust the state of the last run; verify only a sample"),
+    MirrorRow::new(
+        "min_size",
+        Size(|it, size| it.options.bounds.min_size = Some(size)),
+        "smaller files are neither transferred nor deleted",
+    )
+    .flag("min-size", "Minimum size of the files to mirror"),
+    MirrorRow::new(
+        "max_size",
+        Size(|it, size| it.options.bounds.max_size = Some(size)),
+        "larger files, such as those over `\"64MiB\"`, are neither transferred nor deleted",
+    )
+    .flag("max-size", "Maximum size of the files to mirror, such as 64MiB"),
+    MirrorRow::new(
+        "newer_than",
+        Time(|it, age| it.newer_than = Some(age)),
+        "files not modified within this time, such as `\"36h\"`, are neither transferred nor deleted",
+    )
+    .flag("newer-than", "Mirror only files modified within this time, such as 36h"),
+    MirrorRow::new(
+        "older_than",
+        Time(|it, age| it.older_than = Some(age)),
+        "files modified within this time are neither transferred nor deleted",
+    )
+    .flag("older-than", "Mirror only files not modified within this time"),
+    MirrorRow::new(
+        "max_file_size",
+        Size(|it, size| it.options.caps.max_file_size = Some(size)),
+        "a run that would transfer a larger file does nothing",
+    )
+    .flag("max-file-size", "Do nothing if a larger file would be transferred"),
+    MirrorRow::new(
+        "max_total",
+        Size(|it, size| it.options.caps.max_total = Some(size)),
+        "a run that would transfer more bytes than that in total does nothing",
+    )
+    .flag("max-total", "Do nothing if more than this would be transferred in total"),
+    MirrorRow::new(
+        "min_free",
+        Size(|it, size| it.options.caps.min_free = Some(size)),
+        "a run that would leave less local disk space free does nothing",
+    )
+    .flag("min-free", "Do nothing if less local disk space than this would stay free"),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_trash_must_be_a_folder_that_can_be_named() {
+        let rules = |trash: &str| MirrorOptions {
+            trash: Some(trash.to_owned()),
+            ..MirrorOptions::default()
+        };
+        let here = Path::new("/nowhere");
+        for good in ["old", ".trash", "/old/files", "a/b/"] {
+            assert!(rules(good).filter(here).is_ok(), "{good}");
+        }
+        for bad in ["", "/", ".", "..", "../x", "a//b", "a/../b"] {
+            assert!(rules(bad).filter(here).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,332 @@
+//! Applying a plan. Its undo data is stored before anything is changed.
+
+use std::{path::PathBuf, time::Duration};
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::{
+    NatError,
+    backend::{FoundRules, not_permitted},
+    chains::{self, Shape},
+    guard,
+    machine::NatHost,
+    persist,
+    plan::{LiveState, RulesetPlan},
+    ruleset_store::{RulesetRecord, RulesetStore, RulesetTrial, Undo},
+    sysctl,
+};
+use portolan_core::{
+    error::{Error, Result},
+    limits::{NAT_TRIAL_MAX, NAT_TRIAL_MIN},
+};
+
+/// The options for applying a plan.
+#[derive(Debug, Clone, Default)]
+pub struct ApplyOptions {
+    /// The length of a trial: the kernel restores the old rules after it, unless it is confirmed.
+    pub confirm_within: Option<Duration>,
+    /// The root directory below which files for boot are written, once the change is confirmed.
+    pub persist: Option<PathBuf>,
+    /// True if it is applied although it may lock the user out, or would overwrite foreign rules under its name.
+    pub force: bool,
+    /// True if interfaces may be missing.
+    pub absent_ok: bool,
+    /// The id of the plan that was shown: any other is refused.
+    pub plan_id: Option<String>,
+}
+
+/// The result of applying a plan.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Applied {
+    /// True if anything was changed.
+    pub changed: bool,
+    /// True if the filter now lists the wanted rules.
+    pub verified: bool,
+    /// The time when the old rules return.
+    pub trial_until: Option<Timestamp>,
+    /// The id of the plan.
+    pub id: String,
+    /// The rules that were there before.
+    pub snapshot: String,
+}
+
+impl NatHost {
+    /// Applies `plan` with the options of `order`. `now` is the time of day.
+    ///
+    /// Fails with `nat.not_permitted`, `nat.would_lock_out`, `nat.conflict`, `nat.unknown_interface`,
+    /// `nat.trial_pending`, `nat.changed_since_plan`, `nat.busy`, `nat.nft_failed` and others. If the change itself
+    /// fails, it is taken back.
+    pub fn apply(
+        &self,
+        plan: &RulesetPlan,
+        order: &ApplyOptions,
+        ledger: &dyn RulesetStore,
+        now: Timestamp,
+    ) -> Result<Applied> {
+        let _lock = ledger.lock()?;
+        permitted(plan, order)?;
+        let before = ledger.load(&plan.ruleset)?;
+        self.unchanged(plan)?;
+        let snapshot = self.snapshot(plan);
+        if !plan.changed {
+            self.keep(plan, order, ledger, before, now)?;
+            let id = plan.id();
+            return Ok(Applied { changed: false, verified: true, trial_until: None, id, snapshot });
+        }
+        let mut record = planned(plan, order, before.clone(), &snapshot, now);
+        let time = order.confirm_within;
+        let body = match (time, &plan.live) {
+            (None, _) => plan.body.clone(),
+            (Some(_), LiveState::Strange) => {
+                let message = "the table has been changed by hand in a way that a trial cannot go back to: apply without \
+                               `confirm_within`, or `revert` first";
+                return Err(NatError::Conflict.fault(message));
+            }
+            (Some(time), live) => {
+                let old = live.chains().cloned().unwrap_or_default();
+                // The kernel ends the trial, and then no process may be left to restore the kernel's settings.
+                let closed = sysctl::closed(&record.undone_settings(), &plan.interfaces);
+                let closed = self.backend.chains(&closed)?;
+                self.backend.trial(&plan.table, &plan.chains, &old, &closed, time)?
+            }
+        };
+        ledger.save(&record)?;
+        let done = self.carry_out(plan, &body).and_then(|()| self.verify(plan, time.is_some()));
+        let (listing, verified) = match done {
+            Ok(seen) => seen,
+            Err(fault) => {
+                return Err(match self.give_up(plan, &snapshot, ledger, before) {
+                    Ok(()) => fault,
+                    Err(other) => half_done(fault, &other),
+                });
+            }
+        };
+        record.listing = listing;
+        if time.is_none() {
+            // Files for boot that exist already are updated to the rules now in force.
+            record.persisted = order.persist.clone().or(record.persisted);
+            persist::keep(&record, &*self.backend)?;
+        }
+        ledger.save(&record)?;
+        let trial_until =
+            record.trial.and_then(|trial| Timestamp::from_millisecond(trial.until_ms).ok());
+        Ok(Applied { changed: true, verified, trial_until, id: plan.id(), snapshot })
+    }
+
+    /// Fails with `nat.changed_since_plan` unless everything is still as the plan saw it.
+    fn unchanged(&self, plan: &RulesetPlan) -> Result<()> {
+        if self.backend.found(&plan.table)? == plan.found {
+            return Ok(());
+        }
+        let message = format!("{} is no longer as the plan saw it: plan again", plan.place);
+        Err(NatError::ChangedSincePlan.fault(message))
+    }
+
+    /// Returns the text that restores the rules now in force.
+    fn snapshot(&self, plan: &RulesetPlan) -> String {
+        match (&plan.live, &plan.found) {
+            (LiveState::Over { old }, _) if old.is_empty() => String::new(),
+            (LiveState::Over { old }, _) => self.backend.body(&plan.table, old),
+            (_, FoundRules::Listing(listing)) => listing.clone(),
+            _ => String::new(),
+        }
+    }
+
+    /// Loads the rules first: packets are never forwarded without the rules that govern them.
+    fn carry_out(&self, plan: &RulesetPlan, body: &str) -> Result<()> {
+        plan.modules.iter().try_for_each(|module| sysctl::load(module))?;
+        self.backend.load(&plan.table, body)?;
+        plan.sysctls.iter().try_for_each(sysctl::set)
+    }
+
+    /// Takes back the changes of a plan that failed.
+    fn give_up(
+        &self,
+        plan: &RulesetPlan,
+        snapshot: &str,
+        ledger: &dyn RulesetStore,
+        before: Option<RulesetRecord>,
+    ) -> Result<()> {
+        plan.sysctls.iter().rev().try_for_each(sysctl::restore)?;
+        self.put_back(&plan.table, snapshot)?;
+        match before {
+            Some(before) => ledger.save(&before),
+            None => ledger.forget(&plan.ruleset),
+        }
+    }
+
+    /// Loads what was there; an empty text stands for no rules.
+    pub(super) fn put_back(&self, table: &str, snapshot: &str) -> Result<()> {
+        if snapshot.is_empty() {
+            self.backend.remove(table)
+        } else {
+            self.backend.load(table, snapshot)
+        }
+    }
+
+    /// Updates the record and the files for boot when the live rules need no change.
+    fn keep(
+        &self,
+        plan: &RulesetPlan,
+        order: &ApplyOptions,
+        ledger: &dyn RulesetStore,
+        before: Option<RulesetRecord>,
+        now: Timestamp,
+    ) -> Result<()> {
+        let FoundRules::Listing(listing) = &plan.found else { return Ok(()) };
+        let mut record = before.unwrap_or_else(|| RulesetRecord {
+            ruleset: plan.ruleset.clone(),
+            backend: plan.choice,
+            applied_at_ms: now.as_millisecond(),
+            ..RulesetRecord::default()
+        });
+        record.body.clone_from(&plan.body);
+        record.listing.clone_from(listing);
+        record.notes.clone_from(&plan.notes);
+        record.needs.clone_from(&plan.needs);
+        record.opened.clone_from(&plan.opened);
+        record.trial = None;
+        if order.persist.is_some() {
+            record.persisted.clone_from(&order.persist);
+        }
+        persist::keep(&record, &*self.backend)?;
+        ledger.save(&record)
+    }
+
+    /// Returns the current listing, and true if it is what was wanted. Fails if there are no rules.
+    fn verify(&self, plan: &RulesetPlan, is_trial: bool) -> Result<(String, bool)> {
+        let listing = match self.backend.found(&plan.table)? {
+            FoundRules::Listing(listing) if !listing.trim().is_empty() => listing,
+            FoundRules::Listing(_) | FoundRules::Missing
+                if !chains::filled(plan.chains.clone()).is_empty() =>
+            {
+                let message = format!("{} is not there, though it was loaded", plan.place);
+                return Err(NatError::NftFailed.fault(message));
+            }
+            _ => return Ok((String::new(), false)),
+        };
+        let Some(wanted) = &plan.wanted else { return Ok((listing, true)) };
+        let verified = if is_trial {
+            let shape = |listing: &str| self.backend.shape(&plan.table, listing);
+            match (shape(&listing), shape(wanted)) {
+                (Shape::Trial { new, .. }, Shape::Plain(wanted)) => {
+                    chains::filled(new) == chains::filled(wanted)
+                }
+                _ => false,
+            }
+        } else {
+            listing == *wanted
+        };
+        Ok((listing, verified))
+    }
+}
+
+/// Checks the conditions that the plan itself and its options set.
+fn permitted(plan: &RulesetPlan, order: &ApplyOptions) -> Result<()> {
+    if plan.found == FoundRules::Unreadable {
+        return Err(not_permitted());
+    }
+    if order.plan_id.as_ref().is_some_and(|id| *id != plan.id()) {
+        let message = format!("this is plan {} now, and another was seen: plan again", plan.id());
+        return Err(NatError::ChangedSincePlan.fault(message));
+    }
+    if let LiveState::Trial { .. } = plan.live {
+        let message = "a trial of this ruleset runs: `confirm` or `rollback` it first";
+        return Err(NatError::TrialPending.fault(message));
+    }
+    if let Some(time) = order.confirm_within
+        && !(NAT_TRIAL_MIN..=NAT_TRIAL_MAX).contains(&time)
+    {
+        let message = format!(
+            "`confirm_within` is {} s to {} h",
+            NAT_TRIAL_MIN.as_secs(),
+            NAT_TRIAL_MAX.as_secs() / 3600
+        );
+        return Err(Error::invalid(message));
+    }
+    if !order.absent_ok && !plan.absent.is_empty() {
+        return Err(guard::absent_fault(&plan.absent));
+    }
+    if order.force {
+        return Ok(());
+    }
+    if plan.live.is_foreign(&plan.found) {
+        let message =
+            format!("{} has rules that are not portolan's; `force` writes over them", plan.place);
+        return Err(NatError::Conflict.fault(message));
+    }
+    // A plan that changes nothing locks out only users who are locked out already.
+    match &plan.refusal {
+        Some(fault) if plan.changed => Err(fault.clone()),
+        _ => Ok(()),
+    }
+}
+
+/// Returns the fault of a change that failed and could not be taken back completely.
+fn half_done(fault: Error, other: &Error) -> Error {
+    let message = format!(
+        "{}; and what was there before could not be put back: {} (`rollback` tries again)",
+        fault.message, other.message
+    );
+    Error { message, ..fault }
+}
+
+/// Returns the record of a plan that is about to be applied.
+fn planned(
+    plan: &RulesetPlan,
+    order: &ApplyOptions,
+    before: Option<RulesetRecord>,
+    snapshot: &str,
+    now: Timestamp,
+) -> RulesetRecord {
+    let before = before.unwrap_or_default();
+    let mut sysctls = before.sysctls.clone();
+    for one in &plan.sysctls {
+        match sysctls.iter_mut().find(|known| known.path == one.path) {
+            // The value before the first change is the one that is restored.
+            Some(known) if known.set == one.was => known.set.clone_from(&one.set),
+            Some(known) => known.clone_from(one),
+            None => sysctls.push(one.clone()),
+        }
+    }
+    // The undo data of a trial that ended without being cleaned up is carried over into that of this change.
+    let left = before.undo.clone().filter(|_| matches!(plan.live, LiveState::Over { .. }));
+    let needed = left.as_ref().map_or(&before.needs, |undo| &undo.needs).clone();
+    let mut undone = left.map(|undo| undo.sysctls).unwrap_or_default();
+    undone.retain(|path| plan.sysctls.iter().all(|one| one.path != *path));
+    undone.extend(plan.sysctls.iter().map(|one| one.path.clone()));
+    let undo = Undo {
+        body: snapshot.to_owned(),
+        notes: plan.live.chains().map(chains::notes).unwrap_or_default(),
+        opened: before.opened(now).to_vec(),
+        sysctls: undone,
+        needs: needed,
+        persisted: before.persisted.clone(),
+    };
+    let mut record = RulesetRecord {
+        ruleset: plan.ruleset.clone(),
+        backend: plan.choice,
+        body: plan.body.clone(),
+        listing: String::new(),
+        notes: plan.notes.clone(),
+        opened: plan.opened.clone(),
+        sysctls,
+        needs: plan.needs.clone(),
+        trial: None,
+        undo: Some(undo),
+        persisted: before.persisted,
+        applied_at_ms: now.as_millisecond(),
+    };
+    if let Some(time) = order.confirm_within {
+        let time = SignedDuration::try_from(time).unwrap_or(SignedDuration::MAX);
+        let until = now.saturating_add(time).unwrap_or(Timestamp::MAX);
+        record.trial = Some(RulesetTrial {
+            body: plan.body.clone(),
+            listing: plan.wanted.clone().unwrap_or_default(),
+            notes: plan.notes.clone(),
+            until_ms: until.as_millisecond(),
+            persist: order.persist.clone(),
+        });
+    }
+    record
+}

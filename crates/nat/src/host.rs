@@ -1,0 +1,289 @@
+//! The network state of the host on which rules depend: read from `/proc`, without privileges.
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+};
+
+use super::{
+    NatError,
+    check::{Interface, InterfaceSelector, Net},
+};
+use portolan_core::error::Result;
+
+/// The port of SSH unless configured otherwise.
+const SSH_PORT: u16 = 22;
+/// The variable in which sshd names a session's endpoints: client address and port, server address and port.
+const SESSION: &str = "SSH_CONNECTION";
+/// The maximum number of ancestor processes that are inspected, such as nested shells.
+const ANCESTORS_MAX: usize = 64;
+
+/// The network state of the host.
+#[derive(Debug, Clone, Default)]
+pub struct HostNetwork {
+    /// The names of its interfaces.
+    pub interfaces: Vec<String>,
+    /// The routes other than default routes, each with its interface.
+    pub routes: Vec<(Net, String)>,
+    /// The interface of the default route.
+    pub default_device: Option<String>,
+    /// The interfaces of all default routes of IPv6.
+    pub default_devices6: BTreeSet<String>,
+    /// The TCP ports on which it listens for other hosts.
+    pub listeners: BTreeSet<u16>,
+    /// The SSH ports.
+    pub login_ports: BTreeSet<u16>,
+}
+
+impl HostNetwork {
+    /// Reads the current state.
+    pub fn look() -> Self {
+        let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
+        let (mut routes, default_device) = routes4(&read("/proc/net/route"));
+        let (more, defaults6) = routes6(&read("/proc/net/ipv6_route"));
+        routes.extend(more);
+        let listeners =
+            listeners(&read("/proc/net/tcp")).chain(listeners(&read("/proc/net/tcp6"))).collect();
+        let mut login_ports = BTreeSet::from([SSH_PORT]);
+        login_ports.extend(session_ports());
+        login_ports.extend(configured_ports(&read("/etc/ssh/sshd_config")));
+        for file in fs::read_dir("/etc/ssh/sshd_config.d").into_iter().flatten().flatten() {
+            let text = fs::read_to_string(file.path()).unwrap_or_default();
+            login_ports.extend(configured_ports(&text));
+        }
+        Self {
+            interfaces: interfaces(&read("/proc/net/dev")),
+            routes,
+            default_device: default_device.or(defaults6.first().cloned()),
+            default_devices6: defaults6.into_iter().collect(),
+            listeners,
+            login_ports,
+        }
+    }
+
+    /// Returns the interface that `device` stands for.
+    pub fn resolve(&self, device: &InterfaceSelector) -> Result<Interface> {
+        match device {
+            InterfaceSelector::Named(name) => Ok(name.clone()),
+            InterfaceSelector::Auto => {
+                let message = "\"auto\" is the interface of the default route, and there is none: name the interface";
+                let none = || NatError::UnknownInterface.fault(message);
+                Interface::parse(self.default_device.as_ref().ok_or_else(none)?)
+            }
+        }
+    }
+
+    /// Returns the interface that leads to `address`, if a route other than the default one covers it.
+    pub fn device_towards(&self, address: IpAddr) -> Option<Interface> {
+        let fits = self.routes.iter().filter(|(net, _)| net.has(address));
+        let (_, device) = fits.max_by_key(|(net, _)| net.prefix())?;
+        Interface::parse(device).ok()
+    }
+
+    /// Returns true if there is an interface of that name.
+    pub fn has(&self, device: &Interface) -> bool {
+        self.interfaces.iter().any(|name| name == device.as_str())
+    }
+}
+
+fn interfaces(text: &str) -> Vec<String> {
+    let names = text.lines().skip(2).filter_map(|line| line.split_once(':'));
+    names.map(|(name, _)| name.trim().to_owned()).collect()
+}
+
+/// Returns the networks of `/proc/net/route`, and the interface of the default route with the lowest metric.
+fn routes4(text: &str) -> (Vec<(Net, String)>, Option<String>) {
+    let mut routes = Vec::new();
+    let mut default: Option<(u32, String)> = None;
+    for line in text.lines().skip(1) {
+        let fields: Vec<_> = line.split_whitespace().collect();
+        let [device, target, _, _, _, _, metric, mask, ..] = fields.as_slice() else { continue };
+        let (Some(target), Some(mask)) = (address4(target), address4(mask)) else { continue };
+        let prefix = u8::try_from(mask.to_bits().leading_ones()).unwrap_or(32);
+        if prefix > 0 {
+            routes.push((Net::new(target.into(), prefix), (*device).to_owned()));
+            continue;
+        }
+        let metric = metric.parse().unwrap_or(u32::MAX);
+        if default.as_ref().is_none_or(|(known, _)| metric < *known) {
+            default = Some((metric, (*device).to_owned()));
+        }
+    }
+    (routes, default.map(|(_, device)| device))
+}
+
+/// Returns the same for `/proc/net/ipv6_route`, with all default routes; routes to the host itself go over `lo` and are
+/// skipped.
+fn routes6(text: &str) -> (Vec<(Net, String)>, Vec<String>) {
+    let mut routes = Vec::new();
+    let mut defaults = Vec::new();
+    for line in text.lines() {
+        let fields: Vec<_> = line.split_whitespace().collect();
+        let (Some(target), Some(prefix), Some(device)) =
+            (fields.first(), fields.get(1), fields.last())
+        else {
+            continue;
+        };
+        let (Some(target), Ok(prefix)) = (address6(target), u8::from_str_radix(prefix, 16)) else {
+            continue;
+        };
+        match prefix {
+            _ if *device == "lo" => {}
+            0 => defaults.push((*device).to_owned()),
+            // Every interface has the link-local and the multicast network.
+            _ if target.is_unicast_link_local() || target.is_multicast() => {}
+            _ => routes.push((Net::new(target.into(), prefix), (*device).to_owned())),
+        }
+    }
+    (routes, defaults)
+}
+
+/// Converts an address that the kernel prints as a number in native byte order.
+fn address4(hex: &str) -> Option<Ipv4Addr> {
+    u32::from_str_radix(hex, 16).ok().map(|bits| Ipv4Addr::from(bits.to_ne_bytes()))
+}
+
+fn address6(hex: &str) -> Option<Ipv6Addr> {
+    u128::from_str_radix(hex, 16).ok().filter(|_| hex.len() == 32).map(Ipv6Addr::from_bits)
+}
+
+/// Returns the ports of `/proc/net/tcp` or `tcp6` that listen on other addresses than loopback.
+fn listeners(text: &str) -> impl Iterator<Item = u16> {
+    const LISTENING: &str = "0A";
+    text.lines().skip(1).filter_map(|line| {
+        let mut fields = line.split_whitespace().skip(1);
+        let (address, port) = fields.next()?.split_once(':')?;
+        let is_listening = fields.nth(1) == Some(LISTENING);
+        let is_loopback = address4(address).is_some_and(|address| address.is_loopback())
+            || address == "00000000000000000000000001000000";
+        let port = u16::from_str_radix(port, 16).ok()?;
+        (is_listening && !is_loopback).then_some(port)
+    })
+}
+
+/// Returns the local SSH ports of the session that started this process. `sudo` and the like remove the variable from
+/// the environment, but the shell above them still has it.
+fn session_ports() -> BTreeSet<u16> {
+    let port = |session: &str| session.split(' ').nth(3)?.parse().ok();
+    let own = std::env::var(SESSION).ok();
+    let mut ports: BTreeSet<u16> = own.as_deref().and_then(port).into_iter().collect();
+    let mut process = std::process::id();
+    for _ in 0..ANCESTORS_MAX {
+        let read = |name: &str| fs::read(format!("/proc/{process}/{name}")).unwrap_or_default();
+        // Processes of other users cannot be read, and are not part of this session.
+        ports.extend(variable(&read("environ"), SESSION).as_deref().and_then(port));
+        match parent(&String::from_utf8_lossy(&read("stat"))) {
+            Some(parent) if parent > 0 => process = parent,
+            _ => break,
+        }
+    }
+    ports
+}
+
+/// Returns a variable of `/proc/…/environ`.
+fn variable(environ: &[u8], name: &str) -> Option<String> {
+    let mut each = environ.split(|byte| *byte == 0);
+    each.find_map(|one| {
+        let value = one.strip_prefix(name.as_bytes())?.strip_prefix(b"=")?;
+        Some(String::from_utf8_lossy(value).into_owned())
+    })
+}
+
+/// Returns the parent in `/proc/…/stat`: the field after the state, which follows the name in brackets.
+fn parent(stat: &str) -> Option<u32> {
+    stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()
+}
+
+/// Returns the ports that an sshd configuration names, in its `Port` and `ListenAddress` lines.
+fn configured_ports(text: &str) -> impl Iterator<Item = u16> {
+    text.lines().filter_map(|line| {
+        let (key, value) = line.trim().split_once([' ', '\t', '='])?;
+        let value = value.split_whitespace().next()?;
+        if key.eq_ignore_ascii_case("port") {
+            return value.parse().ok();
+        }
+        if !key.eq_ignore_ascii_case("listenaddress") {
+            return None;
+        }
+        // 10.0.0.1:22, [fd00::1]:22; an IPv6 address without brackets has no port.
+        let (host, port) = value.rsplit_once(':')?;
+        let is_host = host.ends_with(']') || !host.contains(':');
+        is_host.then(|| port.parse().ok())?
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ROUTES: &str = "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT\n\
+        wan0\t00000000\t0100A8C0\t0003\t0\t0\t100\t00000000\t0\t0\t0\n\
+        ppp0\t00000000\t00000000\t0003\t0\t0\t50\t00000000\t0\t0\t0\n\
+        lan0\t0032A8C0\t00000000\t0001\t0\t0\t0\t00FFFFFF\t0\t0\t0\n";
+
+    #[test]
+    #[cfg(target_endian = "little")]
+    fn routes_tell_what_is_behind_which_interface() {
+        let (routes, default) = routes4(ROUTES);
+        assert_eq!(default.as_deref(), Some("ppp0"));
+        let here = HostNetwork { routes, default_device: default, ..HostNetwork::default() };
+        let inside = here.device_towards("192.168.50.10".parse().unwrap());
+        assert_eq!(inside.unwrap().as_str(), "lan0");
+        assert_eq!(here.device_towards("192.168.51.10".parse().unwrap()), None);
+        assert_eq!(here.resolve(&InterfaceSelector::Auto).unwrap().as_str(), "ppp0");
+        let fault = HostNetwork::default().resolve(&InterfaceSelector::Auto).unwrap_err();
+        assert_eq!(fault.name, Some("nat.unknown_interface"));
+    }
+
+    #[test]
+    fn routes_of_ipv6_are_read() {
+        let zero = "0".repeat(32);
+        let line = |target: &str, prefix: &str, device: &str| {
+            format!(
+                "{target} {prefix} {zero} 00 {zero} 00000100 00000001 00000000 00000001     {device}\n"
+            )
+        };
+        let lan = format!("fd50{}", "0".repeat(28));
+        let text = [
+            line(&lan, "40", "lan0"),
+            line(&format!("fe80{}", "0".repeat(28)), "40", "wan0"),
+            line(&zero, "00", "wan0"),
+            line(&zero, "00", "lo"),
+        ];
+        let (routes, default) = routes6(&text.concat());
+        assert_eq!(routes, [(Net::parse("fd50::/64").unwrap(), "lan0".to_owned())]);
+        assert_eq!(default, ["wan0"]);
+    }
+
+    #[test]
+    #[cfg(target_endian = "little")]
+    fn only_what_others_can_reach_listens() {
+        let text = "  sl  local_address rem_address   st\n\
+            0: 00000000:0016 00000000:0000 0A 0\n\
+            1: 0100007F:0019 00000000:0000 0A 0\n\
+            2: 0A32A8C0:9C40 0101A8C0:0015 01 0\n";
+        assert_eq!(listeners(text).collect::<Vec<_>>(), [22]);
+        let text = "sl\n0: 00000000000000000000000000000000:0015 0:0 0A\n\
+                    1: 00000000000000000000000001000000:0050 0:0 0A\n";
+        assert_eq!(listeners(text).collect::<Vec<_>>(), [21]);
+    }
+
+    #[test]
+    fn ssh_may_be_told_to_listen_elsewhere() {
+        let text = "#Port 22\nPort 2222\n  port\t443\nPermitRootLogin no\nListenAddress 10.0.0.1:23\n\
+                    ListenAddress [fd00::1]:24 rdomain x\nListenAddress fd00::25\nListenAddress 10.0.0.1\n";
+        assert_eq!(configured_ports(text).collect::<Vec<_>>(), [2222, 443, 23, 24]);
+    }
+
+    #[test]
+    fn what_a_process_comes_from_is_read() {
+        let environ = b"A=b\0SSH_CONNECTION=10.0.0.9 50000 10.0.0.1 2222\0";
+        assert_eq!(variable(environ, SESSION).unwrap(), "10.0.0.9 50000 10.0.0.1 2222");
+        assert_eq!(variable(b"NO_SSH_CONNECTION=1\0", SESSION), None);
+        assert_eq!(parent("17 (a) S 1) S 16 17 17 0"), Some(16));
+        assert_eq!(parent(""), None);
+        let own = fs::read_to_string("/proc/self/stat").unwrap();
+        assert!(parent(&own).is_some());
+    }
+}

@@ -1,0 +1,276 @@
+//! A single rule in iptables syntax: pure.
+
+use std::net::IpAddr;
+
+use crate::{
+    chains::{Chains, comment},
+    check::{Family, Interface, Ports},
+    rules::{Hook, Match, Rule, RuleAction},
+};
+
+/// The maximum number of ports in one rule; a range counts as two.
+const PORTS_MAX: usize = 15;
+
+/// Returns the chains for `rules`, including those of IPv6 if it is available.
+pub(super) fn chains(rules: &[Rule], has_ipv6: bool) -> Chains {
+    let mut chains = Chains::new();
+    for rule in rules {
+        for family in [Family::V4, Family::V6] {
+            let is_meant = match rule.family {
+                Some(only) => only == family,
+                None => family == Family::V4 || has_ipv6,
+            };
+            if is_meant {
+                let key = (rule.hook, Some(family));
+                chains.entry(key).or_default().extend(lines(rule, family));
+            }
+        }
+    }
+    chains
+}
+
+/// Renders the rule, repeated as needed: one line takes a single interface and a limited number of ports.
+fn lines(rule: &Rule, family: Family) -> Vec<String> {
+    let mut devices = vec![None];
+    let mut ports = vec![None];
+    for one in &rule.matches {
+        match one {
+            Match::In(all) => devices = all.iter().map(Some).collect(),
+            Match::Ports(all) => ports = port_words(all).into_iter().map(Some).collect(),
+            _ => {}
+        }
+    }
+    let each = |device: Option<&Interface>| {
+        let line = |ports: &Option<String>| line(rule, family, device, ports.as_deref());
+        ports.iter().map(line).collect::<Vec<_>>()
+    };
+    devices.into_iter().flat_map(each).collect()
+}
+
+fn line(rule: &Rule, family: Family, device: Option<&Interface>, ports: Option<&str>) -> String {
+    let (mut head, mut tail) = (Vec::new(), Vec::new());
+    let mut protocol = None;
+    for one in &rule.matches {
+        match one {
+            Match::In(_) => head.extend(device.map(|device| format!("-i {device}"))),
+            Match::Out(device) => head.push(format!("-o {device}")),
+            Match::Loopback => head.push("-i lo".into()),
+            Match::Source(net) => head.push(format!("-s {net}")),
+            Match::Destination(net) => head.push(format!("-d {net}")),
+            // `! -d` may appear only once; for the first packet of a connection, this is equivalent.
+            Match::NotTo(nets) => {
+                tail.extend(nets.iter().map(|net| format!("-m conntrack ! --ctorigdst {net}")));
+            }
+            Match::Local => tail.push("-m addrtype --dst-type LOCAL".into()),
+            Match::SourcePort(port) => {
+                protocol = Some("tcp");
+                tail.push(format!("-m tcp --sport {port}"));
+            }
+            Match::Ports(_) => {
+                protocol = Some("tcp");
+                tail.extend(ports.map(str::to_owned));
+            }
+            Match::Icmp => protocol = Some(icmp(family)),
+            Match::Established => tail.push(state("ESTABLISHED")),
+            Match::Related => tail.push(state("RELATED")),
+            Match::FtpData => {
+                protocol = Some("tcp");
+                tail.push(state("RELATED"));
+                tail.push("-m helper --helper ftp -m tcp --dport 1024:65535".into());
+            }
+            Match::Translated => tail.push(state("DNAT")),
+            // The helper is assigned before connection tracking, and the first one assigned stays.
+            Match::New if matches!(rule.hook, Hook::Helper | Hook::HelperLocal) => {}
+            Match::New => tail.push(state("NEW")),
+            Match::Lease => {
+                protocol = Some("udp");
+                let port = if family == Family::V4 { 68 } else { 546 };
+                tail.push(format!("-m udp --dport {port}"));
+            }
+        }
+    }
+    head.extend(protocol.map(|protocol| format!("-p {protocol}")));
+    tail.push(format!("-m comment --comment \"{}\"", comment(&rule.note)));
+    tail.push(action(&rule.action));
+    head.extend(tail);
+    head.join(" ")
+}
+
+const fn icmp(family: Family) -> &'static str {
+    match family {
+        Family::V4 => "icmp",
+        Family::V6 => "ipv6-icmp",
+    }
+}
+
+fn state(word: &str) -> String {
+    format!("-m conntrack --ctstate {word}")
+}
+
+fn action(action: &RuleAction) -> String {
+    let to = |word: &str, option: &str, address: &IpAddr| format!("-j {word} --{option} {address}");
+    match action {
+        RuleAction::Helper => "-j CT --helper ftp".into(),
+        RuleAction::Masquerade => "-j MASQUERADE".into(),
+        RuleAction::Snat(address) => to("SNAT", "to-source", address),
+        RuleAction::Dnat(address) => to("DNAT", "to-destination", address),
+        // Not ACCEPT, which would overrule foreign rules in the same table.
+        RuleAction::Accept => "-j RETURN".into(),
+        RuleAction::Drop => "-j DROP".into(),
+    }
+}
+
+fn port_words(ports: &Ports) -> Vec<String> {
+    let word = |(first, last): &(u16, u16)| {
+        if first == last { first.to_string() } else { format!("{first}:{last}") }
+    };
+    if let [one] = ports.ranges() {
+        return vec![format!("-m tcp --dport {}", word(one))];
+    }
+    let mut all: Vec<(usize, Vec<String>)> = Vec::new();
+    for range in ports.ranges() {
+        let weight = if range.0 == range.1 { 1 } else { 2 };
+        match all.last_mut().filter(|(filled, _)| filled + weight <= PORTS_MAX) {
+            Some((filled, words)) => {
+                *filled += weight;
+                words.push(word(range));
+            }
+            None => all.push((weight, vec![word(range)])),
+        }
+    }
+    all.into_iter().map(|(_, words)| format!("-m multiport --dports {}", words.join(","))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        check::Net,
+        host::HostNetwork,
+        model::{
+            Allow, Forward, Helper, Masquerade, Open, RulesetPart, RulesetSpec,
+            tests::{device, forward},
+        },
+        rules::rules,
+    };
+
+    #[track_caller]
+    fn expect(part: RulesetPart, is_isolated: bool, wanted: &[&str]) {
+        let mut ruleset = RulesetSpec::new("x").unwrap();
+        ruleset.add(part).unwrap();
+        ruleset.isolate(is_isolated);
+        let routes = vec![(Net::parse("192.168.0.0/24").unwrap(), "lan0".to_owned())];
+        let here = HostNetwork { routes, login_ports: [22].into(), ..HostNetwork::default() };
+        let made = chains(&rules(&ruleset, &here).unwrap().all, true);
+        let shown = made.iter().flat_map(|((hook, family), rules)| {
+            let family = family.unwrap().word();
+            let place = format!("{family} {} {}", hook.table(), hook.entry());
+            rules.iter().map(move |rule| {
+                let (before, after) =
+                    rule.split_once(" -m comment --comment \"portolan:").unwrap_or(("", rule));
+                let action = after.split_once('"').unwrap().1;
+                format!("{place}: {before}{action}")
+            })
+        });
+        assert_eq!(shown.collect::<Vec<_>>(), wanted);
+    }
+
+    #[test]
+    fn what_a_ruleset_says_is_said_to_iptables() {
+        let source = Net::parse("192.168.0.0/24").unwrap();
+        let masquerade = Masquerade { source, out: device("wan0"), to: None };
+        expect(
+            RulesetPart::Masquerade(masquerade.clone()),
+            false,
+            &["ip nat POSTROUTING: -s 192.168.0.0/24 -o wan0 -j MASQUERADE"],
+        );
+        let to = "203.0.113.9".parse().ok();
+        expect(
+            RulesetPart::Masquerade(Masquerade { to, ..masquerade }),
+            false,
+            &["ip nat POSTROUTING: -s 192.168.0.0/24 -o wan0 -j SNAT --to-source 203.0.113.9"],
+        );
+        expect(
+            RulesetPart::Forward(Forward {
+                hairpin: Some(source),
+                ..forward("21,50000-50009", "192.168.0.5")
+            }),
+            false,
+            &[
+                "ip nat PREROUTING: -p tcp -m addrtype --dst-type LOCAL -m conntrack ! --ctorigdst 127.0.0.0/8 -m \
+                 conntrack ! --ctorigdst 192.168.0.0/24 -m multiport --dports 21,50000:50009 -j DNAT \
+                 --to-destination 192.168.0.5",
+                "ip nat OUTPUT: -p tcp -m addrtype --dst-type LOCAL -m conntrack ! --ctorigdst 127.0.0.0/8 -m \
+                 conntrack ! --ctorigdst 192.168.0.0/24 -m multiport --dports 21,50000:50009 -j DNAT \
+                 --to-destination 192.168.0.5",
+                "ip nat POSTROUTING: -s 192.168.0.0/24 -d 192.168.0.5 -m conntrack --ctstate DNAT -j MASQUERADE",
+            ],
+        );
+        let six = Forward { source_port: Some(20), ..forward("40000-40009", "fd00::5") };
+        expect(
+            RulesetPart::Forward(six),
+            false,
+            &[
+                "ip6 nat PREROUTING: -i wan0 -p tcp -m addrtype --dst-type LOCAL -m tcp --sport 20 -m tcp --dport \
+               40000:40009 -j DNAT --to-destination fd00::5",
+            ],
+        );
+        let helper = Helper { ports: Ports::parse("21").unwrap(), device: Some(device("lan0")) };
+        expect(
+            RulesetPart::Helper(helper),
+            false,
+            &[
+                "ip raw PREROUTING: -i lan0 -p tcp -m tcp --dport 21 -j CT --helper ftp",
+                "ip6 raw PREROUTING: -i lan0 -p tcp -m tcp --dport 21 -j CT --helper ftp",
+                "ip raw OUTPUT: -p tcp -m tcp --dport 21 -j CT --helper ftp",
+                "ip6 raw OUTPUT: -p tcp -m tcp --dport 21 -j CT --helper ftp",
+            ],
+        );
+    }
+
+    #[test]
+    fn an_isolated_gateway_returns_what_may_pass_and_drops_the_rest() {
+        let allow = Allow { device: device("lan0"), out: device("wan0"), source: None };
+        let rest = |family: &str, icmp: &str| {
+            [
+                format!("{family} filter FORWARD: -m conntrack --ctstate ESTABLISHED -j RETURN"),
+                format!(
+                    "{family} filter FORWARD: -p {icmp} -m conntrack --ctstate RELATED -j RETURN"
+                ),
+                format!("{family} filter FORWARD: -i lan0 -o wan0 -j RETURN"),
+                format!("{family} filter FORWARD: -i lan0 -j DROP"),
+                format!("{family} filter FORWARD: -i wan0 -j DROP"),
+            ]
+        };
+        let wanted = [rest("ip", "icmp"), rest("ip6", "ipv6-icmp")].concat();
+        expect(
+            RulesetPart::Allow(allow),
+            true,
+            &wanted.iter().map(String::as_str).collect::<Vec<_>>(),
+        );
+    }
+
+    #[test]
+    fn many_ports_are_several_rules() {
+        let ports: Vec<_> = (10..20).map(|ten| format!("{ten}0-{ten}1")).collect();
+        let ports = Ports::parse(&ports.join(",")).unwrap();
+        let open = Open {
+            what: "x",
+            device: None,
+            ports,
+            from: Net::parse("10.0.0.0/8").ok(),
+            source_port: None,
+            external: None,
+        };
+        expect(
+            RulesetPart::Open(open),
+            false,
+            &[
+                "ip filter INPUT: -s 10.0.0.0/8 -p tcp -m multiport --dports \
+                 100:101,110:111,120:121,130:131,140:141,150:151,160:161 -m conntrack --ctstate NEW -j RETURN",
+                "ip filter INPUT: -s 10.0.0.0/8 -p tcp -m multiport --dports 170:171,180:181,190:191 -m conntrack \
+                 --ctstate NEW -j RETURN",
+            ],
+        );
+    }
+}

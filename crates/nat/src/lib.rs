@@ -1,0 +1,60 @@
+//! NAT: the host's own packet-filter rules that make it a gateway, or that let FTP pass through one.
+//!
+//! A [`model::RulesetSpec`] describes the wanted state; it is pure and checked as it is built. Every change of the system
+//! is first a [`plan::RulesetPlan`], made by a [`machine::NatHost`], and its undo data is in a [`ruleset_store::RulesetStore`] before the
+//! change is made. Only portolan's own tables are ever written, `inet portolan_<name>`; without nft, only its own
+//! chains, `PORTOLAN_<name>_…`.
+//!
+//! ```text
+//! check   names, networks, ports            model    a ruleset as the user describes it
+//! host    state of the host's network       rules    the same as packet-filter rules
+//! chains, nft, listing                      rules as text, and parsing of that text
+//! backend, nftables, iptables               the packet filter, driven by its program
+//! plan    foreign, conflicts, guard         the changes, with warnings and refusals
+//! plan_report                               a plan as JSON and as text
+//! sysctl, settings                          kernel settings, and the rulesets that need them
+//! apply, undo, persist                      applying, undoing, and loading at boot
+//! open    a table that exists only while it is held
+//!
+//! gateway, address                          the default gateway, and which addresses are public
+//! portmap                                   ports mapped on that router, as leases
+//! detect, suggest                           which NAT is in the path, and settings for the other hosts
+//! ```
+
+pub mod address;
+pub mod apply;
+mod backend;
+mod chains;
+pub mod check;
+mod conflicts;
+pub mod detect;
+pub mod foreign;
+pub mod gateway;
+mod guard;
+pub mod host;
+mod iptables;
+mod listing;
+pub mod machine;
+pub mod model;
+mod nft;
+mod nftables;
+pub mod open;
+mod persist;
+pub mod plan;
+pub mod plan_report;
+pub mod portmap;
+mod reason;
+mod rules;
+pub mod ruleset_store;
+mod settings;
+pub mod suggest;
+pub mod sysctl;
+mod tools;
+pub mod undo;
+
+pub use reason::NatError;
+
+/// Returns the number of tables in an nft listing.
+pub fn count_tables(text: &str) -> usize {
+    listing::tables(text).len()
+}

@@ -1,0 +1,86 @@
+//! The host with its packet filter: its present state, and the plan for a ruleset.
+
+use std::fs;
+
+pub use super::backend::Choice;
+use super::{
+    NatError,
+    backend::{self, Backend, Chosen, FoundRules},
+    foreign::Warning,
+    host::HostNetwork,
+    model::RulesetSpec,
+    plan::{HostSnapshot, RulesetPlan, plan},
+    ruleset_store::RulesetRecord,
+};
+use portolan_core::error::Result;
+
+/// The host with its packet filter. Its state is read anew for each plan.
+pub struct NatHost {
+    pub(super) backend: Box<dyn Backend>,
+    /// The reason why the filter is not the installed nft.
+    broken: Option<String>,
+}
+
+impl std::fmt::Debug for NatHost {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Machine({})", self.backend.words())
+    }
+}
+
+impl NatHost {
+    /// Returns the host with the filter that has the rules of `record`, if there is one, or else with the filter of
+    /// `choice`. Fails with `nat.no_backend`.
+    pub fn this(choice: Choice, record: Option<&RulesetRecord>) -> Result<Self> {
+        let choice = record.map_or(choice, |record| record.backend);
+        let Chosen { backend, broken } = backend::choose(choice)?;
+        Ok(Self { backend, broken })
+    }
+
+    /// Fails with `nat.conflict` if a ruleset is wanted in another filter than the one that has its rules.
+    pub fn fits(&self, choice: Choice, ruleset: &str) -> Result<()> {
+        let here = self.backend.choice();
+        if choice == Choice::Auto || choice == here {
+            return Ok(());
+        }
+        let message = format!(
+            "the rules of `{ruleset}` are in {}, not in {}: `portolan nat revert` takes them away first",
+            here.word(),
+            choice.word()
+        );
+        Err(NatError::Conflict.fault(message))
+    }
+
+    /// Plans `ruleset`; changes nothing, and needs no privileges. `record` is the stored record of it.
+    pub fn plan(
+        &self,
+        ruleset: &RulesetSpec,
+        record: Option<&RulesetRecord>,
+    ) -> Result<RulesetPlan> {
+        let here = HostNetwork::look();
+        let found = self.backend.found(&ruleset.table())?;
+        let everything =
+            if found == FoundRules::Unreadable { Vec::new() } else { self.backend.everything() };
+        // Only root can read these.
+        let names = ["/proc/net/ip_tables_names", "/proc/net/ip6_tables_names"]
+            .map(|path| fs::read_to_string(path).unwrap_or_default());
+        let [names4, names6] =
+            if self.backend.sees_legacy() { &Default::default() } else { &names };
+        let sight = HostSnapshot {
+            here: &here,
+            backend: &*self.backend,
+            everything: &everything,
+            legacy: [names4, names6],
+        };
+        let remembered = record.map(|record| (record.body.as_str(), record.listing.as_str()));
+        let mut plan = plan(ruleset, &sight, found, remembered)?;
+        plan.warnings.extend(self.broken.as_ref().map(|why| Warning {
+            about: "backend",
+            text: format!(
+                "nftables does not work here ({why}): the rules go to {}",
+                self.backend.words()
+            ),
+            remedy: String::new(),
+        }));
+        Ok(plan)
+    }
+}

@@ -1,0 +1,315 @@
+//! The changes that applying a ruleset would make: pure, once the state of the host has been read.
+
+use sha2::{Digest, Sha256};
+
+use super::{
+    backend::{Backend, Choice, FoundRules},
+    chains::{Chains, Shape, notes},
+    conflicts,
+    foreign::{Warning, also_dropped, blockers, legacy},
+    guard,
+    host::HostNetwork,
+    listing::FilterTable,
+    model::{ACTIVE_RANGE, RulesetPart, RulesetSpec},
+    plan_report::diff,
+    rules::{CompiledRules, rules},
+    ruleset_store::OpenPorts,
+    sysctl::{self, Sysctl},
+};
+use portolan_core::{
+    encoding::to_hex,
+    error::{Error, Result},
+};
+
+/// The changes that applying a ruleset would make.
+#[derive(Debug, Clone)]
+pub struct RulesetPlan {
+    /// The ruleset's name.
+    pub ruleset: String,
+    /// The location of its rules: `inet portolan_office`.
+    pub place: String,
+    /// The packet filter, with its version.
+    pub backend: String,
+    /// True if anything would change.
+    pub changed: bool,
+    /// True if the live rules could be read; otherwise all rules are shown as new.
+    pub live_readable: bool,
+    /// The lines of the listing that would be removed and added.
+    pub diff: String,
+    /// The parts that would be new.
+    pub add: Vec<String>,
+    /// The parts that would change: each as it is now, and as it would be.
+    pub change: Vec<(String, String)>,
+    /// The parts that would be removed.
+    pub remove: Vec<String>,
+    /// The warnings for the user.
+    pub warnings: Vec<Warning>,
+    /// The kernel settings that would change.
+    pub sysctls: Vec<Sysctl>,
+    /// The kernel modules that would be loaded.
+    pub modules: Vec<String>,
+    /// The settings that it needs, by path, including those that need no change.
+    pub(super) needs: Vec<(String, String)>,
+    pub(super) interfaces: Vec<String>,
+    pub(super) choice: Choice,
+    pub(super) table: String,
+    pub(super) body: String,
+    /// The body as the filter would list it, if that is known.
+    pub(super) wanted: Option<String>,
+    pub(super) notes: Vec<String>,
+    /// The ports that would be open for the host's own sessions.
+    pub(super) opened: Vec<OpenPorts>,
+    /// The result of reading the live rules.
+    pub(super) found: FoundRules,
+    pub(super) live: LiveState,
+    pub(super) chains: Chains,
+    /// The commands that load the rules, if they are not in force.
+    pub(super) loading: Vec<String>,
+    /// The reason why it is refused without `force`, such as a lockout.
+    pub(super) refusal: Option<Error>,
+    /// The messages about missing interfaces.
+    pub(super) absent: Vec<String>,
+}
+
+/// The rules in force.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum LiveState {
+    Nothing,
+    /// A plain ruleset.
+    Rules(Chains),
+    /// A trial: `new` until it is over.
+    Trial {
+        new: Chains,
+        old: Chains,
+    },
+    /// `old` again: the trial is over, but its table still exists.
+    Over {
+        old: Chains,
+    },
+    /// A table that was not made by portolan alone.
+    Strange,
+}
+
+impl LiveState {
+    pub(super) fn of(backend: &dyn Backend, table: &str, found: &FoundRules) -> Self {
+        let FoundRules::Listing(listing) = found else { return Self::Nothing };
+        match backend.shape(table, listing) {
+            Shape::Plain(chains) => Self::Rules(chains),
+            Shape::Trial { old, is_over: true, .. } => Self::Over { old },
+            Shape::Trial { new, old, .. } => Self::Trial { new, old },
+            Shape::Strange => Self::Strange,
+        }
+    }
+
+    /// Returns the rules in force.
+    pub(super) const fn chains(&self) -> Option<&Chains> {
+        match self {
+            Self::Rules(chains) | Self::Over { old: chains } | Self::Trial { new: chains, .. } => {
+                Some(chains)
+            }
+            Self::Nothing | Self::Strange => None,
+        }
+    }
+
+    /// Returns true if another program made what is there: none of its rules has portolan's comment.
+    pub(super) fn is_foreign(&self, found: &FoundRules) -> bool {
+        let FoundRules::Listing(listing) = found else { return false };
+        match self {
+            Self::Strange => !listing.contains("comment \"portolan:"),
+            Self::Rules(chains) => {
+                chains.values().any(|rules| !rules.is_empty()) && notes(chains).is_empty()
+            }
+            Self::Nothing | Self::Over { .. } | Self::Trial { .. } => false,
+        }
+    }
+}
+
+impl RulesetPlan {
+    /// Returns the identifier of the plan: another plan has the same one only if it leads from the same live rules
+    /// to the same new ones.
+    pub fn id(&self) -> String {
+        let mut hash = Sha256::new();
+        let found = match &self.found {
+            FoundRules::Missing => "",
+            FoundRules::Unreadable => "?",
+            FoundRules::Listing(listing) => listing,
+        };
+        for part in [&self.table, &self.body, found] {
+            hash.update(part);
+            hash.update([0]);
+        }
+        let mut digits = to_hex(hash.finalize());
+        digits.truncate(12);
+        digits
+    }
+
+    /// Returns the text that would be loaded.
+    pub fn text(&self) -> &str {
+        &self.body
+    }
+}
+
+/// A snapshot of the host's state.
+pub(super) struct HostSnapshot<'s> {
+    pub(super) here: &'s HostNetwork,
+    pub(super) backend: &'s dyn Backend,
+    /// The tables of all programs.
+    pub(super) everything: &'s [FilterTable],
+    /// The names of the tables of legacy iptables, for both families.
+    pub(super) legacy: [&'s str; 2],
+}
+
+/// Plans `ruleset`. `remembered` is the text that was loaded last, and its listing.
+pub(super) fn plan(
+    ruleset: &RulesetSpec,
+    sight: &HostSnapshot<'_>,
+    found: FoundRules,
+    remembered: Option<(&str, &str)>,
+) -> Result<RulesetPlan> {
+    let HostSnapshot { here, backend, .. } = *sight;
+    let made = rules(ruleset, here)?;
+    let table = ruleset.table();
+    let chains = backend.chains(&made.all)?;
+    let body = backend.body(&table, &chains);
+    let wanted = backend.listed(&table, &body)?;
+    let live = LiveState::of(backend, &table, &found);
+    let needed = sysctl::needed(&made, here, sysctl::read);
+    let needs = needed.iter().map(|one| (one.path.clone(), one.set.clone()));
+    let needs = needs.filter(|_| ruleset.is_forwarding()).collect();
+    let settings = needed.into_iter().filter(Sysctl::is_change).collect();
+    let (sysctls, idle) =
+        if ruleset.is_forwarding() { (settings, Vec::new()) } else { (Vec::new(), settings) };
+    let modules = sysctl::modules(&made);
+    let is_same = match (&wanted, &live, &found) {
+        (Some(wanted), LiveState::Rules(_), FoundRules::Listing(listing)) => wanted == listing,
+        (None, LiveState::Rules(_), FoundRules::Listing(listing)) => {
+            remembered == Some((&body, listing))
+        }
+        _ => false,
+    };
+    let shown = wanted.as_deref().unwrap_or(&body);
+    let now = match (&live, &found) {
+        (LiveState::Rules(_) | LiveState::Strange, FoundRules::Listing(listing)) => listing.clone(),
+        (live, _) => match live.chains() {
+            Some(chains) if !chains.is_empty() => {
+                let body = backend.body(&table, chains);
+                backend.listed(&table, &body)?.unwrap_or(body)
+            }
+            _ => String::new(),
+        },
+    };
+    let diff = if is_same { String::new() } else { diff(&now, shown) };
+    let loading = match diff.as_str() {
+        "" => Vec::new(),
+        _ => backend.commands(&table, &body, &found),
+    };
+    let refusal = guard::check(&made, here)
+        .and_then(|()| conflicts::check(sight.everything, &table, &made))
+        .err();
+    let mut plan = RulesetPlan {
+        ruleset: ruleset.name().to_owned(),
+        place: backend.place(&table),
+        backend: backend.words(),
+        choice: backend.choice(),
+        changed: !is_same || !sysctls.is_empty() || !modules.is_empty(),
+        live_readable: found != FoundRules::Unreadable,
+        diff,
+        add: Vec::new(),
+        change: Vec::new(),
+        remove: Vec::new(),
+        warnings: warnings(ruleset, &made, sight, &table, &idle),
+        sysctls,
+        modules,
+        needs,
+        interfaces: here.interfaces.clone(),
+        notes: notes(&chains),
+        opened: opened(ruleset, here),
+        loading,
+        refusal,
+        absent: guard::absent(&made, here),
+        table,
+        body,
+        wanted,
+        found,
+        live,
+        chains,
+    };
+    plan.compare();
+    Ok(plan)
+}
+
+impl RulesetPlan {
+    /// Compares the present parts with the planned ones; a removed and a new part of the same kind are one change.
+    fn compare(&mut self) {
+        let before = self.live.chains().map(notes).unwrap_or_default();
+        self.add = self.notes.iter().filter(|note| !before.contains(note)).cloned().collect();
+        let gone = before.into_iter().filter(|note| !self.notes.contains(note));
+        for note in gone {
+            let sort = note.split(' ').next();
+            match self.add.iter().position(|fresh| fresh.split(' ').next() == sort) {
+                Some(at) => self.change.push((note, self.add.remove(at))),
+                None => self.remove.push(note),
+            }
+        }
+        for text in &self.absent {
+            let text = text.clone();
+            self.warnings.push(Warning { about: "interface", text, remedy: String::new() });
+        }
+        if matches!(self.live, LiveState::Trial { .. }) {
+            let text = "a trial of this ruleset runs: `confirm` keeps its rules, `rollback` takes them back".into();
+            self.warnings.push(Warning { about: "trial", text, remedy: String::new() });
+        }
+        if let Some(fault) = &self.refusal {
+            let text = fault.message.clone();
+            self.warnings.push(Warning { about: "refused", text, remedy: String::new() });
+        }
+    }
+}
+
+fn warnings(
+    ruleset: &RulesetSpec,
+    made: &CompiledRules,
+    sight: &HostSnapshot<'_>,
+    table: &str,
+    idle: &[Sysctl],
+) -> Vec<Warning> {
+    let mut warnings = blockers(sight.everything, table, made);
+    warnings.extend(conflicts::warnings(sight.everything, table, made));
+    let [names4, names6] = sight.legacy;
+    warnings.extend(legacy(names4, names6));
+    warnings.extend(also_dropped(sight.everything, made));
+    let mut say = |text: String, remedy: &str| {
+        warnings.push(Warning { about: "idle", text, remedy: remedy.into() });
+    };
+    if !ruleset.is_isolated()
+        && ruleset.parts().iter().any(|part| matches!(part, RulesetPart::Allow(_)))
+    {
+        say("`allow` does nothing without `isolate(true)`: nothing is dropped".into(), "");
+    }
+    if !idle.is_empty() {
+        let keys: Vec<_> = idle.iter().map(|one| format!("{} is {}", one.key(), one.was)).collect();
+        let text = format!(
+            "the kernel does not pass packets on ({}): `forwarding(true)` lets it",
+            keys.join(", ")
+        );
+        say(text, "");
+    }
+    warnings
+}
+
+/// Returns the ports that `ruleset` opens for the host's own sessions.
+fn opened(ruleset: &RulesetSpec, here: &HostNetwork) -> Vec<OpenPorts> {
+    let opened = |part: &RulesetPart| match part {
+        RulesetPart::Open(open) if open.what == ACTIVE_RANGE => Some(OpenPorts {
+            ports: open.ports.ranges().to_vec(),
+            server: open.from.map(|net| net.to_string()),
+            device: open
+                .device
+                .as_ref()
+                .and_then(|device| Some(here.resolve(device).ok()?.to_string())),
+            external: open.external,
+        }),
+        _ => None,
+    };
+    ruleset.parts().iter().filter_map(opened).collect()
+}

@@ -1,0 +1,137 @@
+//! The stored records of applied rulesets: enough for any later process to undo each of them.
+
+use std::{fmt::Debug, fs::File, net::IpAddr, path::PathBuf};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::{backend::Choice, rules::HELPER_NOTE, sysctl::Sysctl};
+use portolan_core::error::Result;
+
+/// The record of one ruleset. It is written before anything is changed, and again afterwards.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RulesetRecord {
+    /// Its name.
+    pub ruleset: String,
+    /// The filter that has its rules.
+    #[serde(default = "nft")]
+    pub backend: Choice,
+    /// The text that was loaded; empty if there is none.
+    pub body: String,
+    /// The text as the filter lists it; empty while it is being changed.
+    pub listing: String,
+    /// The descriptions of its parts, one line each.
+    pub notes: Vec<String>,
+    /// The ports that it opens for the host's own sessions.
+    pub opened: Vec<OpenPorts>,
+    /// Every kernel setting that was changed for it, with the value before the first change.
+    pub sysctls: Vec<Sysctl>,
+    /// Every kernel setting that it needs, by path, even if it was set by another program.
+    pub needs: Vec<(String, String)>,
+    /// The trial that runs, or that ended without `confirm` or `rollback`.
+    pub trial: Option<RulesetTrial>,
+    /// The data that restores the state before the last change.
+    pub undo: Option<Undo>,
+    /// The root directory below which its files for boot were written.
+    pub persisted: Option<PathBuf>,
+    /// The time at which it was applied, in milliseconds since 1970.
+    pub applied_at_ms: i64,
+}
+
+/// Returns the default for records from versions that knew no other filter.
+const fn nft() -> Choice {
+    Choice::Nft
+}
+
+/// Open local ports for data connections of active mode.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct OpenPorts {
+    /// The ranges, both ends included.
+    pub ports: Vec<(u16, u16)>,
+    /// The only network whose servers may connect.
+    pub server: Option<String>,
+    /// The only interface on which they may connect.
+    pub device: Option<String>,
+    /// The external address of the host.
+    pub external: Option<IpAddr>,
+}
+
+impl RulesetRecord {
+    /// Returns the settings that are restored with the last change.
+    pub(super) fn undone_settings(&self) -> Vec<Sysctl> {
+        let Some(undo) = &self.undo else { return Vec::new() };
+        // Everything is restored when the last rules are removed.
+        let goes = |one: &&Sysctl| undo.body.is_empty() || undo.sysctls.contains(&one.path);
+        self.sysctls.iter().filter(goes).cloned().collect()
+    }
+
+    /// Returns the ports that are open at `now`: after an unconfirmed trial, those that were open before it.
+    pub fn opened(&self, now: Timestamp) -> &[OpenPorts] {
+        match (&self.trial, &self.undo) {
+            (Some(trial), undo) if trial.until_ms <= now.as_millisecond() => {
+                undo.as_ref().map(|undo| undo.opened.as_slice()).unwrap_or_default()
+            }
+            _ => &self.opened,
+        }
+    }
+
+    /// Returns true if the ruleset uses the kernel's FTP helper.
+    pub(super) fn has_helper(&self) -> bool {
+        self.notes.iter().any(|note| note.starts_with(HELPER_NOTE))
+    }
+}
+
+/// A ruleset on trial.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RulesetTrial {
+    /// The text that `confirm` loads.
+    pub body: String,
+    /// That text as the filter will list it.
+    pub listing: String,
+    /// The descriptions of its parts.
+    pub notes: Vec<String>,
+    /// The time when the old rules return, in milliseconds since 1970.
+    pub until_ms: i64,
+    /// The root directory below which `confirm` writes the files for boot.
+    pub persist: Option<PathBuf>,
+}
+
+/// The data that restores the state before the last change.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Undo {
+    /// The previous text, as the filter listed it; empty if there was none.
+    pub body: String,
+    /// The previous descriptions.
+    pub notes: Vec<String>,
+    /// The ports that were open before.
+    pub opened: Vec<OpenPorts>,
+    /// The paths of the settings that the last change modified.
+    pub sysctls: Vec<String>,
+    /// The settings that were needed before it.
+    pub needs: Vec<(String, String)>,
+    /// The root directory below which the files for boot had been written before.
+    pub persisted: Option<PathBuf>,
+}
+
+/// The store of the records.
+pub trait RulesetStore: Debug + Send + Sync {
+    /// Locks the ledger until the result is dropped: no other portolan with the same ledger can change rules. Fails
+    /// with `nat.busy`.
+    fn lock(&self) -> Result<File>;
+
+    /// Returns the record of `ruleset`.
+    fn load(&self, ruleset: &str) -> Result<Option<RulesetRecord>>;
+
+    /// Writes a record durably, so that it survives a loss of power.
+    fn save(&self, record: &RulesetRecord) -> Result<()>;
+
+    /// Removes the record of a ruleset that is gone.
+    fn forget(&self, ruleset: &str) -> Result<()>;
+
+    /// Returns all records, by name.
+    fn all(&self) -> Result<Vec<RulesetRecord>>;
+}

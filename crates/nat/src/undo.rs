@@ -1,0 +1,292 @@
+//! The lifecycle of a ruleset after it is applied: confirm, rollback, revert and status.
+
+use jiff::Timestamp;
+
+use super::{
+    NatError,
+    backend::{FoundRules, not_permitted},
+    chains,
+    machine::NatHost,
+    persist,
+    plan::{LiveState, RulesetPlan},
+    ruleset_store::{RulesetRecord, RulesetStore},
+    settings,
+};
+use portolan_core::error::{Error, Result};
+
+/// The state of a ruleset.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RulesetState {
+    /// Its rules are in force.
+    Applied,
+    /// Its rules are in force until a trial ends.
+    Trial,
+    /// Its table was modified outside portolan.
+    Drifted,
+    /// Its table does not exist.
+    Missing,
+    /// Its table exists, but nothing in it is portolan's.
+    Foreign,
+}
+
+impl RulesetState {
+    /// Returns its word in scripts and JSON.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Applied => "applied",
+            Self::Trial => "trial",
+            Self::Drifted => "drifted",
+            Self::Missing => "missing",
+            Self::Foreign => "foreign",
+        }
+    }
+}
+
+/// A status report on a ruleset.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Status {
+    /// Its name.
+    pub ruleset: String,
+    /// Its state.
+    pub state: RulesetState,
+    /// A remark on the state; empty if there is none.
+    pub note: String,
+    /// The time when its trial ends.
+    pub trial_until: Option<Timestamp>,
+    /// The time when it was applied, as far as that is recorded.
+    pub since: Option<Timestamp>,
+    /// True if it is set up to be loaded at boot.
+    pub persisted: bool,
+    /// The descriptions of its parts, one line each.
+    pub notes: Vec<String>,
+}
+
+impl NatHost {
+    /// Returns the status of the ruleset of that name. `plan` is made from the current script, if there is one.
+    pub fn status(
+        &self,
+        name: &str,
+        plan: Option<&RulesetPlan>,
+        record: Option<&RulesetRecord>,
+        now: Timestamp,
+    ) -> Result<Status> {
+        let table = format!("portolan_{name}");
+        let found = match plan {
+            Some(plan) => plan.found.clone(),
+            None => self.backend.found(&table)?,
+        };
+        let live = LiveState::of(&*self.backend, &table, &found);
+        let moment = |ms| Timestamp::from_millisecond(ms).ok();
+        let until = record.and_then(|record| moment(record.trial.as_ref()?.until_ms));
+        let (state, note) =
+            state(&found, &live, plan, record, until.is_some_and(|until| until > now));
+        Ok(Status {
+            ruleset: name.to_owned(),
+            state,
+            note,
+            trial_until: until.filter(|_| state == RulesetState::Trial),
+            since: record
+                .filter(|_| state != RulesetState::Missing)
+                .and_then(|one| moment(one.applied_at_ms)),
+            persisted: record.is_some_and(|record| record.persisted.is_some()),
+            notes: match live.chains() {
+                Some(chains) => chains::notes(chains),
+                None => Vec::new(),
+            },
+        })
+    }
+
+    /// Keeps the rules of a trial. Fails with `nat.no_trial` when there is none, or it is over.
+    pub fn confirm(&self, name: &str, ledger: &dyn RulesetStore, now: Timestamp) -> Result<()> {
+        let _lock = ledger.lock()?;
+        let table = format!("portolan_{name}");
+        let record = ledger.load(name)?;
+        let trial = record.as_ref().and_then(|record| record.trial.clone());
+        let (Some(mut record), Some(trial)) = (record, trial) else {
+            let message = format!("there is no trial of `{name}` to confirm");
+            return Err(NatError::NoTrial.fault(message));
+        };
+        let found = self.readable(&table)?;
+        // Loaded already: an earlier `confirm` was interrupted before it could record that.
+        let is_kept = listing(&found) == Some(&trial.listing);
+        if !is_kept
+            && !matches!(LiveState::of(&*self.backend, &table, &found), LiveState::Trial { .. })
+        {
+            let message = format!(
+                "the trial of `{name}` is over and the old rules are back: apply again, and confirm in time"
+            );
+            return Err(NatError::NoTrial.fault(message));
+        }
+        if !is_kept {
+            self.backend.load(&table, &trial.body)?;
+        }
+        if let FoundRules::Listing(listing) = self.backend.found(&table)? {
+            record.listing = listing;
+        }
+        record.trial = None;
+        record.applied_at_ms = now.as_millisecond();
+        record.persisted = trial.persist.or(record.persisted);
+        persist::keep(&record, &*self.backend)?;
+        ledger.save(&record)
+    }
+
+    /// Restores the state before the last change. Fails with `nat.no_undo`.
+    pub fn rollback(&self, name: &str, ledger: &dyn RulesetStore, now: Timestamp) -> Result<()> {
+        let _lock = ledger.lock()?;
+        let table = format!("portolan_{name}");
+        let record = ledger.load(name)?;
+        let undo = record.as_ref().and_then(|record| record.undo.clone());
+        let (Some(mut record), Some(undo)) = (record, undo) else {
+            let message = format!(
+                "nothing is remembered that `{name}` could go back to; `revert` takes its rules away altogether"
+            );
+            return Err(NatError::NoUndo.fault(message));
+        };
+        let found = self.readable(&table)?;
+        self.not_foreign(&table, &found)?;
+        // Settings are restored before the rules: packets are never forwarded without the rules that govern them.
+        let gone = record.undone_settings();
+        settings::let_go(name, &gone, ledger)?;
+        self.put_back(&table, &undo.body)?;
+        record.sysctls.retain(|one| !gone.contains(one));
+        if let Some(root) = record.persisted.as_ref().filter(|_| undo.persisted.is_none()) {
+            persist::remove(root, name)?;
+        }
+        if undo.body.is_empty() {
+            return ledger.forget(name);
+        }
+        let FoundRules::Listing(listing) = self.backend.found(&table)? else {
+            return Err(NatError::NftFailed.fault("what was put back is not there"));
+        };
+        record = RulesetRecord {
+            body: undo.body,
+            listing,
+            notes: undo.notes,
+            opened: undo.opened,
+            needs: undo.needs,
+            trial: None,
+            undo: None,
+            persisted: undo.persisted,
+            applied_at_ms: now.as_millisecond(),
+            ..record
+        };
+        persist::keep(&record, &*self.backend)?;
+        ledger.save(&record)
+    }
+
+    /// Removes the rules of a ruleset, with all settings and files that were made for it. Returns a note for the user,
+    /// if there is one.
+    pub fn revert(
+        &self,
+        name: &str,
+        force: bool,
+        ledger: &dyn RulesetStore,
+    ) -> Result<Option<String>> {
+        let _lock = ledger.lock()?;
+        let table = format!("portolan_{name}");
+        let found = self.readable(&table)?;
+        if !force {
+            self.not_foreign(&table, &found)?;
+        }
+        let record = ledger.load(name)?.unwrap_or_default();
+        settings::let_go(name, &record.sysctls, ledger)?;
+        if found != FoundRules::Missing {
+            self.backend.remove(&table)?;
+        }
+        if let Some(root) = &record.persisted {
+            persist::remove(root, name)?;
+        }
+        ledger.forget(name)?;
+        let listing = listing(&found).unwrap_or_default().to_lowercase();
+        let translates = ["masquerade", "snat", "dnat"].iter().any(|word| listing.contains(word));
+        let note =
+            "connections through its NAT are no longer translated, including established ones";
+        Ok(translates.then(|| note.to_owned()))
+    }
+
+    /// Fails with `nat.conflict` if another program made what is there.
+    fn not_foreign(&self, table: &str, found: &FoundRules) -> Result<()> {
+        if !LiveState::of(&*self.backend, table, found).is_foreign(found) {
+            return Ok(());
+        }
+        let place = self.backend.place(table);
+        let message = format!(
+            "{place} has rules that are not portolan's; `portolan nat revert --force` removes it all the same"
+        );
+        Err(NatError::Conflict.fault(message))
+    }
+
+    /// Returns what is there. Fails with `nat.not_permitted` if that cannot be read: then it cannot be changed either.
+    fn readable(&self, table: &str) -> Result<FoundRules> {
+        match self.backend.found(table)? {
+            FoundRules::Unreadable => Err(not_permitted()),
+            found => Ok(found),
+        }
+    }
+}
+
+/// Returns the state and a note on it.
+fn state(
+    found: &FoundRules,
+    live: &LiveState,
+    plan: Option<&RulesetPlan>,
+    record: Option<&RulesetRecord>,
+    is_trial_remembered: bool,
+) -> (RulesetState, String) {
+    let is_planned =
+        plan.is_some_and(|plan| plan.wanted.is_some() && listing(found) == plan.wanted.as_deref());
+    let is_remembered = record.is_some_and(|record| listing(found) == Some(&record.listing));
+    match live {
+        _ if *found == FoundRules::Unreadable => {
+            let note = "the rules themselves can only be read with CAP_NET_ADMIN: this is what is remembered";
+            let state = match record {
+                None => RulesetState::Missing,
+                Some(_) if is_trial_remembered => RulesetState::Trial,
+                Some(_) => RulesetState::Applied,
+            };
+            (state, note.into())
+        }
+        LiveState::Nothing => (RulesetState::Missing, String::new()),
+        LiveState::Trial { .. } => {
+            (RulesetState::Trial, "`confirm` keeps its rules, `rollback` takes them back".into())
+        }
+        LiveState::Over { old } => {
+            let state = if old.is_empty() { RulesetState::Missing } else { RulesetState::Applied };
+            let note = "its trial is over and the old rules are back; `rollback` clears away what is left of it";
+            (state, note.into())
+        }
+        _ if live.is_foreign(found) => {
+            (RulesetState::Foreign, "its table is not portolan's".into())
+        }
+        _ if is_planned => (RulesetState::Applied, String::new()),
+        _ if is_remembered => {
+            let note =
+                if plan.is_some() { "its script says something else now: see `plan`" } else { "" };
+            (RulesetState::Applied, note.into())
+        }
+        _ if record.is_none() && plan.is_some() => (
+            RulesetState::Drifted,
+            "it is not what the script says, and nothing is remembered of it".into(),
+        ),
+        _ if record.is_none() => (RulesetState::Applied, "nothing is remembered of it".into()),
+        _ => (
+            RulesetState::Drifted,
+            "its table was changed by another program: `apply` restores it, `plan` shows what"
+                .into(),
+        ),
+    }
+}
+
+fn listing(found: &FoundRules) -> Option<&str> {
+    match found {
+        FoundRules::Listing(listing) => Some(listing),
+        FoundRules::Missing | FoundRules::Unreadable => None,
+    }
+}
+
+/// Returns the fault for a missing ruleset ledger.
+pub fn no_ledger() -> Error {
+    Error::invalid(
+        "rules are changed only where what undoes them can be stored, and there is no state folder: name one by --state",
+    )
+}

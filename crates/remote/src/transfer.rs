@@ -1,0 +1,87 @@
+//! Values of transfers: results, what is known before, rules and waits.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::entry::Modified;
+use portolan_core::limits::{MIRROR_RETRY_WAIT, MIRROR_RETRY_WAIT_MAX};
+
+/// The result of one transfer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TransferStats {
+    /// The number of bytes transferred.
+    pub bytes: u64,
+    /// True if the size at the other end agrees.
+    pub verified: bool,
+    /// The duration.
+    pub took: Duration,
+    /// The time that the file now has on the server, if the server reported it.
+    pub modified: Option<Modified>,
+    /// True if it was written to its final name directly, which held half a file for a while.
+    pub in_place: bool,
+}
+
+/// The known properties of a remote file before its download.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct RemoteMeta {
+    /// The size in bytes.
+    pub size: Option<u64>,
+    /// The modification time.
+    pub modified: Option<Modified>,
+    /// True if the time is from a listing, which may differ from that of MDTM.
+    pub is_listed: bool,
+}
+
+/// The rule for uploading directly to the final name, without a temporary name and a rename.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum InPlace {
+    /// Never: if the server refuses the temporary name or the rename, the upload fails.
+    Never,
+    /// Only if the server refuses either, and no file is seen under the final name.
+    #[default]
+    Auto,
+    /// Always: a file under the final name is lost when the upload begins.
+    Always,
+}
+
+impl InPlace {
+    /// Returns the rule for `true`, `false`, or `None`, which is "auto".
+    pub const fn when(flag: Option<bool>) -> Self {
+        match flag {
+            None => Self::Auto,
+            Some(false) => Self::Never,
+            Some(true) => Self::Always,
+        }
+    }
+}
+
+/// Returns the wait before the retry after `tries` retries; `chance` selects the fraction of the longest wait.
+pub fn backoff(tries: u16, chance: u64) -> Duration {
+    let longest = MIRROR_RETRY_WAIT.saturating_mul(1 << tries.min(16)).min(MIRROR_RETRY_WAIT_MAX);
+    longest * u32::try_from(chance % 1001).unwrap_or(0) / 1000
+}
+
+/// Returns the time of an entry if it is in UTC, and so comparable with local times.
+pub fn utc(modified: Option<Modified>) -> Option<Timestamp> {
+    match modified {
+        Some(Modified::Utc(time, _)) => Some(time),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_wait_may_be_twice_as_long_as_the_one_before_up_to_a_limit() {
+        let longest = |tries| backoff(tries, 1000);
+        assert_eq!(longest(0), MIRROR_RETRY_WAIT);
+        assert_eq!(longest(3), MIRROR_RETRY_WAIT * 8);
+        assert_eq!(longest(u16::MAX), MIRROR_RETRY_WAIT_MAX);
+        assert_eq!(backoff(3, 0), Duration::ZERO);
+    }
+}

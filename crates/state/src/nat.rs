@@ -1,0 +1,139 @@
+//! The records that undo NAT rules: implements the ledger of `nat` on top of the store.
+
+use std::{
+    fs::{File, OpenOptions},
+    path::{Path, PathBuf},
+    sync::Mutex,
+};
+
+use rustix::{
+    fs::{FlockOperation, flock},
+    io::Errno,
+};
+
+use portolan_core::{
+    clock::Clock,
+    error::{Error, ErrorKind, Origin, Result},
+};
+use portolan_fs::owned;
+use portolan_nat::{
+    NatError,
+    ruleset_store::{RulesetRecord, RulesetStore},
+};
+use portolan_store as store;
+use portolan_store::Store;
+
+/// The lock file in the state folder that lets only one portolan process change rules at a time.
+const LOCK: &str = "nat.lock";
+
+/// The ledger in a state folder. Without its records nothing could be undone, so its failures are errors.
+#[derive(Debug)]
+pub struct NatLedger {
+    folder: PathBuf,
+    clock: Clock,
+    /// The store, opened on first use.
+    store: Mutex<Option<Store>>,
+}
+
+impl NatLedger {
+    /// Creates a ledger for `folder`.
+    pub fn new(folder: &Path, clock: Clock) -> Self {
+        Self { folder: folder.to_owned(), clock, store: Mutex::new(None) }
+    }
+
+    fn with<T>(&self, work: impl FnOnce(&mut Store) -> Result<T>) -> Result<T> {
+        let mut store = self.store.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let open = match store.take() {
+            Some(open) => open,
+            None => Store::open(&self.folder)?,
+        };
+        work(store.insert(open))
+    }
+
+    /// Returns true if the state folder exists; read-only use must not create it.
+    fn is_there(&self) -> bool {
+        self.folder.is_dir()
+    }
+}
+
+impl RulesetStore for NatLedger {
+    fn lock(&self) -> Result<File> {
+        store::make_folder(&self.folder)?;
+        let path = self.folder.join(LOCK);
+        let file = owned::open(&path, OpenOptions::new().append(true).create(true));
+        let file = file.map_err(|error| Error::local("open", &path, error))?;
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(file),
+            Err(Errno::WOULDBLOCK) => {
+                Err(NatError::Busy.fault("another portolan is changing rules just now"))
+            }
+            Err(error) => Err(Error::local("lock", &path, error.into())),
+        }
+    }
+
+    fn load(&self, ruleset: &str) -> Result<Option<RulesetRecord>> {
+        if !self.is_there() {
+            return Ok(None);
+        }
+        self.with(|store| store.nat_record(ruleset))?.map(|text| read(&text)).transpose()
+    }
+
+    fn save(&self, record: &RulesetRecord) -> Result<()> {
+        let text = serde_json::to_string(record).map_err(|error| damaged(&error))?;
+        let now = self.clock.now();
+        self.with(|store| store.keep_nat_record(&record.ruleset, &text, now))
+    }
+
+    fn forget(&self, ruleset: &str) -> Result<()> {
+        self.with(|store| store.forget_nat_record(ruleset))
+    }
+
+    fn all(&self) -> Result<Vec<RulesetRecord>> {
+        if !self.is_there() {
+            return Ok(Vec::new());
+        }
+        self.with(|store| store.nat_records())?.iter().map(|text| read(text)).collect()
+    }
+}
+
+fn read(text: &str) -> Result<RulesetRecord> {
+    serde_json::from_str(text).map_err(|error| damaged(&error))
+}
+
+fn damaged(error: &serde_json::Error) -> Error {
+    let message = format!("what is remembered of a ruleset cannot be read: {error}");
+    Error::new(ErrorKind::Local, Origin::Here, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use portolan_nat::ruleset_store::Undo;
+
+    #[test]
+    fn a_record_comes_back_as_it_was_and_looking_makes_no_folder() {
+        let above = tempfile::tempdir().unwrap();
+        let folder = above.path().join("state");
+        let ledger = NatLedger::new(&folder, Clock::System);
+        assert_eq!(ledger.load("office").unwrap(), None);
+        assert_eq!(ledger.all().unwrap(), []);
+        assert!(!folder.exists());
+        let undo = Some(Undo { body: "table inet x {\n}\n".into(), ..Undo::default() });
+        let record = RulesetRecord { ruleset: "office".into(), undo, ..RulesetRecord::default() };
+        ledger.save(&record).unwrap();
+        let other = NatLedger::new(&folder, Clock::System);
+        assert_eq!(other.load("office").unwrap(), Some(record));
+        other.forget("office").unwrap();
+        assert_eq!(ledger.all().unwrap(), []);
+    }
+
+    #[test]
+    fn one_at_a_time_changes_rules() {
+        let folder = tempfile::tempdir().unwrap();
+        let (one, other) = [0, 1].map(|_| NatLedger::new(folder.path(), Clock::System)).into();
+        let held = one.lock().unwrap();
+        assert_eq!(other.lock().unwrap_err().name, Some("nat.busy"));
+        drop(held);
+        other.lock().unwrap();
+    }
+}

@@ -1,0 +1,165 @@
+//! The state of a job as a whole: its watermark, whether it is paused, and its health.
+
+use jiff::Timestamp;
+use rusqlite::{OptionalExtension, Row, Transaction, params};
+
+use super::look::instant;
+use crate::Store;
+use portolan_core::error::Result;
+
+/// The health of a job: the result of its last finished run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Health {
+    /// No run has finished yet.
+    #[default]
+    Unknown,
+    /// The last run succeeded.
+    Good,
+    /// The last run failed, in whole or in part.
+    Bad,
+}
+
+impl Health {
+    /// Returns the word for it.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Unknown => "unknown",
+            Self::Good => "good",
+            Self::Bad => "bad",
+        }
+    }
+
+    fn named(word: &str) -> Self {
+        match word {
+            "good" => Self::Good,
+            "bad" => Self::Bad,
+            _ => Self::Unknown,
+        }
+    }
+}
+
+/// The state of one job. It is kept apart from history, so that pruned slots are never run again.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct JobStateRecord {
+    /// The job.
+    pub job: String,
+    /// The revision of the schedule that the watermark belongs to.
+    pub revision: String,
+    /// The time since which the job has that schedule; earlier slots do not count. The store maintains it; `None` for
+    /// jobs that are older than this column.
+    pub since: Option<Timestamp>,
+    /// The watermark: every slot up to it is decided.
+    pub watermark: Option<Timestamp>,
+    /// The last wall-clock time that was decided, for schedules of fixed times.
+    pub label: Option<String>,
+    /// The end of the last successful run.
+    pub last_success: Option<Timestamp>,
+    /// The time since which the job is paused, if it is.
+    pub paused_at: Option<Timestamp>,
+    /// The reason for the pause.
+    pub pause_reason: Option<String>,
+    /// The health of the job.
+    pub health: Health,
+}
+
+/// Records the watermark of a job. Pause and health are not changed: the planner does not own them.
+pub(super) fn mark(transaction: &Transaction<'_>, state: &JobStateRecord) -> rusqlite::Result<()> {
+    // A new schedule begins at its first watermark.
+    let put = "INSERT INTO job_states (job, revision, watermark, label, last_success, health, since)
+        VALUES ($1, $2, $3, $4, $5, $6, $3)
+        ON CONFLICT (job) DO UPDATE SET
+            since = CASE WHEN job_states.revision = excluded.revision THEN job_states.since ELSE excluded.since END,
+            revision = excluded.revision, watermark = excluded.watermark, label = excluded.label,
+            last_success = excluded.last_success";
+    let JobStateRecord { job, revision, watermark, label, last_success, .. } = state;
+    let [watermark, last_success] =
+        [watermark, last_success].map(|time| time.map(Timestamp::as_millisecond));
+    let unknown = Health::Unknown.word();
+    let values = params![job, revision, watermark, label, last_success, unknown];
+    transaction.execute(put, values).map(drop)
+}
+
+/// Records the health of a job, and returns its previous health.
+pub(super) fn fares_in(
+    transaction: &Transaction<'_>,
+    job: &str,
+    health: Health,
+) -> rusqlite::Result<Health> {
+    let find = "SELECT health FROM job_states WHERE job = $1";
+    let put = "INSERT INTO job_states (job, revision, health) VALUES ($1, '', $2)
+        ON CONFLICT (job) DO UPDATE SET health = excluded.health";
+    let before: Option<String> = transaction.query_row(find, [job], |row| row.get(0)).optional()?;
+    transaction.execute(put, params![job, health.word()])?;
+    Ok(before.map_or(Health::Unknown, |word| Health::named(&word)))
+}
+
+/// Removes a request that has been taken up: it has its row in history now.
+pub(super) fn hear(
+    transaction: &Transaction<'_>,
+    job: &str,
+    asked_at: Timestamp,
+) -> rusqlite::Result<()> {
+    let delete = "DELETE FROM requests WHERE job = $1 AND asked_at = $2";
+    transaction.execute(delete, params![job, asked_at.as_millisecond()]).map(drop)
+}
+
+impl Store {
+    /// Returns the state of every job that has one.
+    pub fn job_states(&self) -> Result<Vec<JobStateRecord>> {
+        let query = "SELECT job, revision, since, watermark, label, last_success, paused_at, pause_reason, health FROM job_states ORDER BY job";
+        self.read(|connection| connection.prepare(query)?.query_map([], job_state)?.collect())
+    }
+
+    /// Requests a run of a job. Returns the time of the request, which identifies it: of two at the same time, the
+    /// second is moved a little later.
+    pub fn ask(&mut self, job: &str, now: Timestamp) -> Result<Timestamp> {
+        let last = "SELECT COALESCE(MAX(asked_at), 0) FROM requests WHERE job = $1";
+        let put = "INSERT INTO requests (job, asked_at) VALUES ($1, $2)";
+        self.write(|transaction| {
+            let last: i64 = transaction.query_row(last, [job], |row| row.get(0))?;
+            let at = now.as_millisecond().max(last + 1);
+            transaction.execute(put, params![job, at])?;
+            Ok(instant(at))
+        })
+    }
+
+    /// Returns the pending requests, the oldest first.
+    pub fn requests(&self) -> Result<Vec<(String, Timestamp)>> {
+        let query = "SELECT job, asked_at FROM requests ORDER BY asked_at, job";
+        let request =
+            |row: &Row<'_>| Ok((row.get("job")?, instant(row.get::<_, i64>("asked_at")?)));
+        self.read(|connection| connection.prepare(query)?.query_map([], request)?.collect())
+    }
+
+    /// Pauses a job; a paused job gets the new reason.
+    pub fn pause(&mut self, job: &str, reason: Option<&str>, now: Timestamp) -> Result<()> {
+        let put = "INSERT INTO job_states (job, revision, paused_at, pause_reason, health) VALUES ($1, '', $2, $3, $4)
+            ON CONFLICT (job) DO UPDATE SET paused_at = COALESCE(job_states.paused_at, excluded.paused_at),
+                pause_reason = excluded.pause_reason";
+        let values = params![job, now.as_millisecond(), reason, Health::Unknown.word()];
+        self.write(|transaction| transaction.execute(put, values).map(drop))
+    }
+
+    /// Resumes a job. Returns true if it was paused.
+    pub fn resume(&mut self, job: &str) -> Result<bool> {
+        let put = "UPDATE job_states SET paused_at = NULL, pause_reason = NULL
+            WHERE job = $1 AND paused_at IS NOT NULL";
+        self.write(|transaction| transaction.execute(put, [job]).map(|rows| rows > 0))
+    }
+}
+
+fn job_state(row: &Row<'_>) -> rusqlite::Result<JobStateRecord> {
+    let time = |name: &str| row.get::<_, Option<i64>>(name).map(|ms| ms.map(instant));
+    let health: String = row.get("health")?;
+    Ok(JobStateRecord {
+        job: row.get("job")?,
+        revision: row.get("revision")?,
+        since: time("since")?,
+        watermark: time("watermark")?,
+        label: row.get("label")?,
+        last_success: time("last_success")?,
+        paused_at: time("paused_at")?,
+        pause_reason: row.get("pause_reason")?,
+        health: Health::named(&health),
+    })
+}

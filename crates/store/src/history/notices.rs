@@ -1,0 +1,112 @@
+//! Notifications: kept until they are delivered, or given up.
+
+use jiff::Timestamp;
+use rusqlite::{Row, Transaction, params};
+
+use super::{look::instant, next_id};
+use crate::Store;
+use portolan_core::error::Result;
+
+/// A notification to send. Its destination is not stored: such addresses are secrets and belong in the jobs file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewNotice {
+    /// The run that it is about.
+    pub run: i64,
+    /// The job of the run.
+    pub job: String,
+    /// The event: `success`, `failure`, `change`, `missed`, `start`.
+    pub event: String,
+    /// The channel: `webhook`, `ping`, `command`.
+    pub channel: String,
+    /// The text to send.
+    pub body: String,
+}
+
+/// A notification with its delivery status.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Notice {
+    /// The number of the notification.
+    pub id: i64,
+    /// The notification itself.
+    pub what: NewNotice,
+    /// The time of the next attempt.
+    pub due_at: Timestamp,
+    /// The number of attempts so far.
+    pub tries: i64,
+    /// The delivery status: `due`, `told`, `given_up`.
+    pub outcome: String,
+    /// The error of the last attempt.
+    pub error: Option<String>,
+}
+
+const COLUMNS: &str = "id, run, job, event, channel, body, due_at, tries, outcome, error";
+
+pub(super) fn add_in(
+    transaction: &Transaction<'_>,
+    notices: &[NewNotice],
+    now: Timestamp,
+) -> rusqlite::Result<()> {
+    let put = "INSERT INTO notices (id, run, job, event, channel, body, due_at, tries, outcome)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, 0, 'due')";
+    for notice in notices {
+        let id = next_id(transaction, "notices")?;
+        let NewNotice { run, job, event, channel, body } = notice;
+        let at = now.as_millisecond();
+        transaction.execute(put, params![id, run, job, event, channel, body, at])?;
+    }
+    Ok(())
+}
+
+impl Store {
+    /// Stores notifications that are due at once.
+    pub fn add_notices(&mut self, notices: &[NewNotice], now: Timestamp) -> Result<()> {
+        self.write(|transaction| add_in(transaction, notices, now))
+    }
+
+    /// Returns the notifications due at `now`, the oldest first.
+    pub fn due_notices(&self, now: Timestamp, most: u32) -> Result<Vec<Notice>> {
+        let query = format!(
+            "SELECT {COLUMNS} FROM notices WHERE outcome = 'due' AND due_at <= $1 ORDER BY due_at, id LIMIT $2"
+        );
+        let values = params![now.as_millisecond(), most];
+        self.read(|connection| connection.prepare(&query)?.query_map(values, notice)?.collect())
+    }
+
+    /// Returns the notifications of a run, delivered or not.
+    pub fn notices_of(&self, run: i64) -> Result<Vec<Notice>> {
+        let query = format!("SELECT {COLUMNS} FROM notices WHERE run = $1 ORDER BY id");
+        self.read(|connection| connection.prepare(&query)?.query_map([run], notice)?.collect())
+    }
+
+    /// Records the result of an attempt: `due` again at `due_at`, `told`, or `given_up`. The text is dropped when it
+    /// is not needed again.
+    pub fn tried_notice(
+        &mut self,
+        id: i64,
+        outcome: &str,
+        due_at: Timestamp,
+        error: Option<&str>,
+    ) -> Result<()> {
+        let put = "UPDATE notices SET tries = tries + 1, outcome = $1, due_at = $2, error = $3,
+            body = CASE WHEN $1 = 'due' THEN body ELSE '' END WHERE id = $4";
+        let values = params![outcome, due_at.as_millisecond(), error, id];
+        self.write(|transaction| transaction.execute(put, values).map(drop))
+    }
+}
+
+fn notice(row: &Row<'_>) -> rusqlite::Result<Notice> {
+    Ok(Notice {
+        id: row.get("id")?,
+        what: NewNotice {
+            run: row.get("run")?,
+            job: row.get("job")?,
+            event: row.get("event")?,
+            channel: row.get("channel")?,
+            body: row.get("body")?,
+        },
+        due_at: instant(row.get("due_at")?),
+        tries: row.get("tries")?,
+        outcome: row.get("outcome")?,
+        error: row.get("error")?,
+    })
+}

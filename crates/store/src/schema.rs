@@ -1,0 +1,335 @@
+//! The schema, as numbered migrations from an empty file to the current version. A released migration is never
+//! changed.
+
+use rusqlite::{Connection, OptionalExtension};
+
+use super::Store;
+use portolan_core::error::{Error, ErrorKind, Origin, Result};
+
+/// The migrations; each leads from the schema of its number to the next.
+const MIGRATIONS: &[&str] = &[
+    // 1: the server records. Times are milliseconds since 1970.
+    "CREATE TABLE routes (
+        host TEXT NOT NULL,
+        port BIGINT NOT NULL,
+        login TEXT NOT NULL,
+        network TEXT NOT NULL,
+        protection TEXT NOT NULL,
+        step TEXT NOT NULL,
+        failed_mode TEXT NOT NULL,
+        tls12_only BOOLEAN NOT NULL,
+        refuses_list_all BOOLEAN NOT NULL,
+        round_trip_ms BIGINT NOT NULL,
+        seen_at BIGINT NOT NULL,
+        expires_at BIGINT NOT NULL,
+        PRIMARY KEY (host, port, login, network, protection)
+    )",
+    // 2: the address that PASV announces.
+    "ALTER TABLE routes ADD COLUMN is_elsewhere BOOLEAN NOT NULL DEFAULT FALSE",
+    // 3: the state of mirrors on both sides. Local times are microseconds since 1970; remote times are text that
+    // includes their precision, empty if they are not known.
+    "CREATE TABLE mirrors (
+        id BIGINT NOT NULL PRIMARY KEY,
+        host TEXT NOT NULL,
+        port BIGINT NOT NULL,
+        login TEXT NOT NULL,
+        remote TEXT NOT NULL,
+        local TEXT NOT NULL,
+        seen_at BIGINT NOT NULL,
+        UNIQUE (host, port, login, remote, local)
+    );
+    CREATE TABLE mirror_files (
+        mirror BIGINT NOT NULL REFERENCES mirrors (id) ON DELETE CASCADE,
+        path TEXT NOT NULL,
+        hash TEXT NOT NULL,
+        local_size BIGINT NOT NULL,
+        local_us BIGINT,
+        remote_size BIGINT,
+        remote_time TEXT NOT NULL,
+        PRIMARY KEY (mirror, path)
+    )",
+    // 4: the undo record of each NAT ruleset, as JSON.
+    "CREATE TABLE nat_rulesets (
+        name TEXT NOT NULL PRIMARY KEY,
+        record TEXT NOT NULL,
+        changed_at BIGINT NOT NULL
+    )",
+    // 5: history. A slot of a job has one row, whatever its state; manual runs have no slot, and NULLs are distinct.
+    "CREATE TABLE runs (
+        id BIGINT NOT NULL PRIMARY KEY,
+        job TEXT NOT NULL,
+        revision TEXT NOT NULL,
+        slot TEXT,
+        script TEXT NOT NULL,
+        cause TEXT NOT NULL,
+        scheduled_for BIGINT,
+        moved_from TEXT,
+        not_before BIGINT,
+        give_up_at BIGINT,
+        needs_since BIGINT,
+        decided_at BIGINT NOT NULL,
+        started_at BIGINT,
+        ended_at BIGINT,
+        outcome TEXT NOT NULL,
+        reason TEXT,
+        covers BIGINT NOT NULL,
+        attempts BIGINT NOT NULL,
+        files BIGINT NOT NULL,
+        bytes BIGINT NOT NULL,
+        route TEXT,
+        fallbacks BIGINT NOT NULL,
+        exit_code BIGINT,
+        error_kind TEXT,
+        error TEXT,
+        UNIQUE (job, revision, slot)
+    );
+    CREATE INDEX runs_by_job ON runs (job, id);
+    CREATE INDEX runs_by_outcome ON runs (outcome);
+    CREATE TABLE attempts (
+        run BIGINT NOT NULL,
+        number BIGINT NOT NULL,
+        started_at BIGINT NOT NULL,
+        ended_at BIGINT,
+        outcome TEXT NOT NULL,
+        files BIGINT NOT NULL,
+        bytes BIGINT NOT NULL,
+        route TEXT,
+        exit_code BIGINT,
+        error_kind TEXT,
+        error TEXT,
+        PRIMARY KEY (run, number)
+    );
+    CREATE TABLE run_files (
+        run BIGINT NOT NULL,
+        number BIGINT NOT NULL,
+        attempt BIGINT NOT NULL,
+        verb TEXT NOT NULL,
+        path TEXT NOT NULL,
+        bytes BIGINT NOT NULL,
+        verified BOOLEAN NOT NULL,
+        error TEXT,
+        PRIMARY KEY (run, number)
+    );
+    CREATE TABLE fallbacks (
+        run BIGINT NOT NULL,
+        number BIGINT NOT NULL,
+        attempt BIGINT NOT NULL,
+        host TEXT NOT NULL,
+        from_mode TEXT NOT NULL,
+        to_mode TEXT NOT NULL,
+        reason TEXT NOT NULL,
+        PRIMARY KEY (run, number)
+    );
+    CREATE TABLE job_states (
+        job TEXT NOT NULL PRIMARY KEY,
+        revision TEXT NOT NULL,
+        watermark BIGINT,
+        label TEXT,
+        last_success BIGINT,
+        paused_at BIGINT,
+        pause_reason TEXT,
+        health TEXT NOT NULL
+    );
+    CREATE TABLE requests (
+        job TEXT NOT NULL,
+        asked_at BIGINT NOT NULL,
+        PRIMARY KEY (job, asked_at)
+    );
+    CREATE TABLE notices (
+        id BIGINT NOT NULL PRIMARY KEY,
+        run BIGINT NOT NULL,
+        job TEXT NOT NULL,
+        event TEXT NOT NULL,
+        channel TEXT NOT NULL,
+        body TEXT NOT NULL,
+        due_at BIGINT NOT NULL,
+        tries BIGINT NOT NULL,
+        outcome TEXT NOT NULL,
+        error TEXT
+    );
+    CREATE INDEX notices_by_outcome ON notices (outcome, due_at)",
+    // 6: data for `why`: the last slot that a row of many skipped ones covers, and the time since which a job has its
+    // schedule.
+    "ALTER TABLE runs ADD COLUMN up_to BIGINT;
+    ALTER TABLE job_states ADD COLUMN since BIGINT;
+    CREATE INDEX runs_by_time ON runs (job, scheduled_for)",
+    // 7: the support of a server for pipelined commands, in words.
+    "ALTER TABLE routes ADD COLUMN habits TEXT NOT NULL DEFAULT ''",
+    // 8: the planned changes of mirrors to files of the target: `gone`, `any`, or the number of `bytes` and the time
+    // of a local file.
+    "CREATE TABLE mirror_intents (
+        mirror BIGINT NOT NULL REFERENCES mirrors (id) ON DELETE CASCADE,
+        path TEXT NOT NULL,
+        what TEXT NOT NULL,
+        size BIGINT,
+        local_us BIGINT,
+        PRIMARY KEY (mirror, path)
+    )",
+    // 9: numbers of runs that have left logs and whose rows are lost, and whether that was reported.
+    "CREATE TABLE lost_runs (
+        up_to BIGINT NOT NULL PRIMARY KEY,
+        is_told BOOLEAN NOT NULL
+    )",
+    // 10: the reason of a decision as a word, and the slot that covers a skipped one. Of older rows only these two
+    // reasons were ever needed, and were read from the text.
+    "ALTER TABLE runs ADD COLUMN reason_code TEXT;
+    ALTER TABLE runs ADD COLUMN covered_by BIGINT;
+    UPDATE runs SET reason_code = 'paused' WHERE outcome = 'skipped' AND reason LIKE 'paused since %';
+    UPDATE runs SET reason_code = 'covered', covered_by = CAST(strftime('%s', substr(reason, 20, 19)) AS INTEGER) * 1000
+        WHERE outcome = 'skipped' AND reason LIKE 'missed, covered by %'",
+];
+
+/// Applies the migrations that the file lacks, all or none; another process may do the same. Returns true if the file
+/// was new.
+pub(super) fn migrate(store: &mut Store) -> Result<bool> {
+    climb(store, MIGRATIONS)
+}
+
+fn climb(store: &mut Store, migrations: &[&str]) -> Result<bool> {
+    let ours = i64::try_from(migrations.len()).unwrap_or(i64::MAX);
+    let mut found = store.read(version)?;
+    let mut is_new = false;
+    if found < ours {
+        found = store.write(|transaction| {
+            let found = version(transaction)?;
+            is_new = found == 0;
+            for (number, statement) in (1..).zip(migrations).skip_while(|(at, _)| *at <= found) {
+                transaction.execute_batch(statement)?;
+                transaction.execute("INSERT INTO migrations (number) VALUES ($1)", [number])?;
+            }
+            Ok(found.max(ours))
+        })?;
+    }
+    if found > ours {
+        let message = format!(
+            "cannot use the store: a newer portolan wrote it (its schema is {found}, this one knows {ours}); use that \
+             one, or another folder with --state"
+        );
+        let fault = Error::new(ErrorKind::Local, Origin::Here, message);
+        return Err(fault.at(store.file.to_string_lossy()));
+    }
+    Ok(is_new)
+}
+
+/// Returns the number of the last applied migration.
+fn version(connection: &Connection) -> rusqlite::Result<i64> {
+    connection.execute_batch(
+        "CREATE TABLE IF NOT EXISTS migrations (number BIGINT NOT NULL PRIMARY KEY)",
+    )?;
+    let last = "SELECT number FROM migrations ORDER BY number DESC LIMIT 1";
+    Ok(connection.query_row(last, [], |row| row.get(0)).optional()?.unwrap_or(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use portolan_core::error::ErrorKind;
+
+    const TABLES: [&str; 14] = [
+        "attempts",
+        "fallbacks",
+        "job_states",
+        "lost_runs",
+        "migrations",
+        "mirror_files",
+        "mirror_intents",
+        "mirrors",
+        "nat_rulesets",
+        "notices",
+        "requests",
+        "routes",
+        "run_files",
+        "runs",
+    ];
+
+    fn tables(store: &Store) -> Vec<String> {
+        let names = "SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name";
+        let read = store.read(|connection| {
+            connection.prepare(names)?.query_map([], |row| row.get(0))?.collect()
+        });
+        read.unwrap()
+    }
+
+    #[test]
+    fn each_step_is_taken_once_and_in_order() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut store = Store::open(folder.path()).unwrap();
+        assert_eq!(tables(&store), TABLES);
+        let more = [MIGRATIONS, &["CREATE TABLE a (x BIGINT)", "DROP TABLE a"]].concat();
+        for _ in 0..2 {
+            climb(&mut store, &more).unwrap();
+            assert_eq!(store.read(version).unwrap(), i64::try_from(more.len()).unwrap());
+            assert_eq!(tables(&store), TABLES);
+        }
+    }
+
+    #[test]
+    fn reasons_of_older_rows_become_words() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut store =
+            Store { connection: Connection::open_in_memory().unwrap(), file: folder.path().into() };
+        climb(&mut store, &MIGRATIONS[..9]).unwrap();
+        let rows = [
+            ("paused since 2026-06-01T00:00:00Z", Some("paused"), None),
+            ("paused since 2026-06-01T00:00:00Z: moving", Some("paused"), None),
+            ("missed, covered by 2026-06-01T03:00:00Z", Some("covered"), Some(1_780_282_800_000)),
+            (
+                "missed, covered by 1999-12-31T23:59:59Z; so are all later ones up to 2026-06-01T03:00:00Z",
+                Some("covered"),
+                Some(946_684_799_000),
+            ),
+            ("missed, and `misfire` is \"skip\"", None, None),
+        ];
+        for (id, (reason, ..)) in (0_i64..).zip(&rows) {
+            let insert = "INSERT INTO runs (id, job, revision, slot, script, cause, decided_at, outcome, reason, covers,
+                    attempts, files, bytes, fallbacks)
+                VALUES ($1, 'a', 'r', $2, 's', 'schedule', 0, 'skipped', $3, 1, 0, 0, 0, 0)";
+            store
+                .write(|it| {
+                    it.execute(insert, rusqlite::params![id, id.to_string(), reason]).map(drop)
+                })
+                .unwrap();
+        }
+        climb(&mut store, MIGRATIONS).unwrap();
+        let found: Vec<(Option<String>, Option<i64>)> = store
+            .read(|it| {
+                it.prepare("SELECT reason_code, covered_by FROM runs ORDER BY id")?
+                    .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
+                    .collect()
+            })
+            .unwrap();
+        let wanted: Vec<_> = rows.map(|(_, code, by)| (code.map(str::to_owned), by)).into();
+        assert_eq!(found, wanted);
+    }
+
+    #[test]
+    fn a_step_that_fails_leaves_everything_as_it_was() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut store = Store::open(folder.path()).unwrap();
+        let more =
+            [MIGRATIONS, &["CREATE TABLE a (x BIGINT)", "CREATE TABLE a (x BIGINT)"]].concat();
+        let fault = climb(&mut store, &more).unwrap_err();
+        assert!(fault.to_string().contains("table a already exists"), "{fault}");
+        assert_eq!(tables(&store), TABLES);
+        assert_eq!(store.read(version).unwrap(), i64::try_from(MIGRATIONS.len()).unwrap());
+    }
+
+    #[test]
+    fn a_store_of_a_newer_portolan_is_refused_and_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut store = Store::open(folder.path()).unwrap();
+        let file = store.file.clone();
+        let newer = MIGRATIONS.len() + 1;
+        climb(&mut store, &[MIGRATIONS, &["CREATE TABLE later (x BIGINT)"]].concat()).unwrap();
+        drop(store);
+        let fault = Store::open(folder.path()).unwrap_err();
+        assert_eq!(fault.kind, ErrorKind::Local);
+        let words = format!(
+            "{}: cannot use the store: a newer portolan wrote it (its schema is {newer}, this one knows {}); use that \
+             one, or another folder with --state",
+            file.display(),
+            newer - 1,
+        );
+        assert_eq!(fault.to_string(), words);
+    }
+}
