@@ -218,11 +218,10 @@ pub const MIRROR_RETRIES: u16 = 4;
 pub const MIRROR_RETRY_TIME_MAX: Duration = Duration::from_mins(15);
 /// The maximum number of retries: with the waits between them, a quarter of an hour for one file.
 pub const MIRROR_RETRIES_MAX: u16 = 20;
-/// The maximum wait before the first retry, doubled before each further one. The actual wait is random, so that many
-/// sessions do not retry at the same moment.
-pub const MIRROR_RETRY_WAIT: Duration = Duration::from_secs(1);
+/// The default of the maximum wait before the first retry (`retry_wait`), doubled before each further one.
+pub const RETRY_WAIT: Duration = Duration::from_secs(1);
 /// The maximum of that wait.
-pub const MIRROR_RETRY_WAIT_MAX: Duration = Duration::from_mins(1);
+pub const RETRY_WAIT_MAX: Duration = Duration::from_mins(1);
 /// The waits before missing parts of a large file are fetched again, or a failed rename is retried; there is one
 /// retry for each wait.
 pub const STEP_RETRY_WAITS: [Duration; 2] = [Duration::from_millis(250), Duration::from_secs(1)];

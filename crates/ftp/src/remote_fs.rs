@@ -1,6 +1,6 @@
 //! FTP as a remote file system: what mirrors see of a session.
 
-use std::{future::Future, time::Duration};
+use std::future::Future;
 
 use jiff::Timestamp;
 
@@ -133,8 +133,8 @@ impl RemoteFs for Session {
         Self::leave(self);
     }
 
-    async fn pause(&self, fault: &Error, wait: Duration) -> Result<()> {
-        Self::pause(self, fault, wait).await
+    async fn pause(&self, fault: &Error, tries: u16) -> Result<()> {
+        Self::pause(self, fault, tries).await
     }
 
     async fn list(&mut self, folder: &RemotePath) -> Result<DirectoryListing> {

@@ -19,7 +19,9 @@ use super::{
 use portolan_core::{
     encoding::from_hex,
     error::{Error, Result},
-    limits::{CONNECT_TIMEOUT, DATA_TIMEOUT, PARALLEL_MAX, REPLY_TIMEOUT},
+    limits::{
+        CONNECT_TIMEOUT, DATA_TIMEOUT, PARALLEL_MAX, REPLY_TIMEOUT, RETRY_WAIT, RETRY_WAIT_MAX,
+    },
     option_table::{
         OptionKind::{
             Address, Choice, CountOrAuto, Duration as Time, DurationIn, Flag, FlagOrAuto, Rate,
@@ -153,6 +155,8 @@ pub struct Site {
     pub reply_timeout: Duration,
     /// The silence on the control connection after which TCP probes it; `None` for no probes.
     pub keepalive: Option<Duration>,
+    /// The maximum wait before the first retry after a temporary error.
+    pub retry_wait: Duration,
     /// True if names on the server are Latin-1 instead of UTF-8.
     pub latin1: bool,
     /// The command that lists a directory, in place of MLSD or LIST.
@@ -232,6 +236,7 @@ impl Site {
             data_timeout: DATA_TIMEOUT,
             reply_timeout: REPLY_TIMEOUT,
             keepalive: Some(KEEPALIVE),
+            retry_wait: RETRY_WAIT,
             latin1: false,
             list_command: None,
             parallel: 1,
@@ -371,6 +376,13 @@ const ROWS: &[SiteRow] = &[
          forget it during a long transfer; 0 turns this off",
     )
     .usual("30s"),
+    SiteRow::new(
+        "retry_wait",
+        DurationIn(Duration::ZERO..=RETRY_WAIT_MAX, |site, time| site.retry_wait = time),
+        "the longest wait before the first retry after a temporary error; twice as long before each further one, up to \
+         a minute, of which a random part is waited",
+    )
+    .usual("1s"),
     SiteRow::new(
         "encoding",
         Choice(&[

@@ -16,13 +16,8 @@ use portolan_core::{
     error::{Error, ErrorKind, Result},
     limits::MIRROR_RETRY_TIME_MAX,
     observe::{EventEmitter, MessageLevel},
-    random::random_u64,
 };
-use portolan_remote::{
-    fs::RemoteFs,
-    rate_limit::RateLimiter,
-    transfer::{InPlace, backoff},
-};
+use portolan_remote::{fs::RemoteFs, rate_limit::RateLimiter, transfer::InPlace};
 
 /// A queue of jobs that may be done in any order.
 pub(super) trait JobQueue {
@@ -345,7 +340,7 @@ async fn patiently<R: RemoteFs, W: JobQueue>(
         else {
             break;
         };
-        if let Err(stopped) = hand.pause(&fault, backoff(tries, random_u64())).await {
+        if let Err(stopped) = hand.pause(&fault, tries).await {
             return vec![(job, Err(stopped))];
         }
         ends = act(hand, job, QueueHandle { ..*alone }).await;

@@ -3,7 +3,7 @@
 //! FTP is the first implementation (`ftp/remote_fs.rs`); [`MemoryFs`](super::memory::MemoryFs) is for tests, and as an
 //! example. `tests/it/remote_fs.rs` has the suite that every implementation passes.
 
-use std::{future::Future, time::Duration};
+use std::future::Future;
 
 use jiff::Timestamp;
 
@@ -111,8 +111,8 @@ pub trait RemoteFs: Sized + 'static {
     fn refuses_session(fault: &Error) -> bool;
     /// Closes the session without waiting.
     fn leave(self);
-    /// Reports a failure that is retried, and waits for `wait`, or less if that helps already.
-    async fn pause(&self, fault: &Error, wait: Duration) -> Result<()>;
+    /// Reports a failure that is retried after `tries` earlier retries, and waits until that may help.
+    async fn pause(&self, fault: &Error, tries: u16) -> Result<()>;
 
     /// Returns the entries of `folder`.
     async fn list(&mut self, folder: &RemotePath) -> Result<DirectoryListing>;

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::entry::Modified;
-use portolan_core::limits::{MIRROR_RETRY_WAIT, MIRROR_RETRY_WAIT_MAX};
+use portolan_core::limits::RETRY_WAIT_MAX;
 
 /// The result of one transfer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,9 +58,10 @@ impl InPlace {
     }
 }
 
-/// Returns the wait before the retry after `tries` retries; `chance` selects the fraction of the longest wait.
-pub fn backoff(tries: u16, chance: u64) -> Duration {
-    let longest = MIRROR_RETRY_WAIT.saturating_mul(1 << tries.min(16)).min(MIRROR_RETRY_WAIT_MAX);
+/// Returns the wait before the retry after `tries` retries. The longest is `first` before the first retry, and twice as
+/// long each time; `chance` selects the fraction of it, so that many sessions do not retry at the same moment.
+pub fn backoff(first: Duration, tries: u16, chance: u64) -> Duration {
+    let longest = first.saturating_mul(1 << tries.min(16)).min(RETRY_WAIT_MAX);
     longest * u32::try_from(chance % 1001).unwrap_or(0) / 1000
 }
 
@@ -78,10 +79,11 @@ mod tests {
 
     #[test]
     fn each_wait_may_be_twice_as_long_as_the_one_before_up_to_a_limit() {
-        let longest = |tries| backoff(tries, 1000);
-        assert_eq!(longest(0), MIRROR_RETRY_WAIT);
-        assert_eq!(longest(3), MIRROR_RETRY_WAIT * 8);
-        assert_eq!(longest(u16::MAX), MIRROR_RETRY_WAIT_MAX);
-        assert_eq!(backoff(3, 0), Duration::ZERO);
+        let first = Duration::from_secs(1);
+        let longest = |tries| backoff(first, tries, 1000);
+        assert_eq!(longest(0), first);
+        assert_eq!(longest(3), first * 8);
+        assert_eq!(longest(u16::MAX), RETRY_WAIT_MAX);
+        assert_eq!(backoff(first, 3, 0), Duration::ZERO);
     }
 }

@@ -63,6 +63,7 @@ fn bench_with(plans: &[&str], tls: Option<ServerTls>) -> TestSession {
     site.password = Some(Secret::new("secret"));
     // Longer than the busiest host takes; tests that wait for a timeout set their own.
     site.reply_timeout = Duration::from_secs(20);
+    site.retry_wait = Duration::from_millis(50);
     site.data_timeout = Duration::from_secs(20);
     if let Some(start) = start {
         let is_implicit = start == portolan_testserver::TlsStart::Implicit;

@@ -27,15 +27,19 @@ impl Session {
             if since.get_or_insert_with(Instant::now).elapsed() >= MIRROR_RETRY_TIME_MAX {
                 return Err(error);
             }
-            self.pause(&error, backoff(tries, random_u64())).await?;
+            self.pause(&error, tries).await?;
         }
         work(self).await
     }
 
-    /// Reports a failure that is retried, and waits for `wait`.
-    pub(crate) async fn pause(&self, error: &Error, wait: Duration) -> Result<()> {
+    /// Reports a failure that is retried after `tries` earlier retries, and waits.
+    pub(crate) async fn pause(&self, error: &Error, tries: u16) -> Result<()> {
         self.context.observer.message(MessageLevel::Info, format!("{error}; trying again"));
-        let wait = if is_mended(error) { Duration::ZERO } else { wait };
+        let wait = if is_mended(error) {
+            Duration::ZERO
+        } else {
+            backoff(self.site().retry_wait, tries, random_u64())
+        };
         self.context.stop.run_until_cancelled(tokio::time::sleep(wait)).await
     }
 }

@@ -1,6 +1,6 @@
 //! The operations of a session with a server in memory.
 
-use std::{future::Future, time::Duration};
+use std::future::Future;
 
 use jiff::Timestamp;
 
@@ -86,8 +86,8 @@ impl RemoteFs for MemoryFs {
 
     fn leave(self) {}
 
-    async fn pause(&self, _: &Error, wait: Duration) -> Result<()> {
-        self.stop.run_until_cancelled(tokio::time::sleep(wait)).await
+    async fn pause(&self, _: &Error, _: u16) -> Result<()> {
+        self.stop.check()
     }
 
     async fn list(&mut self, folder: &RemotePath) -> Result<DirectoryListing> {

@@ -1,4 +1,9 @@
-//! Mirrors against the embedded server, and laws of plans.
+//! Mirrors against the embedded server.
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on has failed, in its helpers too"
+)]
 
 mod absence;
 mod aliases;
@@ -101,6 +106,8 @@ impl MirrorFixture {
         site.user = "tester".into();
         site.password = Some(Secret::new("secret"));
         site.reply_timeout = Duration::from_secs(20);
+        // Failures are made on purpose.
+        site.retry_wait = Duration::from_millis(50);
         let state = scratch.path().join("state");
         Self { scratch, server, site, remembers: false, state }
     }
