@@ -81,6 +81,21 @@ impl HostNetwork {
         Interface::parse(device).ok()
     }
 
+    /// Returns the interfaces behind which parts of `net` are: those of all routes within it, and of the narrowest routes
+    /// around it. Default routes do not count.
+    pub fn devices_of(&self, net: &Net) -> BTreeSet<Interface> {
+        let around = |(route, _): &&(Net, String)| {
+            route.prefix() <= net.prefix() && route.has(net.address())
+        };
+        let narrowest = self.routes.iter().filter(around).map(|(route, _)| route.prefix()).max();
+        let is_of = |route: &Net| {
+            let is_within = route.prefix() >= net.prefix() && net.has(route.address());
+            is_within || Some(route.prefix()) == narrowest && route.has(net.address())
+        };
+        let devices = self.routes.iter().filter(|(route, _)| is_of(route));
+        devices.filter_map(|(_, device)| Interface::parse(device).ok()).collect()
+    }
+
     /// Returns true if there is an interface of that name.
     pub fn has(&self, device: &Interface) -> bool {
         self.interfaces.iter().any(|name| name == device.as_str())
@@ -234,6 +249,31 @@ mod tests {
         assert_eq!(here.resolve(&InterfaceSelector::Auto).unwrap().as_str(), "ppp0");
         let fault = HostNetwork::default().resolve(&InterfaceSelector::Auto).unwrap_err();
         assert_eq!(fault.name, Some("nat.unknown_interface"));
+    }
+
+    #[test]
+    fn a_network_may_be_behind_several_interfaces() {
+        let routes = [
+            ("192.168.0.0/24", "lan0"),
+            ("192.168.7.0/24", "lan1"),
+            ("192.168.0.0/16", "vpn0"),
+            ("10.0.0.0/8", "wan0"),
+        ];
+        let routes = routes.map(|(net, device)| (Net::parse(net).unwrap(), device.to_owned()));
+        let here = HostNetwork { routes: routes.into(), ..HostNetwork::default() };
+        for (net, devices) in [
+            ("192.168.0.0/16", &["lan0", "lan1", "vpn0"][..]),
+            ("192.168.6.0/23", &["lan1", "vpn0"]),
+            ("192.168.7.0/24", &["lan1"]),
+            ("192.168.7.5", &["lan1"]),
+            ("192.168.9.0/24", &["vpn0"]),
+            ("0.0.0.0/0", &["lan0", "lan1", "vpn0", "wan0"]),
+            ("172.16.0.0/12", &[]),
+            ("fd00::/8", &[]),
+        ] {
+            let found = here.devices_of(&Net::parse(net).unwrap());
+            assert_eq!(found.iter().map(Interface::as_str).collect::<Vec<_>>(), devices, "{net}");
+        }
     }
 
     #[test]

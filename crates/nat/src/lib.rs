@@ -12,7 +12,7 @@
 //! backend, nftables, iptables               the packet filter, driven by its program
 //! plan    foreign, conflicts, guard         the changes, with warnings and refusals
 //! plan_report                               a plan as JSON and as text
-//! sysctl, settings                          kernel settings, and the rulesets that need them
+//! needs, sysctl, settings                   kernel settings: the table of needs, and the rulesets that have them
 //! apply, undo, persist                      applying, undoing, and loading at boot
 //! open    a table that exists only while it is held
 //!
@@ -36,6 +36,7 @@ mod iptables;
 mod listing;
 pub mod machine;
 pub mod model;
+mod needs;
 mod nft;
 mod nftables;
 pub mod open;

@@ -11,6 +11,7 @@ use super::{
     host::HostNetwork,
     listing::FilterTable,
     model::{ACTIVE_RANGE, RulesetPart, RulesetSpec},
+    needs,
     plan_report::diff,
     rules::{CompiledRules, rules},
     ruleset_store::OpenPorts,
@@ -173,7 +174,7 @@ pub(super) fn plan(
     let body = backend.body(&table, &chains);
     let wanted = backend.listed(&table, &body)?;
     let live = LiveState::of(backend, &table, &found);
-    let needed = sysctl::needed(&made, here, sysctl::read);
+    let needed = needs::needed(&made, here, sysctl::read);
     let needs = needed.iter().map(|one| (one.path.clone(), one.set.clone()));
     let needs = needs.filter(|_| ruleset.is_forwarding()).collect();
     let settings = needed.into_iter().filter(Sysctl::is_change).collect();
@@ -278,6 +279,7 @@ fn warnings(
     let [names4, names6] = sight.legacy;
     warnings.extend(legacy(names4, names6));
     warnings.extend(also_dropped(sight.everything, made));
+    warnings.extend(needs::reverse_path(ruleset.parts(), sight.here, sysctl::read));
     let mut say = |text: String, remedy: &str| {
         warnings.push(Warning { about: "idle", text, remedy: remedy.into() });
     };

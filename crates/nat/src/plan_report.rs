@@ -121,7 +121,8 @@ pub fn words(plan: &RulesetPlan) -> String {
     if plan.changed {
         let warnings = plan.warnings.len();
         let s = if warnings == 1 { "" } else { "s" };
-        let add = plan.add.len() + plan.sysctls.len() + plan.modules.len();
+        let switches = plan.sysctls.iter().filter(|one| !one.is_companion()).count();
+        let add = plan.add.len() + switches + plan.modules.len();
         let (change, remove) = (plan.change.len(), plan.remove.len());
         if add + change + remove == 0 && !plan.diff.is_empty() && plan.live_readable {
             lines.push("  ! the table was changed by another program; applying restores it".into());

@@ -113,8 +113,10 @@ pub(super) struct CompiledRules {
     pub(super) named: BTreeSet<Interface>,
     /// The interfaces between which packets are to be forwarded.
     pub(super) passing: BTreeSet<Interface>,
-    /// True if packets are forwarded from or to a network whose interface no route tells.
+    /// True if packets are forwarded from or to a network whose interface no route tells, or that may be anywhere.
     pub(super) is_passing_elsewhere: bool,
+    /// The interfaces on which packets of IPv4 come in and go out again.
+    pub(super) hairpins: BTreeSet<Interface>,
     /// The families of the forwarded packets.
     pub(super) families: BTreeSet<Family>,
     /// The paths on which connections are begun.
@@ -188,13 +190,13 @@ impl Maker<'_> {
         device.map(|device| self.device(device)).transpose()
     }
 
-    /// Records that packets are forwarded from or to `address`.
-    fn passing(&mut self, address: IpAddr) {
-        self.rules.families.insert(Family::of(address));
-        match self.here.device_towards(address) {
-            Some(device) => drop(self.rules.passing.insert(device)),
-            None => self.rules.is_passing_elsewhere = true,
-        }
+    /// Records that packets are forwarded from or to `net`, and returns its interfaces.
+    fn passing(&mut self, net: &Net) -> BTreeSet<Interface> {
+        self.rules.families.insert(net.family());
+        let devices = self.here.devices_of(net);
+        self.rules.is_passing_elsewhere |= devices.is_empty();
+        self.rules.passing.extend(devices.iter().cloned());
+        devices
     }
 
     fn masquerade(&mut self, part: &Masquerade) -> Result<()> {
@@ -208,13 +210,14 @@ impl Maker<'_> {
         let matches = vec![Match::Source(part.source), Match::Out(out.clone())];
         self.add(Hook::Postrouting, family, matches.clone(), action, &note);
         self.allowed.push(rule(Hook::Forward, family, matches, RuleAction::Accept, &note));
-        self.rules.ways.push(ForwardPath {
-            from: self.here.device_towards(part.source.address()),
-            to: Some(out.clone()),
-            source: Some(part.source),
-        });
+        let devices = self.passing(&part.source);
+        let froms: Vec<_> =
+            if devices.is_empty() { vec![None] } else { devices.into_iter().map(Some).collect() };
+        for from in froms {
+            let (to, source) = (Some(out.clone()), Some(part.source));
+            self.rules.ways.push(ForwardPath { from, to, source });
+        }
         self.rules.passing.insert(out);
-        self.passing(part.source.address());
         Ok(())
     }
 
@@ -259,10 +262,18 @@ impl Maker<'_> {
             self.rules.all.insert(0, back);
         }
         self.add(Hook::Prerouting, Some(family), matches, to, &note);
+        if let Some(hairpin) = &part.hairpin {
+            let devices = self.passing(hairpin);
+            if family == Family::V4 {
+                self.rules.hairpins.extend(devices);
+            }
+        }
         let to = self.here.device_towards(part.to);
         self.rules.ways.push(ForwardPath { from: device.clone(), to, source: part.from });
+        // Without an interface, the connections may come in by any.
+        self.rules.is_passing_elsewhere |= device.is_none();
         self.rules.passing.extend(device);
-        self.passing(part.to);
+        self.passing(&Net::new(part.to, u8::MAX));
         Ok(())
     }
 
@@ -339,14 +350,17 @@ impl Maker<'_> {
             add(vec![Match::Translated, Match::New], RuleAction::Accept, "isolate: forwarded");
         }
         self.rules.all.append(&mut self.allowed);
-        let drop = rule(
-            Hook::Forward,
-            None,
-            vec![Match::In(devices)],
-            RuleAction::Drop,
-            "isolate: the rest",
-        );
-        self.rules.all.push(drop);
+        let mut shut = |matches| {
+            let note = "isolate: the rest";
+            self.rules.all.push(rule(Hook::Forward, None, matches, RuleAction::Drop, note));
+        };
+        shut(vec![Match::In(devices.clone())]);
+        // Every interface forwards then: none of the others is a way in.
+        if self.rules.is_passing_elsewhere {
+            for device in devices {
+                shut(vec![Match::Out(device)]);
+            }
+        }
     }
 
     /// Drops packets to the host, except for open ports, replies and the SSH ports: an SSH session may be older than

@@ -3,7 +3,7 @@
 use super::{
     backend::{self, Chosen, FoundRules},
     ruleset_store::{RulesetRecord, RulesetStore},
-    sysctl::{self, Sysctl},
+    sysctl::{self, ALL4, Sysctl},
 };
 use portolan_core::error::Result;
 
@@ -34,8 +34,13 @@ pub(super) fn let_go(name: &str, settings: &[Sysctl], ledger: &dyn RulesetStore)
     for record in &mut others {
         record.needs.retain(holds);
     }
-    for one in settings.iter().rev() {
-        match others.iter_mut().find(|other| other.needs(&one.path, &one.set)) {
+    for one in sysctl::in_order_of_restoring(settings) {
+        // A ruleset that needs all interfaces needs this one, without saying so.
+        let is_relied_on = sysctl::is_relied_on(one, sysctl::read);
+        let is_heir = |other: &RulesetRecord| {
+            other.needs(&one.path, &one.set) || is_relied_on && other.needs(ALL4, "1")
+        };
+        match others.iter_mut().find(|other| is_heir(other)) {
             Some(heir) => inherit(heir, one, ledger)?,
             None => sysctl::restore(one)?,
         }
@@ -44,7 +49,7 @@ pub(super) fn let_go(name: &str, settings: &[Sysctl], ledger: &dyn RulesetStore)
         let lost = heir.needs.clone().into_iter().filter(|need| !holds(need));
         for (path, value) in lost.collect::<Vec<_>>() {
             let was = sysctl::read(&path).unwrap_or_default();
-            let one = Sysctl { path, was, set: value, beside: Vec::new() };
+            let one = Sysctl { path, was, set: value, ..Sysctl::default() };
             inherit(heir, &one, ledger)?;
             sysctl::set(&one)?;
         }

@@ -7,7 +7,6 @@ use serde::{Deserialize, Serialize};
 use super::{
     NatError,
     check::{Family, Interface},
-    host::HostNetwork,
     rules::{CompiledRules, Hook, Match, Rule, RuleAction},
 };
 use portolan_core::error::{Error, Result};
@@ -16,8 +15,10 @@ use portolan_core::error::{Error, Result};
 const SETTINGS: &str = "/proc/sys";
 
 /// The switches for all interfaces: a value written to them is set on every interface.
-const ALL4: &str = "net/ipv4/ip_forward";
-const ALL6: &str = "net/ipv6/conf/all/forwarding";
+pub(super) const ALL4: &str = "net/ipv4/ip_forward";
+pub(super) const ALL6: &str = "net/ipv6/conf/all/forwarding";
+/// The setting that the kernel changes together with the switch of IPv4: a router obeys no ICMP redirects.
+pub(super) const REDIRECTS4: &str = "net/ipv4/conf/all/accept_redirects";
 
 /// A setting that is to change, or that was changed.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,6 +32,8 @@ pub struct Sysctl {
     pub set: String,
     /// The settings that it sets as well and that had the value already: they are not restored with it.
     pub beside: Vec<String>,
+    /// The value that the switch for all interfaces had before the change, if this is a setting that depends on it.
+    pub switch_was: String,
 }
 
 impl Sysctl {
@@ -42,6 +45,11 @@ impl Sysctl {
     /// Returns true if it would change anything.
     pub fn is_change(&self) -> bool {
         self.was != self.set
+    }
+
+    /// Returns true if it only goes with a switch: a plan counts the switch.
+    pub(super) fn is_companion(&self) -> bool {
+        !self.path.ends_with("/ip_forward") && !self.path.ends_with("forwarding")
     }
 
     /// Returns its text, such as `net.ipv4.ip_forward 0 -> 1`.
@@ -64,71 +72,6 @@ pub(super) fn key(path: &str) -> String {
 /// Returns the value of a setting; `None` if it does not exist.
 pub(super) fn read(path: &str) -> Option<String> {
     fs::read_to_string(Path::new(SETTINGS).join(path)).ok().map(|text| text.trim().to_owned())
-}
-
-/// Returns the settings that make the kernel forward packets as `rules` need it, including those that are set already.
-/// For IPv4 it is enough that both interfaces of a path forward; IPv6 supports that from Linux 6.17 on
-/// (`force_forwarding`), and before it only all interfaces or none.
-pub(super) fn needed(
-    rules: &CompiledRules,
-    here: &HostNetwork,
-    read: impl Fn(&str) -> Option<String>,
-) -> Vec<Sysctl> {
-    let mut needed = Vec::new();
-    // A setting that does not exist belongs to an interface that does not exist (yet).
-    let mut need = |path: String, value: &str| {
-        let Some(was) = read(&path) else { return };
-        let beside = match path.as_str() {
-            ALL4 | ALL6 if was != value => beside(&path, value, here, &read),
-            _ => Vec::new(),
-        };
-        needed.push(Sysctl { path, was, set: value.to_owned(), beside });
-    };
-    if rules.families.contains(&Family::V4) {
-        if rules.is_passing_elsewhere {
-            need(ALL4.into(), "1");
-        } else {
-            for device in &rules.passing {
-                need(format!("net/ipv4/conf/{device}/forwarding"), "1");
-            }
-        }
-    }
-    if rules.families.contains(&Family::V6) {
-        let force = |device: &Interface| format!("net/ipv6/conf/{device}/force_forwarding");
-        let can_force = !rules.is_passing_elsewhere
-            && rules.passing.iter().all(|device| read(&force(device)).is_some());
-        let is_on = read(ALL6).as_deref() == Some("1");
-        if can_force && !is_on {
-            for device in &rules.passing {
-                need(force(device), "1");
-            }
-        } else {
-            // A router accepts no default route from another router, unless it is told to.
-            for device in &here.default_devices6 {
-                let path = format!("net/ipv6/conf/{device}/accept_ra");
-                match read(&path).as_deref() {
-                    Some("1") if !is_on => need(path, "2"),
-                    Some("2") => need(path, "2"),
-                    _ => {}
-                }
-            }
-            need(ALL6.into(), "1");
-        }
-    }
-    needed
-}
-
-/// Returns the settings below the switch at `path` that have the value already.
-fn beside(
-    path: &str,
-    value: &str,
-    here: &HostNetwork,
-    read: impl Fn(&str) -> Option<String>,
-) -> Vec<String> {
-    let family = if path == ALL4 { "ipv4" } else { "ipv6" };
-    let devices = here.interfaces.iter().map(String::as_str).chain(["default"]);
-    let paths = devices.map(|device| format!("net/{family}/conf/{device}/forwarding"));
-    paths.filter(|path| read(path).as_deref() == Some(value)).collect()
 }
 
 /// Returns rules that drop what would not be forwarded if `settings` had their previous values, although they are still
@@ -190,18 +133,48 @@ pub(super) fn set(one: &Sysctl) -> Result<()> {
     })
 }
 
-/// Restores one to its previous value, unless another program has changed it since.
+/// Returns the switch of all interfaces on which a setting of one interface depends: it sets that one as well, and whoever
+/// turns it on relies on every interface.
+pub(super) fn switch_of(path: &str) -> Option<&'static str> {
+    let parts: Vec<_> = path.split('/').collect();
+    match parts.as_slice() {
+        ["net", "ipv4", "conf", "all" | "default", _] => None,
+        ["net", "ipv4", "conf", _, "forwarding" | "accept_redirects"] => Some(ALL4),
+        _ => None,
+    }
+}
+
+/// Returns true if another program has made the host a router for all interfaces since `one` was changed, such as
+/// Docker, libvirt or the kubelet: they rely on every interface, and none of their settings says so.
+pub(super) fn is_relied_on(one: &Sysctl, read: impl Fn(&str) -> Option<String>) -> bool {
+    let now = switch_of(&one.path).and_then(read);
+    now.as_deref() == Some("1") && one.switch_was != "1"
+}
+
+/// Restores one to its previous value, unless another program has changed it since, or relies on it.
 pub(super) fn restore(one: &Sysctl) -> Result<()> {
-    if read(&one.path).as_deref() != Some(&one.set) {
+    if read(&one.path).as_deref() != Some(&one.set) || is_relied_on(one, read) {
         return Ok(());
     }
+    // The kernel changes it with the switch; it has a row of its own if it was changed.
+    let redirects = read(REDIRECTS4).filter(|_| one.path == ALL4);
     // A switch for all interfaces would also reset those that were on before it.
     let held = |path: &&String| read(path).as_deref() == Some(&one.set);
     let beside: Vec<_> = one.beside.iter().filter(held).collect();
     set(&Sysctl { set: one.was.clone(), ..one.clone() })?;
-    beside.into_iter().try_for_each(|path| {
-        set(&Sysctl { path: path.clone(), set: one.set.clone(), ..Sysctl::default() })
-    })
+    let beside = beside.into_iter().map(|path| (path.clone(), one.set.clone()));
+    let redirects = redirects.map(|value| (REDIRECTS4.to_owned(), value));
+    beside
+        .chain(redirects)
+        .try_for_each(|(path, set_to)| set(&Sysctl { path, set: set_to, ..Sysctl::default() }))
+}
+
+/// Puts the switches of all interfaces before the settings of single ones, the last change first: the order in which
+/// settings are restored.
+pub(super) fn in_order_of_restoring(settings: &[Sysctl]) -> Vec<&Sysctl> {
+    let mut ordered: Vec<_> = settings.iter().rev().collect();
+    ordered.sort_by_key(|one| ![ALL4, ALL6].contains(&one.path.as_str()));
+    ordered
 }
 
 fn write(path: &str, value: &str) -> io::Result<()> {
@@ -242,105 +215,56 @@ pub(super) fn load(module: &str) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use super::*;
 
-    fn rules(families: &[Family], devices: &[&str], elsewhere: bool) -> CompiledRules {
-        CompiledRules {
-            families: families.iter().copied().collect(),
-            passing: devices.iter().map(|name| Interface::parse(name).unwrap()).collect(),
-            is_passing_elsewhere: elsewhere,
-            ..CompiledRules::default()
-        }
-    }
-
-    fn here() -> HostNetwork {
-        HostNetwork {
-            interfaces: ["lan0", "wan0"].map(str::to_owned).into(),
-            default_devices6: ["lan0", "wan0"].map(str::to_owned).into(),
-            ..HostNetwork::default()
-        }
-    }
-
-    #[track_caller]
-    fn expect(rules: &CompiledRules, kernel: &[(&str, &str)], changes: &[&str]) {
-        let kernel: BTreeMap<_, _> = kernel.iter().copied().collect();
-        let found = needed(rules, &here(), |path| kernel.get(path).map(|&value| value.into()));
-        let found = found.iter().filter(|one| one.is_change()).map(Sysctl::words);
-        assert_eq!(found.collect::<Vec<_>>(), changes);
-    }
-
-    #[test]
-    fn only_the_interfaces_of_a_way_forward_ipv4() {
-        let kernel = [
-            ("net/ipv4/ip_forward", "0"),
-            ("net/ipv4/conf/lan0/forwarding", "0"),
-            ("net/ipv4/conf/wan0.7/forwarding", "1"),
-        ];
-        let changes = ["net.ipv4.conf.lan0.forwarding 0 -> 1"];
-        expect(&rules(&[Family::V4], &["lan0", "wan0.7", "gone0"], false), &kernel, &changes);
-        let changes = ["net.ipv4.ip_forward 0 -> 1"];
-        expect(&rules(&[Family::V4], &["lan0"], true), &kernel, &changes);
-        expect(&rules(&[], &["lan0"], false), &kernel, &[]);
-    }
-
-    #[test]
-    fn ipv6_forwards_by_interface_where_the_kernel_can() {
-        let new = [
-            ("net/ipv6/conf/all/forwarding", "0"),
-            ("net/ipv6/conf/lan0/force_forwarding", "0"),
-            ("net/ipv6/conf/wan0/force_forwarding", "0"),
-            ("net/ipv6/conf/wan0/accept_ra", "1"),
-        ];
-        let both = rules(&[Family::V6], &["lan0", "wan0"], false);
-        let forced = [
-            "net.ipv6.conf.lan0.force_forwarding 0 -> 1",
-            "net.ipv6.conf.wan0.force_forwarding 0 -> 1",
-        ];
-        expect(&both, &new, &forced);
-        let old = [("net/ipv6/conf/all/forwarding", "0"), ("net/ipv6/conf/wan0/accept_ra", "1")];
-        let all = ["net.ipv6.conf.wan0.accept_ra 1 -> 2", "net.ipv6.conf.all.forwarding 0 -> 1"];
-        expect(&both, &old, &all);
-        // Both have a default route from router advertisements.
-        let two = [&old[..], &[("net/ipv6/conf/lan0/accept_ra", "1")]].concat();
-        expect(&both, &two, &[&["net.ipv6.conf.lan0.accept_ra 1 -> 2"], &all[..]].concat());
-        expect(&both, &[("net/ipv6/conf/all/forwarding", "1")], &[]);
+    fn one(path: &str, was: &str, set: &str) -> Sysctl {
+        Sysctl { path: path.into(), was: was.into(), set: set.into(), ..Sysctl::default() }
     }
 
     #[test]
     fn an_interface_with_a_dot_keeps_it() {
-        let path = "net/ipv4/conf/wan0.7/forwarding".into();
-        let one = Sysctl { path, was: "0".into(), set: "1".into(), beside: Vec::new() };
+        let one = one("net/ipv4/conf/wan0.7/forwarding", "0", "1");
         assert_eq!(one.key(), "net.ipv4.conf.wan0/7.forwarding");
     }
 
     #[test]
-    fn a_switch_of_all_knows_what_was_on_before_it() {
-        let kernel: BTreeMap<_, _> = [
-            (ALL4, "0"),
-            ("net/ipv4/conf/lan0/forwarding", "1"),
-            ("net/ipv4/conf/wan0/forwarding", "0"),
-        ]
-        .into();
-        let rules = rules(&[Family::V4], &["wan0"], true);
-        let found = needed(&rules, &here(), |path| kernel.get(path).map(|&value| value.into()));
-        assert_eq!(found.len(), 1);
-        assert_eq!(found[0].beside, ["net/ipv4/conf/lan0/forwarding"]);
-        let shown = |settings: &[Sysctl]| -> Vec<_> {
-            let rules = closed(settings, &here().interfaces);
+    fn a_trial_that_is_over_drops_what_was_not_forwarded_before_it() {
+        let shown = |setting: Sysctl| -> Vec<_> {
+            let rules = closed(&[setting], &["lan0", "wan0"].map(str::to_owned));
             rules.into_iter().map(|rule| (rule.family.unwrap(), rule.matches)).collect()
         };
-        let device = |name| Interface::parse(name).unwrap();
-        let shut = vec![Match::In(vec![device("wan0")])];
-        assert_eq!(shown(&found), [(Family::V4, shut.clone())]);
-        let all = Sysctl { beside: Vec::new(), ..found[0].clone() };
-        assert_eq!(shown(&[all]), [(Family::V4, Vec::new())]);
-        let path = "net/ipv6/conf/wan0/force_forwarding".to_owned();
-        let six = Sysctl { path, was: "0".into(), set: "1".into(), beside: Vec::new() };
-        assert_eq!(shown(&[six]), [(Family::V6, shut)]);
-        let path = "net/ipv6/conf/wan0/accept_ra".to_owned();
-        let other = Sysctl { path, was: "1".into(), set: "2".into(), beside: Vec::new() };
-        assert_eq!(shown(&[other]), []);
+        let shut = vec![Match::In(vec![Interface::parse("wan0").unwrap()])];
+        let beside = vec!["net/ipv4/conf/lan0/forwarding".to_owned()];
+        let all = Sysctl { beside, ..one(ALL4, "0", "1") };
+        assert_eq!(shown(all), [(Family::V4, shut.clone())]);
+        assert_eq!(shown(one(ALL4, "0", "1")), [(Family::V4, Vec::new())]);
+        let six = one("net/ipv6/conf/wan0/force_forwarding", "0", "1");
+        assert_eq!(shown(six), [(Family::V6, shut)]);
+        assert_eq!(shown(one("net/ipv6/conf/wan0/accept_ra", "1", "2")), []);
+        assert_eq!(shown(one("net/ipv4/conf/wan0/accept_redirects", "1", "0")), []);
+    }
+
+    #[test]
+    fn an_interface_stays_on_while_somebody_else_has_made_the_host_a_router() {
+        let lan = one("net/ipv4/conf/lan0/forwarding", "0", "1");
+        let redirects = one("net/ipv4/conf/lan0/accept_redirects", "1", "0");
+        let (on, off) = (|_: &str| Some("1".into()), |_: &str| Some("0".into()));
+        for setting in [&lan, &redirects] {
+            assert!(is_relied_on(setting, on));
+            assert!(!is_relied_on(setting, off));
+            // It was a router already, but for this interface.
+            let before = Sysctl { switch_was: "1".into(), ..setting.clone() };
+            assert!(!is_relied_on(&before, on));
+        }
+        for path in [ALL4, ALL6, REDIRECTS4, "net/ipv6/conf/lan0/force_forwarding"] {
+            assert!(!is_relied_on(&one(path, "0", "1"), on), "{path}");
+        }
+    }
+
+    #[test]
+    fn switches_of_all_are_restored_first() {
+        let rows = ["a", ALL4, "b"].map(|path| one(path, "0", "1"));
+        let order: Vec<_> = in_order_of_restoring(&rows).into_iter().map(|one| &one.path).collect();
+        assert_eq!(order, [ALL4, "b", "a"]);
     }
 }

@@ -13,6 +13,7 @@ mod replaced;
 mod safety;
 mod settings;
 mod states;
+mod switches;
 
 use std::{
     io::{Read, Write},

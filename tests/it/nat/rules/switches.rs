@@ -1,0 +1,282 @@
+//! The kernel's switches as a gateway needs them: never less safe, and never less working, than `ip_forward = 1`.
+
+use std::{net::Ipv4Addr, time::Duration};
+
+use rustix::net::{AddressFamily, SendFlags, SocketAddrV4, SocketType, ipproto, sendto, socket};
+
+use super::{Gate, OFFICE, echo};
+use crate::support::{net::Space, wait};
+
+/// The router of the provider, and a host that pretends to be it.
+const PROVIDER: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 254);
+const ATTACKER: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 10);
+const FAR: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 8);
+const TIME_MAX: Duration = Duration::from_secs(20);
+
+/// A gate whose router is a host that obeys redirects, as distributions deliver it.
+fn laid() -> Option<Gate> {
+    let gate = Gate::lay()?;
+    gate.router.sh("echo 0 >/proc/sys/net/ipv4/ip_forward
+         for device in all default lan wan; do
+            for key in accept_redirects send_redirects; do
+                echo 1 >/proc/sys/net/ipv4/conf/$device/$key
+            done
+            echo 0 >/proc/sys/net/ipv4/conf/$device/rp_filter
+         done");
+    Some(gate)
+}
+
+fn setting(gate: &Gate, key: &str) -> String {
+    gate.router.read(&format!("cat /proc/sys/net/ipv4/{key}")).trim().to_owned()
+}
+
+fn redirects(gate: &Gate) -> [String; 3] {
+    ["all", "lan", "wan"].map(|device| setting(gate, &format!("conf/{device}/accept_redirects")))
+}
+
+fn checksum(bytes: &[u8]) -> [u8; 2] {
+    let words = bytes.chunks(2).map(|pair| u32::from(pair[0]) << 8 | u32::from(pair[1]));
+    let sum: u32 = words.sum();
+    let folded = (sum & 0xffff) + (sum >> 16);
+    let folded = (folded & 0xffff) + (folded >> 16);
+    (!u16::try_from(folded).unwrap()).to_be_bytes()
+}
+
+fn header(from: Ipv4Addr, to: Ipv4Addr, length: u8) -> [u8; 20] {
+    const ICMP: u8 = 1;
+    let mut bytes = [0x45, 0, 0, 20 + length, 0, 1, 0, 0, 64, ICMP, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    bytes[12..16].copy_from_slice(&from.octets());
+    bytes[16..20].copy_from_slice(&to.octets());
+    let sum = checksum(&bytes);
+    bytes[10..12].copy_from_slice(&sum);
+    bytes
+}
+
+/// Sends one packet as if it were the provider's router: that packets to `FAR` go by the attacker.
+fn forge_redirect(from: &Space) {
+    const ROUTER: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 1);
+    let mut message = vec![5, 1, 0, 0];
+    message.extend(ATTACKER.octets());
+    message.extend(header(ROUTER, FAR, 8));
+    // About an echo reply: for other packets the kernel looks for the socket that has sent them.
+    message.extend([0, 0, 0xff, 0xfe, 0, 1, 0, 0]);
+    let sum = checksum(&message);
+    message[2..4].copy_from_slice(&sum);
+    let packet = [&header(PROVIDER, ROUTER, 36)[..], &message].concat();
+    from.within(|| {
+        let raw = socket(AddressFamily::INET, SocketType::RAW, Some(ipproto::RAW)).unwrap();
+        let to = SocketAddrV4::new(ROUTER, 0);
+        assert_eq!(sendto(&raw, &packet, SendFlags::empty(), &to).unwrap(), packet.len());
+    });
+}
+
+/// Returns true if the router sends through the attacker after a forged redirect.
+fn is_misled(gate: &Gate) -> bool {
+    let received = || {
+        let text = gate.router.read("grep ^Icmp: /proc/net/snmp");
+        let lines: Vec<Vec<_>> = text.lines().map(|line| line.split(' ').collect()).collect();
+        let column = lines[0].iter().position(|name| *name == "InRedirects").unwrap();
+        lines[1][column].parse::<u64>().unwrap()
+    };
+    gate.router.sh("ip route flush cache");
+    let before = received();
+    forge_redirect(&gate.server);
+    let is_there = wait::until(TIME_MAX, || (received() > before).then_some(()));
+    assert!(is_there.is_some(), "the redirect did not arrive");
+    gate.router.read(&format!("ip route get {FAR}")).contains(&format!("via {ATTACKER} "))
+}
+
+#[test]
+fn a_gateway_obeys_no_redirects() {
+    let Some(gate) = laid() else { return };
+    gate.router.sh(&format!(
+        "ip route add default via {PROVIDER} dev wan; \
+         ip neigh replace {ATTACKER} dev wan lladdr 02:00:00:00:00:01 nud permanent"
+    ));
+    assert!(is_misled(&gate), "a host does: otherwise this test shows nothing");
+    gate.done(OFFICE, &["apply"]);
+    assert!(!is_misled(&gate));
+    assert_eq!(redirects(&gate), ["1", "0", "0"]);
+    assert!(gate.done(OFFICE, &["plan"]).contains("No changes."));
+    gate.done(OFFICE, &["revert"]);
+    assert_eq!(
+        (redirects(&gate), gate.forwards()),
+        (["1"; 3].map(String::from), ["0"; 2].map(String::from))
+    );
+    assert!(is_misled(&gate), "it is a host again");
+    // The same by the switch of all interfaces.
+    let anywhere = OFFICE.replace("192.168.50.0/24", "10.99.0.0/16");
+    gate.done(&anywhere, &["apply"]);
+    assert!(!is_misled(&gate));
+    gate.done(&anywhere, &["revert"]);
+    assert_eq!(
+        (redirects(&gate), gate.forwards()),
+        (["1"; 3].map(String::from), ["0"; 2].map(String::from))
+    );
+}
+
+#[test]
+fn a_hardened_host_stays_hardened_after_a_switch_of_all() {
+    let Some(gate) = laid() else { return };
+    gate.router.sh("echo 0 >/proc/sys/net/ipv4/conf/all/accept_redirects");
+    let anywhere = OFFICE.replace("192.168.50.0/24", "10.99.0.0/16");
+    for script in [&anywhere, OFFICE] {
+        gate.done(script, &["apply"]);
+        assert_eq!(redirects(&gate), ["0", "1", "1"]);
+        gate.done(script, &["revert"]);
+        assert_eq!(redirects(&gate), ["0", "1", "1"], "{script}");
+        assert_eq!(
+            (setting(&gate, "ip_forward").as_str(), gate.forwards()),
+            ("0", ["0"; 2].map(String::from))
+        );
+    }
+}
+
+/// Checks what Docker, libvirt and the kubelet do as they start.
+#[test]
+fn what_others_rely_on_stays_on() {
+    let Some(gate) = laid() else { return };
+    gate.done(OFFICE, &["apply"]);
+    gate.router.sh("echo 1 >/proc/sys/net/ipv4/ip_forward");
+    gate.done(OFFICE, &["revert"]);
+    assert_eq!(
+        (setting(&gate, "ip_forward").as_str(), gate.forwards()),
+        ("1", ["1"; 2].map(String::from))
+    );
+    assert_eq!(redirects(&gate)[0], "0", "as the kernel has set it");
+    // A host that was a router before gets back what it had.
+    gate.router.sh("echo 0 >/proc/sys/net/ipv4/conf/wan/forwarding");
+    gate.done(OFFICE, &["apply"]);
+    assert_eq!(gate.forwards(), ["1", "1"]);
+    gate.done(OFFICE, &["revert"]);
+    assert_eq!(gate.forwards(), ["1", "0"]);
+}
+
+#[test]
+fn interfaces_stay_on_for_a_ruleset_that_needs_all_of_them() {
+    let somewhere =
+        OFFICE.replace("office", "somewhere").replace("192.168.50.0/24", "10.99.0.0/16");
+    let somewhere = somewhere.replace("40000-40009", "41000-41009");
+    let Some(gate) = laid() else { return };
+    gate.done(OFFICE, &["apply"]);
+    gate.done(&somewhere, &["apply"]);
+    gate.done(OFFICE, &["revert"]);
+    assert_eq!(
+        (setting(&gate, "ip_forward").as_str(), gate.forwards()),
+        ("1", ["1"; 2].map(String::from))
+    );
+    gate.done(&somewhere, &["revert"]);
+    assert_eq!(
+        (setting(&gate, "ip_forward").as_str(), gate.forwards()),
+        ("0", ["0"; 2].map(String::from))
+    );
+    assert_eq!(redirects(&gate), ["1"; 3]);
+}
+
+/// A second network behind the gate, on the interface `lan1`.
+fn second_network(gate: &Gate) -> Option<Space> {
+    let second = Space::open()?;
+    second.wire("eth0", &gate.router, "lan1");
+    second.sh("ip addr add 192.168.60.10/24 dev eth0; ip route add default via 192.168.60.1");
+    gate.router.sh(
+        "ip addr add 192.168.60.1/24 dev lan1; echo 0 >/proc/sys/net/ipv4/conf/lan1/forwarding",
+    );
+    Some(second)
+}
+
+#[test]
+fn a_forward_without_an_interface_works_by_itself() {
+    for forward in [
+        "rules.forward(#{ ports: 8080, to: \"192.168.50.10\" });",
+        "rules.ftp_server(#{ control: 8080, passive: \"50000-50009\", to: \"192.168.50.10\" });",
+        "rules.ftp_active(#{ ports: 8080, to: \"192.168.50.10\", server: \"203.0.113.0/24\" });",
+        "rules.forward(#{ ports: 8080, to: \"192.168.50.10\", hairpin: \"192.168.50.0/24\" });",
+    ] {
+        for isolate in [false, true] {
+            let Some(gate) = laid() else { return };
+            let Some(second) = second_network(&gate) else { return };
+            second.sh("ip route add 203.0.113.0/24 via 192.168.60.1");
+            echo(&gate.client, 8080);
+            echo(&gate.client, 445);
+            gate.server.sh("ip route add 192.168.50.0/24 via 203.0.113.1");
+            let script = format!(
+                "let rules = nat::ruleset(\"x\"); {forward} rules.isolate({isolate}); rules.forwarding(true);"
+            );
+            gate.done(&script, &["apply"]);
+            let reaches = |from: &Space, host: [u8; 4], port: u16| {
+                let time = Duration::from_millis(700);
+                from.within(|| {
+                    std::net::TcpStream::connect_timeout(&(host, port).into(), time).is_ok()
+                })
+            };
+            assert!(reaches(&gate.server, [203, 0, 113, 1], 8080), "{forward}\n{}", gate.rules());
+            if isolate {
+                for from in [&gate.server, &second] {
+                    assert!(!reaches(from, [192, 168, 50, 10], 445), "{forward}\n{}", gate.rules());
+                }
+            }
+            gate.done(&script, &["revert"]);
+            assert_eq!(gate.forwards(), ["0", "0"]);
+        }
+    }
+}
+
+#[test]
+fn a_network_behind_several_interfaces_passes_by_each() {
+    let Some(gate) = laid() else { return };
+    let Some(second) = second_network(&gate) else { return };
+    echo(&gate.server, 7000);
+    let wide = OFFICE.replace("192.168.50.0/24", "192.168.0.0/16");
+    gate.done(&wide, &["apply"]);
+    assert!(gate.reaches(7000));
+    let time = Duration::from_millis(700);
+    let from_second = second.within(|| {
+        std::net::TcpStream::connect_timeout(&([203, 0, 113, 10], 7000).into(), time).is_ok()
+    });
+    assert!(from_second, "{}", gate.rules());
+    assert_eq!(setting(&gate, "ip_forward"), "0", "no other interface forwards");
+    gate.done(&wide, &["revert"]);
+    assert_eq!(
+        (gate.forwards(), setting(&gate, "conf/lan1/forwarding")),
+        (["0"; 2].map(String::from), "0".to_owned())
+    );
+}
+
+#[test]
+fn a_hairpin_sends_no_redirects() {
+    let Some(gate) = laid() else { return };
+    let script = OFFICE.replace(
+        "rules.forwarding(true)",
+        "rules.forward(#{ in: \"wan\", ports: 8080, to: \"192.168.50.10\", hairpin: \"192.168.50.0/24\" });
+         rules.forwarding(true)",
+    );
+    let sends = || {
+        ["all", "lan", "wan"].map(|device| setting(&gate, &format!("conf/{device}/send_redirects")))
+    };
+    gate.done(&script, &["apply"]);
+    assert_eq!(sends(), ["0", "0", "1"]);
+    gate.done(&script, &["revert"]);
+    assert_eq!(sends(), ["1"; 3]);
+}
+
+#[test]
+fn a_strict_filter_on_a_second_uplink_is_told_with_what_mends_it() {
+    let Some(gate) = laid() else { return };
+    let Some(second) = second_network(&gate) else { return };
+    echo(&gate.client, 8080);
+    gate.router.sh(
+        "ip route add default via 203.0.113.254 dev wan; echo 1 >/proc/sys/net/ipv4/conf/lan1/rp_filter",
+    );
+    let script = "let rules = nat::ruleset(\"x\"); \
+                  rules.forward(#{ in: \"lan1\", ports: 8080, to: \"192.168.50.10\" }); rules.forwarding(true);";
+    let mut plan = gate.nat(script, &["plan", "--json"]).fails_with(2);
+    let found = plan.json();
+    let warnings: Vec<_> = found["warnings"].as_array().unwrap().iter().collect();
+    let [warning] = warnings.as_slice() else { panic!("{warnings:?}") };
+    let (text, remedy) = warning.as_str().unwrap().split_once("; run: ").unwrap();
+    assert!(text.contains("net.ipv4.conf.lan1.rp_filter is strict"), "{text}");
+    gate.router.sh(remedy);
+    let mut plan = gate.nat(script, &["plan", "--json"]).fails_with(2);
+    assert_eq!(plan.json()["warnings"], serde_json::json!([]));
+    drop(second);
+}
