@@ -74,7 +74,8 @@ pub const MASQUERADE: OptionTable<RuleOptions> = table(&[
     RuleRow::new(
         "out",
         Text(OUT),
-        "the interface by which they leave; \"auto\" is that of the default route",
+        "the interface by which they leave; \"auto\" is every one by which the kernel reaches far addresses, \"ppp*\" all \
+         whose names begin with ppp",
     ),
     RuleRow::new("to", Text(TO), "the address that they get, in place of the interface's"),
 ]);

@@ -11,7 +11,13 @@ use portolan_core::{error::Result, limits::NAT_RANGES_MAX};
 /// The maximum length of an interface's name: the kernel's `IFNAMSIZ` less the terminating zero byte.
 const INTERFACE_LENGTH_MAX: usize = 15;
 
-/// The name of a network interface. The interface need not exist (yet).
+/// The end of a name that stands for all names with that beginning.
+const WILDCARD: char = '*';
+
+/// The minimum length of such a beginning.
+const START_LENGTH_MIN: usize = 2;
+
+/// The name of a network interface, or of all with the same beginning. The interface need not exist (yet).
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Interface(String);
 
@@ -25,15 +31,43 @@ impl Interface {
             return Ok(Self(text.to_owned()));
         }
         let message = format!(
-            "an interface's name has 1 to {INTERFACE_LENGTH_MAX} letters, digits, `_`, `-` and `.`, such as \"eth0\"; \
-             got {text:?}"
+            "an interface's name has 1 to {INTERFACE_LENGTH_MAX} letters, digits, `_`, `-` and `.`, such as \"eth0\", \
+             and \"ppp*\" is all that begin with \"ppp\"; got {text:?}"
         );
         Err(NatError::BadInterface.fault(message))
+    }
+
+    /// Parses a name, or the beginning of names with `*` after it, such as `ppp*`; otherwise fails with
+    /// `nat.bad_interface`.
+    pub fn pattern(text: &str) -> Result<Self> {
+        let Some(start) = text.strip_suffix(WILDCARD) else { return Self::parse(text) };
+        // One letter is the beginning of nearly all names of a host: `e*` is every Ethernet card, `w*` both WLAN and VPN.
+        if start.len() < START_LENGTH_MIN {
+            let message = format!(
+                "{text:?} stands for too much: names are begun by {START_LENGTH_MIN} letters or more, such as \"ppp*\""
+            );
+            return Err(NatError::BadInterface.fault(message));
+        }
+        Self::parse(start)?;
+        Ok(Self(text.to_owned()))
     }
 
     /// Returns the name.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// Returns the beginning of the names that it stands for; `None` if it is a single name.
+    pub fn prefix(&self) -> Option<&str> {
+        self.0.strip_suffix(WILDCARD)
+    }
+
+    /// Returns true if it is that name, or stands for it.
+    pub fn covers(&self, name: &str) -> bool {
+        match self.prefix() {
+            Some(start) => name.starts_with(start),
+            None => self.0 == name,
+        }
     }
 }
 
@@ -46,16 +80,16 @@ impl fmt::Display for Interface {
 /// An interface as a script names it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum InterfaceSelector {
-    /// The interface of this name.
+    /// The interface of this name, or those whose names begin with it.
     Named(Interface),
-    /// The interface of the default route.
+    /// The interfaces by which the kernel reaches far addresses.
     Auto,
 }
 
 impl InterfaceSelector {
-    /// Parses a name, or `auto`.
+    /// Parses a name, names such as `ppp*`, or `auto`.
     pub fn parse(text: &str) -> Result<Self> {
-        if text == "auto" { Ok(Self::Auto) } else { Interface::parse(text).map(Self::Named) }
+        if text == "auto" { Ok(Self::Auto) } else { Interface::pattern(text).map(Self::Named) }
     }
 }
 
@@ -125,6 +159,11 @@ impl Net {
     /// Returns true if `address` is in it.
     pub fn has(&self, address: IpAddr) -> bool {
         self.family() == Family::of(address) && Self::new(address, self.prefix) == *self
+    }
+
+    /// Returns true if an address is in both.
+    pub fn meets(&self, other: Self) -> bool {
+        self.has(other.address) || other.has(self.address)
     }
 
     /// Returns the length of its prefix.
@@ -299,6 +338,12 @@ mod tests {
             let net = format!("10.0.0.0/8{text}");
             assert!(text.is_empty() || Net::parse(&net).is_err(), "{net:?}");
         }
+        for text in ["*", "w*", "*ppp", "p*p", "ppp**", "ppp+", "-p*", "abcdefghijklmnop*"] {
+            assert!(InterfaceSelector::parse(text).is_err(), "{text:?}");
+        }
+        let all = Interface::pattern("ppp*").unwrap();
+        assert!(all.covers("ppp0") && all.covers("ppp") && !all.covers("pp0"));
+        assert!(Interface::parse("ppp*").is_err(), "one name");
         assert!(Interface::parse("abcdefghijklmno").is_ok());
         assert!(Interface::parse("abcdefghijklmnop").is_err());
         assert_eq!(InterfaceSelector::parse("auto").unwrap(), InterfaceSelector::Auto);

@@ -10,7 +10,8 @@ use portolan_core::observe::visible::visible;
 /// A warning for the user before rules are applied.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Warning {
-    /// Its topic: `blocked`, `conflict`, `legacy`, `interface`, `idle`, `isolate`, `trial`, `refused` or `backend`.
+    /// Its topic: `blocked`, `conflict`, `legacy`, `interface`, `idle`, `isolate`, `trial`, `refused`,
+    /// `backend`, `address` or `uplink`.
     pub about: &'static str,
     /// The problem.
     pub text: String,

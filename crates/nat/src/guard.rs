@@ -2,6 +2,7 @@
 
 use super::{
     NatError,
+    check::Interface,
     host::HostNetwork,
     rules::{CompiledRules, Match, Rule, RuleAction},
 };
@@ -42,7 +43,9 @@ fn captured(rule: &Rule, here: &HostNetwork) -> Result<()> {
 
 /// Returns a message for each named interface that does not exist, with the most similar one that does.
 pub(super) fn absent(rules: &CompiledRules, here: &HostNetwork) -> Vec<String> {
-    let missing = rules.named.iter().filter(|device| !here.has(device));
+    // Names such as `ppp*` are those of interfaces that come and go.
+    let is_missing = |device: &&Interface| device.prefix().is_none() && !here.has(device);
+    let missing = rules.named.iter().filter(is_missing);
     missing
         .map(|device| {
             let likeness = |other: &str| strsim::jaro_winkler(device.as_str(), other);

@@ -1,4 +1,4 @@
-//! The network state of the host on which rules depend: read from `/proc`, without privileges.
+//! The network state of the host on which rules depend: read from `/proc` and over netlink, without privileges.
 
 use std::{
     collections::BTreeSet,
@@ -8,7 +8,8 @@ use std::{
 
 use super::{
     NatError,
-    check::{Interface, InterfaceSelector, Net},
+    check::{Family, Interface, InterfaceSelector, Net},
+    netlink::{self, DefaultRoute, Link, NetworkState},
 };
 use portolan_core::error::Result;
 
@@ -26,7 +27,7 @@ pub struct HostNetwork {
     pub interfaces: Vec<String>,
     /// The routes other than default routes, each with its interface.
     pub routes: Vec<(Net, String)>,
-    /// The interface of the default route.
+    /// The first interface by which far addresses are reached.
     pub default_device: Option<String>,
     /// The interfaces of all default routes of IPv6.
     pub default_devices6: BTreeSet<String>,
@@ -34,6 +35,12 @@ pub struct HostNetwork {
     pub listeners: BTreeSet<u16>,
     /// The SSH ports.
     pub login_ports: BTreeSet<u16>,
+    /// Its interfaces as the kernel tells of them; empty if it cannot be asked.
+    pub(super) links: Vec<Link>,
+    /// The addresses of its interfaces.
+    pub(super) addresses: Vec<(String, IpAddr)>,
+    /// Its default routes, those of policy routing included.
+    pub(super) defaults: Vec<DefaultRoute>,
 }
 
 impl HostNetwork {
@@ -52,26 +59,62 @@ impl HostNetwork {
             let text = fs::read_to_string(file.path()).unwrap_or_default();
             login_ports.extend(configured_ports(&text));
         }
+        let NetworkState { links, addresses, defaults } = NetworkState::read().unwrap_or_default();
+        let taken = defaults.iter().find(|one| one.is_taken).map(|one| one.device.clone());
         Self {
             interfaces: interfaces(&read("/proc/net/dev")),
             routes,
-            default_device: default_device.or(defaults6.first().cloned()),
+            default_device: taken.or(default_device).or(defaults6.first().cloned()),
             default_devices6: defaults6.into_iter().collect(),
             listeners,
             login_ports,
+            links,
+            addresses,
+            defaults,
         }
     }
 
-    /// Returns the interface that `device` stands for.
-    pub fn resolve(&self, device: &InterfaceSelector) -> Result<Interface> {
-        match device {
-            InterfaceSelector::Named(name) => Ok(name.clone()),
-            InterfaceSelector::Auto => {
+    /// Returns the interfaces that `device` stands for, for packets of `family` from `source`: `auto` is every one by
+    /// which the kernel may send them to far addresses. Fails with `nat.unknown_interface` if there is none.
+    pub(super) fn resolve(
+        &self,
+        device: &InterfaceSelector,
+        family: Option<Family>,
+        source: Option<Net>,
+    ) -> Result<Vec<Interface>> {
+        let InterfaceSelector::Named(name) = device else {
+            let mut found = self.uplinks(family, source);
+            if found.is_empty() {
+                // A host with one uplink has it for both families, or will.
+                found = self.uplinks(None, source);
+            }
+            if found.is_empty() {
+                found.extend(self.default_device.as_deref());
+            }
+            if found.is_empty() {
                 let message = "\"auto\" is the interface of the default route, and there is none: name the interface";
-                let none = || NatError::UnknownInterface.fault(message);
-                Interface::parse(self.default_device.as_ref().ok_or_else(none)?)
+                return Err(NatError::UnknownInterface.fault(message));
+            }
+            return found.into_iter().map(Interface::parse).collect();
+        };
+        Ok(vec![name.clone()])
+    }
+
+    /// Returns the interfaces of the default routes that the kernel takes for packets of `family` from `source`: all hops
+    /// of the usual one, and those of tables to which policy rules lead such packets.
+    fn uplinks(&self, family: Option<Family>, source: Option<Net>) -> Vec<&str> {
+        let is_led = |one: &DefaultRoute| {
+            let meets = |from: Net| source.is_none_or(|source| source.meets(from));
+            one.is_taken || (one.is_ruled && one.from.is_none_or(meets))
+        };
+        let mut found = Vec::new();
+        for one in self.defaults.iter().filter(|one| is_led(one)) {
+            let is_new = !found.contains(&one.device.as_str());
+            if is_new && family.is_none_or(|family| family == one.family) {
+                found.push(one.device.as_str());
             }
         }
+        found
     }
 
     /// Returns the interface that leads to `address`, if a route other than the default one covers it.
@@ -96,9 +139,15 @@ impl HostNetwork {
         devices.filter_map(|(_, device)| Interface::parse(device).ok()).collect()
     }
 
-    /// Returns true if there is an interface of that name.
+    /// Returns true if packets for `address` are the host's own.
+    pub(super) fn is_own(&self, address: IpAddr) -> bool {
+        self.addresses.iter().any(|(_, own)| *own == address)
+            || netlink::route(address, &self.links).is_some_and(|route| route.is_local)
+    }
+
+    /// Returns true if there is an interface of that name, or one that it stands for.
     pub fn has(&self, device: &Interface) -> bool {
-        self.interfaces.iter().any(|name| name == device.as_str())
+        self.interfaces.iter().any(|name| device.covers(name))
     }
 }
 
@@ -246,8 +295,9 @@ mod tests {
         let inside = here.device_towards("192.168.50.10".parse().unwrap());
         assert_eq!(inside.unwrap().as_str(), "lan0");
         assert_eq!(here.device_towards("192.168.51.10".parse().unwrap()), None);
-        assert_eq!(here.resolve(&InterfaceSelector::Auto).unwrap().as_str(), "ppp0");
-        let fault = HostNetwork::default().resolve(&InterfaceSelector::Auto).unwrap_err();
+        let auto = |here: &HostNetwork| here.resolve(&InterfaceSelector::Auto, None, None);
+        assert_eq!(auto(&here).unwrap(), [Interface::parse("ppp0").unwrap()]);
+        let fault = auto(&HostNetwork::default()).unwrap_err();
         assert_eq!(fault.name, Some("nat.unknown_interface"));
     }
 
@@ -274,6 +324,37 @@ mod tests {
             let found = here.devices_of(&Net::parse(net).unwrap());
             assert_eq!(found.iter().map(Interface::as_str).collect::<Vec<_>>(), devices, "{net}");
         }
+    }
+
+    #[test]
+    fn auto_is_every_way_that_packets_may_take() {
+        let route = |family, device: &str, is_taken, from: Option<&str>| DefaultRoute {
+            family,
+            device: device.into(),
+            gateway: None,
+            table: 254,
+            is_taken,
+            is_ruled: from.is_some(),
+            from: from.and_then(|net| Net::parse(net).ok()),
+        };
+        let here = HostNetwork {
+            defaults: vec![
+                route(Family::V4, "eth1", true, None),
+                route(Family::V4, "eth2", true, None),
+                route(Family::V4, "backup0", false, None),
+                route(Family::V4, "wg0", false, Some("192.168.0.0/25")),
+                route(Family::V6, "he0", true, None),
+            ],
+            ..HostNetwork::default()
+        };
+        let auto = |family, source: &str| {
+            let found = here.resolve(&InterfaceSelector::Auto, family, Net::parse(source).ok());
+            found.unwrap().iter().map(|one| one.as_str().to_owned()).collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(auto(Some(Family::V4), "192.168.0.0/24"), "eth1 eth2 wg0");
+        assert_eq!(auto(Some(Family::V4), "192.168.0.128/25"), "eth1 eth2");
+        assert_eq!(auto(Some(Family::V6), "fd00::/64"), "he0");
+        assert_eq!(auto(None, "192.168.0.0/24"), "eth1 eth2 wg0 he0");
     }
 
     #[test]

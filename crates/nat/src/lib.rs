@@ -8,9 +8,11 @@
 //! ```text
 //! check   names, networks, ports            model    a ruleset as the user describes it
 //! host    state of the host's network       rules    the same as packet-filter rules
+//! netlink questions to the kernel, and notice of changes
 //! chains, nft, listing                      rules as text, and parsing of that text
 //! backend, nftables, iptables               the packet filter, driven by its program
 //! plan    foreign, conflicts, guard         the changes, with warnings and refusals
+//! uplinks                                   warnings about addresses and answers
 //! plan_report                               a plan as JSON and as text
 //! needs, sysctl, settings                   kernel settings: the table of needs, and the rulesets that have them
 //! apply, undo, persist                      applying, undoing, and loading at boot
@@ -37,6 +39,7 @@ mod listing;
 pub mod machine;
 pub mod model;
 mod needs;
+mod netlink;
 mod nft;
 mod nftables;
 pub mod open;
@@ -52,6 +55,7 @@ pub mod suggest;
 pub mod sysctl;
 mod tools;
 pub mod undo;
+mod uplinks;
 
 pub use reason::NatError;
 

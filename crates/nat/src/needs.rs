@@ -165,15 +165,14 @@ pub(super) fn reverse_path(
     let filter = |device: &str| -> Option<u8> {
         read(&path("net/ipv4/conf/{}/rp_filter", device))?.parse().ok()
     };
-    let warning = |part: &Forward| {
-        let device = here.resolve(part.device.as_ref()?).ok()?;
+    let warning = |part: &Forward, device: &Interface| {
         let default = here.default_device.as_deref().and_then(|name| Interface::parse(name).ok());
         let mut back = part.from.map(|from| here.devices_of(&from)).unwrap_or_default();
         if back.is_empty() {
             back.extend(default);
         }
         let is_strict = filter("all").max(filter(device.as_str())) == Some(STRICT);
-        if part.to.is_ipv6() || !is_strict || back.is_empty() || back.contains(&device) {
+        if part.to.is_ipv6() || !is_strict || back.is_empty() || back.contains(device) {
             return None;
         }
         let setting = key(&path("net/ipv4/conf/{}/rp_filter", device.as_str()));
@@ -192,7 +191,15 @@ pub(super) fn reverse_path(
         RulesetPart::Forward(part) => Some(part),
         _ => None,
     });
-    forwards.filter_map(warning).collect()
+    let devices = |part: &Forward| {
+        let device = part.device.as_ref()?;
+        here.resolve(device, Some(Family::V4), None).ok()
+    };
+    let each = |part| {
+        let devices = devices(part).unwrap_or_default();
+        devices.into_iter().filter_map(move |device| warning(part, &device))
+    };
+    forwards.flat_map(each).collect()
 }
 
 fn path(form: &str, device: &str) -> String {

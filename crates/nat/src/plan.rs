@@ -16,6 +16,7 @@ use super::{
     rules::{CompiledRules, rules},
     ruleset_store::OpenPorts,
     sysctl::{self, Sysctl},
+    uplinks,
 };
 use portolan_core::{
     encoding::to_hex,
@@ -280,6 +281,7 @@ fn warnings(
     warnings.extend(legacy(names4, names6));
     warnings.extend(also_dropped(sight.everything, made));
     warnings.extend(needs::reverse_path(ruleset.parts(), sight.here, sysctl::read));
+    warnings.extend(uplinks::warnings(ruleset, sight.here, |address| sight.here.is_own(address)));
     let mut say = |text: String, remedy: &str| {
         warnings.push(Warning { about: "idle", text, remedy: remedy.into() });
     };
@@ -305,10 +307,14 @@ fn opened(ruleset: &RulesetSpec, here: &HostNetwork) -> Vec<OpenPorts> {
         RulesetPart::Open(open) if open.what == ACTIVE_RANGE => Some(OpenPorts {
             ports: open.ports.ranges().to_vec(),
             server: open.from.map(|net| net.to_string()),
-            device: open
-                .device
-                .as_ref()
-                .and_then(|device| Some(here.resolve(device).ok()?.to_string())),
+            device: open.device.as_ref().and_then(|device| {
+                let family = open.from.map(|net| net.family());
+                // On one of several, it is the kernel that chooses; all of them are open.
+                match here.resolve(device, family, None).ok()?.as_slice() {
+                    [one] if one.prefix().is_none() => Some(one.to_string()),
+                    _ => None,
+                }
+            }),
             external: open.external,
         }),
         _ => None,

@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    check::{Family, Interface, Net, Ports},
+    check::{Family, Interface, InterfaceSelector, Net, Ports},
     host::HostNetwork,
     model::{Allow, Forward, Helper, Masquerade, Open, RulesetPart, RulesetSpec},
 };
@@ -113,6 +113,8 @@ pub(super) struct CompiledRules {
     pub(super) named: BTreeSet<Interface>,
     /// The interfaces between which packets are to be forwarded.
     pub(super) passing: BTreeSet<Interface>,
+    /// The beginnings of the names of such interfaces, which come and go.
+    pub(super) coming: BTreeSet<Interface>,
     /// True if packets are forwarded from or to a network whose interface no route tells, or that may be anywhere.
     pub(super) is_passing_elsewhere: bool,
     /// The interfaces on which packets of IPv4 come in and go out again.
@@ -177,17 +179,39 @@ impl Maker<'_> {
         self.rules.all.push(rule(hook, family, matches, action, note));
     }
 
-    fn device(&mut self, device: &super::check::InterfaceSelector) -> Result<Interface> {
-        let device = self.here.resolve(device)?;
-        self.rules.named.insert(device.clone());
-        Ok(device)
+    /// Returns the interfaces that `device` stands for: of `auto` there may be several.
+    fn devices(
+        &mut self,
+        device: &InterfaceSelector,
+        family: Option<Family>,
+        source: Option<Net>,
+    ) -> Result<Vec<Interface>> {
+        let devices = self.here.resolve(device, family, source)?;
+        self.rules.named.extend(devices.iter().cloned());
+        Ok(devices)
     }
 
-    fn maybe(
+    /// Returns the match for packets that come in by `device`, and its words; no match without one.
+    fn incoming(
         &mut self,
-        device: Option<&super::check::InterfaceSelector>,
-    ) -> Result<Option<Interface>> {
-        device.map(|device| self.device(device)).transpose()
+        device: Option<&InterfaceSelector>,
+        family: Option<Family>,
+    ) -> Result<(Vec<Interface>, String)> {
+        let Some(device) = device else { return Ok((Vec::new(), String::new())) };
+        let devices = self.devices(device, family, None)?;
+        let words = format!(" from {}", listed(&devices));
+        Ok((devices, words))
+    }
+
+    /// Records that packets are forwarded by `device`: those of its interfaces that there are.
+    fn pass(&mut self, device: Interface) {
+        if device.prefix().is_none() {
+            self.rules.passing.insert(device);
+            return;
+        }
+        let there = self.here.interfaces.iter().filter(|name| device.covers(name));
+        self.rules.passing.extend(there.filter_map(|name| Interface::parse(name).ok()));
+        self.rules.coming.insert(device);
     }
 
     /// Records that packets are forwarded from or to `net`, and returns its interfaces.
@@ -200,36 +224,38 @@ impl Maker<'_> {
     }
 
     fn masquerade(&mut self, part: &Masquerade) -> Result<()> {
-        let out = self.device(&part.out)?;
         let family = Some(part.source.family());
         let (action, to) = match part.to {
             None => (RuleAction::Masquerade, String::new()),
             Some(to) => (RuleAction::Snat(to), format!(" as {to}")),
         };
-        let note = format!("masquerade {} -> {out}{to}", part.source);
-        let matches = vec![Match::Source(part.source), Match::Out(out.clone())];
-        self.add(Hook::Postrouting, family, matches.clone(), action, &note);
-        self.allowed.push(rule(Hook::Forward, family, matches, RuleAction::Accept, &note));
         let devices = self.passing(&part.source);
         let froms: Vec<_> =
             if devices.is_empty() { vec![None] } else { devices.into_iter().map(Some).collect() };
-        for from in froms {
-            let (to, source) = (Some(out.clone()), Some(part.source));
-            self.rules.ways.push(ForwardPath { from, to, source });
+        for out in self.devices(&part.out, family, Some(part.source))? {
+            let note = format!("masquerade {} -> {out}{to}", part.source);
+            let matches = vec![Match::Source(part.source), Match::Out(out.clone())];
+            self.add(Hook::Postrouting, family, matches.clone(), action.clone(), &note);
+            self.allowed.push(rule(Hook::Forward, family, matches, RuleAction::Accept, &note));
+            self.rules.ways.extend(froms.iter().map(|from| ForwardPath {
+                from: from.clone(),
+                to: Some(out.clone()),
+                source: Some(part.source),
+            }));
+            self.pass(out);
         }
-        self.rules.passing.insert(out);
         Ok(())
     }
 
     fn forward(&mut self, part: &Forward) -> Result<()> {
-        let device = self.maybe(part.device.as_ref())?;
         let family = Family::of(part.to);
+        let (devices, by) = self.incoming(part.device.as_ref(), Some(family))?;
         let mut note = format!("{} {} -> {}", part.what, part.ports, part.to);
         let mut matches = Vec::new();
         // Clients inside come in by another interface, and must reach the target as well.
-        if let (Some(device), None) = (&device, part.hairpin) {
-            matches.push(Match::In(vec![device.clone()]));
-            write!(note, " from {device}").ok();
+        if part.hairpin.is_none() && !devices.is_empty() {
+            matches.push(Match::In(devices.clone()));
+            note.push_str(&by);
         }
         if let Some(from) = part.from {
             matches.push(Match::Source(from));
@@ -269,52 +295,67 @@ impl Maker<'_> {
             }
         }
         let to = self.here.device_towards(part.to);
-        self.rules.ways.push(ForwardPath { from: device.clone(), to, source: part.from });
-        // Without an interface, the connections may come in by any.
-        self.rules.is_passing_elsewhere |= device.is_none();
-        self.rules.passing.extend(device);
+        let way = |from| ForwardPath { from, to: to.clone(), source: part.from };
+        if devices.is_empty() {
+            self.rules.ways.push(way(None));
+            // The connections may come in by any.
+            self.rules.is_passing_elsewhere = true;
+        }
+        for device in devices {
+            self.rules.ways.push(way(Some(device.clone())));
+            self.pass(device);
+        }
         self.passing(&Net::new(part.to, u8::MAX));
         Ok(())
     }
 
     fn allow(&mut self, part: &Allow) -> Result<()> {
-        let (device, out) = (self.device(&part.device)?, self.device(&part.out)?);
-        let mut note = format!("allow {device} -> {out}");
-        let mut matches = vec![Match::In(vec![device.clone()]), Match::Out(out.clone())];
-        if let Some(source) = part.source {
-            write!(note, " from {source}").ok();
-            matches.push(Match::Source(source));
-        }
         let family = part.source.map(|source| source.family());
-        self.allowed.push(rule(Hook::Forward, family, matches, RuleAction::Accept, &note));
-        let way =
-            ForwardPath { from: Some(device.clone()), to: Some(out.clone()), source: part.source };
-        self.rules.ways.push(way);
-        self.rules.passing.extend([device, out]);
+        let devices = self.devices(&part.device, family, None)?;
+        for out in self.devices(&part.out, family, part.source)? {
+            let mut note = format!("allow {} -> {out}", listed(&devices));
+            let mut matches = vec![Match::In(devices.clone()), Match::Out(out.clone())];
+            if let Some(source) = part.source {
+                write!(note, " from {source}").ok();
+                matches.push(Match::Source(source));
+            }
+            self.allowed.push(rule(Hook::Forward, family, matches, RuleAction::Accept, &note));
+            let way = |device: &Interface| ForwardPath {
+                from: Some(device.clone()),
+                to: Some(out.clone()),
+                source: part.source,
+            };
+            self.rules.ways.extend(devices.iter().map(way));
+            self.pass(out);
+        }
+        for device in devices {
+            self.pass(device);
+        }
         // Forwarding of IPv6 has side effects: a part that names no family does not turn it on.
         self.rules.families.insert(family.unwrap_or(Family::V4));
         Ok(())
     }
 
     fn helper(&mut self, part: &Helper) -> Result<()> {
-        let device = self.maybe(part.device.as_ref())?;
-        let from = device.as_ref().map(|device| format!(" from {device}")).unwrap_or_default();
-        let note = format!("{HELPER_NOTE} on {}{from}", part.ports);
+        let (devices, by) = self.incoming(part.device.as_ref(), None)?;
+        let note = format!("{HELPER_NOTE} on {}{by}", part.ports);
         let own = vec![Match::Ports(part.ports.clone()), Match::New];
         let mut passing = own.clone();
-        passing.splice(0..0, device.map(|device| Match::In(vec![device])));
+        if !devices.is_empty() {
+            passing.insert(0, Match::In(devices));
+        }
         self.add(Hook::Helper, None, passing, RuleAction::Helper, &note);
         self.add(Hook::HelperLocal, None, own, RuleAction::Helper, &note);
         Ok(())
     }
 
     fn open(&mut self, part: &Open) -> Result<()> {
-        let device = self.maybe(part.device.as_ref())?;
-        let mut note = format!("{} {}", part.what, part.ports);
+        let family = part.from.map(|from| from.family());
+        let (devices, by) = self.incoming(part.device.as_ref(), family)?;
+        let mut note = format!("{} {}{by}", part.what, part.ports);
         let mut matches = Vec::new();
-        if let Some(device) = device {
-            write!(note, " from {device}").ok();
-            matches.push(Match::In(vec![device]));
+        if !devices.is_empty() {
+            matches.push(Match::In(devices));
         }
         if let Some(from) = part.from {
             write!(note, " for {from}").ok();
@@ -325,17 +366,23 @@ impl Maker<'_> {
             matches.push(Match::SourcePort(port));
         }
         matches.extend([Match::Ports(part.ports.clone()), Match::New]);
-        let family = part.from.map(|from| from.family());
         self.opened.push(rule(Hook::Input, family, matches, RuleAction::Accept, &note));
         Ok(())
     }
 
     /// Drops forwarded packets that no rule allows, on the interfaces that the ruleset concerns.
     fn isolate_forward(&mut self, has_helper: bool) {
-        let devices: Vec<_> = self.rules.passing.union(&self.rules.named).cloned().collect();
-        if self.rules.passing.is_empty() {
+        let CompiledRules { passing, coming, named, .. } = &self.rules;
+        if passing.is_empty() && coming.is_empty() {
             return;
         }
+        let all: Vec<_> = passing.union(named).cloned().collect();
+        // Neither filter takes a name beside another that stands for it.
+        let is_covered = |one: &&Interface| {
+            all.iter()
+                .any(|other| other != *one && other.covers(one.prefix().unwrap_or(one.as_str())))
+        };
+        let devices: Vec<_> = all.iter().filter(|one| !is_covered(one)).cloned().collect();
         let has_target =
             self.rules.all.iter().any(|rule| matches!(rule.action, RuleAction::Dnat(_)));
         let mut add = |matches, action, note: &str| {
@@ -394,6 +441,10 @@ impl Maker<'_> {
             "isolate: the rest",
         ));
     }
+}
+
+fn listed(devices: &[Interface]) -> String {
+    devices.iter().map(Interface::as_str).collect::<Vec<_>>().join(", ")
 }
 
 fn rule(

@@ -10,7 +10,7 @@ use super::{
     persist,
     plan::{LiveState, RulesetPlan},
     ruleset_store::{RulesetRecord, RulesetStore},
-    settings,
+    settings, uplinks,
 };
 use portolan_core::error::{Error, Result};
 
@@ -80,10 +80,16 @@ impl NatHost {
         let until = record.and_then(|record| moment(record.trial.as_ref()?.until_ms));
         let (state, note) =
             state(&found, &live, plan, record, until.is_some_and(|until| until > now));
+        let mut notes: Vec<_> = Some(note).filter(|note| !note.is_empty()).into_iter().collect();
+        if state == RulesetState::Applied {
+            let warnings = plan.iter().flat_map(|plan| &plan.warnings);
+            let warnings = warnings.filter(|warning| warning.about == uplinks::ADDRESS);
+            notes.extend(warnings.map(|warning| warning.text.clone()));
+        }
         Ok(Status {
             ruleset: name.to_owned(),
             state,
-            note,
+            note: notes.join("; "),
             trial_until: until.filter(|_| state == RulesetState::Trial),
             since: record
                 .filter(|_| state != RulesetState::Missing)

@@ -52,8 +52,8 @@ fn line(rule: &Rule, family: Family, device: Option<&Interface>, ports: Option<&
     let mut protocol = None;
     for one in &rule.matches {
         match one {
-            Match::In(_) => head.extend(device.map(|device| format!("-i {device}"))),
-            Match::Out(device) => head.push(format!("-o {device}")),
+            Match::In(_) => head.extend(device.map(|one| format!("-i {}", name(one)))),
+            Match::Out(device) => head.push(format!("-o {}", name(device))),
             Match::Loopback => head.push("-i lo".into()),
             Match::Source(net) => head.push(format!("-s {net}")),
             Match::Destination(net) => head.push(format!("-d {net}")),
@@ -94,6 +94,14 @@ fn line(rule: &Rule, family: Family, device: Option<&Interface>, ports: Option<&
     tail.push(action(&rule.action));
     head.extend(tail);
     head.join(" ")
+}
+
+/// Returns the name of an interface; all with the same beginning have `+` after it.
+fn name(device: &Interface) -> String {
+    match device.prefix() {
+        Some(start) => format!("{start}+"),
+        None => device.to_string(),
+    }
 }
 
 const fn icmp(family: Family) -> &'static str {

@@ -6,6 +6,7 @@ mod chains;
 mod crash;
 mod hangs;
 mod hostile;
+mod links;
 mod openings;
 mod others;
 mod races;
