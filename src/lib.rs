@@ -19,7 +19,7 @@
 
 pub use portolan_core::{
     buffer, cancel, clock, duration, encoding, error, exit_code, limits, observe, option_table,
-    random, similar,
+    random, secret, similar,
 };
 pub use portolan_fs as files;
 pub use portolan_ftp as ftp;

@@ -31,6 +31,7 @@ use crate::{
     },
     observe::{EventEmitter, MessageLevel, Sink, json::JsonLines, log, output, progress::progress},
     port_provider::{RulesetPorts, RunPortProvider},
+    remote::fs::RemoteFs as _,
     script::{
         netrc::{self, Netrc},
         rules::NatSettings,

@@ -11,16 +11,16 @@ use super::{
 use crate::{
     error::{Error, Result},
     exit_code::Exit,
-    files::AtomicFile,
     ftp::{
         path::{RemotePath, component},
-        session::{RunContext, Session},
+        session::RunContext,
         transfer::{OPTIONS, TransferOptions},
         url::Url,
     },
     mirror::report::Report,
     observe::Event,
     option_table::OptionTable,
+    remote::fs::RemoteFs as _,
 };
 
 /// The arguments of `portolan get`.
@@ -54,26 +54,16 @@ pub(super) fn run(args: &Args, common: &Common) -> ExitResult {
             Error::invalid("`get` fetches one file, and the URL names a folder: `portolan mirror URL FOLDER` fetches folders")
         })?;
         let local = local_path(args.local.clone(), &remote)?;
-        let mut site = common.site(&url)?;
+        let site = common.site(&url)?;
         let options = args.options.options()?;
-        site.rate_limit = options.rate_limit.or(site.rate_limit);
         Ok((site, remote, local, options, common.single_context()?.0))
     };
     let (site, remote, local, options, context) = prepared().map_err(UsageError)?;
     let (stop, json) = (context.stop.clone(), common.json());
-    let TransferOptions { resume, segments, retries, .. } = options;
     interruptible(&stop, move || {
         let mut done = Report { downloaded: 1, ..Report::default() };
         let result = with_session(site, &context, async |session| {
-            let fetch = async |session: &mut Session| {
-                if resume {
-                    let begin = |lasting: Option<&str>| AtomicFile::begin_as(&local, lasting);
-                    return session.download_on(&remote, begin, true).await;
-                }
-                let landing = AtomicFile::begin(&local)?;
-                session.download_in_segments(&remote, landing, segments, true).await
-            };
-            done.add(session.with_retries(retries, fetch).await?);
+            done.add(session.get_file(&remote, &local, &options).await?);
             session.route().clone_into(&mut done.route);
             Ok(())
         });

@@ -16,6 +16,7 @@ use crate::{
         url::Url,
     },
     observe::visible::visible,
+    remote::fs::RemoteFs as _,
     script::value::NameText,
 };
 

@@ -14,12 +14,12 @@ use crate::{
     files::SourceFile,
     ftp::{
         path::RemotePath,
-        session::Session,
-        transfer::{NextTransfer, OPTIONS, TransferOptions},
+        transfer::{OPTIONS, TransferOptions},
         url::Url,
     },
     mirror::report::Report,
     option_table::OptionTable,
+    remote::fs::RemoteFs as _,
 };
 
 /// The arguments of `portolan put`.
@@ -54,30 +54,18 @@ pub(super) fn run(args: &Args, common: &Common) -> ExitResult {
         }
         let url = Url::parse(&args.url)?;
         let remote = remote_path(&url, &args.local)?;
-        let mut site = common.site(&url)?;
+        let site = common.site(&url)?;
         let options = args.options.options()?;
-        site.rate_limit = options.rate_limit.or(site.rate_limit);
-        site.in_place = options.in_place.unwrap_or(site.in_place);
         Ok((site, remote, options, common.single_context()?.0))
     };
     let (site, remote, options, context) = prepared().map_err(UsageError)?;
     drop(SourceFile::open(&args.local)?);
     let (stop, json) = (context.stop.clone(), common.json());
-    let (local, resume, retries) = (args.local.clone(), options.resume, options.retries);
+    let local = args.local.clone();
     interruptible(&stop, move || {
         let mut done = Report { uploaded: 1, ..Report::default() };
         let result = with_session(site, &context, async |session| {
-            let send = async |session: &mut Session| {
-                let reading = SourceFile::open(&local)?;
-                if resume {
-                    return session.upload_on(reading, &remote, true, NextTransfer::None).await;
-                }
-                session.upload_file(reading, &remote, true).await
-            };
-            done.add(match session.with_retries(retries, send).await {
-                Ok(moved) => moved,
-                Err(fault) => return Err(session.explain_upload(&remote, fault).await),
-            });
+            done.add(session.put_file(&local, &remote, &options).await?);
             session.route().clone_into(&mut done.route);
             Ok(())
         });

@@ -10,6 +10,7 @@ use crate::{
     exit_code::Exit,
     ftp::{listing::EntryKind, url::Url},
     observe::{Event, Operation},
+    remote::fs::RemoteFs as _,
 };
 
 /// The arguments of `portolan rm`.
@@ -41,7 +42,7 @@ pub(super) fn run(args: &Args, common: &Common) -> ExitResult {
             if recursive {
                 return session.delete_tree(&path).await;
             }
-            if let Err(fault) = session.delete(&path).await {
+            if let Err(fault) = session.remove(&path).await {
                 let entry = session.stat(&path).await;
                 let is_folder = entry.is_ok_and(|entry| entry.kind == EntryKind::Dir);
                 return Err(if is_folder {

@@ -25,6 +25,7 @@ pub mod show;
 pub mod signatures;
 pub mod site;
 pub mod source;
+pub mod survey;
 pub mod value;
 
 use rhai::{AST, Engine, EvalAltResult};

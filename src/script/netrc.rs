@@ -16,8 +16,9 @@ use std::{
 use crate::{
     error::{Error, Result},
     files,
-    ftp::{secret::Secret, site::Site},
+    ftp::site::Site,
     limits::NETRC_BYTES_MAX,
+    secret::Secret,
 };
 
 /// The user of a site that names none.

@@ -12,6 +12,7 @@ use crate::{
     error::Result,
     ftp, mirror,
     option_table::{OptionKind, OptionRow, OptionTable},
+    remote,
 };
 
 /// The options of one family, whatever struct they fill.
@@ -158,8 +159,8 @@ pub const TAKERS: &[Taker] = &[
     Taker { name: "ftp::doctor", sets: &[&ftp::site::OPTIONS, &ftp::doctor::OPTIONS] },
     Taker { name: "nat::map_ports", sets: &[&api::routers::MAP_PORTS] },
     Taker { name: "nat::suggest", sets: &[&api::routers::SUGGEST] },
-    Taker { name: "get", sets: &[&ftp::transfer::OPTIONS] },
-    Taker { name: "put", sets: &[&ftp::transfer::OPTIONS] },
+    Taker { name: "get", sets: &[&remote::transfer_options::OPTIONS] },
+    Taker { name: "put", sets: &[&remote::transfer_options::OPTIONS] },
     Taker { name: "retry", sets: &[&api::run::RETRY] },
     Taker { name: "mirror_up", sets: &[&mirror::OPTIONS] },
     Taker { name: "mirror_down", sets: &[&mirror::OPTIONS] },
@@ -247,7 +248,7 @@ mod tests {
     fn each_option_has_its_default_and_a_field_of_its_own() {
         is_sound(&ftp::site::OPTIONS);
         is_sound(&ftp::doctor::OPTIONS);
-        is_sound(&ftp::transfer::OPTIONS);
+        is_sound(&remote::transfer_options::OPTIONS);
         is_sound(&mirror::OPTIONS);
         is_sound(&api::run::RETRY);
         is_sound(&api::routers::MAP_PORTS);

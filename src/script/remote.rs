@@ -2,16 +2,17 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use rhai::NativeCallContext;
+use rhai::{Map, NativeCallContext};
 
 use super::{
     raise::{Raise, RhaiResultOf},
     run::ScriptRun,
+    site::site,
     value::NameText,
 };
 use crate::{
     error::{Error, Result},
-    ftp::session::Session,
+    ftp::{session::Session, url::Url},
 };
 
 /// A session with one server, shared by all copies of the value.
@@ -21,15 +22,28 @@ pub struct Remote {
     host: String,
     mode: &'static str,
     names: NameText,
+    parallel: u16,
 }
 
 impl Remote {
+    /// Opens a session with the server of `url`, with the options of `ftp::connect`.
+    pub fn open(run: &ScriptRun, url: &str, options: &Map) -> Result<Self> {
+        let url = Url::parse(url)?;
+        if url.site.password.is_some() {
+            let advice = "a password stands in the URL: secret(\"NAME\") keeps it out of scripts";
+            run.context.observer.warn_once(advice);
+        }
+        let site = run.aim(site(&url, options, &run.settings.overrides)?)?;
+        run.wait(Session::open(site, run.context.clone())).map(Self::new)
+    }
+
     /// Wraps `session` for a script.
     pub fn new(session: Session) -> Self {
         let site = session.site();
         let names = if site.latin1 { NameText::Latin1 } else { NameText::Utf8 };
         let (host, mode) = (site.host.clone(), site.mode.word());
-        Self { session: Arc::new(Mutex::new(Some(session))), host, mode, names }
+        let parallel = site.parallel;
+        Self { session: Arc::new(Mutex::new(Some(session))), host, mode, names, parallel }
     }
 
     /// Returns the server, as the script named it.
@@ -45,6 +59,11 @@ impl Remote {
     /// Returns the encoding of names on the server.
     pub const fn names(&self) -> NameText {
         self.names
+    }
+
+    /// Returns the number of sessions that a mirror uses unless it is told otherwise.
+    pub const fn parallel(&self) -> u16 {
+        self.parallel
     }
 
     /// Runs `work` with the session on the script's thread, and raises its error.

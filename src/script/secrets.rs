@@ -10,7 +10,7 @@ use super::netrc;
 use crate::{
     error::{Error, ErrorKind, Origin, Result},
     files,
-    ftp::secret::Secret,
+    secret::Secret,
 };
 
 /// The maximum size of one secret in bytes: that of a key, not of a file.

@@ -6,9 +6,9 @@ use serde_json::Value;
 use super::value::Time;
 use crate::{
     error::Error,
-    ftp::secret::Secret,
     mirror::report::Report,
     observe::json::{fault_value, line},
+    secret::Secret,
 };
 
 /// Returns a value as text, for messages and errors. A secret is `***`, also inside an array or a map.

@@ -84,7 +84,7 @@ mod tests {
     #[test]
     fn a_proxy_is_a_text_or_a_secret_and_comes_by_set_as_well() {
         let text = "socks5://me:hunter2@gate";
-        let secret = Dynamic::from(crate::ftp::secret::Secret::new(text));
+        let secret = Dynamic::from(crate::secret::Secret::new(text));
         for (option, set) in [
             (Some(text.into()), None),
             (Some(secret), None),

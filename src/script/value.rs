@@ -10,8 +10,9 @@ use rhai::{Dynamic, Map};
 use super::show;
 use crate::{
     error::{Error, Result},
-    ftp::{path::RemotePath, secret::Secret},
     limits::DURATION_MAX,
+    remote::path::RemotePath,
+    secret::Secret,
 };
 
 /// The base of the characters that stand for bytes that are not UTF-8: U+F700 and up, in Unicode's private use area.

@@ -11,4 +11,5 @@ pub mod limits;
 pub mod observe;
 pub mod option_table;
 pub mod random;
+pub mod secret;
 pub mod similar;

@@ -98,7 +98,7 @@ impl Session {
     }
 
     /// Opens another session with the same server, in the current state of this one, for parallel work.
-    pub fn open_sibling(&self) -> impl Future<Output = Result<Self>> + Send + use<> {
+    pub(crate) fn open_sibling(&self) -> impl Future<Output = Result<Self>> + Send + use<> {
         self.open_sibling_after(std::future::ready(()))
     }
 

@@ -59,14 +59,14 @@ impl Session {
     }
 
     /// Returns true if there is anything at `path`.
-    pub async fn exists(&mut self, path: &RemotePath) -> Result<bool> {
+    pub(crate) async fn exists(&mut self, path: &RemotePath) -> Result<bool> {
         let path = self.absolute(path)?;
         Ok(self.find(&path).await?.is_some())
     }
 
     /// Returns the error of an upload to `path`, made clear if the directory is missing, which servers word in various
     /// ways.
-    pub async fn explain_upload(&mut self, path: &RemotePath, error: Error) -> Error {
+    pub(crate) async fn explain_upload(&mut self, path: &RemotePath, error: Error) -> Error {
         let may_be_missing = matches!(error.kind, ErrorKind::Refused | ErrorKind::NotFound);
         let Ok(folder) = self.absolute(path).map(|path| path.parent()) else { return error };
         let is_ours = error.side == Origin::Server && may_be_missing;
@@ -111,20 +111,20 @@ impl Session {
     }
 
     /// Renames `from` to `to`.
-    pub async fn rename(&mut self, from: &RemotePath, to: &RemotePath) -> Result<()> {
+    pub(crate) async fn rename(&mut self, from: &RemotePath, to: &RemotePath) -> Result<()> {
         let (from, to) = (self.absolute(from)?, self.absolute(to)?);
         let result = self.rename_once(&from, &to).await;
         self.placed(result, &from).await
     }
 
     /// Removes file `path`.
-    pub async fn delete(&mut self, path: &RemotePath) -> Result<()> {
+    pub(crate) async fn delete(&mut self, path: &RemotePath) -> Result<()> {
         let path = self.absolute(path)?;
         self.simple(Verb::Dele, &path).await
     }
 
     /// Removes the empty folder `path`.
-    pub async fn rmdir(&mut self, path: &RemotePath) -> Result<()> {
+    pub(crate) async fn rmdir(&mut self, path: &RemotePath) -> Result<()> {
         let path = self.absolute(path)?;
         if self.server_folder.as_ref() == Some(&path) {
             self.enter(&path.parent()).await?;
@@ -132,13 +132,8 @@ impl Session {
         self.simple(Verb::Rmd, &path).await
     }
 
-    /// Makes directory `path` and its missing parents. It is not an error if it exists already.
-    pub async fn mkdir(&mut self, path: &RemotePath) -> Result<()> {
-        self.mkdir_if_missing(path).await.map(drop)
-    }
-
-    /// Does the same as [`mkdir`](Self::mkdir); returns false if the directory existed already.
-    pub async fn mkdir_if_missing(&mut self, path: &RemotePath) -> Result<bool> {
+    /// Makes directory `path` and its missing parents; returns false if it existed already.
+    pub(crate) async fn mkdir(&mut self, path: &RemotePath) -> Result<bool> {
         let path = self.absolute(path)?;
         if path.is_root() {
             return Ok(false);
@@ -172,7 +167,7 @@ impl Session {
     }
 
     /// Sets the modification time of `path`.
-    pub async fn set_modified(&mut self, path: &RemotePath, time: Timestamp) -> Result<()> {
+    pub(crate) async fn set_modified(&mut self, path: &RemotePath, time: Timestamp) -> Result<()> {
         let path = self.absolute(path)?;
         let command = self.time_command(&path, time)?;
         let result = self.ask(&command).await.and_then(Reply::done).map(drop);

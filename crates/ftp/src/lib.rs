@@ -33,7 +33,6 @@ pub mod proxy;
 mod race;
 mod remote_fs;
 pub mod reply;
-pub mod secret;
 pub mod server_store;
 pub mod session;
 pub mod site;
@@ -44,6 +43,7 @@ pub mod tls;
 pub mod transfer;
 pub mod url;
 
+pub use portolan_core::secret;
 pub use portolan_remote::{path, rate_limit};
 
 #[cfg(test)]

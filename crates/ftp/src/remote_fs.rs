@@ -322,7 +322,7 @@ impl RemoteFs for Session {
     }
 
     async fn mkdir(&mut self, path: &RemotePath) -> Result<bool> {
-        self.mkdir_if_missing(path).await
+        self.mkdir(path).await
     }
 
     async fn rmdir(&mut self, path: &RemotePath) -> Result<()> {

@@ -53,7 +53,7 @@ pub struct Session {
 
 impl Session {
     /// Sets a rate limit for transfers in addition to the host's; `None` removes it.
-    pub fn set_rate_limit(&mut self, pace: Option<RateLimiter>) {
+    pub(crate) fn set_rate_limit(&mut self, pace: Option<RateLimiter>) {
         let [_, own] = &mut self.paces;
         *own = pace;
     }
@@ -64,7 +64,7 @@ impl Session {
     }
 
     /// Sets whether uploads go directly to their final names; returns the previous setting.
-    pub const fn set_in_place(&mut self, in_place: InPlace) -> InPlace {
+    pub(crate) const fn set_in_place(&mut self, in_place: InPlace) -> InPlace {
         std::mem::replace(&mut self.site.in_place, in_place)
     }
 
@@ -143,13 +143,13 @@ impl Session {
     }
 
     /// Returns the time of day of the run.
-    pub fn now(&self) -> Timestamp {
+    pub(crate) fn now(&self) -> Timestamp {
         self.context.clock.now()
     }
 
     /// Returns the method that carries the data now: `epsv`, `pasv`, `eprt`, `port`, or empty before the first
     /// transfer.
-    pub const fn route(&self) -> &'static str {
+    pub(crate) const fn route(&self) -> &'static str {
         match self.data_path.fallback_order.current() {
             Some(step) => step.word(),
             None => "",
@@ -172,7 +172,7 @@ impl Session {
     }
 
     /// Returns the absolute path of `path`.
-    pub fn absolute(&self, path: &RemotePath) -> Result<RemotePath> {
+    pub(crate) fn absolute(&self, path: &RemotePath) -> Result<RemotePath> {
         let path = self.folder.resolve(path)?;
         match self.control.syntax.check(&path) {
             Ok(()) => Ok(path),
@@ -223,7 +223,7 @@ impl Session {
     }
 
     /// Sends QUIT without waiting for the reply: nothing else depends on it.
-    pub fn leave(mut self) {
+    pub(crate) fn leave(mut self) {
         self.control.quit_nowait();
     }
 

@@ -18,11 +18,11 @@ use super::{
     tree::above,
 };
 use portolan_core::{
-    error::{Error, ErrorKind, Origin, Result},
+    error::{Error, ErrorKind, Result},
     limits::MIRROR_FAILURES_IN_A_ROW_MAX,
     observe::{EventEmitter, MessageLevel, visible::visible},
 };
-use portolan_remote::fs::RemoteFs;
+use portolan_remote::{fs::RemoteFs, transfer::unproven};
 
 /// The execution state of a plan.
 pub(super) struct Execution<'p, 'l> {
@@ -296,10 +296,4 @@ pub(super) fn tell(observer: &EventEmitter, fault: &Error) {
     if !fault.is_told {
         observer.message(MessageLevel::Error, fault.to_string());
     }
-}
-
-/// Returns the fault for a file whose size cannot be verified.
-pub fn unproven() -> Error {
-    let message = "the server tells no size: whether all of it arrived cannot be seen";
-    Error::new(ErrorKind::Unsupported, Origin::Server, message)
 }

@@ -85,7 +85,6 @@ mod plan_laws;
 pub use apply::apply;
 pub use diff::plan;
 pub use endpoints::{Direction, Endpoints};
-pub use execution::unproven;
 pub use filter::{Filter, FilterDecision, FilterReason, IGNORE_FILE};
 pub use manifest::read as read_state;
 pub use options::{Compare, MirrorOptions, MirrorRequest, OPTIONS, OnConflict, Quotas, StateIn};

@@ -14,7 +14,7 @@ use std::{
 use super::{
     download::listed_meta,
     endpoints::{Direction, place},
-    execution::{Execution, unproven},
+    execution::Execution,
     executor::{Executor, StepResult},
     local_hash::Hashed,
     name_aliases::rounds,
@@ -35,7 +35,7 @@ use portolan_remote::{
     fs::RemoteFs,
     hints::{NextTransfer, TransferHints},
     pending::{PendingDownload, VerifiedTemp},
-    transfer::utc,
+    transfer::{unproven, utc},
 };
 
 /// A file that has arrived.

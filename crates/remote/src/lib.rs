@@ -21,3 +21,4 @@ pub mod pending;
 pub mod rate_limit;
 pub mod source_sink;
 pub mod transfer;
+pub mod transfer_options;

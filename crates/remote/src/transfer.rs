@@ -6,7 +6,10 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::entry::Modified;
-use portolan_core::limits::RETRY_WAIT_MAX;
+use portolan_core::{
+    error::{Error, ErrorKind, Origin},
+    limits::RETRY_WAIT_MAX,
+};
 
 /// The result of one transfer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,6 +59,12 @@ impl InPlace {
             Some(true) => Self::Always,
         }
     }
+}
+
+/// Returns the error for a file whose size cannot be verified.
+pub fn unproven() -> Error {
+    let message = "the server tells no size: whether all of it arrived cannot be seen";
+    Error::new(ErrorKind::Unsupported, Origin::Server, message)
 }
 
 /// Returns the wait before the retry after `tries` retries. The longest is `first` before the first retry, and twice as

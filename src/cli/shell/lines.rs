@@ -19,9 +19,9 @@ use rustyline::{
 use super::history::may_keep;
 use crate::{
     error::{Error, ErrorKind, Origin, Result},
-    ftp::secret::Secret,
     limits::PROMPT_LINES_KEPT_MAX,
     script::prompt::{self, LineValidator, Prompt},
+    secret::Secret,
 };
 
 /// A source of lines, each a complete piece of script.

@@ -23,12 +23,12 @@ pub use self::options::{
 use self::options::{BACKOFF, JOB, POSITIVE};
 pub use self::read::{JobsReading, parse, read};
 use crate::{
-    ftp::secret::Secret,
     limits::{RETENTION_AGE, RETENTION_LOG_BYTES, RETENTION_RUNS},
     option_table::{
         OptionKind::{Count, DurationIn, Number, Own, Size},
         OptionRow, OptionTable,
     },
+    secret::Secret,
 };
 
 /// A complete jobs file without errors.

@@ -6,7 +6,7 @@ use super::{
     Notify, TELL, Tell,
     table::{JobsDocument, JobsTable, Value},
 };
-use crate::ftp::secret::Secret;
+use crate::secret::Secret;
 
 /// Reads all of them.
 pub(super) fn notify(table: &mut JobsTable<'_>, page: &mut JobsDocument<'_>) -> Notify {

@@ -121,20 +121,20 @@ pub fn target(notify: &Notify, event: &str, channel: &str) -> Option<NotifyTarge
 }
 
 /// Appends a path suffix: `https://host/id?a=b` with `/fail` becomes `https://host/id/fail?a=b`.
-fn with_suffix(address: &crate::ftp::secret::Secret, suffix: &str) -> crate::ftp::secret::Secret {
+fn with_suffix(address: &crate::secret::Secret, suffix: &str) -> crate::secret::Secret {
     let address = address.reveal();
     let (path, query) = match address.split_once('?') {
         Some((path, query)) => (path, format!("?{query}")),
         None => (address, String::new()),
     };
-    crate::ftp::secret::Secret::new(format!("{}{suffix}{query}", path.trim_end_matches('/')))
+    crate::secret::Secret::new(format!("{}{suffix}{query}", path.trim_end_matches('/')))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::{
-        ftp::secret::Secret,
+        secret::Secret,
         store::history::{Sum, Trigger},
     };
 

@@ -18,9 +18,9 @@ use serde_json::Value;
 
 use super::NotifyTarget;
 use crate::{
-    ftp::secret::Secret,
     limits::{NOTICE_COMMAND_TIME_MAX, NOTICE_TIME_MAX},
     observe::visible::visible,
+    secret::Secret,
     store::history::NewNotice,
 };
 

@@ -13,9 +13,7 @@ use std::{
 pub use self::choose::{of_end, of_missed, of_start, target};
 use self::deliver::{ProcessGroup, deliver};
 use super::daemon::Message;
-use crate::{
-    error::Result, ftp::secret::Secret, limits::NOTICES_AT_ONCE_MAX, store::history::Notice,
-};
+use crate::{error::Result, limits::NOTICES_AT_ONCE_MAX, secret::Secret, store::history::Notice};
 
 /// The destination of a notice.
 #[derive(Debug, Clone)]

@@ -2,30 +2,15 @@
 
 use rhai::{Dynamic, Map, NativeCallContext, export_module};
 
-use crate::{
-    error::Result,
-    ftp::{self, url::Url},
-    script::{
-        raise::{Raise, RhaiResultOf},
-        remote::Remote,
-        run::ScriptRun,
-        site::site,
-    },
+use crate::remote::fs::RemoteFs as _;
+use crate::script::{
+    raise::{Raise, RhaiResultOf},
+    remote::Remote,
+    run::ScriptRun,
 };
 
 fn open(ctx: &NativeCallContext<'_>, url: &str, options: &Map) -> RhaiResultOf<Remote> {
-    let run = ScriptRun::of(ctx)?;
-    let opened = || -> Result<Remote> {
-        let url = Url::parse(url)?;
-        if url.site.password.is_some() {
-            let advice = "a password stands in the URL: secret(\"NAME\") keeps it out of scripts";
-            run.context.observer.warn_once(advice);
-        }
-        let site = run.aim(site(&url, options, &run.settings.overrides)?)?;
-        let session = run.wait(ftp::session::Session::open(site, run.context.clone()))?;
-        Ok(Remote::new(session))
-    };
-    opened().or_raise(ctx)
+    Remote::open(&*ScriptRun::of(ctx)?, url, options).or_raise(ctx)
 }
 
 /// Sessions with FTP servers, and their functions.

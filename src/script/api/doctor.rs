@@ -1,46 +1,15 @@
 //! `ftp::doctor`: a survey of the connection modes of a server, as a value.
 
-use rhai::{Dynamic, Map, NativeCallContext, export_module};
+use rhai::{Map, NativeCallContext, export_module};
 
-use crate::{
-    error::{Error, Result},
-    ftp::{
-        doctor::{DoctorOptions as Survey, OPTIONS, survey, value, verdict},
-        site::OPTIONS as CONNECT,
-        url::Url,
-    },
-    script::{
-        raise::{Raise, RhaiResultOf},
-        run::ScriptRun,
-        site::site,
-        value::CallOptions,
-    },
+use crate::script::{
+    raise::{Raise, RhaiResultOf},
+    run::ScriptRun,
+    survey,
 };
 
-/// Splits the options into those of the survey and those of the connection.
-fn split(options: &Map) -> Result<(Survey, Map)> {
-    let (connect_keys, own_keys) = (CONNECT.keys(), OPTIONS.keys());
-    let given =
-        CallOptions::new(options, "ftp::doctor", &[connect_keys, own_keys.clone()].concat())?;
-    let mut found = Survey::default();
-    given.fill(&OPTIONS, &mut found)?;
-    let mut connect = options.clone();
-    connect.retain(|key, _| !own_keys.contains(&key.as_str()));
-    Ok((found, connect))
-}
-
 fn examine(ctx: &NativeCallContext<'_>, url: &str, options: &Map) -> RhaiResultOf<Map> {
-    let run = ScriptRun::of(ctx)?;
-    let examined = || -> Result<Map> {
-        let url = Url::parse(url)?;
-        let (options, connect) = split(options)?;
-        let site = run.aim(site(&url, &connect, &run.settings.overrides)?)?;
-        let found = run.wait(survey(&site, &options, &run.context))?;
-        let value = value(&found, &verdict(&found));
-        let map = rhai::serde::to_dynamic(value).ok().and_then(Dynamic::try_cast);
-        map.ok_or_else(|| Error::invalid("what was found is too large for a script"))
-    };
-    examined().or_raise(ctx)
+    survey::examine(&*ScriptRun::of(ctx)?, url, options).or_raise(ctx)
 }
 
 /// A survey of the connection modes of a server.

@@ -4,11 +4,12 @@ use rhai::{Array, Dynamic, ImmutableString, Map, NativeCallContext, export_modul
 
 use crate::{
     error::Result,
-    ftp::{
-        listing::{Entry, Modified},
+    observe::{Event, Operation},
+    remote::{
+        entry::{Entry, Modified},
+        fs::RemoteFs as _,
         path::RemotePath,
     },
-    observe::{Event, Operation},
     script::{
         raise::{Raise, RhaiResultOf},
         remote::Remote,
@@ -252,7 +253,7 @@ pub mod functions {
     pub fn delete(ctx: NativeCallContext<'_>, site: &mut Remote, file: &str) -> RhaiResultOf<()> {
         let file = path(&ctx, site, file)?;
         site.with(&ctx, async |session, run| {
-            session.delete(&file).await?;
+            session.remove(&file).await?;
             done(run, Operation::Delete, &file);
             Ok(())
         })
@@ -268,7 +269,7 @@ pub mod functions {
     pub fn mkdir(ctx: NativeCallContext<'_>, site: &mut Remote, folder: &str) -> RhaiResultOf<()> {
         let folder = path(&ctx, site, folder)?;
         site.with(&ctx, async |session, run| {
-            if session.mkdir_if_missing(&folder).await? {
+            if session.mkdir(&folder).await? {
                 done(run, Operation::Mkdir, &folder);
             }
             Ok(())

@@ -9,7 +9,6 @@ use rhai::{
 
 use crate::{
     error::{Error, ErrorKind, Origin, Result},
-    ftp::secret::Secret as Value,
     limits::RETRIES_MAX,
     option_table::{OptionKind, OptionRow, OptionTable},
     script::{
@@ -18,6 +17,7 @@ use crate::{
         run::ScriptRun,
         secrets, show, value,
     },
+    secret::Secret as Value,
 };
 
 /// Waits, unless the run is stopped.

@@ -4,17 +4,16 @@ use rhai::{Blob, Dynamic, Map, NativeCallContext, Position, export_module};
 
 use crate::{
     error::{Error, Result},
-    files::{AtomicFile, SourceFile},
-    ftp::{
-        path::RemotePath,
-        rate_limit::RateLimiter,
-        session::Session,
-        transfer::{
-            MemorySource, NextTransfer, OPTIONS, RemoteMeta, TransferOptions, TransferStats,
-        },
-    },
+    files::SourceFile,
     limits::READ_BYTES_MAX,
-    mirror::{report::Report, unproven},
+    mirror::report::Report,
+    remote::{
+        fs::RemoteFs as _,
+        path::{RemotePath, component},
+        source_sink::MemorySource,
+        transfer::TransferStats,
+        transfer_options::OPTIONS,
+    },
     script::{
         options,
         raise::{Raise, RhaiResultOf},
@@ -23,19 +22,6 @@ use crate::{
     },
 };
 
-/// Parses the options of `get` or `put`.
-fn transfer_options(options: &Map, what: &str) -> Result<TransferOptions> {
-    let found = options::read(options, what, &OPTIONS)?;
-    if what == "get" && found.in_place.is_some() {
-        return Err(Error::invalid("`inplace` is for uploads"));
-    }
-    if found.segments > 1 && (found.resume || what == "put") {
-        let with = if what == "put" { "uploads go in one piece" } else { "not with `resume`" };
-        return Err(Error::invalid(format!("`segments` is for one large download; {with}")));
-    }
-    Ok(found)
-}
-
 /// Returns the path of the local file: `local` itself, or the remote name in it if it is a folder.
 fn landing_path(run: &ScriptRun, local: &str, remote: &RemotePath) -> Result<std::path::PathBuf> {
     let path = std::path::Path::new(local);
@@ -43,36 +29,9 @@ fn landing_path(run: &ScriptRun, local: &str, remote: &RemotePath) -> Result<std
     if !is_folder {
         return run.writable(path);
     }
-    crate::ftp::path::component(remote.name())?;
+    component(remote.name())?;
     let name = std::ffi::OsStr::new(std::str::from_utf8(remote.name()).unwrap_or("download"));
     run.writable(path.join(name))
-}
-
-async fn get_file(
-    session: &mut Session,
-    run: &ScriptRun,
-    remote: &RemotePath,
-    local: &str,
-    options: &Map,
-) -> Result<TransferStats> {
-    let options = transfer_options(options, "get")?;
-    let TransferOptions { preserve_times, resume, segments, retries, verify, .. } = options;
-    let path = landing_path(run, local, remote)?;
-    if verify && session.known(remote, RemoteMeta::default()).await?.size.is_none() {
-        return Err(unproven().at(remote.to_string()));
-    }
-    session.set_rate_limit(options.rate_limit.map(RateLimiter::new));
-    let fetch = async |session: &mut Session| {
-        if resume {
-            let begin = |lasting: Option<&str>| AtomicFile::begin_as(&path, lasting);
-            return session.download_on(remote, begin, preserve_times).await;
-        }
-        let landing = AtomicFile::begin(&path)?;
-        session.download_in_segments(remote, landing, segments, preserve_times).await
-    };
-    let moved = session.with_retries(retries, fetch).await;
-    session.set_rate_limit(None);
-    moved
 }
 
 /// Returns the name of the remote file: `remote` itself, or the local name in it if it ends with a slash.
@@ -82,37 +41,6 @@ fn target(local: &str, remote: RemotePath) -> Result<RemotePath> {
     }
     let name = std::path::Path::new(local).file_name().unwrap_or_default();
     remote.join(name.as_encoded_bytes())
-}
-
-async fn put_file(
-    session: &mut Session,
-    run: &ScriptRun,
-    local: &str,
-    remote: RemotePath,
-    options: &Map,
-) -> Result<TransferStats> {
-    let options = transfer_options(options, "put")?;
-    let TransferOptions { preserve_times, resume, retries, verify, in_place, .. } = options;
-    let remote = target(local, remote)?;
-    let local = run.readable(local)?;
-    session.set_rate_limit(options.rate_limit.map(RateLimiter::new));
-    let usual = session.site().in_place;
-    session.set_in_place(in_place.unwrap_or(usual));
-    let send = async |session: &mut Session| {
-        let reading = SourceFile::open(&local)?;
-        if resume {
-            return session.upload_on(reading, &remote, preserve_times, NextTransfer::None).await;
-        }
-        session.upload_file(reading, &remote, preserve_times).await
-    };
-    let moved = session.with_retries(retries, send).await;
-    session.set_in_place(usual);
-    session.set_rate_limit(None);
-    match moved {
-        Err(fault) => Err(session.explain_upload(&remote, fault).await),
-        Ok(moved) if verify && !moved.verified => Err(unproven().at(remote.to_string())),
-        moved => moved,
-    }
 }
 
 /// Returns the report of one transfer, as that of a mirror of one file.
@@ -164,7 +92,8 @@ pub mod functions {
     ) -> RhaiResultOf<Report> {
         let path = site.names().path(remote).or_raise(&ctx)?;
         let moved = site.with(&ctx, async |session, run| {
-            get_file(session, run, &path, local, &options).await
+            let options = options::read(&options, "get", &OPTIONS)?;
+            session.get_file(&path, &landing_path(run, local, &path)?, &options).await
         })?;
         Ok(report(site, moved, |report| report.downloaded = 1))
     }
@@ -203,8 +132,10 @@ pub mod functions {
         options: Map,
     ) -> RhaiResultOf<Report> {
         let path = site.names().path(remote).or_raise(&ctx)?;
-        let moved = site
-            .with(&ctx, async |session, run| put_file(session, run, local, path, &options).await)?;
+        let moved = site.with(&ctx, async |session, run| {
+            let options = options::read(&options, "put", &OPTIONS)?;
+            session.put_file(&run.readable(local)?, &target(local, path)?, &options).await
+        })?;
         Ok(report(site, moved, |report| report.uploaded = 1))
     }
 

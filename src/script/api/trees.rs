@@ -6,8 +6,8 @@ use rhai::{Array, ImmutableString, Map, NativeCallContext, export_module};
 
 use crate::{
     error::Result,
-    ftp::session::Session,
     mirror::{self, MirrorOptions, MirrorPlan as Steps, MirrorRequest, OPTIONS, report::Report},
+    remote::fs::RemoteFs,
     script::{
         raise::{Raise, RhaiResultOf},
         remote::Remote,
@@ -17,9 +17,14 @@ use crate::{
 };
 
 /// Returns the options for a mirror by the function `what`, and true for a dry run.
-fn rules(options: &Map, what: &str, session: &Session) -> Result<(MirrorOptions, bool)> {
+fn rules(
+    options: &Map,
+    what: &str,
+    session: &impl RemoteFs,
+    parallel: u16,
+) -> Result<(MirrorOptions, bool)> {
     let mut request = MirrorRequest::default();
-    request.options.parallel = session.site().parallel;
+    request.options.parallel = parallel;
     CallOptions::new(options, what, &OPTIONS.keys())?.fill(&OPTIONS, &mut request)?;
     let dry_run = request.dry_run;
     Ok((request.options_at(session.now()), dry_run))
@@ -77,8 +82,9 @@ pub mod functions {
         options: Map,
     ) -> RhaiResultOf<Report> {
         let path = site.names().path(remote).or_raise(&ctx)?;
+        let parallel = site.parallel();
         site.with(&ctx, async |session, run| {
-            let (rules, dry_run) = rules(&options, "mirror_up", session)?;
+            let (rules, dry_run) = rules(&options, "mirror_up", session, parallel)?;
             let local = run.readable(local)?;
             let report = mirror::up(session, run.states(), &local, &path, &rules, dry_run).await?;
             Ok(noted(run, report))
@@ -117,8 +123,9 @@ pub mod functions {
         options: Map,
     ) -> RhaiResultOf<Report> {
         let path = site.names().path(remote).or_raise(&ctx)?;
+        let parallel = site.parallel();
         site.with(&ctx, async |session, run| {
-            let (rules, dry_run) = rules(&options, "mirror_down", session)?;
+            let (rules, dry_run) = rules(&options, "mirror_down", session, parallel)?;
             let local = run.writable(local)?;
             let report =
                 mirror::down(session, run.states(), &path, &local, &rules, dry_run).await?;
@@ -158,8 +165,9 @@ pub mod functions {
         options: Map,
     ) -> RhaiResultOf<Plan> {
         let path = site.names().path(remote).or_raise(&ctx)?;
+        let parallel = site.parallel();
         site.with(&ctx, async |session, run| {
-            let (rules, _) = rules(&options, "plan_up", session)?;
+            let (rules, _) = rules(&options, "plan_up", session, parallel)?;
             mirror::plan_up(session, run.states(), Path::new(&run.readable(local)?), &path, &rules)
                 .await
         })
@@ -197,8 +205,9 @@ pub mod functions {
         options: Map,
     ) -> RhaiResultOf<Plan> {
         let path = site.names().path(remote).or_raise(&ctx)?;
+        let parallel = site.parallel();
         site.with(&ctx, async |session, run| {
-            let (rules, _) = rules(&options, "plan_down", session)?;
+            let (rules, _) = rules(&options, "plan_down", session, parallel)?;
             mirror::plan_down(session, run.states(), &path, &run.writable(local)?, &rules).await
         })
     }

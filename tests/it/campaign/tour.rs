@@ -1,6 +1,7 @@
 //! The session of the campaign: every kind of operation, each on names of its own, so that the claims of one can be
 //! checked on the server whatever the result of the others.
 
+use portolan::remote::fs::RemoteFs as _;
 use portolan::{
     error::Result,
     ftp::{listing::EntryKind, session::Session},
@@ -139,7 +140,7 @@ async fn act(step: Step, session: &mut Session, stage: &Rehearsal) -> Result<Opt
             wrong(found != Some([OLD, NEW].concat()), &moved)
         }
         Delete(name) => {
-            session.delete(&path(name)).await?;
+            session.remove(&path(name)).await?;
             wrong(there(name).exists(), &"it is still there")
         }
         Mkdir(name) => {

@@ -1,6 +1,7 @@
 //! Transfers that the client ends early: the server sees only the end of the data connection, and the session stays
 //! usable.
 
+use portolan::remote::fs::RemoteFs as _;
 use std::time::{Duration, Instant};
 
 use portolan::{
@@ -80,7 +81,7 @@ fn an_upload_whose_source_fails_leaves_nothing_there_and_the_session_goes_on() {
                 assert_eq!(names(server), ["a"], "{cell}: {left}\n{}", server.log());
                 assert_eq!(stand.bytes("/a").await?, b"old", "{cell}");
             }
-            stand.session.delete(&path("/a")).await
+            stand.session.remove(&path("/a")).await
         };
         run(work).unwrap_or_else(|fault| panic!("{cell}: {fault:?}\n{}", server.log()));
     });
@@ -99,7 +100,7 @@ fn a_download_that_is_broken_off_leaves_the_session_in_step() {
                 let got = session.download(&path("/large"), landing, known, false).await;
                 assert!(got.unwrap_err().message.contains("more bytes"), "{cell}");
                 assert_eq!(session.size(&path("/large")).await?, 8_000_000, "{cell}");
-                let missing = session.delete(&path("/missing")).await.unwrap_err();
+                let missing = session.remove(&path("/missing")).await.unwrap_err();
                 assert_eq!(missing.kind, Sort::NotFound, "{cell}");
             }
             let landing = AtomicFile::begin(here.path().join("got"))?;

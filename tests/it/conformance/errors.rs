@@ -1,5 +1,6 @@
 //! The operations that fail, and the code of each error.
 
+use portolan::remote::fs::RemoteFs as _;
 use portolan::{
     error::{Error, ErrorKind as Sort},
     files::AtomicFile,
@@ -28,7 +29,7 @@ pub(super) async fn say_what_is_missing(stand: &mut Stand<'_>) -> Result<(), Err
         ("stat", session.stat(&missing).await.map(drop)),
         ("size", session.size(&missing).await.map(drop)),
         ("modified", session.modified(&missing).await.map(drop)),
-        ("delete", session.delete(&missing).await),
+        ("delete", session.remove(&missing).await),
         ("rmdir", session.rmdir(&missing).await),
         ("rename", session.rename(&missing, &path("/work/x")).await),
         ("list", session.list(&missing).await.map(drop)),

@@ -1,5 +1,6 @@
 //! Files: their bytes, size, time, name and permissions.
 
+use portolan::remote::fs::RemoteFs as _;
 use std::{
     fs,
     os::unix::fs::PermissionsExt,

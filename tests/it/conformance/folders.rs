@@ -1,5 +1,6 @@
 //! Directories: made, listed, entered through links, removed.
 
+use portolan::remote::fs::RemoteFs as _;
 use std::os::unix::fs::symlink;
 
 use portolan::{
@@ -10,11 +11,11 @@ use portolan::{
 use super::{Stand, path};
 
 pub(super) async fn are_made_with_those_above(stand: &mut Stand<'_>) -> Result<(), Error> {
-    assert!(stand.session.mkdir_if_missing(&path("/work/one/two/three")).await?);
+    assert!(stand.session.mkdir(&path("/work/one/two/three")).await?);
     assert!(stand.server.root().join("work/one/two/three").is_dir());
     // Making a directory that exists is no error.
     stand.session.mkdir(&path("/work/one/two/three")).await?;
-    assert!(!stand.session.mkdir_if_missing(&path("/work/one/two/three")).await?);
+    assert!(!stand.session.mkdir(&path("/work/one/two/three")).await?);
     assert_eq!(stand.names("/work/one/two/three").await?, [""; 0]);
     assert_eq!(stand.names("/work/one").await?, ["two"]);
     stand.session.cd(&path("work/one")).await?;

@@ -1,5 +1,6 @@
 //! Guards against behaviour that only real servers show, all of which was found with ProFTPD.
 
+use portolan::remote::fs::RemoteFs as _;
 use std::time::{Duration, Instant};
 
 use portolan::{

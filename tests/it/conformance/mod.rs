@@ -9,6 +9,7 @@ mod guards;
 mod names;
 mod rows;
 
+use portolan::remote::fs::RemoteFs as _;
 use std::{fmt, future::Future, time::Duration};
 
 use portolan::{

@@ -1,5 +1,6 @@
 //! Names that look like something else: each arrives unchanged in every combination.
 
+use portolan::remote::fs::RemoteFs as _;
 use portolan::{error::Error, ftp::path::RemotePath};
 
 use super::{Stand, path};
@@ -69,18 +70,18 @@ async fn within(stand: &mut Stand<'_>, folder: &RemotePath, name: &[u8]) -> Resu
     let at = folder.join(name)?;
     if stand.cell.kind == Kind::Proftpd && name.contains(&b'*') {
         // It allows no directory with an asterisk in its name.
-        return stand.session.delete(&at).await;
+        return stand.session.remove(&at).await;
     }
     stand.session.rename(&at, &folder.join(b"plain")?).await?;
     stand.session.mkdir(&at).await?;
     stand.session.cd(&at).await?;
     stand.put("inside", b"!").await?;
     assert_eq!(stand.names(".").await?, ["inside"], "{at}");
-    stand.session.delete(&path("inside")).await?;
+    stand.session.remove(&path("inside")).await?;
     stand.session.cd(&path("/")).await?;
     stand.session.rmdir(&at).await?;
     stand.session.rename(&folder.join(b"plain")?, &at).await?;
-    stand.session.delete(&at).await
+    stand.session.remove(&at).await
 }
 
 fn shown(names: &[Vec<u8>]) -> Vec<String> {

@@ -5,6 +5,7 @@ use portolan::ftp::{
     session::{RunContext, Session},
     site::Mode,
 };
+use portolan::remote::fs::RemoteFs as _;
 
 use super::{Cell, Stand, options, path, run, sample, site};
 use crate::support::server::{Kind, RealServer, Tls};
@@ -26,7 +27,7 @@ fn in_a_row(kind: Kind, mode: Mode, count: usize, tls12_only: bool) -> Option<St
         for number in 0..count {
             assert!(stand.bytes(&format!("/{number}")).await? == bytes);
         }
-        stand.session.mkdir(&path("/a")).await
+        stand.session.mkdir(&path("/a")).await.map(drop)
     };
     let result: Result<(), portolan::error::Error> = run(work);
     if let Err(fault) = result {

@@ -3,6 +3,7 @@
 mod rows;
 mod servers;
 
+use portolan::remote::fs::RemoteFs as _;
 use std::{
     fmt::Write,
     net::TcpListener,

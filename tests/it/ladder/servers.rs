@@ -1,6 +1,7 @@
 //! The three servers when they cannot connect to the client: passive mode carries the data, in the same session or in a
 //! new one.
 
+use portolan::remote::fs::RemoteFs as _;
 use std::sync::{
     Arc,
     atomic::{AtomicUsize, Ordering},

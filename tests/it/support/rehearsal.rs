@@ -1,5 +1,6 @@
 //! The embedded server on a temporary directory, its site, and the reports of a session with it.
 
+use portolan::remote::fs::RemoteFs as _;
 use std::{
     fs,
     future::Future,

@@ -7,7 +7,7 @@ use super::{Source, assert_none, library, rust, sources};
 /// The modules of the core crate, the other crates, and the modules of the root package, in layers, the lowest first. Each
 /// may use itself and lower layers.
 const LAYERS: [&[&str]; 12] = [
-    &["encoding", "error", "limits", "random", "similar"],
+    &["encoding", "error", "limits", "random", "secret", "similar"],
     &["buffer", "cancel", "clock", "duration", "exit_code", "option_table"],
     &["observe"],
     &["core", "proto"],
@@ -122,6 +122,26 @@ fn a_look_up_or_aside_is_seen() {
     assert_eq!(told("crates/ftp/src/tests.rs", "use portolan_testserver::Server;"), "");
     assert_eq!(told("crates/ftp/src/a.rs", "use crate::cli; let portolan_state = 1;"), "");
     assert_eq!(told("src/lib.rs", "use crate::cli;"), "");
+}
+
+/// Returns the complaints about a file of `src/script/api` that names the FTP client: script functions reach a server by
+/// way of `script/remote.rs`.
+fn names_ftp(source: &Source) -> Option<String> {
+    let code = source.product();
+    let is_named =
+        rust::named_under(&code, "crate").contains("ftp") || code.contains("portolan_ftp");
+    (source.path.starts_with("src/script/api/") && is_named)
+        .then(|| format!("{}: script functions name nothing of `ftp`", source.path))
+}
+
+#[test]
+fn script_functions_name_no_protocol() {
+    assert_none(&sources("src/script/api").iter().filter_map(names_ftp).collect::<Vec<_>>());
+    let told = |path: &str, text: &str| names_ftp(&Source::new(path, text)).is_some();
+    assert!(told("src/script/api/a.rs", "use crate::{error::Error, ftp::url::Url};"));
+    assert!(told("src/script/api/a.rs", "portolan_ftp::url::Url::parse(text)"));
+    assert!(!told("src/script/api/a.rs", "let mut ftp = Module::new(); // crate::ftp"));
+    assert!(!told("src/script/remote.rs", "use crate::ftp::url::Url;"));
 }
 
 /// Returns the crates that are named outside their module.

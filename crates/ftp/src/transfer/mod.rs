@@ -11,10 +11,10 @@ pub(super) mod final_reply;
 mod in_place;
 mod min_rate;
 mod names;
-mod options;
 mod resume;
 mod retry;
 mod segments;
+mod single;
 mod staged;
 mod temp_upload;
 pub(super) mod types;
@@ -22,7 +22,6 @@ mod unchanged;
 mod verify_upload;
 mod whole;
 
-pub use self::options::{OPTIONS, TransferOptions};
 pub use portolan_remote::{
     hints::{NextTransfer, TransferHints},
     pending::{
@@ -31,4 +30,5 @@ pub use portolan_remote::{
     },
     source_sink::{BoundedBuffer, ByteSink, ByteSource, MemorySource},
     transfer::{RemoteMeta, TransferStats, backoff, utc},
+    transfer_options::{OPTIONS, TransferOptions},
 };

@@ -26,7 +26,7 @@ impl Session {
     /// Downloads `remote` into the file that `begin` opens under the temporary name that it is given; the data that an
     /// earlier attempt has left under that name is kept. If the server does not report size and time, the file cannot
     /// be proved to be the same, and it is downloaded from its beginning.
-    pub async fn download_on(
+    pub(crate) async fn download_on(
         &mut self,
         remote: &RemotePath,
         begin: impl Fn(Option<&str>) -> Result<AtomicFile>,
@@ -89,7 +89,7 @@ impl Session {
     }
 
     /// Uploads the rest of a local file to `remote`: an earlier attempt may have left a part of it.
-    pub async fn upload_on(
+    pub(crate) async fn upload_on(
         &mut self,
         mut reading: SourceFile,
         remote: &RemotePath,

@@ -13,7 +13,7 @@ use portolan_core::{
 
 impl Session {
     /// Runs `work`, and retries it up to `retries` times after a temporary failure, with a longer wait each time.
-    pub async fn with_retries<T>(
+    pub(crate) async fn with_retries<T>(
         &mut self,
         retries: u16,
         mut work: impl AsyncFnMut(&mut Self) -> Result<T>,

@@ -45,7 +45,7 @@ impl Session {
     /// that is too small for that, or whose size the server does not report, is downloaded by this session alone.
     ///
     /// The others connect while this one queries the size, and log in when they are needed.
-    pub async fn download_in_segments(
+    pub(crate) async fn download_in_segments(
         &mut self,
         remote: &RemotePath,
         landing: AtomicFile,

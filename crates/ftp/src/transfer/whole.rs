@@ -146,7 +146,7 @@ impl Session {
     }
 
     /// Uploads all `size` bytes of `source` to `remote` by way of a temporary name.
-    pub async fn upload(
+    pub(crate) async fn upload(
         &mut self,
         source: &mut impl ByteSource,
         size: u64,
@@ -206,7 +206,11 @@ impl Session {
     }
 
     /// Returns what is `known` of `remote`, or queries the server if the size is unknown.
-    pub async fn known(&mut self, remote: &RemotePath, known: RemoteMeta) -> Result<RemoteMeta> {
+    pub(crate) async fn known(
+        &mut self,
+        remote: &RemotePath,
+        known: RemoteMeta,
+    ) -> Result<RemoteMeta> {
         if known.size.is_some() {
             return Ok(known);
         }

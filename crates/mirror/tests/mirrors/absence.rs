@@ -1,6 +1,7 @@
 //! Files that a listing omits and the server has: whatever its commands answer about them, they are kept locally.
 
 use futures_util::future::join_all;
+use portolan_remote::fs::RemoteFs as _;
 
 use super::{MirrorFixture, MirrorOptions, write};
 

@@ -1,6 +1,6 @@
 //! The options of single transfers.
 
-use crate::site::InPlace;
+use crate::transfer::InPlace;
 use portolan_core::{
     limits::{MIRROR_RETRIES, MIRROR_RETRIES_MAX, PARALLEL_MAX},
     option_table::{

@@ -1,0 +1,36 @@
+//! The survey of the connection modes of a server, for scripts.
+
+use rhai::{Dynamic, Map};
+
+use super::{run::ScriptRun, site::site, value::CallOptions};
+use crate::{
+    error::{Error, Result},
+    ftp::{
+        doctor::{DoctorOptions, OPTIONS, survey, value, verdict},
+        site::OPTIONS as CONNECT,
+        url::Url,
+    },
+};
+
+/// Splits the options into those of the survey and those of the connection.
+fn split(options: &Map) -> Result<(DoctorOptions, Map)> {
+    let (connect_keys, own_keys) = (CONNECT.keys(), OPTIONS.keys());
+    let given =
+        CallOptions::new(options, "ftp::doctor", &[connect_keys, own_keys.clone()].concat())?;
+    let mut found = DoctorOptions::default();
+    given.fill(&OPTIONS, &mut found)?;
+    let mut connect = options.clone();
+    connect.retain(|key, _| !own_keys.contains(&key.as_str()));
+    Ok((found, connect))
+}
+
+/// Tries every mode on the server of `url` with the options of `ftp::doctor`, and returns the results.
+pub fn examine(run: &ScriptRun, url: &str, options: &Map) -> Result<Map> {
+    let url = Url::parse(url)?;
+    let (options, connect) = split(options)?;
+    let site = run.aim(site(&url, &connect, &run.settings.overrides)?)?;
+    let found = run.wait(survey(&site, &options, &run.context))?;
+    let value = value(&found, &verdict(&found));
+    let map = rhai::serde::to_dynamic(value).ok().and_then(Dynamic::try_cast);
+    map.ok_or_else(|| Error::invalid("what was found is too large for a script"))
+}
