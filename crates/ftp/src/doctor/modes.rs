@@ -16,7 +16,7 @@ use crate::{
     transfer::{BoundedBuffer, MemorySource, NextTransfer, RemoteMeta, TransferHints},
 };
 use portolan_core::{
-    error::{Error, Result},
+    error::{Error, ErrorKind, Result},
     limits::{FAREWELL_TIMEOUT, SURVEY_AGAIN_TIMEOUT, SURVEY_FILE_BYTES},
 };
 use portolan_fs::temporary_name;
@@ -147,7 +147,7 @@ impl Prober<'_> {
 /// Returns the failure in the words of the method itself: "no way is left" is of no use if only one was tried.
 fn in_its_words(session: &Session, tried: Result<Duration>) -> Result<Duration> {
     tried.map_err(|error| match session.attempts().last() {
-        Some(last) if !last.worked && error.message.contains(&last.words) => {
+        Some(last) if !last.worked && error.kind == ErrorKind::DataConnection => {
             let reply = Reply { code: error.reply_code(), raw: Vec::new(), mask: Mask::default() };
             let kind = if error.code == 0 { error.kind } else { reply.fault().kind };
             Error { kind, message: last.words.clone(), ..error }

@@ -146,12 +146,7 @@ pub(super) fn reason(
 ) -> String {
     let is_active = mode == Mode::Active;
     let nat = seen(diagnosis, endpoint).and_then(|seen| seen.explain(is_active, error));
-    let nat = nat.map(|why| {
-        format!(
-            " ({})",
-            why.replacen("this machine is", "it is", 1).replacen("this machine's", "its", 1)
-        )
-    });
+    let nat = nat.map(|why| format!(" ({why})"));
     let is_of_network = matches!(
         error.kind,
         ErrorKind::DataConnection | ErrorKind::Timeout | ErrorKind::Unreachable
