@@ -9,6 +9,7 @@
 //! schedule                         jobs, cron expressions, the planner and the daemon
 //! script                           the Rhai engine and the script API; the only module that names rhai
 //! state_adapter  port_provider     server records and the state of mirrors; inbound ports for data
+//! advice                           what administrators have to let through, from a diagnosis
 //! mirror                           plan and apply for trees
 //! ftp    nat    store    rehearse  the client; NAT rules; persistent state; the embedded server (none uses another)
 //! remote                           paths, entries and transfers of servers of any protocol
@@ -31,6 +32,7 @@ pub use portolan_state as state_adapter;
 pub use portolan_store as store;
 pub use portolan_testserver as rehearse;
 
+pub mod advice;
 pub mod port_provider;
 pub mod schedule;
 pub mod script;

@@ -158,7 +158,7 @@ pub const TAKERS: &[Taker] = &[
     Taker { name: "ftp::connect", sets: &[&ftp::site::OPTIONS] },
     Taker { name: "ftp::doctor", sets: &[&ftp::site::OPTIONS, &ftp::doctor::OPTIONS] },
     Taker { name: "nat::map_ports", sets: &[&api::routers::MAP_PORTS] },
-    Taker { name: "nat::suggest", sets: &[&api::routers::SUGGEST] },
+    Taker { name: "nat::suggest", sets: &[&api::suggest::SUGGEST] },
     Taker { name: "get", sets: &[&remote::transfer_options::OPTIONS] },
     Taker { name: "put", sets: &[&remote::transfer_options::OPTIONS] },
     Taker { name: "retry", sets: &[&api::run::RETRY] },
@@ -252,7 +252,7 @@ mod tests {
         is_sound(&mirror::OPTIONS);
         is_sound(&api::run::RETRY);
         is_sound(&api::routers::MAP_PORTS);
-        is_sound(&api::routers::SUGGEST);
+        is_sound(&api::suggest::SUGGEST);
         is_sound(&rule::RULESET);
         is_sound(&rule::APPLY);
         for table in [

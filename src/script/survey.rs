@@ -4,9 +4,10 @@ use rhai::{Dynamic, Map};
 
 use super::{run::ScriptRun, site::site, value::CallOptions};
 use crate::{
+    advice::diagnosis_value,
     error::{Error, Result},
     ftp::{
-        doctor::{DoctorOptions, OPTIONS, survey, value, verdict},
+        doctor::{DoctorOptions, OPTIONS, survey, verdict},
         site::OPTIONS as CONNECT,
         url::Url,
     },
@@ -30,7 +31,7 @@ pub fn examine(run: &ScriptRun, url: &str, options: &Map) -> Result<Map> {
     let (options, connect) = split(options)?;
     let site = run.aim(site(&url, &connect, &run.settings.overrides)?)?;
     let found = run.wait(survey(&site, &options, &run.context))?;
-    let value = value(&found, &verdict(&found));
+    let value = diagnosis_value(&found, &verdict(&found));
     let map = rhai::serde::to_dynamic(value).ok().and_then(Dynamic::try_cast);
     map.ok_or_else(|| Error::invalid("what was found is too large for a script"))
 }

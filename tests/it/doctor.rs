@@ -96,7 +96,8 @@ fn the_page_begins_with_the_verdict_and_fits_on_a_screen() {
     let ran = doctor_by("ftp", &server, &[]).run().succeeds();
     let page = ran.stdout_text().to_owned();
     assert!(page.starts_with("Use passive mode: it works plain and under TLS, "), "{page}");
-    for part in ["mode            plain       TLS\n", "commands", "▶", "nft add rule", "  - "] {
+    for part in ["mode            plain       TLS\n", "commands", "▶", "nft insert rule", "  - "]
+    {
         assert!(page.contains(part), "no {part:?} in:\n{page}");
     }
     assert!(page.lines().filter(|line| !line.contains("ca_file")).all(|l| l.chars().count() <= 80));

@@ -2,7 +2,7 @@
 //!
 //! Without a server it reports on the local host: the time zone data above all.
 //!
-//! With `--json` it prints one document, whose fields are those of [`crate::ftp::doctor::value`].
+//! With `--json` it prints one document, whose fields are those of [`crate::advice::diagnosis_value`].
 
 mod chart;
 mod doing;
@@ -17,10 +17,11 @@ use super::{
     report::{self, UsageError},
 };
 use crate::{
+    advice::{diagnosis_value, rules},
     error::Result,
     exit_code::Exit,
     ftp::{
-        doctor::{Advice, Diagnosis, DoctorOptions, OPTIONS, survey, value, verdict},
+        doctor::{Advice, Diagnosis, DoctorOptions, OPTIONS, survey, verdict},
         url::Url,
     },
     option_table::OptionTable,
@@ -77,9 +78,14 @@ fn tell_of_here(common: &Common) -> Exit {
 fn show(survey: &Diagnosis, json: bool) -> Exit {
     let verdict = verdict(survey);
     if json {
-        report::json(&value(survey, &verdict));
+        report::json(&diagnosis_value(survey, &verdict));
     } else {
-        report::output(&page::page(survey, &verdict, page::is_utf8_locale()));
+        report::output(&page::page(
+            survey,
+            &verdict,
+            &rules(survey, &verdict),
+            page::is_utf8_locale(),
+        ));
     }
     code(&verdict)
 }

@@ -2,11 +2,12 @@
 
 use super::chart::{Pen, chart};
 use crate::{
+    advice::AllowedConnection,
     ftp::{
         data::method::DataMethod,
         doctor::{
-            Advice, AllowedConnection, Diagnosis, Endpoint, FindingSeverity, LoginOutcome,
-            ModeProbe, findings, ms_text, rules,
+            Advice, Diagnosis, Endpoint, FindingSeverity, LoginOutcome, ModeProbe, findings,
+            ms_text,
         },
         site::{Mode, TlsMode},
     },
@@ -29,7 +30,12 @@ pub(super) fn is_utf8_locale() -> bool {
 }
 
 /// Renders the whole page.
-pub(super) fn page(survey: &Diagnosis, verdict: &Advice, unicode: bool) -> String {
+pub(super) fn page(
+    survey: &Diagnosis,
+    verdict: &Advice,
+    rules: &[AllowedConnection],
+    unicode: bool,
+) -> String {
     let pen = Pen::new(unicode);
     let mut parts = vec![wrapped(&verdict.sentence, "", "")];
     if !verdict.snippet.is_empty() {
@@ -45,7 +51,7 @@ pub(super) fn page(survey: &Diagnosis, verdict: &Advice, unicode: bool) -> Strin
             parts.push(format!("{}\n\n{picture}", heading(drawn, verdict, door)));
         }
         parts.push(LEGEND.to_owned());
-        parts.extend(what_to_open(&rules(survey, door.address, mode)));
+        parts.extend(what_to_open(rules));
     }
     parts.push(list(survey));
     parts.join("\n")

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 
 use super::{code, page::page};
 use crate::{
+    advice::rules_with,
     error::{Error, ErrorKind, Origin},
     exit_code::Exit,
     ftp::{
@@ -93,7 +94,7 @@ fn survey(tls: TlsMode, endpoints: Vec<Endpoint>) -> Diagnosis {
 #[track_caller]
 fn shows(survey: &Diagnosis, unicode: bool, name: &str) -> Exit {
     let verdict = verdict(survey);
-    let page = page(survey, &verdict, unicode);
+    let page = page(survey, &verdict, &rules_with(survey, &verdict, &[]), unicode);
     assert!(!page.contains("hunter2"));
     assert!(page.lines().all(|line| line.chars().count() <= 80), "too wide:\n{page}");
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/cli/doctor/pages");

@@ -19,7 +19,7 @@ pub mod functions {
     ///
     /// The map has `verdict` (a sentence), `works`, `mode` ("passive", "active" or `()`), `route`, `tls`, `options`
     /// (for `ftp::connect`), `snippet`, `modes` (an array of maps with `tls`, `mode`, `step`, `works`, `ms`, `fault`),
-    /// `findings` (an array of maps with `weight`, `text`), `rules` (with `side`, `nft`, `iptables`, `words`),
+    /// `findings` (an array of maps with `weight`, `text`), `rules` (with `side`, `nft`, `iptables`, `words`, `setting`),
     /// `addresses`, `doors`, `server` and `left`, as `portolan doctor --json` has them.
     ///
     /// ```rhai

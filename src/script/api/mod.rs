@@ -12,6 +12,7 @@ pub mod reports;
 pub mod routers;
 pub mod run;
 mod strings;
+pub mod suggest;
 pub mod times;
 pub mod transfers;
 pub mod trees;

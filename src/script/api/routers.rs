@@ -2,34 +2,29 @@
 
 use std::{
     net::{IpAddr, Ipv4Addr, TcpListener},
-    ops::RangeInclusive,
     time::Duration,
 };
 
 use rhai::{Dynamic, ImmutableString, Map, NativeCallContext, export_module};
 
 use crate::{
-    error::{Error, Result},
+    error::Result,
     limits::{LEASE_TIME_MAX, LEASE_TIME_MIN, MAPPED_PORTS_MAX},
     nat::{
         NatError,
         detect::{SessionFacts, Situation},
         gateway::Gateway,
         portmap::{self, Mapped, MappingRequest, Via},
-        suggest::{FirewallFormat, FirewallMode, FirewallSide, WantedPorts},
     },
     option_table::{OptionKind, OptionRow, OptionTable},
     script::{
+        api::suggest::wanted,
         options::read,
         raise::{Raise, RhaiResultOf},
         remote::Remote,
         run::ScriptRun,
     },
 };
-
-/// The default ports of a client in active mode; the next constant has those of a passive server.
-const CLIENT_PORTS: RangeInclusive<u16> = 40000..=40009;
-const SERVER_PORTS: RangeInclusive<u16> = 50000..=50009;
 
 /// The options of `nat::map_ports`.
 #[derive(Debug, Default)]
@@ -71,105 +66,6 @@ const MAP_PORTS_ROWS: &[OptionRow<MapPortsOptions>] = &[
         "the protocol, if only that one is to be tried",
     )
     .usual("auto"),
-];
-
-/// The options of `nat::suggest`.
-#[derive(Debug)]
-pub struct SuggestOptions {
-    side: FirewallSide,
-    mode: FirewallMode,
-    format: FirewallFormat,
-    ports: Option<RangeInclusive<u16>>,
-    control: u16,
-    from: Option<IpAddr>,
-    external: Option<Ipv4Addr>,
-}
-
-impl Default for SuggestOptions {
-    fn default() -> Self {
-        Self {
-            side: FirewallSide::Client,
-            mode: FirewallMode::Passive,
-            format: FirewallFormat::Nft,
-            ports: None,
-            control: 21,
-            from: None,
-            external: None,
-        }
-    }
-}
-
-/// Every option of `nat::suggest`.
-pub(in crate::script) const SUGGEST: OptionTable<SuggestOptions> =
-    OptionTable { rows: SUGGEST_ROWS, usual: SuggestOptions::default };
-
-const SUGGEST_ROWS: &[OptionRow<SuggestOptions>] = &[
-    OptionRow::<SuggestOptions>::new(
-        "side",
-        OptionKind::Choice(&[
-            ("client", |it| it.side = FirewallSide::Client),
-            ("server", |it| it.side = FirewallSide::Server),
-        ]),
-        "the host to configure",
-    )
-    .usual("client"),
-    OptionRow::<SuggestOptions>::new(
-        "mode",
-        OptionKind::Choice(&[
-            ("active", |it| it.mode = FirewallMode::Active),
-            ("passive", |it| it.mode = FirewallMode::Passive),
-        ]),
-        "the side that opens data connections",
-    )
-    .usual("passive"),
-    OptionRow::<SuggestOptions>::new(
-        "format",
-        OptionKind::Choice(&[
-            ("nft", |it| it.format = FirewallFormat::Nft),
-            ("iptables", |it| it.format = FirewallFormat::Iptables),
-            ("ufw", |it| it.format = FirewallFormat::Ufw),
-            ("firewalld", |it| it.format = FirewallFormat::Firewalld),
-            ("windows", |it| it.format = FirewallFormat::Windows),
-            ("vsftpd", |it| it.format = FirewallFormat::Vsftpd),
-            ("proftpd", |it| it.format = FirewallFormat::Proftpd),
-            ("pure-ftpd", |it| it.format = FirewallFormat::PureFtpd),
-        ]),
-        "the packet filter, or the server with its own settings",
-    )
-    .usual("nft"),
-    OptionRow::<SuggestOptions>::new(
-        "ports",
-        OptionKind::Ports(|it, ranges| {
-            let [(first, last)] = ranges else {
-                let message = "`ports` wants one range here, such as \"50000-50009\"";
-                return Err(NatError::BadRange.fault(message));
-            };
-            it.ports = Some(*first..=*last);
-            Ok(())
-        }),
-        "the client's `port_range` (\"40000-40009\") or the server's passive ports (\"50000-50009\")",
-    ),
-    OptionRow::<SuggestOptions>::new(
-        "control",
-        OptionKind::Count(1..=u16::MAX, |it, port| it.control = port),
-        "the server's control port",
-    )
-    .usual("21"),
-    OptionRow::<SuggestOptions>::new(
-        "from",
-        OptionKind::Address(|it, address| it.from = Some(address)),
-        "the only address to allow",
-    ),
-    OptionRow::<SuggestOptions>::new(
-        "external_address",
-        OptionKind::Text(|it, text| {
-            let wants = "`external_address` wants an IP address";
-            let wrong = |_| Error::invalid(format!("{wants}, got \"{text}\""));
-            it.external = Some(text.parse().map_err(wrong)?);
-            Ok(())
-        }),
-        "the external address of a server behind NAT",
-    ),
 ];
 
 fn wish(options: &Map) -> Result<MappingRequest> {
@@ -237,14 +133,6 @@ fn situation_value(facts: &SessionFacts, found: Situation) -> Map {
     map.insert("mode".into(), found.mode.into());
     map.insert("advice".into(), found.advice.into());
     map
-}
-
-fn wanted(options: &Map) -> Result<WantedPorts> {
-    let given = read(options, "nat::suggest", &SUGGEST)?;
-    let SuggestOptions { side, mode, format, ports, control, from, external } = given;
-    let usual = if mode == FirewallMode::Active { CLIENT_PORTS } else { SERVER_PORTS };
-    let ports = ports.unwrap_or(usual);
-    Ok(WantedPorts { side, mode, format, ports, control, from, external })
 }
 
 /// Home routers, and the NAT between client and server.
@@ -338,14 +226,22 @@ pub mod functions {
         Ok(situation_value(&facts, situation))
     }
 
-    /// Returns packet filter rules or server settings that let FTP through, as text to copy; nothing is changed.
+    /// Returns packet filter rules, router or cloud settings, or server settings that let FTP through, as text to copy;
+    /// nothing is changed.
+    ///
+    /// They open the control port and a limited range, which the server has to be set to: the formats "vsftpd",
+    /// "proftpd", "pure-ftpd", "filezilla" and "iis" have those settings. Rules of packet filters are inserted before
+    /// others. For this host (always with `side: "client"`, and with `side: "server"` if it listens on `control`) the
+    /// chains are named in which nft has to let them in.
     ///
     /// {options of `nat::suggest`}
     ///
     /// ```rhai
     /// print(nat::suggest(#{ side: "client", mode: "active", format: "ufw", from: "203.0.113.20" }));
+    /// print(nat::suggest(#{ side: "server", format: "openwrt", to: "192.168.1.5" }));
+    /// print(nat::suggest(#{ side: "server", format: "aws", from: "198.51.100.0/24" }));
     /// ```
-    #[rhai_fn(return_raw)]
+    #[rhai_fn(return_raw, volatile)]
     pub fn suggest(ctx: NativeCallContext<'_>, options: Map) -> RhaiResultOf<ImmutableString> {
         wanted(&options).and_then(|wanted| wanted.text()).map(Into::into).or_raise(&ctx)
     }

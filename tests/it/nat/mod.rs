@@ -1,5 +1,6 @@
 //! The program behind all kinds of NAT: it succeeds if any mode can, and reports the reason for the mode that it used.
 
+pub(crate) mod advice;
 mod families;
 mod home;
 mod left;

@@ -2,6 +2,7 @@
 
 pub(crate) mod certificates;
 pub(crate) mod cutter;
+pub(crate) mod firewalls;
 pub(crate) mod fold_disk;
 pub(crate) mod mounts;
 pub(crate) mod net;

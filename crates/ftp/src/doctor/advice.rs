@@ -1,5 +1,7 @@
 //! The recommended line for the script. Pure.
 
+use std::ops::RangeInclusive;
+
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode, utf8_percent_encode};
 
 use super::diagnosis::{Diagnosis, Endpoint};
@@ -7,7 +9,7 @@ use crate::site::{Mode, TlsMode};
 use portolan_core::observe::visible::visible;
 
 /// The recommended listen range of active mode if the user has set none: a range that a firewall rule can name.
-pub(super) const PORT_RANGE: &str = "50000-50010";
+pub const PORT_RANGE: RangeInclusive<u16> = 50000..=50010;
 
 /// Returns the options for the best endpoint and mode.
 pub(super) fn options(
@@ -21,9 +23,8 @@ pub(super) fn options(
     }
     options.push(("mode", quoted(mode.word())));
     if mode == Mode::Active {
-        let range = diagnosis.site.port_range.as_ref();
-        let range = range.map(|range| format!("{}-{}", range.start(), range.end()));
-        options.push(("port_range", quoted(&range.unwrap_or_else(|| PORT_RANGE.into()))));
+        let range = diagnosis.site.port_range.clone().unwrap_or(PORT_RANGE);
+        options.push(("port_range", quoted(&format!("{}-{}", range.start(), range.end()))));
     }
     if let Some(address) = diagnosis.site.external_address.filter(|_| mode == Mode::Active) {
         options.push(("external_address", quoted(&address.to_string())));

@@ -6,7 +6,6 @@ mod certificate;
 mod diagnosis;
 mod endpoints;
 mod findings;
-mod firewall_rules;
 mod modes;
 mod prober;
 mod server;
@@ -15,13 +14,13 @@ mod value;
 mod verdict;
 
 pub use self::{
+    advice::PORT_RANGE,
     certificate::ServerCertificate,
     diagnosis::{
         Address, Diagnosis, Endpoint, HiddenFiles, LoginOutcome, ModeProbe, Reuse, ServerInfo,
         Sessions, TlsInfo,
     },
     findings::{DoctorFinding, FindingSeverity, findings},
-    firewall_rules::{AllowedConnection, rules},
     prober::{DoctorOptions, OPTIONS, survey},
     value::value,
     verdict::{Advice, ms_text, verdict},

@@ -18,7 +18,6 @@
 //!              sets_times, renames_over, hidden, tls_resumed, tls_resume_required, tls12_only, sessions,
 //!              sessions_refused}
 //! findings     [{weight ("warning" "note"), text}]
-//! rules        what to let through for the mode, or for passive mode where none works: [{side ("here" "server"), nft, iptables, words}]
 //! left         names that could not be removed from the server
 //! ```
 
@@ -30,7 +29,6 @@ use super::{
     certificate::ServerCertificate,
     diagnosis::{Diagnosis, Endpoint, LoginOutcome, ModeProbe, ServerInfo},
     findings::findings,
-    firewall_rules::rules,
     verdict::{Advice, mode_of},
 };
 use crate::{
@@ -46,17 +44,6 @@ pub fn value(diagnosis: &Diagnosis, verdict: &Advice) -> Value {
     let findings: Vec<_> = findings(diagnosis)
         .into_iter()
         .map(|finding| json!({ "weight": finding.weight.word(), "text": finding.text }))
-        .collect();
-    // If no mode works, passive mode is easier to allow.
-    let mode = verdict.mode.unwrap_or(Mode::Passive);
-    let rules = verdict.server.map(|server| rules(diagnosis, server, mode)).unwrap_or_default();
-    let rules: Vec<_> = rules
-        .into_iter()
-        .map(|rule| {
-            json!({
-                "side": rule.side, "nft": rule.nft, "iptables": rule.iptables, "words": rule.words,
-            })
-        })
         .collect();
     let addresses: Vec<_> = diagnosis
         .addresses
@@ -95,7 +82,6 @@ pub fn value(diagnosis: &Diagnosis, verdict: &Advice) -> Value {
         "modes": modes,
         "server": diagnosis.server.as_ref().map(server),
         "findings": findings,
-        "rules": rules,
         "left": diagnosis.left,
     })
 }
