@@ -15,6 +15,7 @@ mod ls;
 mod man;
 mod mirror;
 mod nat;
+mod nat_test;
 mod next;
 mod pause;
 mod place;

@@ -8,6 +8,7 @@ use serde_json::json;
 use super::{
     ExitResult,
     common::{Common, interruptible},
+    nat_test,
     report::{self, UsageError},
     run::{script, settings},
 };
@@ -59,6 +60,8 @@ enum NatCommand {
     Status(NatTarget),
     /// Print the rules as text, for other tools
     Export(ScriptArgs),
+    /// Try a packet on a copy of this host; exit with 0 if it passes, 1 if not
+    Test(nat_test::TestArgs),
 }
 
 #[derive(Debug, Clone, clap::Args)]
@@ -133,12 +136,16 @@ impl NatCommand {
             | Self::Rollback(target)
             | Self::Status(target)
             | Self::Revert(Revert { target, .. }) => target.clone(),
+            Self::Test(_) => NatTarget { script: None, rest: Vec::new(), ruleset: None },
         }
     }
 }
 
 #[expect(clippy::unnecessary_wraps, reason = "every command returns its exit code like that")]
 pub(super) fn run(args: &Args, common: &Common) -> ExitResult {
+    if let NatCommand::Test(test) = &args.verb {
+        return nat_test::run(test, common);
+    }
     let is_plan = matches!(args.verb, NatCommand::Plan(_));
     let target = args.verb.target();
     let backend = args.backend.unwrap_or_default();
@@ -213,6 +220,8 @@ impl NatContext<'_> {
                     machine.rollback(name, ledger, self.context.clock.now()).map(|()| None)
                 })
             }
+            // It needs no ruleset, and is carried out before.
+            NatCommand::Test(_) => Ok(Exit::Done),
             NatCommand::Revert(revert) => {
                 self.each((&names, rulesets), "reverted", |machine, name, ledger| {
                     machine.revert(name, revert.force, ledger)

@@ -4,7 +4,7 @@ use crate::error::{Error, ErrorKind, Origin};
 
 /// The text of `--help` about exit codes.
 pub const HELP: &str = "Exit codes: 0 done, 1 output error (or a bug in portolan), 2 usage error, 3 script error, 4 temporary \
-failure, 5 permanent failure, 6 partial success, 7 stopped by a guard (deletes), 130 interrupted. `nat plan`: 0 no changes, 2 changes, 1 error.";
+failure, 5 permanent failure, 6 partial success, 7 stopped by a guard (deletes), 130 interrupted. `nat plan`: 0 no changes, 2 changes, 1 error. `nat test`: 0 it passes, 1 it does not.";
 
 /// The result of a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,6 +31,8 @@ pub enum Exit {
     NatChanges,
     /// An error of any kind; of `nat plan` only.
     NatError,
+    /// A packet that does not pass; of `nat test` only.
+    NatStopped,
     /// The code of another process, repeated.
     Other(u8),
 }
@@ -40,7 +42,7 @@ impl Exit {
     pub const fn code(self) -> u8 {
         match self {
             Self::Done => 0,
-            Self::Bug | Self::NatError => 1,
+            Self::Bug | Self::NatError | Self::NatStopped => 1,
             Self::Usage | Self::NatChanges => 2,
             Self::Script => 3,
             Self::Later => 4,

@@ -17,6 +17,7 @@
 //! needs, sysctl, settings                   kernel settings: the table of needs, and the rulesets that have them
 //! apply, undo, persist                      applying, undoing, and loading at boot
 //! open    a table that exists only while it is held
+//! twin    a copy of the host's network and rules, in which packets are tried
 //!
 //! gateway, address                          the default gateway, and which addresses are public
 //! portmap                                   ports mapped on that router, as leases
@@ -54,6 +55,7 @@ mod settings;
 pub mod suggest;
 pub mod sysctl;
 mod tools;
+pub mod twin;
 pub mod undo;
 mod uplinks;
 

@@ -53,6 +53,8 @@ pub enum NatError {
     DoubleNat,
     /// The router supports no port mapping protocol.
     NoMapping,
+    /// No twin of the host can be made, in which packets are tried.
+    NoTwin,
     /// nft refused the rules.
     NftFailed,
     /// iptables refused the rules.
@@ -87,6 +89,7 @@ impl NatError {
             Self::MappingRefused => "nat.mapping_refused",
             Self::DoubleNat => "nat.double_nat",
             Self::NoMapping => "nat.no_mapping",
+            Self::NoTwin => "nat.no_twin",
             Self::NftFailed => "nat.nft_failed",
             Self::IptablesFailed => "nat.iptables_failed",
         }
@@ -106,9 +109,11 @@ impl NatError {
             | Self::ChangedSincePlan
             | Self::BlockedBy
             | Self::TrialPending => ErrorKind::Guard,
-            Self::NoBackend | Self::HelperMissing | Self::NoMapping | Self::NoTimer => {
-                ErrorKind::Unsupported
-            }
+            Self::NoBackend
+            | Self::HelperMissing
+            | Self::NoMapping
+            | Self::NoTimer
+            | Self::NoTwin => ErrorKind::Unsupported,
             Self::SysctlReadonly | Self::NftFailed | Self::IptablesFailed => ErrorKind::Local,
             Self::Busy => ErrorKind::Busy,
             Self::NoGateway => ErrorKind::Unreachable,

@@ -309,6 +309,12 @@ pub const ALL: &[ErrorCode] = &[
         "`portolan nat status` shows the state; apply again",
     ),
     row(
+        "nat.no_twin",
+        "No copy of the host's network can be made in which a packet is tried.",
+        "This needs root, `unshare`, `ip` and `nft`, and a kernel that may make network namespaces.",
+        "run as root, outside of a container without privileges; install iproute2 and nftables",
+    ),
+    row(
         "nat.no_undo",
         "There is no earlier state to go back to.",
         "The rule set was never applied, or its record was removed.",

@@ -3,6 +3,7 @@
 //! A few messages of rtnetlink (`rtnetlink(7)`) are all that is needed, so they are built and read here; a crate for them
 //! would be larger than this module. No message needs a privilege.
 
+pub(super) mod filter;
 mod message;
 mod routes;
 

@@ -9,6 +9,7 @@ mod hostile;
 mod links;
 mod openings;
 mod others;
+mod packet;
 mod races;
 mod replaced;
 mod safety;
