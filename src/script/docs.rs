@@ -27,15 +27,16 @@ const FAMILIES: &[(&str, &str)] = &[
     ),
     (
         "run",
-        "The run itself. `args` has the script's arguments; `job::NAME`, `job::ATTEMPT`, `job::SCHEDULED_FOR` and \
-         `job::TRIGGER` tell what it runs for.",
+        "The run itself. `args` has the script's arguments; `job::NAME`, `job::ATTEMPT`, `job::SCHEDULED_FOR` (a time, or an \
+         empty text outside the scheduler), `job::TRIGGER`, `job::TIMEZONE` (for `now`) and `job::LAST_SUCCESS` (a time, or \
+         `()`) tell what it runs for.",
     ),
     ("log::", "Messages for whoever watches the run or reads its log. `print` is for output."),
     ("fault", "What failed: `err` in `catch (err)`. `fault(err)` makes one of any caught value."),
     (
         "time",
-        "A moment, from `now()` and as the time of a file. Two of them compare and subtract to seconds; `now() - 86400` and \
-         `now() + 0.5` are moments again.",
+        "A point in time with a time zone, from `now()`, `time(\"2026-02-11\")`, `parse_time` and as the time of a file. Two of \
+         them compare, and subtract to seconds; `now() - \"1d\"`, `now() - 86400` and `now() + 0.5` are times again.",
     ),
 ];
 

@@ -5,6 +5,7 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
+use jiff::Timestamp;
 use rhai::{AST, Dynamic, Engine, Module, OptimizationLevel, ParseError, Scope, Token};
 
 use super::{
@@ -12,6 +13,7 @@ use super::{
     imports::Imports,
     run::{JobFacts, ScriptRun, Settings},
     source::ScriptSource,
+    time::Time,
 };
 use crate::{
     limits::{
@@ -23,7 +25,8 @@ use crate::{
 };
 
 /// The variables of the module `job`, such as `job::NAME`.
-pub const JOB_FACTS: [&str; 4] = ["NAME", "ATTEMPT", "SCHEDULED_FOR", "TRIGGER"];
+pub const JOB_FACTS: [&str; 6] =
+    ["NAME", "ATTEMPT", "SCHEDULED_FOR", "TRIGGER", "TIMEZONE", "LAST_SUCCESS"];
 
 /// Creates an engine with the language and its limits, but no run: for the check and the manual.
 pub fn bare() -> Engine {
@@ -106,14 +109,23 @@ fn args(settings: &Settings) -> Dynamic {
     }
 }
 
+fn of_time(at: Timestamp) -> Dynamic {
+    Dynamic::from(Time::utc(at))
+}
+
 /// Registers the facts of the run under plain names, which functions see as well (unlike the constants of a scope).
 fn tell(engine: &mut Engine, settings: &Settings) {
     let mut facts = Module::new();
     facts.set_var("args", args(settings));
     engine.register_global_module(facts.into());
     let mut job = Module::new();
-    let JobFacts { name, attempt, scheduled_for, trigger, .. } = settings.job.clone();
-    let values: [Dynamic; 4] = [name.into(), attempt.into(), scheduled_for.into(), trigger.into()];
+    let JobFacts { name, attempt, scheduled_for, trigger, timezone, last_success, .. } =
+        settings.job.clone();
+    // Outside the scheduler there is no slot, and the text is empty as it always was.
+    let slot = scheduled_for.parse().map_or_else(|_| scheduled_for.into(), of_time);
+    let last = last_success.map_or(Dynamic::UNIT, of_time);
+    let values: [Dynamic; 6] =
+        [name.into(), attempt.into(), slot, trigger.into(), timezone.into(), last];
     for (fact, value) in JOB_FACTS.into_iter().zip(values) {
         job.set_var(fact, value);
     }

@@ -26,6 +26,7 @@ pub mod signatures;
 pub mod site;
 pub mod source;
 pub mod survey;
+pub mod time;
 pub mod value;
 
 use rhai::{AST, Engine, EvalAltResult};

@@ -1,5 +1,6 @@
 //! One run: the state that its functions share, its thread, and its end.
 
+use jiff::Timestamp;
 use std::{
     net::SocketAddr,
     panic::AssertUnwindSafe,
@@ -96,6 +97,10 @@ pub struct JobFacts {
     pub scheduled_for: String,
     /// The trigger of the run.
     pub trigger: String,
+    /// The time zone of the job's schedule; `local` outside the scheduler.
+    pub timezone: String,
+    /// The time of the job's last successful run.
+    pub last_success: Option<Timestamp>,
     /// The value of `args` in place of [`Settings::args`]: a job's table or array; `null` outside the scheduler.
     pub args: serde_json::Value,
     /// True if the scheduler runs it unattended.
@@ -109,6 +114,8 @@ impl Default for JobFacts {
             attempt: 1,
             scheduled_for: String::new(),
             trigger: "manual".into(),
+            timezone: "local".into(),
+            last_success: None,
             args: serde_json::Value::Null,
             is_scheduled: false,
         }

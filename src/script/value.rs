@@ -1,10 +1,10 @@
 //! Conversions of values between scripts and the program: names, options, durations, sizes, times.
 
+pub use super::time::Time;
 pub use crate::duration::{parse_duration, parse_time};
 use crate::similar::nearest;
-use std::{cmp::Ordering, fmt, net::IpAddr, ops::RangeInclusive, time::Duration};
+use std::{fmt, net::IpAddr, ops::RangeInclusive, time::Duration};
 
-use jiff::Timestamp;
 use rhai::{Dynamic, Map};
 
 use super::show;
@@ -211,7 +211,7 @@ pub(super) fn whole<N: TryFrom<i64>>(value: &Dynamic) -> Option<N> {
 }
 
 /// Returns a value as an error may show it.
-fn shown(value: &Dynamic) -> String {
+pub(super) fn shown(value: &Dynamic) -> String {
     match value.read_lock::<rhai::ImmutableString>() {
         Some(text) => format!("\"{}\"", text.as_str()),
         None => show::text(value),
@@ -279,37 +279,6 @@ pub fn bytes(value: &Dynamic) -> Result<Vec<u8>> {
     }
     let blob = value.read_lock::<rhai::Blob>().map(|blob| blob.clone());
     blob.ok_or_else(|| Error::invalid(format!("a text or a blob is wanted, got {}", shown(value))))
-}
-
-/// A point in time of a script: prints as `2026-02-11T14:22:07Z`, compares, and subtracts to seconds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Time(pub Timestamp);
-
-impl fmt::Display for Time {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.0)
-    }
-}
-
-impl Time {
-    /// Parses a time that a script gives: a [`Time`], seconds since 1970, or `2026-02-11T14:22:07Z`.
-    pub fn read(value: &Dynamic) -> Result<Self> {
-        if let Some(time) = value.clone().try_cast::<Self>() {
-            return Ok(time);
-        }
-        let found = match (value.as_int(), value.clone().into_string()) {
-            (Ok(seconds), _) => Timestamp::from_second(seconds).ok(),
-            (_, Ok(text)) => text.parse().ok(),
-            _ => None,
-        };
-        let wants = "a time is wanted: now(), seconds since 1970, or \"2026-02-11T14:22:07Z\"";
-        found.map(Self).ok_or_else(|| Error::invalid(format!("{wants}; got {}", shown(value))))
-    }
-
-    /// Returns the order of two times.
-    pub fn order(self, other: Self) -> Ordering {
-        self.0.cmp(&other.0)
-    }
 }
 
 #[cfg(test)]

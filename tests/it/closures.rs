@@ -203,7 +203,7 @@ fn a_moment_moves_by_seconds_and_has_no_order_among_numbers() {
         Portolan::new().script(text).run().fails_with(3).stderr_has(said);
     }
     for (text, said) in [
-        ("let cut = now() - \"1d\";", "there is no `-` between a time and a string"),
+        ("let cut = now() * \"1d\";", "there is no `*` between a time and a string"),
         ("let cut = 86400 - now();", "there is no `-` between an int and a time"),
         ("let age = 2 * (now() - 5);", "there is no `*` between an int and a time"),
         (

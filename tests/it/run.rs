@@ -431,3 +431,59 @@ fn a_run_by_hand_removes_the_old_runs_of_its_script_and_of_no_other() {
     let runs = |job| store.runs(Some(job), 100).unwrap().len();
     assert_eq!((runs("script"), runs("other")), (1, 30));
 }
+
+#[test]
+fn dates_are_read_written_and_moved() {
+    let script = r#"
+        let day = time("2026-03-28 12:00", "Europe/Berlin");
+        print(day);
+        print((day + "1d").format("%Y%m%d %H:%M %z"));
+        print((day - "1mo").format("report-%Y-%m.csv"));
+        print(`${day.year} ${day.month} ${day.day} ${day.hour} ${day.weekday} ${day.day_of_year} ${day.zone}`);
+        print(day.in_zone("America/New_York").hour);
+        print(parse_time("orders-20260211.csv", "orders-%Y%m%d.csv"));
+        print(parse_time("11.02.2026 14:22", "%d.%m.%Y %H:%M", "Europe/Berlin"));
+        print(time("2026-02-11T14:22:07Z").start_of("month") - "1d");
+        print(time("2026-02-12") - time("2026-02-11"));
+        print(time("2026-02-11T00:00:00+01:00") == time("2026-02-10T23:00:00Z"));
+        print(now("local").unix - now().unix < 5);
+        print(time("2026-02-11").sub_string(0, 10));
+        print(`${job::TIMEZONE} ${job::LAST_SUCCESS == ()} [${job::SCHEDULED_FOR}]`);
+        for wrong in [
+            || time("yesterday"), || now("Europe/Berlim"), || day + "1 fortnight", || day.format("%"),
+            || parse_time("x", "%Y"), || day.start_of("decade"),
+        ] {
+            try { wrong.call(); print("fine"); } catch (err) { print(`${err.kind}: ${err.message}`); }
+        }
+    "#;
+    let ended = Portolan::new().script(script).run().succeeds().any_stdout();
+    let lines: Vec<&str> = ended.stdout_text().lines().collect();
+    let expected = [
+        "2026-03-28T12:00:00+01:00",
+        "20260329 12:00 +0200",
+        "report-2026-02.csv",
+        "2026 3 28 12 6 87 Europe/Berlin",
+        "7",
+        "2026-02-11T00:00:00Z",
+        "2026-02-11T14:22:00+01:00",
+        "2026-01-31T00:00:00Z",
+        "86400.0",
+        "true",
+        "true",
+        "2026-02-11",
+        "local true []",
+    ];
+    assert_eq!(lines[..expected.len()], expected);
+    let wrong = [
+        "is no time: \"yesterday\"",
+        "did you mean `Europe/Berlin`?",
+        "is no span of time",
+        "is no format of a time",
+        "is not of the form \"%Y\"",
+        "is none of \"minute\"",
+    ];
+    for (line, part) in lines[expected.len()..].iter().zip(wrong) {
+        assert!(line.starts_with("invalid: ") && line.contains(part), "{line}");
+    }
+    assert_eq!(lines.len(), expected.len() + wrong.len());
+}

@@ -2,6 +2,7 @@
 
 use std::{fmt, io::BufRead, path::PathBuf};
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -26,6 +27,10 @@ pub struct AttemptSpec {
     pub scheduled_for: String,
     /// `job::TRIGGER`.
     pub trigger: String,
+    /// `job::TIMEZONE`.
+    pub timezone: String,
+    /// `job::LAST_SUCCESS`, in seconds since 1970.
+    pub last_success: Option<i64>,
     /// `args`.
     pub args: Value,
     /// The connect options of the job, as `KEY=VALUE`. They may contain a password.
@@ -66,6 +71,8 @@ impl AttemptSpec {
             attempt: self.attempt,
             scheduled_for: self.scheduled_for.clone(),
             trigger: self.trigger.clone(),
+            timezone: self.timezone.clone(),
+            last_success: self.last_success.and_then(|at| Timestamp::from_second(at).ok()),
             args: self.args.clone(),
             is_scheduled: true,
         }
@@ -85,6 +92,8 @@ mod tests {
             attempt: 2,
             scheduled_for: "2026-01-01T00:00:00Z".into(),
             trigger: "catchup".into(),
+            timezone: "UTC".into(),
+            last_success: Some(7),
             args: serde_json::json!({ "target": "/srv" }),
             connect: vec!["password=canary".into()],
             allow_nat: true,

@@ -129,7 +129,8 @@ impl Daemon {
             Ok(log) => (log, None),
             Err(fault) => (RunLog::none(self.clock.clone()), Some(fault)),
         };
-        let order = rows::order(active, number, &self.start.state);
+        let last = self.planner.state_of(&active.job.name).and_then(|state| state.last_success);
+        let order = rows::order(active, number, last, &self.start.state);
         let outbox = self.outbox.clone();
         let wake = move || drop(outbox.send(Message::Wake));
         let started = order
@@ -217,6 +218,12 @@ impl AttemptSpec {
             attempt: 1,
             scheduled_for: String::new(),
             trigger: String::new(),
+            timezone: job
+                .schedule
+                .as_ref()
+                .map_or("local", |schedule| &schedule.zone.name)
+                .to_owned(),
+            last_success: None,
             args: job.args.clone(),
             connect: job.connect.texts(),
             allow_nat: job.allow.contains(&Allowed::Nat),

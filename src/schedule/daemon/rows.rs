@@ -189,12 +189,18 @@ pub(super) const fn is_missed(reason: &DecisionReason) -> bool {
 }
 
 /// Returns the order for the attempt of a run that starts.
-pub(super) fn order(active: &ActiveRun, attempt: i64, state: &Path) -> Result<AttemptSpec> {
+pub(super) fn order(
+    active: &ActiveRun,
+    attempt: i64,
+    last_success: Option<Timestamp>,
+    state: &Path,
+) -> Result<AttemptSpec> {
     Ok(AttemptSpec {
         run: active.run,
         attempt,
         scheduled_for: active.slot.at.to_string(),
         trigger: active.cause.word().into(),
+        last_success: last_success.map(Timestamp::as_second),
         lock: state.join(super::lock::RUNS),
         ..AttemptSpec::of_job(&active.job)?
     })

@@ -23,7 +23,7 @@ fn map(entry: &LocalEntry) -> Map {
     map.insert("name".into(), entry.path.to_string_lossy().into_owned().into());
     map.insert("kind".into(), kind.into());
     map.insert("size".into(), i64::try_from(entry.size).unwrap_or(i64::MAX).into());
-    map.insert("modified".into(), Dynamic::from(Time(entry.modified)));
+    map.insert("modified".into(), Dynamic::from(Time::utc(entry.modified)));
     map.insert("permissions".into(), format!("{:04o}", entry.mode & 0o7777).into());
     map
 }
@@ -185,7 +185,7 @@ pub mod functions {
     /// ```
     #[rhai_fn(return_raw, volatile)]
     pub fn modified(ctx: NativeCallContext<'_>, path: &str) -> RhaiResultOf<Time> {
-        ScriptRun::of(&ctx)?.readable(path).and_then(ops::modified).map(Time).or_raise(&ctx)
+        ScriptRun::of(&ctx)?.readable(path).and_then(ops::modified).map(Time::utc).or_raise(&ctx)
     }
 
     /// Returns the SHA-256 of a file, in lower-case hexadecimal. Raises `not_found`.

@@ -31,10 +31,10 @@ fn done(run: &ScriptRun, verb: Operation, path: &RemotePath) {
 /// Returns a modification time for scripts. A time without a time zone is returned as the server wrote it.
 fn time(modified: Modified) -> Time {
     match modified {
-        Modified::Utc(time, _) => Time(time),
+        Modified::Utc(time, _) => Time::utc(time),
         Modified::Server(time, _) => {
             let utc = jiff::tz::TimeZone::UTC.to_timestamp(time);
-            Time(utc.unwrap_or(jiff::Timestamp::UNIX_EPOCH))
+            Time::utc(utc.unwrap_or(jiff::Timestamp::UNIX_EPOCH))
         }
     }
 }
@@ -342,7 +342,7 @@ pub mod functions {
     ) -> RhaiResultOf<()> {
         let file = path(&ctx, site, file)?;
         let when = Time::read(&when).or_raise(&ctx)?;
-        site.with(&ctx, async |session, _| session.set_modified(&file, when.0).await)
+        site.with(&ctx, async |session, _| session.set_modified(&file, when.at()).await)
     }
 
     /// Returns the SHA-256 of a file, as computed by the server. Raises `unsupported` if the server cannot compute it.

@@ -60,7 +60,7 @@ fn plan_map(plan: &plan::RulesetPlan) -> Result<Map> {
 }
 
 fn applied_map(done: &Applied) -> Map {
-    let until = done.trial_until.map_or(Dynamic::UNIT, |until| Dynamic::from(Time(until)));
+    let until = done.trial_until.map_or(Dynamic::UNIT, |until| Dynamic::from(Time::utc(until)));
     let entries: [(&str, Dynamic); 5] = [
         ("changed", done.changed.into()),
         ("verified", done.verified.into()),

@@ -88,7 +88,7 @@ fn size(entry: &Map) -> String {
 /// Returns the time to the second: more is noise in a table.
 fn time(entry: &Map) -> String {
     let time = entry.get("modified").and_then(|value| value.clone().try_cast::<Time>());
-    time.map_or_else(String::new, |time| time.0.strftime("%Y-%m-%dT%H:%M:%SZ").to_string())
+    time.map_or_else(String::new, |time| time.at().strftime("%Y-%m-%dT%H:%M:%SZ").to_string())
 }
 
 #[cfg(test)]
