@@ -12,9 +12,9 @@ gate:
 test *args:
     cargo test {{args}}
 
-# Unit and module tests, or those whose path contains a filter: just unit mirror::tests
-unit *filter:
-    cargo test --lib -- {{filter}}
+# The tests of one crate, or those whose path contains a filter: just unit portolan-ftp listing::tests
+unit crate *filter:
+    cargo test -p {{crate}} -- {{filter}}
 
 # Black-box tests whose path contains NAME: just it serve::kills
 it *name:

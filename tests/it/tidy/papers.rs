@@ -1,6 +1,6 @@
 //! The project files: the changelog, the dependencies, the lints.
 
-use super::{assert_none, read};
+use super::{assert_none, project, read};
 
 /// Returns the problems of the changelog for this version.
 fn unchanged(changes: &str, version: &str) -> Vec<String> {
@@ -106,4 +106,126 @@ fn a_lint_that_is_taken_away_is_seen() {
     let manifest = read("Cargo.toml").replace("disallowed_methods = \"deny\"", "");
     let told = permitted(&clippy, &manifest);
     assert_eq!(told.len(), 2, "{told:?}");
+}
+
+/// The papers whose paths and commands are checked.
+const PAPERS: [&str; 4] =
+    ["ARCHITECTURE.md", "CONTRIBUTING.md", "tests/README.md", "docs/GLOSSARY.md"];
+
+/// A word between backticks.
+#[derive(Debug, PartialEq, Eq)]
+struct QuotedWord<'p> {
+    line: usize,
+    word: &'p str,
+    /// The crate or module in the heading above it, such as `ftp`.
+    section: &'p str,
+}
+
+fn quoted(page: &str) -> Vec<QuotedWord<'_>> {
+    let (mut found, mut section) = (Vec::new(), "");
+    for (number, line) in page.lines().enumerate() {
+        if line.starts_with('#') {
+            section = line.split('`').nth(1).unwrap_or_default().trim_end_matches('/');
+        }
+        let words = line.split('`').skip(1).step_by(2);
+        found.extend(words.map(|word| QuotedWord { line: number + 1, word, section }));
+    }
+    found
+}
+
+/// Returns true if a word names a file or directory, and not only a name below a heading or a pattern.
+fn is_path(word: &str) -> bool {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | '/');
+    // Such as `api/FAMILY.rs`; the names of papers are in capitals as well.
+    let is_capital = |part: &str| part.len() > 2 && part.bytes().all(|b| b.is_ascii_uppercase());
+    let is_placeholder = !word.ends_with(".md") && word.split(['/', '.']).any(is_capital);
+    let ends = [".rs", ".md", ".toml", ".json", ".txt"];
+    word.contains('/')
+        && word.chars().all(is_plain)
+        && !is_placeholder
+        && (word.ends_with('/') || ends.iter().any(|end| word.ends_with(end)))
+}
+
+/// Returns true if the file or directory exists, by the rules at the top of ARCHITECTURE.md.
+fn resolves(QuotedWord { word, section, .. }: &QuotedWord<'_>) -> bool {
+    let in_crate = word.split_once('/').map(|(name, rest)| format!("crates/{name}/src/{rest}"));
+    let candidates = [
+        Some((*word).to_owned()),
+        in_crate,
+        Some(format!("src/{word}")),
+        Some(format!("crates/{section}/src/{word}")).filter(|_| !section.is_empty()),
+        Some(format!("src/{section}/{word}")).filter(|_| !section.is_empty()),
+    ];
+    candidates.iter().flatten().any(|path| project().join(path).exists())
+}
+
+#[test]
+fn every_path_in_the_papers_exists() {
+    let missing = |page: &&str| -> Vec<String> {
+        let text = read(page);
+        let paths = quoted(&text).into_iter().filter(|it| is_path(it.word) && !resolves(it));
+        paths.map(|it| format!("{page}:{}: there is no {}", it.line, it.word)).collect()
+    };
+    assert_none(&PAPERS.iter().flat_map(missing).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_path_that_leads_nowhere_is_seen() {
+    let text = "See `ftp/list.rs`, `cli/ls.rs`, `api/FAMILY.rs` and `docs/`.\n`ftp/attic.rs` was `a b/`.\n\
+                ### `nat/`\n`portmap/` `attic/`";
+    let all = quoted(text);
+    let paths: Vec<_> = all.iter().filter(|it| is_path(it.word)).collect();
+    let found: Vec<_> = paths.iter().map(|it| (it.line, it.word, resolves(it))).collect();
+    let expected = [
+        (1, "ftp/list.rs", true),
+        (1, "cli/ls.rs", true),
+        (1, "docs/", true),
+        (2, "ftp/attic.rs", false),
+        (3, "nat/", true),
+        (4, "portmap/", true),
+        (4, "attic/", false),
+    ];
+    assert_eq!(found, expected);
+}
+
+/// Returns the test commands of a paper whose filter names no module, each by its line.
+fn dead_filters(page: &str, text: &str) -> Vec<String> {
+    let mut complaints = Vec::new();
+    let commands = text.lines().enumerate().flat_map(|(number, line)| {
+        line.match_indices("cargo test ").map(move |(at, _)| (number + 1, &line[at..]))
+    });
+    for (line, command) in commands {
+        let command = command.split(['`', '#']).next().unwrap_or_default();
+        let words: Vec<&str> = command.split_whitespace().collect();
+        let behind = |flag: &str| {
+            let at = words.iter().position(|word| *word == flag)?;
+            words.get(at + 1).copied()
+        };
+        let Some(end) = words.iter().position(|word| *word == "--") else { continue };
+        let filter = words[end + 1..].iter().find(|word| !word.starts_with('-'));
+        let Some(module) = filter.and_then(|filter| filter.split("::").next()) else { continue };
+        let folder = match (behind("-p"), behind("--test")) {
+            (_, Some("it")) => "tests/it".to_owned(),
+            (Some("portolan-mirror"), Some(test)) => format!("crates/mirror/tests/{test}"),
+            (Some(name), _) => format!("crates/{}/src", name.trim_start_matches("portolan-")),
+            (None, _) => "src".to_owned(),
+        };
+        let is_there = [folder.clone() + "/" + module, format!("{folder}/{module}.rs")]
+            .iter()
+            .any(|path| project().join(path).exists());
+        if !is_there && module != "speed" {
+            complaints.push(format!("{page}:{line}: `{command}` matches no test"));
+        }
+    }
+    complaints
+}
+
+#[test]
+fn every_filter_in_the_papers_names_a_module() {
+    let all = PAPERS.iter().flat_map(|page| dead_filters(page, &read(page)));
+    assert_none(&all.collect::<Vec<_>>());
+    let text = "`cargo test --lib -- ftp::listing`\ncargo test -p portolan-ftp -- listing::tests\n\
+                cargo test --test it -- --nocapture serve::kills";
+    let expected = ["a:1: `cargo test --lib -- ftp::listing` matches no test"];
+    assert_eq!(dead_filters("a", text), expected);
 }
