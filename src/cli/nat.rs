@@ -9,6 +9,7 @@ use super::{
     ExitResult,
     common::{Common, interruptible},
     nat_test,
+    nat_watch::{WatchArgs, Watcher},
     report::{self, UsageError},
     run::{script, settings},
 };
@@ -62,6 +63,8 @@ enum NatCommand {
     Export(ScriptArgs),
     /// Try a packet on a copy of this host; exit with 0 if it passes, 1 if not
     Test(nat_test::TestArgs),
+    /// Make applied rulesets hold when interfaces, routes, settings or rules change
+    Watch(WatchArgs),
 }
 
 #[derive(Debug, Clone, clap::Args)]
@@ -132,6 +135,9 @@ impl NatCommand {
             | Self::Apply(Apply { scripted: ScriptArgs { script, rest }, .. }) => {
                 NatTarget { script: Some(script.clone()), rest: rest.clone(), ruleset: None }
             }
+            Self::Watch(WatchArgs { script, rest, ruleset, .. }) => {
+                NatTarget { script: script.clone(), rest: rest.clone(), ruleset: ruleset.clone() }
+            }
             Self::Confirm(target)
             | Self::Rollback(target)
             | Self::Status(target)
@@ -201,12 +207,17 @@ impl NatContext<'_> {
     fn all(&self, verb: &NatCommand, name: Option<&str>, rulesets: &[Ruleset]) -> Result<Exit> {
         let models: Vec<_> = rulesets.iter().map(Ruleset::model).collect();
         let names: Vec<&str> = name.into_iter().chain(models.iter().map(Model::name)).collect();
+        if let NatCommand::Watch(watch) = verb {
+            return self.watch(watch, names);
+        }
         if names.is_empty() {
             let message = "the script describes no ruleset: `nat::ruleset(\"name\")` begins one";
             return Err(Error::invalid(message));
         }
         match verb {
             NatCommand::Plan(_) => self.plan(rulesets),
+            // Done above: it may have no ruleset yet.
+            NatCommand::Watch(_) => Ok(Exit::Done),
             NatCommand::Export(_) => self.export(rulesets),
             NatCommand::Apply(apply) => self.apply(rulesets, apply),
             NatCommand::Status(_) => self.status(&names, rulesets),
@@ -228,6 +239,16 @@ impl NatContext<'_> {
                 })
             }
         }
+    }
+
+    fn watch(&self, watch: &WatchArgs, names: Vec<&str>) -> Result<Exit> {
+        for name in &names {
+            Model::new(name)?;
+        }
+        let names = names.into_iter().map(str::to_owned).collect();
+        let (ledger, observer, json) = (self.ledger()?, &self.context.observer, self.json);
+        let watcher = Watcher { ledger, names, observer, json };
+        if watch.once { watcher.once() } else { watcher.watch(&self.context.stop) }
     }
 
     fn ledger(&self) -> Result<&dyn RulesetStore> {

@@ -184,6 +184,10 @@ impl NatHost {
         record.listing.clone_from(listing);
         record.notes.clone_from(&plan.notes);
         record.needs.clone_from(&plan.needs);
+        record.spec.clone_from(&plan.spec);
+        record.login_ports.clone_from(&plan.login_ports);
+        record.addresses.clone_from(&plan.addresses);
+        plan.coming.iter().for_each(|one| record.remember(one));
         record.opened.clone_from(&plan.opened);
         record.trial = None;
         if order.persist.is_some() {
@@ -280,27 +284,24 @@ fn planned(
     now: Timestamp,
 ) -> RulesetRecord {
     let before = before.unwrap_or_default();
-    let mut sysctls = before.sysctls.clone();
-    for one in &plan.sysctls {
-        match sysctls.iter_mut().find(|known| known.path == one.path) {
-            // The value before the first change is the one that is restored.
-            Some(known) if known.set == one.was => known.set.clone_from(&one.set),
-            Some(known) => known.clone_from(one),
-            None => sysctls.push(one.clone()),
-        }
-    }
     // The undo data of a trial that ended without being cleaned up is carried over into that of this change.
     let left = before.undo.clone().filter(|_| matches!(plan.live, LiveState::Over { .. }));
     let needed = left.as_ref().map_or(&before.needs, |undo| &undo.needs).clone();
+    let (spec, addresses) = match &left {
+        Some(undo) => (undo.spec.clone(), undo.addresses.clone()),
+        None => (before.spec.clone(), before.addresses.clone()),
+    };
     let mut undone = left.map(|undo| undo.sysctls).unwrap_or_default();
     undone.retain(|path| plan.sysctls.iter().all(|one| one.path != *path));
-    undone.extend(plan.sysctls.iter().map(|one| one.path.clone()));
+    undone.extend(plan.sysctls.iter().chain(&plan.coming).map(|one| one.path.clone()));
     let undo = Undo {
         body: snapshot.to_owned(),
         notes: plan.live.chains().map(chains::notes).unwrap_or_default(),
         opened: before.opened(now).to_vec(),
         sysctls: undone,
         needs: needed,
+        spec,
+        addresses,
         persisted: before.persisted.clone(),
     };
     let mut record = RulesetRecord {
@@ -310,13 +311,17 @@ fn planned(
         listing: String::new(),
         notes: plan.notes.clone(),
         opened: plan.opened.clone(),
-        sysctls,
+        sysctls: before.sysctls,
         needs: plan.needs.clone(),
+        spec: plan.spec.clone(),
+        login_ports: plan.login_ports.clone(),
+        addresses: plan.addresses.clone(),
         trial: None,
         undo: Some(undo),
         persisted: before.persisted,
         applied_at_ms: now.as_millisecond(),
     };
+    plan.sysctls.iter().chain(&plan.coming).for_each(|one| record.remember(one));
     if let Some(time) = order.confirm_within {
         let time = SignedDuration::try_from(time).unwrap_or(SignedDuration::MAX);
         let until = now.saturating_add(time).unwrap_or(Timestamp::MAX);

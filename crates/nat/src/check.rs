@@ -5,6 +5,8 @@ use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
 };
 
+use serde::{Deserialize, Serialize};
+
 use super::NatError;
 use portolan_core::{error::Result, limits::NAT_RANGES_MAX};
 
@@ -18,7 +20,8 @@ const WILDCARD: char = '*';
 const START_LENGTH_MIN: usize = 2;
 
 /// The name of a network interface, or of all with the same beginning. The interface need not exist (yet).
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct Interface(String);
 
 impl Interface {
@@ -78,7 +81,7 @@ impl fmt::Display for Interface {
 }
 
 /// An interface as a script names it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum InterfaceSelector {
     /// The interface of this name, or those whose names begin with it.
     Named(Interface),
@@ -103,7 +106,8 @@ impl fmt::Display for InterfaceSelector {
 }
 
 /// A network: a prefix length, and an address whose bits after the prefix are zero.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct Net {
     address: IpAddr,
     prefix: u8,
@@ -184,6 +188,27 @@ impl fmt::Display for Net {
     }
 }
 
+/// Lets records hold a value as the text that it is parsed from: what is read is checked as if a script had it.
+macro_rules! as_text {
+    ($($value:ty, $parse:path);*) => {$(
+        impl TryFrom<String> for $value {
+            type Error = String;
+
+            fn try_from(text: String) -> Result<Self, String> {
+                $parse(&text).map_err(|error| error.message)
+            }
+        }
+
+        impl From<$value> for String {
+            fn from(value: $value) -> Self {
+                value.to_string()
+            }
+        }
+    )*};
+}
+
+as_text!(Interface, Interface::pattern; Net, Net::parse; Ports, Ports::parse);
+
 /// IPv4 or IPv6.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Family {
@@ -219,7 +244,8 @@ pub fn address(text: &str) -> Result<IpAddr> {
 }
 
 /// TCP ports: sorted ranges that do not overlap.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct Ports(Vec<(u16, u16)>);
 
 impl Ports {

@@ -41,12 +41,17 @@ fn captured(rule: &Rule, here: &HostNetwork) -> Result<()> {
     )))
 }
 
+/// Returns the named interfaces that do not exist. Names such as `ppp*` are those of interfaces that come and go.
+pub(super) fn missing<'r>(
+    rules: &'r CompiledRules,
+    here: &'r HostNetwork,
+) -> impl Iterator<Item = &'r Interface> {
+    rules.named.iter().filter(|device| device.prefix().is_none() && !here.has(device))
+}
+
 /// Returns a message for each named interface that does not exist, with the most similar one that does.
 pub(super) fn absent(rules: &CompiledRules, here: &HostNetwork) -> Vec<String> {
-    // Names such as `ppp*` are those of interfaces that come and go.
-    let is_missing = |device: &&Interface| device.prefix().is_none() && !here.has(device);
-    let missing = rules.named.iter().filter(is_missing);
-    missing
+    missing(rules, here)
         .map(|device| {
             let likeness = |other: &str| strsim::jaro_winkler(device.as_str(), other);
             let known = here.interfaces.iter().filter(|name| likeness(name) > 0.8);

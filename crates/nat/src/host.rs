@@ -9,7 +9,7 @@ use std::{
 use super::{
     NatError,
     check::{Family, Interface, InterfaceSelector, Net},
-    netlink::{self, DefaultRoute, Link, NetworkState},
+    netlink::{self, DefaultRoute, NetworkLink, NetworkState},
 };
 use portolan_core::error::Result;
 
@@ -36,7 +36,7 @@ pub struct HostNetwork {
     /// The SSH ports.
     pub login_ports: BTreeSet<u16>,
     /// Its interfaces as the kernel tells of them; empty if it cannot be asked.
-    pub(super) links: Vec<Link>,
+    pub(super) links: Vec<NetworkLink>,
     /// The addresses of its interfaces.
     pub(super) addresses: Vec<(String, IpAddr)>,
     /// Its default routes, those of policy routing included.
@@ -143,6 +143,20 @@ impl HostNetwork {
     pub(super) fn is_own(&self, address: IpAddr) -> bool {
         self.addresses.iter().any(|(_, own)| *own == address)
             || netlink::route(address, &self.links).is_some_and(|route| route.is_local)
+    }
+
+    /// Returns true if an interface of that name is of the kinds that are made anew with each connection or restart of
+    /// the network: by what the kernel says of it, or else by its name.
+    pub(super) fn is_volatile(&self, device: &Interface) -> bool {
+        const KINDS: [&str; 9] =
+            ["ppp", "tun", "wireguard", "vlan", "gre", "ipip", "sit", "vti", "xfrm"];
+        const NAMES: [&str; 7] = ["ppp", "tun", "tap", "wg", "wwan", "vlan", "vti"];
+        let name = device.as_str();
+        let link = self.links.iter().find(|link| link.name == name);
+        link.is_some_and(|link| KINDS.contains(&link.kind.as_str()))
+            || NAMES.iter().any(|start| name.starts_with(start))
+            // As VLANs are usually called: eth0.7.
+            || name.contains('.')
     }
 
     /// Returns true if there is an interface of that name, or one that it stands for.

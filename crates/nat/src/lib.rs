@@ -8,7 +8,7 @@
 //! ```text
 //! check   names, networks, ports            model    a ruleset as the user describes it
 //! host    state of the host's network       rules    the same as packet-filter rules
-//! netlink questions to the kernel, and notice of changes
+//! netlink questions to the kernel
 //! chains, nft, listing                      rules as text, and parsing of that text
 //! backend, nftables, iptables               the packet filter, driven by its program
 //! plan    foreign, conflicts, guard         the changes, with warnings and refusals
@@ -16,6 +16,7 @@
 //! plan_report                               a plan as JSON and as text
 //! needs, sysctl, settings                   kernel settings: the table of needs, and the rulesets that have them
 //! apply, undo, persist                      applying, undoing, and loading at boot
+//! mend    notice                            making hold again what was applied, when the host has changed
 //! open    a table that exists only while it is held
 //! twin    a copy of the host's network and rules, in which packets are tried
 //!
@@ -38,11 +39,13 @@ pub mod host;
 mod iptables;
 mod listing;
 pub mod machine;
+pub mod mend;
 pub mod model;
 mod needs;
 mod netlink;
 mod nft;
 mod nftables;
+pub mod notice;
 pub mod open;
 mod persist;
 pub mod plan;

@@ -2,9 +2,12 @@
 
 use std::net::IpAddr;
 
+use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
+
 use super::{
     NatError,
     check::{Family, InterfaceSelector, Net, Ports},
+    host::HostNetwork,
 };
 use portolan_core::{error::Result, limits::NAT_PARTS_MAX};
 
@@ -15,8 +18,21 @@ pub const ACTIVE_RANGE: &str = "active range";
 /// The port from which servers open data connections (RFC 959, 3.2); some use another.
 pub const DATA_PORT: u16 = 20;
 
+/// The purpose of a part, one of a few. (An alias: for a field that is plainly a reference, serde would borrow.)
+pub type Purpose = &'static str;
+
+/// The descriptions of parts that have several.
+const PURPOSES: [&str; 3] = ["forward", "ftp server", ACTIVE_RANGE];
+
+/// Reads a description; there are no others.
+fn purpose<'de, D: Deserializer<'de>>(from: D) -> Result<Purpose, D::Error> {
+    let text = String::deserialize(from)?;
+    let known = PURPOSES.into_iter().find(|known| *known == text);
+    known.ok_or_else(|| D::Error::custom("a part of a kind that is not known"))
+}
+
 /// A ruleset, which becomes one table.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RulesetSpec {
     name: String,
     parts: Vec<RulesetPart>,
@@ -25,7 +41,7 @@ pub struct RulesetSpec {
 }
 
 /// One part of a ruleset.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum RulesetPart {
     /// Source NAT for the packets of a network.
     Masquerade(Masquerade),
@@ -40,7 +56,7 @@ pub enum RulesetPart {
 }
 
 /// Source NAT for the packets of a network.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Masquerade {
     /// The network.
     pub source: Net,
@@ -51,10 +67,11 @@ pub struct Masquerade {
 }
 
 /// Connections to the host that are forwarded to another host.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Forward {
     /// The purpose, as plans show it.
-    pub what: &'static str,
+    #[serde(deserialize_with = "purpose")]
+    pub what: Purpose,
     /// The incoming interface; any if `None`.
     pub device: Option<InterfaceSelector>,
     /// The destination ports; they are not translated, since an FTP server announces its own.
@@ -72,7 +89,7 @@ pub struct Forward {
 }
 
 /// Traffic that may pass through an isolated gateway.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Allow {
     /// The incoming interface.
     pub device: InterfaceSelector,
@@ -83,7 +100,7 @@ pub struct Allow {
 }
 
 /// The kernel's FTP helper.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Helper {
     /// The ports of control connections.
     pub ports: Ports,
@@ -92,10 +109,11 @@ pub struct Helper {
 }
 
 /// Open ports of the host itself.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Open {
     /// The purpose, as plans show it.
-    pub what: &'static str,
+    #[serde(deserialize_with = "purpose")]
+    pub what: Purpose,
     /// The incoming interface; any if `None`.
     pub device: Option<InterfaceSelector>,
     /// The ports.
@@ -159,6 +177,36 @@ impl RulesetSpec {
     /// Sets whether the kernel forwards packets between the interfaces that the ruleset names.
     pub const fn forwarding(&mut self, on: bool) {
         self.forwarding = on;
+    }
+
+    /// Returns the addresses of the host that its parts name, each with the interface that has it.
+    pub(super) fn own_addresses(&self, here: &HostNetwork) -> Vec<(IpAddr, String)> {
+        let named = self.parts.iter().filter_map(|part| match part {
+            RulesetPart::Masquerade(part) => part.to,
+            RulesetPart::Forward(part) => part.external,
+            _ => None,
+        });
+        let mut found = Vec::new();
+        for address in named {
+            let owner = here.addresses.iter().find(|(_, own)| *own == address);
+            let owner = owner.map(|(device, _)| (address, device.clone()));
+            found.extend(owner.filter(|owner| !found.contains(owner)));
+        }
+        found
+    }
+
+    /// Puts `new` in the place of `old` where a part names that address of the host.
+    pub(super) fn readdress(&mut self, old: IpAddr, new: IpAddr) {
+        for part in &mut self.parts {
+            let address = match part {
+                RulesetPart::Masquerade(part) => &mut part.to,
+                RulesetPart::Forward(part) => &mut part.external,
+                _ => continue,
+            };
+            if *address == Some(old) {
+                *address = Some(new);
+            }
+        }
     }
 
     /// Adds `part`; fails with `nat.family_mismatch`, `nat.bad_cidr` for loopback, or `nat.conflict` with an existing

@@ -41,8 +41,11 @@ const OUTSIDE6: Need = ("net/ipv6/conf/{}/accept_ra", "2");
 /// The switch of all interfaces for IPv6.
 const EVERYWHERE6: Need = (ALL6, "1");
 
-/// Returns the settings that make the kernel forward packets as `rules` need it, including those that are set already.
-/// For IPv4 it is enough that both interfaces of a path forward; IPv6 supports that from Linux 6.17 on, and before it
+/// The name of the values that a new interface begins with.
+const DEFAULT: &str = "default";
+
+/// Returns the settings that make the kernel forward packets as `rules` need it, including those that are set
+/// already, and those of interfaces that are still to come. For IPv4 it is enough that both interfaces of a path forward; IPv6 supports that from Linux 6.17 on, and before it
 /// only all interfaces or none.
 pub(super) fn needed(
     rules: &CompiledRules,
@@ -75,12 +78,19 @@ impl<R: Fn(&str) -> Option<String>> Needs<'_, R> {
         } else {
             let [switch, _] = INTERFACE4;
             self.need_each(switch, &rules.passing);
+            let comes_and_goes = self.comes_and_goes(rules);
+            if comes_and_goes {
+                self.need(switch, DEFAULT);
+            }
             // Where no interface obeys redirects, that one setting is enough.
             if self.is(REDIRECTS4, "0") {
                 let [_, all] = EVERYWHERE4;
                 self.need(all, "");
             } else {
                 self.need_each((redirects, "0"), &rules.passing);
+                if comes_and_goes {
+                    self.need((redirects, "0"), DEFAULT);
+                }
             }
         }
         if !rules.hairpins.is_empty() {
@@ -93,14 +103,15 @@ impl<R: Fn(&str) -> Option<String>> Needs<'_, R> {
     fn forward6(&mut self, rules: &CompiledRules) {
         let [switch @ (force, _), redirects] = INTERFACE6;
         let can_force = !rules.is_passing_elsewhere
-            && rules
-                .passing
-                .iter()
-                .all(|device| (self.read)(&path(force, device.as_str())).is_some());
+            && rules.passing.iter().all(|device| self.can(force, device.as_str()));
         let is_on = self.is(ALL6, "1");
         if can_force && !is_on {
             self.need_each(switch, &rules.passing);
             self.need_each(redirects, &rules.passing);
+            if self.comes_and_goes(rules) {
+                self.need(switch, DEFAULT);
+                self.need(redirects, DEFAULT);
+            }
             for device in &rules.passing {
                 let is_outside = self.here.default_devices6.contains(device.as_str());
                 let (advertisements, no) = INSIDE6;
@@ -122,22 +133,43 @@ impl<R: Fn(&str) -> Option<String>> Needs<'_, R> {
         self.need(EVERYWHERE6, "");
     }
 
+    /// Returns true if the kernel has this setting for the interface, or will have it.
+    fn can(&self, form: &str, device: &str) -> bool {
+        let is_absent = !self.here.interfaces.iter().any(|name| name == device);
+        let device = if is_absent { DEFAULT } else { device };
+        (self.read)(&path(form, device)).is_some()
+    }
+
+    /// Returns true if an interface between which packets are forwarded is not there yet, or is one of those that are
+    /// made anew with each connection: it begins with the values of `default`, before any program could set its own.
+    fn comes_and_goes(&self, rules: &CompiledRules) -> bool {
+        let is_one = |device: &Interface| !self.here.has(device) || self.here.is_volatile(device);
+        !rules.coming.is_empty() || rules.passing.iter().any(is_one)
+    }
+
     fn need_each(&mut self, need: Need, devices: &BTreeSet<Interface>) {
         for device in devices {
             self.need(need, device.as_str());
         }
     }
 
-    /// Adds a setting, unless it does not exist: then it belongs to an interface that does not exist (yet).
+    /// Adds a setting. One of an interface that does not exist (yet) is set once it comes; any other that does not exist is
+    /// unknown to this kernel.
     fn need(&mut self, (form, value): Need, device: &str) {
         let path = path(form, device);
-        let Some(was) = (self.read)(&path) else { return };
+        let now = (self.read)(&path);
+        let absent = now.is_none()
+            && is_later(device)
+            && !self.here.interfaces.iter().any(|name| name == device);
+        let inherited = || (self.read)(&self::path(form, DEFAULT)).filter(|_| absent);
+        let Some(was) = now.or_else(inherited) else { return };
         let beside = match path.as_str() {
             ALL4 | ALL6 if was != value => self.beside(&path, value),
             _ => Vec::new(),
         };
         let switch_was = switch_of(&path).and_then(&self.read).unwrap_or_default();
-        self.all.push(Sysctl { path, was, set: value.to_owned(), beside, switch_was });
+        let set = value.to_owned();
+        self.all.push(Sysctl { path, was, set, beside, switch_was, absent });
     }
 
     fn is(&self, path: &str, value: &str) -> bool {
@@ -200,6 +232,16 @@ pub(super) fn reverse_path(
         devices.into_iter().filter_map(move |device| warning(part, &device))
     };
     forwards.flat_map(each).collect()
+}
+
+/// Returns true if the setting is the value that new interfaces begin with.
+pub(super) fn is_default(path: &str) -> bool {
+    path.split('/').nth(3) == Some(DEFAULT)
+}
+
+/// Returns true if the name is that of an interface, and not of all or of the values that a new one gets.
+fn is_later(device: &str) -> bool {
+    !matches!(device, "" | "all" | DEFAULT)
 }
 
 fn path(form: &str, device: &str) -> String {

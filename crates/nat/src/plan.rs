@@ -1,5 +1,7 @@
 //! The changes that applying a ruleset would make: pure, once the state of the host has been read.
 
+use std::{collections::BTreeSet, net::IpAddr};
+
 use sha2::{Digest, Sha256};
 
 use super::{
@@ -52,6 +54,14 @@ pub struct RulesetPlan {
     pub modules: Vec<String>,
     /// The settings that it needs, by path, including those that need no change.
     pub(super) needs: Vec<(String, String)>,
+    /// The settings of interfaces that are still to come.
+    pub(super) coming: Vec<Sysctl>,
+    /// The ruleset, for the watcher.
+    pub(super) spec: Option<serde_json::Value>,
+    /// The SSH ports of the host.
+    pub(super) login_ports: BTreeSet<u16>,
+    /// The addresses of the host that it names, each with its interface.
+    pub(super) addresses: Vec<(IpAddr, String)>,
     pub(super) interfaces: Vec<String>,
     pub(super) choice: Choice,
     pub(super) table: String,
@@ -175,12 +185,7 @@ pub(super) fn plan(
     let body = backend.body(&table, &chains);
     let wanted = backend.listed(&table, &body)?;
     let live = LiveState::of(backend, &table, &found);
-    let needed = needs::needed(&made, here, sysctl::read);
-    let needs = needed.iter().map(|one| (one.path.clone(), one.set.clone()));
-    let needs = needs.filter(|_| ruleset.is_forwarding()).collect();
-    let settings = needed.into_iter().filter(Sysctl::is_change).collect();
-    let (sysctls, idle) =
-        if ruleset.is_forwarding() { (settings, Vec::new()) } else { (Vec::new(), settings) };
+    let RulesetSettings { needs, coming, changes: sysctls, idle } = settings(ruleset, &made, here);
     let modules = sysctl::modules(&made);
     let is_same = match (&wanted, &live, &found) {
         (Some(wanted), LiveState::Rules(_), FoundRules::Listing(listing)) => wanted == listing,
@@ -223,6 +228,10 @@ pub(super) fn plan(
         sysctls,
         modules,
         needs,
+        coming,
+        spec: serde_json::to_value(ruleset).ok(),
+        login_ports: here.login_ports.clone(),
+        addresses: ruleset.own_addresses(here),
         interfaces: here.interfaces.clone(),
         notes: notes(&chains),
         opened: opened(ruleset, here),
@@ -238,6 +247,29 @@ pub(super) fn plan(
     };
     plan.compare();
     Ok(plan)
+}
+
+/// The kernel settings that a ruleset needs.
+struct RulesetSettings {
+    /// Each, by path.
+    needs: Vec<(String, String)>,
+    /// Those of interfaces that are still to come.
+    coming: Vec<Sysctl>,
+    /// Those that are to be changed.
+    changes: Vec<Sysctl>,
+    /// Those that would have to be, if the ruleset turned forwarding on.
+    idle: Vec<Sysctl>,
+}
+
+fn settings(ruleset: &RulesetSpec, made: &CompiledRules, here: &HostNetwork) -> RulesetSettings {
+    let needed = needs::needed(made, here, sysctl::read);
+    let needs = needed.iter().map(|one| (one.path.clone(), one.set.clone())).collect();
+    let coming = needed.iter().filter(|one| one.absent).cloned().collect();
+    let changes = needed.into_iter().filter(Sysctl::is_change).collect();
+    if ruleset.is_forwarding() {
+        return RulesetSettings { needs, coming, changes, idle: Vec::new() };
+    }
+    RulesetSettings { needs: Vec::new(), coming: Vec::new(), changes: Vec::new(), idle: changes }
 }
 
 impl RulesetPlan {
@@ -302,7 +334,7 @@ fn warnings(
 }
 
 /// Returns the ports that `ruleset` opens for the host's own sessions.
-fn opened(ruleset: &RulesetSpec, here: &HostNetwork) -> Vec<OpenPorts> {
+pub(super) fn opened(ruleset: &RulesetSpec, here: &HostNetwork) -> Vec<OpenPorts> {
     let opened = |part: &RulesetPart| match part {
         RulesetPart::Open(open) if open.what == ACTIVE_RANGE => Some(OpenPorts {
             ports: open.ports.ranges().to_vec(),

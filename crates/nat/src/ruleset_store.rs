@@ -1,11 +1,11 @@
 //! The stored records of applied rulesets: enough for any later process to undo each of them.
 
-use std::{fmt::Debug, fs::File, net::IpAddr, path::PathBuf};
+use std::{collections::BTreeSet, fmt::Debug, fs::File, net::IpAddr, path::PathBuf};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{backend::Choice, rules::HELPER_NOTE, sysctl::Sysctl};
+use super::{backend::Choice, model::RulesetSpec, rules::HELPER_NOTE, sysctl::Sysctl};
 use portolan_core::error::Result;
 
 /// The record of one ruleset. It is written before anything is changed, and again afterwards.
@@ -29,6 +29,12 @@ pub struct RulesetRecord {
     pub sysctls: Vec<Sysctl>,
     /// Every kernel setting that it needs, by path, even if it was set by another program.
     pub needs: Vec<(String, String)>,
+    /// The ruleset as the script described it, for the watcher; `None` in records of versions that had none.
+    pub spec: Option<serde_json::Value>,
+    /// The SSH ports of the host, with that of the session in which it was applied.
+    pub login_ports: BTreeSet<u16>,
+    /// The addresses of the host that it names, each with the interface that had it.
+    pub addresses: Vec<(IpAddr, String)>,
     /// The trial that runs, or that ended without `confirm` or `rollback`.
     pub trial: Option<RulesetTrial>,
     /// The data that restores the state before the last change.
@@ -59,6 +65,28 @@ pub struct OpenPorts {
 }
 
 impl RulesetRecord {
+    /// Returns the ruleset as the script described it, if it is known and of this version.
+    pub(super) fn ruleset_spec(&self) -> Option<RulesetSpec> {
+        let spec: RulesetSpec = serde_json::from_value(self.spec.clone()?).ok()?;
+        (spec.name() == self.ruleset).then_some(spec)
+    }
+
+    /// Returns true if it needs that setting.
+    pub(super) fn has_need(&self, path: &str) -> bool {
+        self.needs.iter().any(|(own, _)| own == path)
+    }
+
+    /// Adds a changed setting; the value before the first change is the one that is restored.
+    pub(super) fn remember(&mut self, one: &Sysctl) {
+        match self.sysctls.iter_mut().find(|known| known.path == one.path) {
+            Some(known) if known.set == one.was => known.set.clone_from(&one.set),
+            // It was another one's interface then.
+            Some(known) if known.set == one.set && known.absent => {}
+            Some(known) => known.clone_from(one),
+            None => self.sysctls.push(one.clone()),
+        }
+    }
+
     /// Returns the settings that are restored with the last change.
     pub(super) fn undone_settings(&self) -> Vec<Sysctl> {
         let Some(undo) = &self.undo else { return Vec::new() };
@@ -113,6 +141,10 @@ pub struct Undo {
     pub sysctls: Vec<String>,
     /// The settings that were needed before it.
     pub needs: Vec<(String, String)>,
+    /// The ruleset that was in force before it.
+    pub spec: Option<serde_json::Value>,
+    /// The addresses of the host that it named.
+    pub addresses: Vec<(IpAddr, String)>,
     /// The root directory below which the files for boot had been written before.
     pub persisted: Option<PathBuf>,
 }

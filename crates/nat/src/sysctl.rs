@@ -34,6 +34,8 @@ pub struct Sysctl {
     pub beside: Vec<String>,
     /// The value that the switch for all interfaces had before the change, if this is a setting that depends on it.
     pub switch_was: String,
+    /// True if its interface did not exist then: it is set when that comes.
+    pub absent: bool,
 }
 
 impl Sysctl {
@@ -44,7 +46,7 @@ impl Sysctl {
 
     /// Returns true if it would change anything.
     pub fn is_change(&self) -> bool {
-        self.was != self.set
+        self.was != self.set && !self.absent
     }
 
     /// Returns true if it only goes with a switch: a plan counts the switch.
@@ -82,6 +84,7 @@ pub(super) fn closed(settings: &[Sysctl], interfaces: &[String]) -> Vec<Rule> {
     for one in settings.iter().filter(|one| one.was == "0" && one.set == "1") {
         let parts: Vec<_> = one.path.split('/').collect();
         match parts.as_slice() {
+            ["net", _, "conf", "default", _] => {}
             ["net", "ipv4", "conf", device, "forwarding"] => devices.push((Family::V4, *device)),
             ["net", "ipv6", "conf", device, "force_forwarding"] => {
                 devices.push((Family::V6, *device));

@@ -170,6 +170,8 @@ impl NatHost {
             notes: undo.notes,
             opened: undo.opened,
             needs: undo.needs,
+            spec: undo.spec,
+            addresses: undo.addresses,
             trial: None,
             undo: None,
             persisted: undo.persisted,
@@ -223,7 +225,7 @@ impl NatHost {
     }
 
     /// Returns what is there. Fails with `nat.not_permitted` if that cannot be read: then it cannot be changed either.
-    fn readable(&self, table: &str) -> Result<FoundRules> {
+    pub(super) fn readable(&self, table: &str) -> Result<FoundRules> {
         match self.backend.found(table)? {
             FoundRules::Unreadable => Err(not_permitted()),
             found => Ok(found),

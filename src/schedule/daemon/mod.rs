@@ -44,7 +44,10 @@ use crate::{
 };
 
 pub use self::{
-    lock::holder, page::MetricsServer, signals::follow as follow_signals, system::raise_descriptors,
+    lock::holder,
+    page::MetricsServer,
+    signals::follow as follow_signals,
+    system::{raise_descriptors, ready as tell_ready, stopping as tell_stopping},
 };
 
 /// A function that reads the jobs file again.

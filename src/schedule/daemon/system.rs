@@ -21,8 +21,8 @@ pub fn raise_descriptors() {
     }
 }
 
-/// Reports that the scheduler is ready.
-pub(super) fn ready(status: &str) {
+/// Reports that the service is ready.
+pub fn ready(status: &str) {
     tell(&[NotifyState::Ready, NotifyState::Status(status)]);
 }
 
@@ -35,7 +35,7 @@ pub(super) fn reloading() {
 }
 
 /// Reports that it is stopping, and the time that this may take.
-pub(super) fn stopping(time: Duration) {
+pub fn stopping(time: Duration) {
     let time = time + Duration::from_secs(5);
     let micros = u32::try_from(time.as_micros()).unwrap_or(u32::MAX);
     tell(&[NotifyState::Stopping, NotifyState::ExtendTimeoutUsec(micros)]);

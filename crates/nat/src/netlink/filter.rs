@@ -4,13 +4,13 @@
 use std::{io, ops::ControlFlow};
 
 use rustix::net::{
-    RecvFlags, SendFlags, netlink, recv, send,
+    RecvFlags, SendFlags, SocketFlags, netlink, recv, send,
     sockopt::{Timeout, set_socket_timeout},
 };
 
 use super::{
     ANSWER_TIME_MAX, DATAGRAM_BYTES, DATAGRAMS_MAX,
-    message::{Attributes, Reply, push, replies, request},
+    message::{Attributes, NetlinkReply, push, replies, request},
     open,
 };
 
@@ -67,7 +67,7 @@ pub(crate) fn ask(
     query: &FilterQuery<'_>,
     mut take: impl FnMut(u8, &[(u16, &[u8])]) -> ControlFlow<()>,
 ) -> io::Result<()> {
-    let socket = open(Some(netlink::NETFILTER))?;
+    let socket = open(Some(netlink::NETFILTER), SocketFlags::empty())?;
     set_socket_timeout(&socket, Timeout::Recv, Some(ANSWER_TIME_MAX))?;
     let body = [&[query.family, 0, 0, 0], query.attributes].concat();
     let sent = request(SUBSYSTEM << 8 | query.kind, query.is_dump, &body);
@@ -76,7 +76,7 @@ pub(crate) fn ask(
     for _ in 0..DATAGRAMS_MAX {
         let (_, count) = recv(&socket, buffer.as_mut_slice(), RecvFlags::empty())?;
         for reply in replies(buffer.get(..count).unwrap_or_default()) {
-            if let Reply::Failed(number) = &reply
+            if let NetlinkReply::Failed(number) = &reply
                 && *number != 0
             {
                 return Err(io::Error::from_raw_os_error(*number));

@@ -17,7 +17,7 @@ const DONE: u16 = 3;
 
 /// A message from the kernel.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Reply {
+pub(super) enum NetlinkReply {
     /// The end of a dump.
     Done,
     /// The number of an error; 0 is an acknowledgement.
@@ -26,7 +26,7 @@ pub(super) enum Reply {
     Data { kind: u16, body: Vec<u8> },
 }
 
-impl Reply {
+impl NetlinkReply {
     /// Returns the fixed part of `length` bytes, and the attributes after it.
     pub(super) fn parts(&self, length: usize) -> Option<(&[u8], Attributes<'_>)> {
         let Self::Data { body, .. } = self else { return None };
@@ -59,18 +59,18 @@ pub(super) fn push(body: &mut Vec<u8>, kind: u16, value: &[u8]) {
 }
 
 /// Returns the messages of one datagram; a damaged one ends the list.
-pub(super) fn replies(mut bytes: &[u8]) -> Vec<Reply> {
+pub(super) fn replies(mut bytes: &[u8]) -> Vec<NetlinkReply> {
     let mut found = Vec::new();
     while let Some((length, kind)) = u32_of(bytes).zip(bytes.get(4..6).and_then(u16_of)) {
         let length = length as usize;
         let Some(body) = bytes.get(HEADER..length) else { break };
         found.push(match kind {
-            DONE => Reply::Done,
+            DONE => NetlinkReply::Done,
             // The number is negative.
-            FAILED => {
-                Reply::Failed(u32_of(body).map_or(0, |number| number.cast_signed().wrapping_neg()))
-            }
-            kind => Reply::Data { kind, body: body.to_vec() },
+            FAILED => NetlinkReply::Failed(
+                u32_of(body).map_or(0, |number| number.cast_signed().wrapping_neg()),
+            ),
+            kind => NetlinkReply::Data { kind, body: body.to_vec() },
         });
         bytes = bytes.get(length.next_multiple_of(4)..).unwrap_or_default();
     }
@@ -140,7 +140,7 @@ mod tests {
         bytes.extend(request(DONE, false, &[0; 4]));
         let found = replies(&bytes);
         assert_eq!(found.len(), 2);
-        assert_eq!(found[1], Reply::Done);
+        assert_eq!(found[1], NetlinkReply::Done);
         let (head, attributes) = found[0].parts(4).unwrap();
         assert_eq!(head, [7; 4]);
         let shown: Vec<_> = attributes.collect();
@@ -148,7 +148,7 @@ mod tests {
         assert_eq!(text(shown[0].1), "eth0");
         assert_eq!(address(shown[1].1).unwrap().to_string(), "10.0.0.1");
         let refused = request(FAILED, false, &(-101_i32).to_ne_bytes());
-        assert_eq!(replies(&refused), [Reply::Failed(101)]);
+        assert_eq!(replies(&refused), [NetlinkReply::Failed(101)]);
     }
 
     proptest! {

@@ -15,7 +15,7 @@ use rustix::net::{
     sockopt::{Timeout, set_socket_timeout},
 };
 
-use self::message::{Attributes, Reply, replies, request, u32_of};
+use self::message::{Attributes, NetlinkReply, replies, request, u32_of};
 use self::routes::default_routes;
 pub(super) use self::routes::{DefaultRoute, route};
 use super::check::Family;
@@ -39,7 +39,7 @@ const GET_RULE: u16 = 34;
 /// The state of the network, as far as rules depend on it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct NetworkState {
-    pub(super) links: Vec<Link>,
+    pub(super) links: Vec<NetworkLink>,
     /// The addresses of interfaces.
     pub(super) addresses: Vec<(String, IpAddr)>,
     /// The default routes of all tables to which packets may be led.
@@ -48,7 +48,7 @@ pub(super) struct NetworkState {
 
 /// A network interface.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Link {
+pub(super) struct NetworkLink {
     pub(super) index: u32,
     pub(super) name: String,
     /// Its kind, such as `vlan`, `wireguard` or `bridge`; empty for hardware.
@@ -66,8 +66,8 @@ impl NetworkState {
 }
 
 /// Sends one question and returns the messages of the answer. A question about everything is a dump.
-fn ask(kind: u16, is_dump: bool, body: &[u8]) -> io::Result<Vec<Reply>> {
-    let socket = open(ROUTE)?;
+fn ask(kind: u16, is_dump: bool, body: &[u8]) -> io::Result<Vec<NetlinkReply>> {
+    let socket = open(ROUTE, SocketFlags::empty())?;
     set_socket_timeout(&socket, Timeout::Recv, Some(ANSWER_TIME_MAX))?;
     send(&socket, &request(kind, is_dump, body), SendFlags::empty())?;
     let mut buffer = vec![0; DATAGRAM_BYTES];
@@ -76,9 +76,9 @@ fn ask(kind: u16, is_dump: bool, body: &[u8]) -> io::Result<Vec<Reply>> {
         let (_, count) = recv(&socket, buffer.as_mut_slice(), RecvFlags::empty())?;
         for reply in replies(buffer.get(..count).unwrap_or_default()) {
             match reply {
-                Reply::Done | Reply::Failed(0) => return Ok(found),
-                Reply::Failed(number) => return Err(io::Error::from_raw_os_error(number)),
-                reply @ Reply::Data { .. } => {
+                NetlinkReply::Done | NetlinkReply::Failed(0) => return Ok(found),
+                NetlinkReply::Failed(number) => return Err(io::Error::from_raw_os_error(number)),
+                reply @ NetlinkReply::Data { .. } => {
                     found.push(reply);
                     if !is_dump {
                         return Ok(found);
@@ -90,21 +90,22 @@ fn ask(kind: u16, is_dump: bool, body: &[u8]) -> io::Result<Vec<Reply>> {
     Err(io::Error::other("the kernel's answer has no end"))
 }
 
-fn open(protocol: Option<Protocol>) -> io::Result<OwnedFd> {
-    let flags = SocketFlags::CLOEXEC;
+/// Opens a socket to the kernel.
+pub(super) fn open(protocol: Option<Protocol>, flags: SocketFlags) -> io::Result<OwnedFd> {
+    let flags = flags | SocketFlags::CLOEXEC;
     Ok(socket_with(AddressFamily::NETLINK, SocketType::RAW, flags, protocol)?)
 }
 
-fn links() -> io::Result<Vec<Link>> {
+fn links() -> io::Result<Vec<NetworkLink>> {
     const NAME: u16 = 3;
     const INFO: u16 = 18;
     const INFO_KIND: u16 = 1;
     // struct ifinfomsg: the family, then the index after the type of hardware.
     const HEAD: usize = 16;
     let replies = ask(GET_LINK, true, &[0; HEAD])?;
-    let link = |reply: &Reply| {
+    let link = |reply: &NetlinkReply| {
         let (head, attributes) = reply.parts(HEAD)?;
-        let mut link = Link { index: u32_of(head.get(4..8)?)?, ..Link::default() };
+        let mut link = NetworkLink { index: u32_of(head.get(4..8)?)?, ..NetworkLink::default() };
         for (kind, value) in attributes {
             match kind {
                 NAME => link.name = message::text(value),
@@ -120,13 +121,13 @@ fn links() -> io::Result<Vec<Link>> {
     Ok(replies.iter().filter_map(link).collect())
 }
 
-fn addresses(links: &[Link]) -> io::Result<Vec<(String, IpAddr)>> {
+fn addresses(links: &[NetworkLink]) -> io::Result<Vec<(String, IpAddr)>> {
     const ADDRESS: u16 = 1;
     const LOCAL: u16 = 2;
     // struct ifaddrmsg: the family first, the index last.
     const HEAD: usize = 8;
     let replies = ask(GET_ADDRESS, true, &[0; HEAD])?;
-    let address = |reply: &Reply| {
+    let address = |reply: &NetlinkReply| {
         let (head, attributes) = reply.parts(HEAD)?;
         let device = name_of(links, u32_of(head.get(4..8)?)?)?;
         // On a point-to-point link ADDRESS is that of the peer; IPv6 has no LOCAL elsewhere.
@@ -143,7 +144,7 @@ fn addresses(links: &[Link]) -> io::Result<Vec<(String, IpAddr)>> {
     Ok(replies.iter().filter_map(address).collect())
 }
 
-fn name_of(links: &[Link], index: u32) -> Option<&str> {
+fn name_of(links: &[NetworkLink], index: u32) -> Option<&str> {
     links.iter().find(|link| link.index == index).map(|link| link.name.as_str())
 }
 
@@ -162,7 +163,10 @@ mod tests {
     #[test]
     fn the_kernel_tells_of_loopback() {
         let Some(state) = NetworkState::read() else {
-            assert!(open(ROUTE).is_err(), "netlink is there, and tells nothing");
+            assert!(
+                open(ROUTE, SocketFlags::empty()).is_err(),
+                "netlink is there, and tells nothing"
+            );
             return;
         };
         let lo = state.links.iter().find(|link| link.name == "lo").unwrap();

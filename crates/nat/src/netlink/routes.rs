@@ -7,8 +7,8 @@ use std::{
 };
 
 use super::{
-    GET_ROUTE, GET_RULE, Link, ask,
-    message::{self, Attributes, Reply, u16_of, u32_of},
+    GET_ROUTE, GET_RULE, NetworkLink, ask,
+    message::{self, Attributes, NetlinkReply, u16_of, u32_of},
     name_of, number,
 };
 use crate::check::{Family, Net};
@@ -54,7 +54,7 @@ pub(crate) struct DefaultRoute {
 
 /// The kernel's answer for one address.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Route {
+pub(crate) struct KernelRoute {
     /// True if the address is the host's own.
     pub(crate) is_local: bool,
     /// Each interface by which the packets may leave, with the gateway.
@@ -62,7 +62,7 @@ pub(crate) struct Route {
 }
 
 /// Asks for the route to `address`; `None` if there is none.
-pub(crate) fn route(address: IpAddr, links: &[Link]) -> Option<Route> {
+pub(crate) fn route(address: IpAddr, links: &[NetworkLink]) -> Option<KernelRoute> {
     /// Wants the entry of the table with all of its hops, not the hop of one packet.
     const FIB_MATCH: u32 = 0x2000;
     let octets = message::octets(address);
@@ -75,12 +75,12 @@ pub(crate) fn route(address: IpAddr, links: &[Link]) -> Option<Route> {
     };
     // Linux before 4.13 does not know the flag.
     let told = question(FIB_MATCH).or_else(|_| question(0)).ok()?;
-    let entry = Entry::read(told.first()?)?;
-    Some(Route { is_local: entry.kind == LOCAL, hops: entry.hops(links) })
+    let entry = RouteEntry::read(told.first()?)?;
+    Some(KernelRoute { is_local: entry.kind == LOCAL, hops: entry.hops(links) })
 }
 
 /// Returns the default routes of the main table, and of the tables that rules lead to.
-pub(super) fn default_routes(links: &[Link]) -> io::Result<Vec<DefaultRoute>> {
+pub(super) fn default_routes(links: &[NetworkLink]) -> io::Result<Vec<DefaultRoute>> {
     let mut found = Vec::new();
     let far4 = FAR4.iter().map(|far| IpAddr::from(*far));
     for far in far4.chain(FAR6.iter().map(|far| IpAddr::from(*far))) {
@@ -104,10 +104,11 @@ pub(super) fn default_routes(links: &[Link]) -> io::Result<Vec<DefaultRoute>> {
     for family in [Family::V4, Family::V6] {
         let rules = rules(family)?;
         let replies = ask(GET_ROUTE, true, &head(family))?;
-        let is_default = |entry: &Entry<'_>| {
+        let is_default = |entry: &RouteEntry<'_>| {
             entry.bits == 0 && entry.kind == UNICAST && entry.family == number(family)
         };
-        let others: Vec<_> = replies.iter().filter_map(Entry::read).filter(is_default).collect();
+        let others: Vec<_> =
+            replies.iter().filter_map(RouteEntry::read).filter(is_default).collect();
         found.extend(ruled(family, &others, &rules, links));
     }
     let taken: Vec<_> = found.iter().filter(|one| one.is_taken).cloned().collect();
@@ -122,9 +123,9 @@ pub(super) fn default_routes(links: &[Link]) -> io::Result<Vec<DefaultRoute>> {
 /// Returns the default routes that policy rules or a higher metric keep for some packets.
 fn ruled(
     family: Family,
-    entries: &[Entry<'_>],
+    entries: &[RouteEntry<'_>],
     rules: &[PolicyRule],
-    links: &[Link],
+    links: &[NetworkLink],
 ) -> Vec<DefaultRoute> {
     let mut best: BTreeMap<u32, u32> = BTreeMap::new();
     for entry in entries {
@@ -172,7 +173,7 @@ struct PolicyRule {
 
 fn rules(family: Family) -> io::Result<Vec<PolicyRule>> {
     const SOURCE: u16 = 2;
-    let rule = |reply: &Reply| {
+    let rule = |reply: &NetlinkReply| {
         let (head, attributes) = reply.parts(HEAD)?;
         let source_bits = *head.get(2)?;
         let mut rule = PolicyRule { table: u32::from(*head.get(4)?), from: None };
@@ -195,7 +196,7 @@ fn head(family: Family) -> Vec<u8> {
 }
 
 /// A route as the kernel tells it.
-struct Entry<'r> {
+struct RouteEntry<'r> {
     family: u8,
     /// The length of the prefix of the destination.
     bits: u8,
@@ -205,8 +206,8 @@ struct Entry<'r> {
     attributes: Attributes<'r>,
 }
 
-impl<'r> Entry<'r> {
-    fn read(reply: &'r Reply) -> Option<Self> {
+impl<'r> RouteEntry<'r> {
+    fn read(reply: &'r NetlinkReply) -> Option<Self> {
         let (head, attributes) = reply.parts(HEAD)?;
         let [family, bits, _, _, table, _, _, kind, ..] = *head else { return None };
         let value = |wanted: u16| {
@@ -221,7 +222,7 @@ impl<'r> Entry<'r> {
     }
 
     /// Returns the interfaces by which packets leave; those without a link are left out.
-    fn hops(&self, links: &[Link]) -> Vec<(String, Option<IpAddr>)> {
+    fn hops(&self, links: &[NetworkLink]) -> Vec<(String, Option<IpAddr>)> {
         let mut hops = Vec::new();
         let (mut device, mut gateway) = (None, None);
         for (kind, value) in self.attributes.clone() {
@@ -265,17 +266,18 @@ fn several(mut bytes: &[u8]) -> Vec<(u32, Option<IpAddr>)> {
 mod tests {
     use super::*;
 
-    fn links() -> Vec<Link> {
-        let link = |index, name: &str| Link { index, name: name.into(), kind: String::new() };
+    fn links() -> Vec<NetworkLink> {
+        let link =
+            |index, name: &str| NetworkLink { index, name: name.into(), kind: String::new() };
         vec![link(1, "lo"), link(2, "eth1"), link(3, "eth2"), link(4, "wg0")]
     }
 
-    fn entry(table: u8, attributes: &[(u16, &[u8])]) -> Reply {
+    fn entry(table: u8, attributes: &[(u16, &[u8])]) -> NetlinkReply {
         let mut body = vec![2, 0, 0, 0, table, 0, 0, UNICAST, 0, 0, 0, 0];
         for (kind, value) in attributes {
             message::push(&mut body, *kind, value);
         }
-        Reply::Data { kind: 24, body }
+        NetlinkReply::Data { kind: 24, body }
     }
 
     #[test]
@@ -288,7 +290,7 @@ mod tests {
         };
         let all = [hop(2, 0), hop(3, 0), hop(4, 1)].concat();
         let reply = entry(254, &[(MULTIPATH, &all)]);
-        let hops = Entry::read(&reply).unwrap().hops(&links());
+        let hops = RouteEntry::read(&reply).unwrap().hops(&links());
         let gateway = Some("203.0.113.9".parse().unwrap());
         assert_eq!(hops, [("eth1".to_owned(), gateway), ("eth2".to_owned(), gateway)]);
     }
@@ -305,7 +307,7 @@ mod tests {
             entry(100, &[(OUT_DEVICE, &four), (PRIORITY, &metric)]),
             entry(101, &[(OUT_DEVICE, &four)]),
         ];
-        let entries: Vec<_> = replies.iter().filter_map(Entry::read).collect();
+        let entries: Vec<_> = replies.iter().filter_map(RouteEntry::read).collect();
         let net = Net::parse("192.168.0.0/25").ok();
         let rules = [PolicyRule { table: 100, from: net }, PolicyRule { table: 254, from: None }];
         let found = ruled(Family::V4, &entries, &rules, &links());

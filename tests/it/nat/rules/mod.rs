@@ -16,6 +16,7 @@ mod safety;
 mod settings;
 mod states;
 mod switches;
+mod watch;
 
 use std::{
     io::{Read, Write},
