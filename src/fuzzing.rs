@@ -32,7 +32,7 @@ use crate::{
 pub type FuzzTarget = fn(&[u8]);
 
 /// All targets by name, which is also the name of the directory of their seeds.
-pub const TARGETS: [(&str, FuzzTarget); 12] = [
+pub const TARGETS: [(&str, FuzzTarget); 13] = [
     ("reply", reply),
     ("mlsd", mlsd),
     ("list", list),
@@ -43,6 +43,7 @@ pub const TARGETS: [(&str, FuzzTarget); 12] = [
     ("plan", plan),
     ("state", state),
     ("nft", nft),
+    ("iptables", iptables),
     ("events", events),
     ("filter", filter),
 ];
@@ -229,6 +230,17 @@ fn stays_below(path: &[u8]) {
 fn nft(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
     assert!(nat::count_tables(&text) <= text.lines().count());
+}
+
+/// Imports a file of iptables lines: each line of the script is one of portolan's own, or a comment.
+fn iptables(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    let Ok(found) = nat::import::import(&text, "x") else { return };
+    let own = ["rules.", "// ", "let rules = nat::ruleset(\"x\");"];
+    for line in found.script.lines().filter(|line| !line.is_empty()) {
+        assert!(own.iter().any(|start| line.starts_with(start)), "{line:?}");
+        assert!(!line.contains(char::is_control), "{line:?}");
+    }
 }
 
 /// Parses event lines of a child process of the scheduler.

@@ -15,6 +15,7 @@ mod ls;
 mod man;
 mod mirror;
 mod nat;
+mod nat_import;
 mod nat_test;
 mod nat_watch;
 mod next;

@@ -8,7 +8,7 @@ use serde_json::json;
 use super::{
     ExitResult,
     common::{Common, interruptible},
-    nat_test,
+    nat_import, nat_test,
     nat_watch::{WatchArgs, Watcher},
     report::{self, UsageError},
     run::{script, settings},
@@ -22,7 +22,7 @@ use crate::{
         machine::{Choice, NatHost},
         model::RulesetSpec as Model,
         plan::RulesetPlan,
-        plan_report::{self, PlanDocument, PlanSteps},
+        plan_report::{self, PlansDocument},
         ruleset_store::{RulesetRecord, RulesetStore},
         undo::{Status, no_ledger},
     },
@@ -42,7 +42,17 @@ pub(super) struct Args {
     #[arg(long, global = true, value_name = "FILTER", value_parser = backend)]
     backend: Option<Choice>,
     #[command(subcommand)]
-    verb: NatCommand,
+    verb: NatVerb,
+}
+
+#[derive(Debug, Clone, clap::Subcommand)]
+enum NatVerb {
+    #[command(flatten)]
+    Ruleset(NatCommand),
+    /// Try a packet on a copy of this host; exit with 0 if it passes, 1 if not
+    Test(nat_test::TestArgs),
+    /// Print the script for a file of iptables lines; exit with 6 if lines of it are lost
+    Import(nat_import::Args),
 }
 
 #[derive(Debug, Clone, clap::Subcommand)]
@@ -61,8 +71,6 @@ enum NatCommand {
     Status(NatTarget),
     /// Print the rules as text, for other tools
     Export(ScriptArgs),
-    /// Try a packet on a copy of this host; exit with 0 if it passes, 1 if not
-    Test(nat_test::TestArgs),
     /// Make applied rulesets hold when interfaces, routes, settings or rules change
     Watch(WatchArgs),
 }
@@ -142,18 +150,22 @@ impl NatCommand {
             | Self::Rollback(target)
             | Self::Status(target)
             | Self::Revert(Revert { target, .. }) => target.clone(),
-            Self::Test(_) => NatTarget { script: None, rest: Vec::new(), ruleset: None },
         }
     }
 }
 
-#[expect(clippy::unnecessary_wraps, reason = "every command returns its exit code like that")]
 pub(super) fn run(args: &Args, common: &Common) -> ExitResult {
-    if let NatCommand::Test(test) = &args.verb {
-        return nat_test::run(test, common);
+    match &args.verb {
+        NatVerb::Ruleset(verb) => run_verb(verb, args, common),
+        NatVerb::Test(test) => nat_test::run(test, common),
+        NatVerb::Import(args) => nat_import::run(args, common),
     }
-    let is_plan = matches!(args.verb, NatCommand::Plan(_));
-    let target = args.verb.target();
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "every command returns its exit code like that")]
+fn run_verb(verb: &NatCommand, args: &Args, common: &Common) -> ExitResult {
+    let is_plan = matches!(verb, NatCommand::Plan(_));
+    let target = verb.target();
     let backend = args.backend.unwrap_or_default();
     let prepared = || -> Result<_> {
         let source = target.script.as_deref().map(ScriptSource::read).transpose()?;
@@ -170,7 +182,7 @@ pub(super) fn run(args: &Args, common: &Common) -> ExitResult {
         let settings = Settings { states, nat, ..settings(common, &file, target.rest.clone())? };
         Ok((source, settings, described, context))
     };
-    let (verb, json) = (args.verb.clone(), common.json());
+    let (verb, json) = (verb.clone(), common.json());
     let ended = || {
         let (source, settings, found, context) = prepared().map_err(UsageError)?;
         let stop = context.stop.clone();
@@ -232,7 +244,6 @@ impl NatContext<'_> {
                 })
             }
             // It needs no ruleset, and is carried out before.
-            NatCommand::Test(_) => Ok(Exit::Done),
             NatCommand::Revert(revert) => {
                 self.each((&names, rulesets), "reverted", |machine, name, ledger| {
                     machine.revert(name, revert.force, ledger)
@@ -384,31 +395,6 @@ impl NatContext<'_> {
         let words: String = found.iter().map(status_words).collect();
         self.say(&json!({ "status": first, "rulesets": values }), &words);
         Ok(Exit::Done)
-    }
-}
-
-/// Several plans as one document: each plan, and their combined steps.
-#[derive(Debug, Serialize)]
-struct PlansDocument<'p> {
-    changed: bool,
-    live_readable: bool,
-    backend: Option<&'p str>,
-    diff: String,
-    #[serde(flatten)]
-    steps: PlanSteps<'p>,
-    rulesets: Vec<PlanDocument<'p>>,
-}
-
-impl<'p> PlansDocument<'p> {
-    fn of(plans: &'p [RulesetPlan]) -> Self {
-        Self {
-            changed: plans.iter().any(|plan| plan.changed),
-            live_readable: plans.iter().all(|plan| plan.live_readable),
-            backend: plans.first().map(|plan| plan.backend.as_str()),
-            diff: plans.iter().map(|plan| plan.diff.as_str()).collect(),
-            steps: PlanSteps::of(plans),
-            rulesets: plans.iter().map(PlanDocument::of).collect(),
-        }
     }
 }
 

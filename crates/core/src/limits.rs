@@ -276,6 +276,10 @@ pub const NAT_RANGES_MAX: usize = 64;
 pub const NAT_PARTS_MAX: usize = 256;
 /// The maximum number of bytes in a listing of nft or iptables: a set of a million addresses is some 20 MiB.
 pub const NAT_LISTING_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// The maximum size of a file of iptables lines to import: the rules of a host with thousands of containers fit.
+pub const NAT_IMPORT_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// The maximum number of commands in such a file.
+pub const NAT_IMPORT_COMMANDS_MAX: usize = 50_000;
 /// The time limit for nft, iptables and modprobe: they take milliseconds, unless the host is very busy.
 pub const NAT_TOOL_TIME_MAX: Duration = Duration::from_mins(1);
 /// The minimum duration of a trial of rules: the user needs time to test them and to type `confirm`.

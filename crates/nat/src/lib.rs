@@ -23,6 +23,7 @@
 //! gateway, address                          the default gateway, and which addresses are public
 //! portmap                                   ports mapped on that router, as leases
 //! detect, suggest                           which NAT is in the path, and settings for the other hosts
+//! import                                    foreign iptables lines as a script
 //! ```
 
 pub mod address;
@@ -36,6 +37,7 @@ pub mod foreign;
 pub mod gateway;
 mod guard;
 pub mod host;
+pub mod import;
 mod iptables;
 mod listing;
 pub mod machine;

@@ -140,6 +140,32 @@ pub fn words(plan: &RulesetPlan) -> String {
     lines.join("\n") + "\n"
 }
 
+/// Several plans as one document: each plan, and their combined steps.
+#[derive(Debug, Serialize)]
+pub struct PlansDocument<'p> {
+    changed: bool,
+    live_readable: bool,
+    backend: Option<&'p str>,
+    diff: String,
+    #[serde(flatten)]
+    steps: PlanSteps<'p>,
+    rulesets: Vec<PlanDocument<'p>>,
+}
+
+impl<'p> PlansDocument<'p> {
+    /// Returns the document of `plans`.
+    pub fn of(plans: &'p [RulesetPlan]) -> Self {
+        Self {
+            changed: plans.iter().any(|plan| plan.changed),
+            live_readable: plans.iter().all(|plan| plan.live_readable),
+            backend: plans.first().map(|plan| plan.backend.as_str()),
+            diff: plans.iter().map(|plan| plan.diff.as_str()).collect(),
+            steps: PlanSteps::of(plans),
+            rulesets: plans.iter().map(PlanDocument::of).collect(),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
