@@ -1,5 +1,7 @@
 //! `portolan nat`: plans, applies and reverts the rulesets that a script describes.
 
+mod standing;
+
 use std::{fmt::Write, path::PathBuf, time::Duration};
 
 use serde::Serialize;
@@ -18,13 +20,13 @@ use crate::{
     exit_code::Exit,
     ftp::session::RunContext,
     nat::{
-        apply::ApplyOptions,
+        apply::{Applied, ApplyOptions},
         machine::{Choice, NatHost},
         model::RulesetSpec as Model,
         plan::RulesetPlan,
         plan_report::{self, PlansDocument},
         ruleset_store::{RulesetRecord, RulesetStore},
-        undo::{Status, no_ledger},
+        undo::no_ledger,
     },
     observe::MessageLevel,
     script::{
@@ -68,7 +70,9 @@ enum NatCommand {
     /// Remove the rules, with all settings and files made for them
     Revert(Revert),
     /// Show the state of the rulesets: applied, trial, drifted, missing or foreign
-    Status(NatTarget),
+    Status(StatusArgs),
+    /// Compare what is loaded at boot with what is in force
+    Verify(VerifyArgs),
     /// Print the rules as text, for other tools
     Export(ScriptArgs),
     /// Make applied rulesets hold when interfaces, routes, settings or rules change
@@ -118,6 +122,37 @@ struct NatTarget {
     ruleset: Option<String>,
 }
 
+/// The rulesets that a command is about: those of a script, the one of a name, or all.
+#[derive(Debug, Clone, clap::Args)]
+struct AnyTarget {
+    /// Script that describes the rulesets [default: all rulesets of this host]
+    script: Option<PathBuf>,
+    /// Arguments of the script (`args`)
+    #[arg(value_name = "ARGS")]
+    rest: Vec<String>,
+    /// Name of the ruleset, instead of a script
+    #[arg(long, value_name = "NAME", conflicts_with = "script")]
+    ruleset: Option<String>,
+}
+
+#[derive(Debug, Clone, clap::Args)]
+struct StatusArgs {
+    /// Exit with 0 if all are applied, 2 if one has drifted, 1 if one is missing
+    #[arg(long)]
+    check: bool,
+    #[command(flatten)]
+    target: AnyTarget,
+}
+
+#[derive(Debug, Clone, clap::Args)]
+struct VerifyArgs {
+    /// Load what is written for the boot in an empty network; exit codes as `status --check`
+    #[arg(long, required = true)]
+    boot: bool,
+    #[command(flatten)]
+    target: AnyTarget,
+}
+
 #[derive(Debug, Clone, clap::Args)]
 struct Revert {
     /// Revert even if the table is not portolan's
@@ -125,6 +160,20 @@ struct Revert {
     force: bool,
     #[command(flatten)]
     target: NatTarget,
+}
+
+impl Apply {
+    /// Returns the options of the command line on top of those of the script.
+    fn order(&self, own: ApplyOptions) -> ApplyOptions {
+        let persist = self.persist.then(|| PathBuf::from("/"));
+        ApplyOptions {
+            confirm_within: self.confirm_within.or(own.confirm_within),
+            persist: own.persist.or(persist),
+            force: self.force || own.force,
+            absent_ok: self.absent_ok || own.absent_ok,
+            plan_id: self.plan.clone(),
+        }
+    }
 }
 
 fn backend(text: &str) -> Result<Choice, String> {
@@ -136,6 +185,16 @@ fn time(text: &str) -> Result<Duration, String> {
 }
 
 impl NatCommand {
+    /// Returns true if the command is about all rulesets of this host.
+    const fn is_about_all(&self) -> bool {
+        let (Self::Status(StatusArgs { target, .. }) | Self::Verify(VerifyArgs { target, .. })) =
+            self
+        else {
+            return false;
+        };
+        target.script.is_none() && target.ruleset.is_none()
+    }
+
     fn target(&self) -> NatTarget {
         match self {
             Self::Plan(ScriptArgs { script, rest })
@@ -148,8 +207,11 @@ impl NatCommand {
             }
             Self::Confirm(target)
             | Self::Rollback(target)
-            | Self::Status(target)
             | Self::Revert(Revert { target, .. }) => target.clone(),
+            Self::Status(StatusArgs { target, .. }) | Self::Verify(VerifyArgs { target, .. }) => {
+                let AnyTarget { script, rest, ruleset } = target.clone();
+                NatTarget { script, rest, ruleset }
+            }
         }
     }
 }
@@ -218,21 +280,20 @@ struct NatContext<'w> {
 impl NatContext<'_> {
     fn all(&self, verb: &NatCommand, name: Option<&str>, rulesets: &[Ruleset]) -> Result<Exit> {
         let models: Vec<_> = rulesets.iter().map(Ruleset::model).collect();
-        let names: Vec<&str> = name.into_iter().chain(models.iter().map(Model::name)).collect();
-        if let NatCommand::Watch(watch) = verb {
-            return self.watch(watch, names);
-        }
-        if names.is_empty() {
+        let mut names: Vec<&str> = name.into_iter().chain(models.iter().map(Model::name)).collect();
+        let all = if verb.is_about_all() { self.all_names()? } else { Vec::new() };
+        names.extend(all.iter().map(String::as_str));
+        let may_be_none = verb.is_about_all() || matches!(verb, NatCommand::Watch(_));
+        if names.is_empty() && !may_be_none {
             let message = "the script describes no ruleset: `nat::ruleset(\"name\")` begins one";
             return Err(Error::invalid(message));
         }
         match verb {
             NatCommand::Plan(_) => self.plan(rulesets),
-            // Done above: it may have no ruleset yet.
-            NatCommand::Watch(_) => Ok(Exit::Done),
             NatCommand::Export(_) => self.export(rulesets),
             NatCommand::Apply(apply) => self.apply(rulesets, apply),
-            NatCommand::Status(_) => self.status(&names, rulesets),
+            NatCommand::Status(asked) => self.status(&names, rulesets, asked.check),
+            NatCommand::Verify(_) => self.verify(&names, rulesets),
             NatCommand::Confirm(_) => {
                 self.each((&names, rulesets), "confirmed", |machine, name, ledger| {
                     machine.confirm(name, ledger, self.context.clock.now()).map(|()| None)
@@ -243,7 +304,8 @@ impl NatContext<'_> {
                     machine.rollback(name, ledger, self.context.clock.now()).map(|()| None)
                 })
             }
-            // It needs no ruleset, and is carried out before.
+            // There may be no ruleset yet.
+            NatCommand::Watch(watch) => self.watch(watch, names),
             NatCommand::Revert(revert) => {
                 self.each((&names, rulesets), "reverted", |machine, name, ledger| {
                     machine.revert(name, revert.force, ledger)
@@ -311,53 +373,58 @@ impl NatContext<'_> {
     fn apply(&self, rulesets: &[Ruleset], asked: &Apply) -> Result<Exit> {
         let ledger = self.ledger()?;
         let plans = self.plans(rulesets)?;
-        let (mut values, mut words) = (Vec::new(), String::new());
-        for (ruleset, (machine, plan)) in rulesets.iter().zip(&plans) {
-            let own = ruleset.order();
-            let persist = asked.persist.then(|| PathBuf::from("/"));
-            let order = ApplyOptions {
-                confirm_within: asked.confirm_within.or(own.confirm_within),
-                persist: own.persist.or(persist),
-                force: asked.force || own.force,
-                absent_ok: asked.absent_ok || own.absent_ok,
-                plan_id: asked.plan.clone(),
-            };
-            let applied = machine.apply(plan, &order, ledger, self.context.clock.now())?;
-            for warning in &plan.warnings {
-                self.context.observer.warn(format!(
-                    "ruleset {}: {}",
-                    plan.ruleset,
-                    warning.words()
-                ));
-            }
-            if !applied.verified {
-                let text = format!(
-                    "ruleset {}: the filter lists other rules than were wanted",
-                    plan.ruleset
-                );
-                self.context.observer.warn(text);
-            }
-            let how = match applied.trial_until {
-                _ if !applied.changed => "unchanged".to_owned(),
-                Some(until) => format!(
-                    "on trial until {until}; `portolan nat confirm --ruleset {}` keeps it, after that the old rules \
-                     return",
-                    plan.ruleset
-                ),
-                None => "applied".to_owned(),
-            };
-            writeln!(words, "{}: {how}", plan.ruleset).ok();
-            values.push(AppliedDocument {
-                ruleset: &plan.ruleset,
-                changed: applied.changed,
-                verified: applied.verified,
-                trial_until: applied.trial_until.map(|until| until.to_string()),
-                id: applied.id,
-            });
+        let orders: Vec<_> = rulesets.iter().map(|one| asked.order(one.order())).collect();
+        // What is refused is refused before anything is done.
+        for ((machine, plan), order) in plans.iter().zip(&orders) {
+            machine.check(plan, order).map_err(|fault| of_ruleset(fault, plan, plans.len()))?;
         }
-        let is_changed = values.iter().any(|one| one.changed);
-        self.say(&json!({ "changed": is_changed, "rulesets": values }), &words);
-        Ok(Exit::Done)
+        let mut done = Vec::new();
+        let mut failed = None;
+        for ((machine, plan), order) in plans.iter().zip(&orders) {
+            match machine.apply(plan, order, ledger, self.context.clock.now()) {
+                Ok(applied) => done.push(self.applied(plan, applied)),
+                Err(fault) => {
+                    failed = Some(of_ruleset(fault, plan, plans.len()));
+                    break;
+                }
+            }
+        }
+        // What was done before a failure is told as well.
+        if failed.is_none() || !done.is_empty() {
+            let words: String = done.iter().map(|(_, words)| words.as_str()).collect();
+            let values: Vec<_> = done.into_iter().map(|(value, _)| value).collect();
+            let is_changed = values.iter().any(|one| one.changed);
+            self.say(&json!({ "changed": is_changed, "rulesets": values }), &words);
+        }
+        failed.map_or(Ok(Exit::Done), Err)
+    }
+
+    /// Passes on the warnings of an applied plan, and returns its result for JSON and as text.
+    fn applied<'p>(
+        &self,
+        plan: &'p RulesetPlan,
+        applied: Applied,
+    ) -> (AppliedDocument<'p>, String) {
+        let name = &plan.ruleset;
+        for warning in &plan.warnings {
+            self.context.observer.warn(format!("ruleset {name}: {}", warning.words()));
+        }
+        let how = match applied.trial_until {
+            _ if !applied.changed => "unchanged".to_owned(),
+            Some(until) => format!(
+                "on trial until {until}; `portolan nat confirm --ruleset {name}` keeps it, after that the old rules \
+                 return"
+            ),
+            None => "applied".to_owned(),
+        };
+        let document = AppliedDocument {
+            ruleset: name,
+            changed: applied.changed,
+            verified: applied.verified,
+            trial_until: applied.trial_until.map(|until| until.to_string()),
+            id: applied.id,
+        };
+        (document, format!("{name}: {how}\n"))
     }
 
     fn each(
@@ -369,33 +436,34 @@ impl NatContext<'_> {
         let ledger = self.ledger()?;
         let machines = names.iter().map(|name| Ok(self.standing(name, rulesets)?.0));
         let machines = machines.collect::<Result<Vec<_>>>()?;
-        let mut words = String::new();
+        let (mut words, mut ended, mut failed) = (String::new(), Vec::new(), None);
         for (name, machine) in names.iter().zip(&machines) {
-            let note = work(machine, name, ledger)?;
+            let note = match work(machine, name, ledger) {
+                Ok(note) => note,
+                Err(fault) => {
+                    failed = Some(fault);
+                    break;
+                }
+            };
+            ended.push(name);
             writeln!(words, "{name}: {done}").ok();
             if let Some(note) = note {
                 self.context.observer.message(MessageLevel::Info, format!("{name}: {note}"));
             }
         }
-        self.say(&json!({ "done": done, "rulesets": names }), &words);
-        Ok(Exit::Done)
-    }
-
-    fn status(&self, names: &[&str], rulesets: &[Ruleset]) -> Result<Exit> {
-        let now = self.context.clock.now();
-        let mut found = Vec::new();
-        for name in names {
-            let (machine, record) = self.standing(name, rulesets)?;
-            let model = rulesets.iter().map(Ruleset::model).find(|model| model.name() == *name);
-            let plan = model.map(|model| machine.plan(&model, record.as_ref())).transpose()?;
-            found.push(machine.status(name, plan.as_ref(), record.as_ref(), now)?);
+        if failed.is_none() || !ended.is_empty() {
+            self.say(&json!({ "done": done, "rulesets": ended }), &words);
         }
-        let values: Vec<_> = found.iter().map(StatusDocument::of).collect();
-        let first = found.first().map(|one| one.state.word());
-        let words: String = found.iter().map(status_words).collect();
-        self.say(&json!({ "status": first, "rulesets": values }), &words);
-        Ok(Exit::Done)
+        failed.map_or(Ok(Exit::Done), Err)
     }
+}
+
+/// Returns the fault of one of several plans, with the name of its ruleset.
+fn of_ruleset(fault: Error, plan: &RulesetPlan, count: usize) -> Error {
+    if count == 1 {
+        return fault;
+    }
+    Error { message: format!("ruleset {}: {}", plan.ruleset, fault.message), ..fault }
 }
 
 /// An applied ruleset as `--json` has it.
@@ -406,50 +474,4 @@ struct AppliedDocument<'p> {
     verified: bool,
     trial_until: Option<String>,
     id: String,
-}
-
-/// The state of a ruleset as `--json` has it.
-#[derive(Debug, Serialize)]
-struct StatusDocument<'s> {
-    ruleset: &'s str,
-    status: &'static str,
-    note: &'s str,
-    since: Option<String>,
-    trial_until: Option<String>,
-    persisted: bool,
-    parts: &'s [String],
-}
-
-impl<'s> StatusDocument<'s> {
-    fn of(status: &'s Status) -> Self {
-        Self {
-            ruleset: &status.ruleset,
-            status: status.state.word(),
-            note: &status.note,
-            since: status.since.map(|time| time.to_string()),
-            trial_until: status.trial_until.map(|time| time.to_string()),
-            persisted: status.persisted,
-            parts: &status.notes,
-        }
-    }
-}
-
-fn status_words(status: &Status) -> String {
-    let mut text = format!("{}: {}", status.ruleset, status.state.word());
-    if let Some(until) = status.trial_until {
-        write!(text, " until {until}").ok();
-    } else if let Some(since) = status.since {
-        write!(text, " since {since}").ok();
-    }
-    if status.persisted {
-        text.push_str(", also at the next start");
-    }
-    if !status.note.is_empty() {
-        write!(text, "; {}", status.note).ok();
-    }
-    text.push('\n');
-    for note in &status.notes {
-        writeln!(text, "  {note}").ok();
-    }
-    text
 }

@@ -6,14 +6,14 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::{
     NatError,
-    backend::{FoundRules, not_permitted},
+    backend::{Choice, FoundRules, not_permitted},
     chains::{self, Shape},
     guard,
     machine::NatHost,
     persist,
     plan::{LiveState, RulesetPlan},
     ruleset_store::{RulesetRecord, RulesetStore, RulesetTrial, Undo},
-    sysctl,
+    settings, sysctl,
 };
 use portolan_core::{
     error::{Error, Result},
@@ -64,9 +64,8 @@ impl NatHost {
         now: Timestamp,
     ) -> Result<Applied> {
         let _lock = ledger.lock()?;
-        permitted(plan, order)?;
+        self.check(plan, order)?;
         let before = ledger.load(&plan.ruleset)?;
-        self.unchanged(plan)?;
         let snapshot = self.snapshot(plan);
         if !plan.changed {
             self.keep(plan, order, ledger, before, now)?;
@@ -77,11 +76,6 @@ impl NatHost {
         let time = order.confirm_within;
         let body = match (time, &plan.live) {
             (None, _) => plan.body.clone(),
-            (Some(_), LiveState::Strange) => {
-                let message = "the table has been changed by hand in a way that a trial cannot go back to: apply without \
-                               `confirm_within`, or `revert` first";
-                return Err(NatError::Conflict.fault(message));
-            }
             (Some(time), live) => {
                 let old = live.chains().cloned().unwrap_or_default();
                 // The kernel ends the trial, and then no process may be left to restore the kernel's settings.
@@ -94,6 +88,10 @@ impl NatHost {
         let done = self.carry_out(plan, &body).and_then(|()| self.verify(plan, time.is_some()));
         let (listing, verified) = match done {
             Ok(seen) => seen,
+            // The rules of somebody else are not taken back.
+            Err(fault) if fault.name == Some(NatError::ChangedSincePlan.name()) => {
+                return Err(fault);
+            }
             Err(fault) => {
                 return Err(match self.give_up(plan, &snapshot, ledger, before) {
                     Ok(()) => fault,
@@ -108,9 +106,18 @@ impl NatHost {
             persist::keep(&record, &*self.backend)?;
         }
         ledger.save(&record)?;
+        if time.is_none() {
+            persist::start(&record)?;
+        }
         let trial_until =
             record.trial.and_then(|trial| Timestamp::from_millisecond(trial.until_ms).ok());
         Ok(Applied { changed: true, verified, trial_until, id: plan.id(), snapshot })
+    }
+
+    /// Fails as [`apply`](Self::apply) would before it changes anything: of several plans, all are checked first.
+    pub fn check(&self, plan: &RulesetPlan, order: &ApplyOptions) -> Result<()> {
+        permitted(plan, order)?;
+        self.unchanged(plan)
     }
 
     /// Fails with `nat.changed_since_plan` unless everything is still as the plan saw it.
@@ -147,7 +154,8 @@ impl NatHost {
         ledger: &dyn RulesetStore,
         before: Option<RulesetRecord>,
     ) -> Result<()> {
-        plan.sysctls.iter().rev().try_for_each(sysctl::restore)?;
+        // Another ruleset that was applied since the plan may need them by now.
+        settings::let_go(&plan.ruleset, &plan.sysctls, ledger)?;
         self.put_back(&plan.table, snapshot)?;
         match before {
             Some(before) => ledger.save(&before),
@@ -188,16 +196,19 @@ impl NatHost {
         record.login_ports.clone_from(&plan.login_ports);
         record.addresses.clone_from(&plan.addresses);
         plan.coming.iter().for_each(|one| record.remember(one));
+        record.devices.clone_from(&plan.devices);
+        record.absent_ok = order.absent_ok;
         record.opened.clone_from(&plan.opened);
         record.trial = None;
         if order.persist.is_some() {
             record.persisted.clone_from(&order.persist);
         }
         persist::keep(&record, &*self.backend)?;
-        ledger.save(&record)
+        ledger.save(&record)?;
+        persist::start(&record)
     }
 
-    /// Returns the current listing, and true if it is what was wanted. Fails if there are no rules.
+    /// Returns the current listing, and true if it is known to be what was wanted. Fails if there are no rules, or others.
     fn verify(&self, plan: &RulesetPlan, is_trial: bool) -> Result<(String, bool)> {
         let listing = match self.backend.found(&plan.table)? {
             FoundRules::Listing(listing) if !listing.trim().is_empty() => listing,
@@ -205,24 +216,48 @@ impl NatHost {
                 if !chains::filled(plan.chains.clone()).is_empty() =>
             {
                 let message = format!("{} is not there, though it was loaded", plan.place);
-                return Err(NatError::NftFailed.fault(message));
+                return Err(self.failed(message));
             }
             _ => return Ok((String::new(), false)),
         };
         let Some(wanted) = &plan.wanted else { return Ok((listing, true)) };
-        let verified = if is_trial {
-            let shape = |listing: &str| self.backend.shape(&plan.table, listing);
-            match (shape(&listing), shape(wanted)) {
-                (Shape::Trial { new, .. }, Shape::Plain(wanted)) => {
-                    chains::filled(new) == chains::filled(wanted)
-                }
-                _ => false,
-            }
-        } else {
-            listing == *wanted
+        let is_old = matches!(&plan.found, FoundRules::Listing(old) if *old == listing);
+        if is_old && (is_trial || listing != *wanted) {
+            let message = format!("{} is as it was, though it was loaded anew", plan.place);
+            return Err(self.failed(message));
+        }
+        let shape = |listing: &str| self.backend.shape(&plan.table, listing);
+        let (now, wanted_chains) = match (shape(&listing), shape(wanted)) {
+            (Shape::Trial { new, .. }, Shape::Plain(wanted)) if is_trial => (new, wanted),
+            (Shape::Plain(now), Shape::Plain(wanted)) if !is_trial => (now, wanted),
+            _ => return Err(changed_meanwhile(plan)),
         };
-        Ok((listing, verified))
+        let (now, wanted_chains) = (chains::filled(now), chains::filled(wanted_chains));
+        if now == wanted_chains && (is_trial || listing == *wanted) {
+            return Ok((listing, true));
+        }
+        let is_wanted = |key, rule| wanted_chains.get(key).is_some_and(|all| all.contains(rule));
+        let mut rules = now.iter().flat_map(|(key, all)| all.iter().map(move |one| (key, one)));
+        if rules.all(|(key, rule)| is_wanted(key, rule)) {
+            let message = format!("{} has not all of the rules that were loaded", plan.place);
+            return Err(self.failed(message));
+        }
+        Err(changed_meanwhile(plan))
     }
+
+    /// Returns the fault of a filter that did not do what it was told.
+    fn failed(&self, message: String) -> Error {
+        match self.backend.choice() {
+            Choice::Iptables => NatError::IptablesFailed.fault(message),
+            Choice::Auto | Choice::Nft => NatError::NftFailed.fault(message),
+        }
+    }
+}
+
+/// Returns the fault of rules that somebody else has replaced while they were applied.
+fn changed_meanwhile(plan: &RulesetPlan) -> Error {
+    let message = format!("{} was changed by another program while it was applied", plan.place);
+    NatError::ChangedSincePlan.fault(message)
 }
 
 /// Checks the conditions that the plan itself and its options set.
@@ -247,6 +282,11 @@ fn permitted(plan: &RulesetPlan, order: &ApplyOptions) -> Result<()> {
             NAT_TRIAL_MAX.as_secs() / 3600
         );
         return Err(Error::invalid(message));
+    }
+    if order.confirm_within.is_some() && plan.live == LiveState::Strange {
+        let message = "the table has been changed by hand in a way that a trial cannot go back to: apply without \
+                       `confirm_within`, or `revert` first";
+        return Err(NatError::Conflict.fault(message));
     }
     if !order.absent_ok && !plan.absent.is_empty() {
         return Err(guard::absent_fault(&plan.absent));
@@ -291,6 +331,7 @@ fn planned(
         Some(undo) => (undo.spec.clone(), undo.addresses.clone()),
         None => (before.spec.clone(), before.addresses.clone()),
     };
+    let devices = left.as_ref().map_or(&before.devices, |undo| &undo.devices).clone();
     let mut undone = left.map(|undo| undo.sysctls).unwrap_or_default();
     undone.retain(|path| plan.sysctls.iter().all(|one| one.path != *path));
     undone.extend(plan.sysctls.iter().chain(&plan.coming).map(|one| one.path.clone()));
@@ -302,6 +343,7 @@ fn planned(
         needs: needed,
         spec,
         addresses,
+        devices,
         persisted: before.persisted.clone(),
     };
     let mut record = RulesetRecord {
@@ -316,6 +358,8 @@ fn planned(
         spec: plan.spec.clone(),
         login_ports: plan.login_ports.clone(),
         addresses: plan.addresses.clone(),
+        devices: plan.devices.clone(),
+        absent_ok: order.absent_ok,
         trial: None,
         undo: Some(undo),
         persisted: before.persisted,

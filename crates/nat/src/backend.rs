@@ -1,6 +1,6 @@
 //! The packet filter of the host: nftables, or iptables if there is no nft.
 
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
@@ -126,6 +126,10 @@ pub(super) trait Backend: Send + Sync {
 
     /// Returns the commands that replace `found` by `body`.
     fn commands(&self, table: &str, body: &str, found: &FoundRules) -> Vec<String>;
+
+    /// Loads the file for boot into an empty network namespace and returns the listing of it; `None` if no namespace can
+    /// be created. Fails if the file does not load.
+    fn loads(&self, table: &str, file: &Path) -> Result<Option<String>>;
 
     /// Returns the file and unit settings that load `body` at boot.
     fn at_start(&self, table: &str, body: &str) -> BootPlan;

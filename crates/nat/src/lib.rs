@@ -15,7 +15,9 @@
 //! uplinks                                   warnings about addresses and answers
 //! plan_report                               a plan as JSON and as text
 //! needs, sysctl, settings                   kernel settings: the table of needs, and the rulesets that have them
-//! apply, undo, persist                      applying, undoing, and loading at boot
+//! apply, undo                               applying and undoing
+//! drift                                     settings and interfaces that are not as rules need them
+//! persist, boot_unit, boot_check            loading at boot: the files, the unit, and their comparison with what rules
 //! mend    notice                            making hold again what was applied, when the host has changed
 //! open    a table that exists only while it is held
 //! twin    a copy of the host's network and rules, in which packets are tried
@@ -29,10 +31,13 @@
 pub mod address;
 pub mod apply;
 mod backend;
+pub mod boot_check;
+mod boot_unit;
 mod chains;
 pub mod check;
 mod conflicts;
 pub mod detect;
+mod drift;
 pub mod foreign;
 pub mod gateway;
 mod guard;

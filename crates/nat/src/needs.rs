@@ -52,7 +52,7 @@ pub(super) fn needed(
     here: &HostNetwork,
     read: impl Fn(&str) -> Option<String>,
 ) -> Vec<Sysctl> {
-    let mut needs = Needs { here, read, all: Vec::new() };
+    let mut needs = GatewayNeeds { here, read, all: Vec::new() };
     if rules.families.contains(&Family::V4) {
         needs.forward4(rules);
     }
@@ -62,13 +62,13 @@ pub(super) fn needed(
     needs.all
 }
 
-struct Needs<'h, R> {
+struct GatewayNeeds<'h, R> {
     here: &'h HostNetwork,
     read: R,
     all: Vec<Sysctl>,
 }
 
-impl<R: Fn(&str) -> Option<String>> Needs<'_, R> {
+impl<R: Fn(&str) -> Option<String>> GatewayNeeds<'_, R> {
     fn forward4(&mut self, rules: &CompiledRules) {
         let [_, (redirects, _)] = INTERFACE4;
         if rules.is_passing_elsewhere {

@@ -1,6 +1,6 @@
 //! The nftables backend, by its program: text in, text out.
 
-use std::{io, time::Duration};
+use std::{io, path::Path, time::Duration};
 
 use super::{
     NatError,
@@ -18,7 +18,7 @@ use portolan_core::{
 
 /// The script that loads a table into an empty network namespace and lists it. The listing needs a second nft: the one
 /// that has just loaded lists its own cache, not the kernel's state.
-const SCRATCH: &str = "nft -f - && nft -s list table inet \"$1\"";
+const SCRATCH: &str = "nft -f \"$2\" && nft -s list table inet \"$1\"";
 
 /// The nft of the host.
 #[derive(Debug)]
@@ -120,7 +120,13 @@ impl Backend for Nftables {
     }
 
     fn listed(&self, table: &str, body: &str) -> Result<Option<String>> {
-        match tools::scratch(&["sh", "-c", SCRATCH, "sh", table], body) {
+        match tools::scratch(&["sh", "-c", SCRATCH, "sh", table, "-"], body) {
+            // A table without rules is listed as well.
+            Some(ran) if ran.ok && ran.out.trim().is_empty() => {
+                let message =
+                    "nft lists nothing of what it has loaded in an empty network namespace";
+                return Err(NatError::NftFailed.fault(message));
+            }
             Some(ran) if ran.ok => return Ok(Some(ran.out)),
             Some(ran) => return Err(refused(&ran.err)),
             None => {}
@@ -164,12 +170,22 @@ impl Backend for Nftables {
         vec![format!("nft -f - <<'END'\n{}END", nft::replacing(table, body))]
     }
 
+    fn loads(&self, table: &str, file: &Path) -> Result<Option<String>> {
+        let file = file.to_string_lossy();
+        match tools::scratch(&["sh", "-c", SCRATCH, "sh", table, &file], "") {
+            Some(ran) if ran.ok => Ok(Some(ran.out)),
+            Some(ran) => Err(refused(&ran.err)),
+            None => Ok(None),
+        }
+    }
+
     fn at_start(&self, table: &str, body: &str) -> BootPlan {
         BootPlan {
             ending: "nft",
             text: format!("#!/usr/sbin/nft -f\n{}", nft::replacing(table, body)),
             load: "/usr/sbin/nft -f",
-            unload: format!("/usr/sbin/nft delete table inet {table}"),
+            // The table may be gone: whatever restarts the filter flushes all rules.
+            unload: format!("-/usr/sbin/nft delete table inet {table}"),
             after: "nftables.service",
             needs: "CapabilityBoundingSet=CAP_NET_ADMIN",
         }

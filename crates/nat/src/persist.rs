@@ -7,11 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{
-    backend::{Backend, BootPlan},
-    ruleset_store::RulesetRecord,
-    sysctl,
-};
+use super::{backend::Backend, boot_unit, ruleset_store::RulesetRecord, sysctl};
 use portolan_core::error::{Error, Result};
 
 /// The extensions of rule files, for all filters.
@@ -28,7 +24,7 @@ struct PersistedFiles {
 impl PersistedFiles {
     fn of(root: &Path, name: &str) -> Self {
         let etc = root.join("etc");
-        let unit = format!("portolan-nat-{name}.service");
+        let unit = boot_unit::name(name);
         Self {
             unit: etc.join("systemd/system").join(&unit),
             wanted: etc.join("systemd/system/multi-user.target.wants").join(&unit),
@@ -52,37 +48,74 @@ pub(super) fn keep(record: &RulesetRecord, backend: &dyn Backend) -> Result<()> 
     record.persisted.as_ref().map_or(Ok(()), |root| write(root, record, backend))
 }
 
-/// Writes the files of a ruleset below `root`, which is `/` except for tests and images.
-fn write(root: &Path, record: &RulesetRecord, backend: &dyn Backend) -> Result<()> {
+/// A file for boot.
+#[derive(Debug)]
+pub(super) struct BootFile {
+    path: PathBuf,
+    /// Its content; `None` if it must not exist.
+    text: Option<String>,
+    mode: u32,
+}
+
+impl BootFile {
+    fn write(&self) -> Result<()> {
+        match &self.text {
+            Some(text) => put(&self.path, text, self.mode),
+            None => remove_file(&self.path),
+        }
+    }
+
+    /// Returns a sentence if it is not on the disk as it was written.
+    pub(super) fn difference(&self) -> Option<String> {
+        let path = self.path.display();
+        match (fs::read_to_string(&self.path).ok(), &self.text) {
+            (found, wanted) if found == *wanted => None,
+            (None, _) => Some(format!("{path} is missing")),
+            (Some(_), None) => Some(format!("{path} should not exist")),
+            (Some(_), Some(_)) => Some(format!("{path} is not as portolan writes it")),
+        }
+    }
+}
+
+/// Returns the path of the file of rules below `root`.
+pub(super) fn rules_path(root: &Path, record: &RulesetRecord, backend: &dyn Backend) -> PathBuf {
     let name = &record.ruleset;
-    let files = PersistedFiles::of(root, name);
+    let start = backend.at_start(&format!("portolan_{name}"), &record.body);
+    below(root, &rules_file(name, start.ending))
+}
+
+/// Returns the files of a ruleset below `root`.
+pub(super) fn files(root: &Path, record: &RulesetRecord, backend: &dyn Backend) -> Vec<BootFile> {
+    let name = &record.ruleset;
+    let paths = PersistedFiles::of(root, name);
     let start = backend.at_start(&format!("portolan_{name}"), &record.body);
     let (head, rest) = start.text.split_once('\n').unwrap_or((&start.text, ""));
     let rules = format!(
         "{head}\n# Written by portolan for the ruleset {name}; `portolan nat revert` removes it.\n{rest}"
     );
     let file = rules_file(name, start.ending);
-    put(&below(root, &file), &rules, 0o755)?;
-    put(&files.unit, &unit(name, &file, &start), 0o644)?;
-    let target = Path::new("..").join(files.unit.file_name().unwrap_or_default());
-    link(&target, &files.wanted)?;
     // Includes settings that another program had set: it may not do so at the next boot.
-    if record.needs.is_empty() {
-        remove_file(&files.settings)?;
-    } else {
-        let line = |(path, value): &(String, String)| format!("{} = {value}\n", sysctl::key(path));
-        let lines: Vec<_> = record.needs.iter().map(line).collect();
-        put(&files.settings, &lines.concat(), 0o644)?;
-    }
+    let line = |(path, value): &(String, String)| format!("{} = {value}\n", sysctl::key(path));
+    let settings: String = record.needs.iter().map(line).collect();
     // Modules built into the kernel need no loading.
     let is_module = |name: &&str| Path::new("/sys/module").join(name).join("initstate").exists();
     let modules = ["nf_conntrack_ftp", "nf_nat_ftp"].into_iter().filter(is_module);
     let modules: String = modules.flat_map(|module| [module, "\n"]).collect();
-    if record.has_helper() && !modules.is_empty() {
-        put(&files.modules, &modules, 0o644)
-    } else {
-        remove_file(&files.modules)
-    }
+    let modules = Some(modules).filter(|text| record.has_helper() && !text.is_empty());
+    let plain = |path, text| BootFile { path, text, mode: 0o644 };
+    vec![
+        BootFile { path: below(root, &file), text: Some(rules), mode: 0o755 },
+        plain(paths.unit, Some(boot_unit::text(name, &file, &start))),
+        plain(paths.settings, Some(settings).filter(|text| !text.is_empty())),
+        plain(paths.modules, modules),
+    ]
+}
+
+/// Writes the files of a ruleset below `root`, which is `/` except for tests and images, and enables its unit.
+fn write(root: &Path, record: &RulesetRecord, backend: &dyn Backend) -> Result<()> {
+    files(root, record, backend).iter().try_for_each(BootFile::write)?;
+    let PersistedFiles { unit, wanted, .. } = PersistedFiles::of(root, &record.ruleset);
+    link(&Path::new("..").join(unit.file_name().unwrap_or_default()), &wanted)
 }
 
 /// Removes the files of a ruleset.
@@ -90,36 +123,13 @@ pub(super) fn remove(root: &Path, name: &str) -> Result<()> {
     let PersistedFiles { unit, wanted, settings, modules } = PersistedFiles::of(root, name);
     let rules = ENDINGS.map(|ending| below(root, &rules_file(name, ending)));
     let all = [wanted, unit, settings, modules];
-    all.iter().chain(&rules).try_for_each(|file| remove_file(file))
+    all.iter().chain(&rules).try_for_each(|file| remove_file(file))?;
+    boot_unit::forget(root, name)
 }
 
-/// Returns the unit. It restarts together with the filter's own unit, whose start flushes all rules.
-fn unit(name: &str, file: &str, start: &BootPlan) -> String {
-    let BootPlan { load, unload, after, needs, .. } = start;
-    format!(
-        "# Written by portolan; `portolan nat revert` removes it.
-[Unit]
-Description=portolan: NAT ruleset {name}
-After={after}
-PartOf={after}
-Before=network-online.target
-ConditionPathExists={file}
-
-[Service]
-Type=oneshot
-RemainAfterExit=yes
-ExecStart={load} {file}
-ExecStop={unload}
-{needs}
-NoNewPrivileges=yes
-ProtectSystem=strict
-ProtectHome=yes
-PrivateTmp=yes
-
-[Install]
-WantedBy=multi-user.target
-"
-    )
+/// Starts the unit, if the ruleset persists. Its record is stored by then: what fails here concerns only systemd.
+pub(super) fn start(record: &RulesetRecord) -> Result<()> {
+    record.persisted.as_ref().map_or(Ok(()), |root| boot_unit::start(root, &record.ruleset))
 }
 
 /// Writes a file atomically.

@@ -63,6 +63,8 @@ pub struct RulesetPlan {
     /// The addresses of the host that it names, each with its interface.
     pub(super) addresses: Vec<(IpAddr, String)>,
     pub(super) interfaces: Vec<String>,
+    /// The interfaces that its rules name.
+    pub(super) devices: Vec<String>,
     pub(super) choice: Choice,
     pub(super) table: String,
     pub(super) body: String,
@@ -233,6 +235,7 @@ pub(super) fn plan(
         login_ports: here.login_ports.clone(),
         addresses: ruleset.own_addresses(here),
         interfaces: here.interfaces.clone(),
+        devices: made.named.iter().map(ToString::to_string).collect(),
         notes: notes(&chains),
         opened: opened(ruleset, here),
         loading,

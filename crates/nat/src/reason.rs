@@ -59,6 +59,8 @@ pub enum NatError {
     NftFailed,
     /// iptables refused the rules.
     IptablesFailed,
+    /// systemd could not be told of the unit that loads the rules at boot.
+    UnitFailed,
 }
 
 impl NatError {
@@ -92,6 +94,7 @@ impl NatError {
             Self::NoTwin => "nat.no_twin",
             Self::NftFailed => "nat.nft_failed",
             Self::IptablesFailed => "nat.iptables_failed",
+            Self::UnitFailed => "nat.unit_failed",
         }
     }
 
@@ -114,7 +117,9 @@ impl NatError {
             | Self::NoMapping
             | Self::NoTimer
             | Self::NoTwin => ErrorKind::Unsupported,
-            Self::SysctlReadonly | Self::NftFailed | Self::IptablesFailed => ErrorKind::Local,
+            Self::SysctlReadonly | Self::NftFailed | Self::IptablesFailed | Self::UnitFailed => {
+                ErrorKind::Local
+            }
             Self::Busy => ErrorKind::Busy,
             Self::NoGateway => ErrorKind::Unreachable,
             Self::MappingRefused | Self::DoubleNat => ErrorKind::Refused,

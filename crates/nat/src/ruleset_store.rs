@@ -35,6 +35,10 @@ pub struct RulesetRecord {
     pub login_ports: BTreeSet<u16>,
     /// The addresses of the host that it names, each with the interface that had it.
     pub addresses: Vec<(IpAddr, String)>,
+    /// The interfaces that its rules name.
+    pub devices: Vec<String>,
+    /// True if interfaces were allowed to be missing.
+    pub absent_ok: bool,
     /// The trial that runs, or that ended without `confirm` or `rollback`.
     pub trial: Option<RulesetTrial>,
     /// The data that restores the state before the last change.
@@ -145,6 +149,8 @@ pub struct Undo {
     pub spec: Option<serde_json::Value>,
     /// The addresses of the host that it named.
     pub addresses: Vec<(IpAddr, String)>,
+    /// The interfaces that the previous rules name.
+    pub devices: Vec<String>,
     /// The root directory below which the files for boot had been written before.
     pub persisted: Option<PathBuf>,
 }

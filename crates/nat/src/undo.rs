@@ -6,11 +6,14 @@ use super::{
     NatError,
     backend::{FoundRules, not_permitted},
     chains,
+    check::Interface,
+    drift::GatewayDrift,
+    host::HostNetwork,
     machine::NatHost,
     persist,
     plan::{LiveState, RulesetPlan},
     ruleset_store::{RulesetRecord, RulesetStore},
-    settings, uplinks,
+    settings, sysctl, uplinks,
 };
 use portolan_core::error::{Error, Result};
 
@@ -21,7 +24,7 @@ pub enum RulesetState {
     Applied,
     /// Its rules are in force until a trial ends.
     Trial,
-    /// Its table was modified outside portolan.
+    /// Its table, a kernel setting or an interface that it needs was changed outside portolan.
     Drifted,
     /// Its table does not exist.
     Missing,
@@ -59,6 +62,10 @@ pub struct Status {
     pub persisted: bool,
     /// The descriptions of its parts, one line each.
     pub notes: Vec<String>,
+    /// The settings and interfaces that are not as its rules need them, one sentence each.
+    pub problems: Vec<String>,
+    /// False if the rules could not be read: the state is what is remembered.
+    pub is_readable: bool,
 }
 
 impl NatHost {
@@ -78,8 +85,22 @@ impl NatHost {
         let live = LiveState::of(&*self.backend, &table, &found);
         let moment = |ms| Timestamp::from_millisecond(ms).ok();
         let until = record.and_then(|record| moment(record.trial.as_ref()?.until_ms));
-        let (state, note) =
+        let (mut state, mut note) =
             state(&found, &live, plan, record, until.is_some_and(|until| until > now));
+        let drift = match (state, &live, note.as_str()) {
+            // What is recorded is about the trial.
+            (_, LiveState::Over { .. }, _) | (_, _, TRIAL_LOST) => GatewayDrift::default(),
+            (RulesetState::Applied | RulesetState::Trial, ..) => drift(plan, record),
+            _ => GatewayDrift::default(),
+        };
+        let is_expected = record.is_some_and(|record| record.absent_ok);
+        if state == RulesetState::Applied
+            && (!drift.settings.is_empty() || !drift.absent.is_empty() && !is_expected)
+        {
+            state = RulesetState::Drifted;
+            note = "its rules are in force, but not all that they need: `apply` mends the settings"
+                .into();
+        }
         let mut notes: Vec<_> = Some(note).filter(|note| !note.is_empty()).into_iter().collect();
         if state == RulesetState::Applied {
             let warnings = plan.iter().flat_map(|plan| &plan.warnings);
@@ -99,7 +120,17 @@ impl NatHost {
                 Some(chains) => chains::notes(chains),
                 None => Vec::new(),
             },
+            problems: drift.words(),
+            is_readable: found != FoundRules::Unreadable,
         })
+    }
+
+    /// Returns the names of the rulesets that have a table here, whether or not they are remembered.
+    pub fn standing_names(&self) -> Vec<String> {
+        let tables = self.backend.everything();
+        // Those of `with_open` end with their process.
+        let names = tables.iter().filter_map(|table| table.name.strip_prefix("portolan_"));
+        names.filter(|name| !name.starts_with("open_")).map(str::to_owned).collect()
     }
 
     /// Keeps the rules of a trial. Fails with `nat.no_trial` when there is none, or it is over.
@@ -133,7 +164,8 @@ impl NatHost {
         record.applied_at_ms = now.as_millisecond();
         record.persisted = trial.persist.or(record.persisted);
         persist::keep(&record, &*self.backend)?;
-        ledger.save(&record)
+        ledger.save(&record)?;
+        persist::start(&record)
     }
 
     /// Restores the state before the last change. Fails with `nat.no_undo`.
@@ -172,6 +204,7 @@ impl NatHost {
             needs: undo.needs,
             spec: undo.spec,
             addresses: undo.addresses,
+            devices: undo.devices,
             trial: None,
             undo: None,
             persisted: undo.persisted,
@@ -179,7 +212,8 @@ impl NatHost {
             ..record
         };
         persist::keep(&record, &*self.backend)?;
-        ledger.save(&record)
+        ledger.save(&record)?;
+        persist::start(&record)
     }
 
     /// Removes the rules of a ruleset, with all settings and files that were made for it. Returns a note for the user,
@@ -233,6 +267,21 @@ impl NatHost {
     }
 }
 
+/// The note of a trial that ended with a reboot, or with a table that was removed.
+const TRIAL_LOST: &str = "its trial is over and the rules of before it are in force; `rollback` clears away what is remembered of it";
+
+/// Returns what is not as the rules need it, according to the script or else to the record.
+fn drift(plan: Option<&RulesetPlan>, record: Option<&RulesetRecord>) -> GatewayDrift {
+    let (needs, devices) = match (plan, record) {
+        (Some(plan), _) => (&plan.needs, &plan.devices),
+        (None, Some(record)) => (&record.needs, &record.devices),
+        (None, None) => return GatewayDrift::default(),
+    };
+    let here = HostNetwork::look();
+    let exists = |name: &str| Interface::parse(name).is_ok_and(|device| here.has(&device));
+    GatewayDrift::of(needs, devices, exists, sysctl::read)
+}
+
 /// Returns the state and a note on it.
 fn state(
     found: &FoundRules,
@@ -243,6 +292,8 @@ fn state(
 ) -> (RulesetState, String) {
     let is_planned =
         plan.is_some_and(|plan| plan.wanted.is_some() && listing(found) == plan.wanted.as_deref());
+    let is_on_trial = record.is_some_and(|record| record.trial.is_some());
+    let previous = record.and_then(|record| Some(record.undo.as_ref()?.body.as_str()));
     let is_remembered = record.is_some_and(|record| listing(found) == Some(&record.listing));
     match live {
         _ if *found == FoundRules::Unreadable => {
@@ -254,7 +305,14 @@ fn state(
             };
             (state, note.into())
         }
+        // The kernel ends a trial with its table, as at a reboot.
+        LiveState::Nothing if is_on_trial && previous == Some("") => {
+            (RulesetState::Missing, TRIAL_LOST.into())
+        }
         LiveState::Nothing => (RulesetState::Missing, String::new()),
+        LiveState::Rules(_) if is_on_trial && previous == listing(found) => {
+            (RulesetState::Applied, TRIAL_LOST.into())
+        }
         LiveState::Trial { .. } => {
             (RulesetState::Trial, "`confirm` keeps its rules, `rollback` takes them back".into())
         }

@@ -515,8 +515,8 @@ pub mod functions {
         })
     }
 
-    /// Returns the state of the ruleset: "applied", "trial", "drifted" (something else has changed its table),
-    /// "missing" or "foreign" (the table of this name is not portolan's).
+    /// Returns the state of the ruleset: "applied", "trial", "drifted" (something else has changed its table, or a kernel
+    /// setting or an interface that it needs), "missing" or "foreign" (the table of this name is not portolan's).
     ///
     /// ```rhai
     /// let rules = nat::ruleset("office");

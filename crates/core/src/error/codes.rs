@@ -345,6 +345,12 @@ pub const ALL: &[ErrorCode] = &[
         "`portolan nat confirm` keeps them, `portolan nat rollback` restores the previous rules",
     ),
     row(
+        "nat.unit_failed",
+        "systemd could not be told of the unit that loads the rules at boot.",
+        "The system is starting or shutting down, or systemd does not answer.",
+        "run the command in the message, and `systemctl status` for the unit",
+    ),
+    row(
         "nat.unknown_interface",
         "The host has no interface of that name.",
         "A spelling mistake, or an interface that is down or renamed.",

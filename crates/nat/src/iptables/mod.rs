@@ -40,10 +40,11 @@ use portolan_core::{
 /// The script that prints all rules; with `6`, those of IPv6 follow below their marker line.
 const READ: &str = "iptables-save && { [ \"$1\" != 6 ] || { echo '# ip6' && ip6tables-save; }; }";
 /// The script that loads the steps on standard input: first as a test, then for good. The shell survives the end of
-/// this process and has all of its input, so a change that has begun is completed.
-const LOAD: &str =
-    "four() { sed '/^# ip6$/,$d' /dev/stdin | iptables-restore -w 5 --noflush \"$@\"; }
-six() { sed '1,/^# ip6$/d' /dev/stdin | ip6tables-restore -w 5 --noflush \"$@\"; }
+/// this process and has all of its input, so a change that has begun is completed. It reads its input once, since
+/// `/dev/stdin` is missing in small containers and in initramfs.
+const LOAD: &str = "all=$(cat) && [ -n \"$all\" ] && command -v sed >/dev/null || exit 1
+four() { printf '%s\\n' \"$all\" | sed '/^# ip6$/,$d' | iptables-restore -w 5 --noflush \"$@\"; }
+six() { printf '%s\\n' \"$all\" | sed '1,/^# ip6$/d' | ip6tables-restore -w 5 --noflush \"$@\"; }
 four --test && { [ \"$1\" != 6 ] || six --test; } && four && { [ \"$1\" != 6 ] || six; }";
 /// The largest clock correction during a trial that does not end it.
 const CLOCK_STEP: SignedDuration = SignedDuration::from_secs(5);
@@ -174,11 +175,22 @@ impl Backend for Iptables {
 
     fn listed(&self, table: &str, body: &str) -> Result<Option<String>> {
         let names = ChainNames::of(table);
-        let steps = steps(&Owns::new(), &own(body, &names));
+        let wanted = own(body, &names);
+        if wanted.is_empty() {
+            return Ok(Some(String::new()));
+        }
+        let steps = steps(&Owns::new(), &wanted);
         let script = format!("{SCRATCH}\n{{ {LOAD}; }} && {READ}");
         let ran = tools::scratch(&["sh", "-c", &script, "sh", self.families()], &steps);
         match ran {
-            Some(ran) if ran.ok => Ok(Some(text(&own(&ran.out, &names)))),
+            Some(ran) if ran.ok => {
+                let found = own(&ran.out, &names);
+                if found.is_empty() {
+                    let message = "iptables lists nothing of what it has loaded in an empty network namespace";
+                    return Err(NatError::IptablesFailed.fault(message));
+                }
+                Ok(Some(text(&found)))
+            }
             Some(ran) if is_forbidden(&ran.err) => Ok(None),
             Some(ran) => Err(refused(&ran.err, body)),
             // No test is possible without the right to create a network namespace.
@@ -237,6 +249,17 @@ impl Backend for Iptables {
             .filter(|(_, text)| !text.is_empty())
             .map(|(program, text)| format!("{program}-restore -w 5 --noflush <<'END'\n{text}END"))
             .collect()
+    }
+
+    fn loads(&self, table: &str, file: &Path) -> Result<Option<String>> {
+        let file = file.to_string_lossy();
+        let script = format!("{SCRATCH}\nsh \"$2\" && {READ}");
+        let ran = tools::scratch(&["sh", "-c", &script, "sh", self.families(), &file], "");
+        match ran {
+            Some(ran) if ran.ok => Ok(Some(text(&own(&ran.out, &ChainNames::of(table))))),
+            Some(ran) => Err(refused(&ran.err, "")),
+            None => Ok(None),
+        }
     }
 
     fn at_start(&self, table: &str, body: &str) -> BootPlan {

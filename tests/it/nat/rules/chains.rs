@@ -606,3 +606,79 @@ fn by_iptables_rules_are_replaced_under_running_transfers_and_none_breaks() {
         drop(ran.any_stdout());
     });
 }
+
+/// Checks an initramfs or a small container: programs have no `/dev/stdin`.
+#[test]
+fn by_iptables_rules_are_loaded_where_there_is_no_dev_stdin() {
+    Old::each(|old| {
+        let program = Portolan::played_by("/usr/bin/unshare").file("gate.rhai", OFFICE);
+        let program = program.env("PORTOLAN_STATE", old.gate.state.path());
+        let program = program.env("PATH", old.words().trim_start_matches("PATH="));
+        let script =
+            "mount -t tmpfs none /dev && mknod -m 666 /dev/null c 1 3 && exec \"$0\" \"$@\"";
+        let program = program.args(["--mount", "sh", "-c", script]);
+        let program = program.args([env!("CARGO_BIN_EXE_portolan"), "nat", "apply", "gate.rhai"]);
+        let ran = old.gate.router.within(|| program.run());
+        ran.succeeds().stdout("office: applied\n").any_stderr().forget();
+        assert!(!old.ours().is_empty(), "{}", old.rules());
+        old.done(OFFICE, &["plan"]);
+    });
+}
+
+#[test]
+fn by_iptables_what_was_not_loaded_is_an_error_and_taken_back() {
+    Old::each(|old| {
+        let before = (old.rules(), old.gate.forwards());
+        // It loads nothing where the router's interfaces are, and says nothing.
+        let restore = old.path.path().join("iptables-restore");
+        let real = fs::read_link(&restore).unwrap();
+        fs::remove_file(&restore).unwrap();
+        let text = format!(
+            "#!/bin/bash\nif ip link show lan >/dev/null 2>&1; then cat >/dev/null; exit 0; fi\n\
+             exec -a iptables-restore {} \"$@\"\n",
+            real.display()
+        );
+        fs::write(&restore, text).unwrap();
+        fs::set_permissions(&restore, fs::Permissions::from_mode(0o755)).unwrap();
+        let ran = old.nat(OFFICE, &["apply"]).fails_with(5).stderr_has("(nat.iptables_failed)");
+        drop(ran.stdout("").any_stderr());
+        let rules: String = old
+            .rules()
+            .lines()
+            .filter(|line| !line.starts_with(['*', ':']) && *line != "COMMIT")
+            .collect();
+        let others: String = before
+            .0
+            .lines()
+            .filter(|line| !line.starts_with(['*', ':']) && *line != "COMMIT")
+            .collect();
+        assert_eq!((rules, old.gate.forwards()), (others, before.1));
+    });
+}
+
+#[test]
+fn by_iptables_what_is_loaded_at_boot_is_compared_with_what_rules() {
+    Old::each(|old| {
+        // The script for boot runs the system's iptables, which is the other one.
+        if old.sort == Sort::Old {
+            return;
+        }
+        let root = old.gate.state.path().join("root");
+        let lasting =
+            OFFICE.replace("rules.apply()", &format!("rules.apply(#{{ persist: {root:?} }})"));
+        old.done(&lasting, &["apply"]);
+        let same = "office: the next boot loads what is in force\n";
+        assert_eq!(old.done(&lasting, &["verify", "--boot"]), same);
+        let file = root.join("etc/portolan/nat/office.sh");
+        let written = fs::read_to_string(&file).unwrap();
+        fs::write(&file, written.replace("40009", "40019")).unwrap();
+        old.nat(&lasting, &["verify", "--boot"])
+            .fails_with(2)
+            .stdout_has("40000:40019")
+            .any_stderr()
+            .forget();
+        let unit = fs::read_to_string(root.join("etc/systemd/system/portolan-nat-office.service"))
+            .unwrap();
+        assert!(unit.contains("ReloadPropagatedFrom=netfilter-persistent.service"), "{unit}");
+    });
+}

@@ -14,6 +14,7 @@ mod races;
 mod replaced;
 mod safety;
 mod settings;
+mod standing;
 mod states;
 mod switches;
 mod watch;

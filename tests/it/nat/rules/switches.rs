@@ -35,33 +35,27 @@ fn redirects(gate: &Gate) -> [String; 3] {
 }
 
 fn checksum(bytes: &[u8]) -> [u8; 2] {
-    let words = bytes.chunks(2).map(|pair| u32::from(pair[0]) << 8 | u32::from(pair[1]));
+    let words = bytes.as_chunks::<2>().0.iter().map(|pair| u32::from(u16::from_be_bytes(*pair)));
     let sum: u32 = words.sum();
     let folded = (sum & 0xffff) + (sum >> 16);
     let folded = (folded & 0xffff) + (folded >> 16);
     (!u16::try_from(folded).unwrap()).to_be_bytes()
 }
 
-fn header(from: Ipv4Addr, to: Ipv4Addr, length: u8) -> [u8; 20] {
+fn header(from: Ipv4Addr, to: Ipv4Addr, length: u8) -> Vec<u8> {
     const ICMP: u8 = 1;
-    let mut bytes = [0x45, 0, 0, 20 + length, 0, 1, 0, 0, 64, ICMP, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
-    bytes[12..16].copy_from_slice(&from.octets());
-    bytes[16..20].copy_from_slice(&to.octets());
-    let sum = checksum(&bytes);
-    bytes[10..12].copy_from_slice(&sum);
-    bytes
+    let start = [0x45, 0, 0, 20 + length, 0, 1, 0, 0, 64, ICMP];
+    let with = |sum: [u8; 2]| [&start[..], &sum, &from.octets(), &to.octets()].concat();
+    with(checksum(&with([0, 0])))
 }
 
 /// Sends one packet as if it were the provider's router: that packets to `FAR` go by the attacker.
 fn forge_redirect(from: &Space) {
     const ROUTER: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 1);
-    let mut message = vec![5, 1, 0, 0];
-    message.extend(ATTACKER.octets());
-    message.extend(header(ROUTER, FAR, 8));
     // About an echo reply: for other packets the kernel looks for the socket that has sent them.
-    message.extend([0, 0, 0xff, 0xfe, 0, 1, 0, 0]);
-    let sum = checksum(&message);
-    message[2..4].copy_from_slice(&sum);
+    let about = [&header(ROUTER, FAR, 8)[..], &[0, 0, 0xff, 0xfe, 0, 1, 0, 0]].concat();
+    let with = |[a, b]: [u8; 2]| [&[5, 1, a, b][..], &ATTACKER.octets(), &about].concat();
+    let message = with(checksum(&with([0, 0])));
     let packet = [&header(PROVIDER, ROUTER, 36)[..], &message].concat();
     from.within(|| {
         let raw = socket(AddressFamily::INET, SocketType::RAW, Some(ipproto::RAW)).unwrap();
@@ -74,9 +68,10 @@ fn forge_redirect(from: &Space) {
 fn is_misled(gate: &Gate) -> bool {
     let received = || {
         let text = gate.router.read("grep ^Icmp: /proc/net/snmp");
-        let lines: Vec<Vec<_>> = text.lines().map(|line| line.split(' ').collect()).collect();
-        let column = lines[0].iter().position(|name| *name == "InRedirects").unwrap();
-        lines[1][column].parse::<u64>().unwrap()
+        let (names, values) = text.split_once('\n').unwrap();
+        let mut columns = names.split(' ').zip(values.split_whitespace());
+        let (_, value) = columns.find(|(name, _)| *name == "InRedirects").unwrap();
+        value.parse::<u64>().unwrap()
     };
     gate.router.sh("ip route flush cache");
     let before = received();
