@@ -96,6 +96,7 @@ impl<C: OptionCommand> OptionFlags<C> {
             OptionKind::FlagOrPath(..)
             | OptionKind::Secret(..)
             | OptionKind::Ports(_)
+            | OptionKind::EachText(_)
             | OptionKind::Own => {}
         }
         Ok(())

@@ -109,6 +109,11 @@ impl CallOptions<'_> {
                 }
             }
             OptionKind::Texts(set) => put(target, *set, self.texts(key)?),
+            OptionKind::EachText(set) => {
+                if let Some(texts) = self.texts(key)? {
+                    set(target, &texts)?;
+                }
+            }
             OptionKind::Address(set) => put(target, *set, self.address(key)?),
             OptionKind::Ports(set) => {
                 if let Some(ports) = rules::ports(self, key)? {
@@ -172,6 +177,8 @@ pub const TAKERS: &[Taker] = &[
     Taker { name: "masquerade", sets: &[&rule::MASQUERADE] },
     Taker { name: "forward", sets: &[&rule::FORWARD] },
     Taker { name: "allow", sets: &[&rule::ALLOW] },
+    Taker { name: "accept", sets: &[&rule::ACCEPT] },
+    Taker { name: "clamp_mss", sets: &[&rule::CLAMP] },
     Taker { name: "ftp_helper", sets: &[&rule::HELPER] },
     Taker { name: "ftp_active", sets: &[&rule::ACTIVE] },
     Taker { name: "ftp_server", sets: &[&rule::SERVER] },
@@ -211,7 +218,10 @@ mod tests {
                 let others = words.iter().rev().map(|(word, _)| *word);
                 others.into_iter().find(|word| !is_usual(word))?.into()
             }
-            OptionKind::Text(_) | OptionKind::Secret(..) | OptionKind::Own => return None,
+            OptionKind::Text(_)
+            | OptionKind::EachText(_)
+            | OptionKind::Secret(..)
+            | OptionKind::Own => return None,
         })
     }
 
@@ -260,6 +270,8 @@ mod tests {
             &rule::OPENING,
             &rule::FORWARD,
             &rule::ALLOW,
+            &rule::ACCEPT,
+            &rule::CLAMP,
             &rule::HELPER,
             &rule::ACTIVE,
             &rule::SERVER,

@@ -6,11 +6,12 @@ use crate::{
     error::{Error, Result},
     nat::{
         apply::ApplyOptions,
-        check::{self, InterfaceSelector, Net, Ports},
+        check::{self, InterfaceSelector, Net, Ports, Protocol},
         machine::Choice as Backend,
+        nets::NetSet,
     },
     option_table::{
-        OptionKind::{self, Choice, Duration, Flag, FlagOrPath, Own, Text},
+        OptionKind::{self, Choice, Duration, EachText, Flag, FlagOrPath, Own, Text},
         OptionRow, OptionTable,
     },
 };
@@ -20,13 +21,20 @@ use crate::{
 pub struct RuleOptions {
     pub(super) device: Option<InterfaceSelector>,
     pub(super) out: Option<InterfaceSelector>,
-    pub(super) source: Option<Net>,
+    /// The source networks; any if there are none.
+    pub(super) source: Vec<Net>,
     pub(super) to: Option<IpAddr>,
+    pub(super) to_port: Option<Ports>,
+    /// The destination networks; any if there are none.
+    pub(super) targets: Vec<Net>,
+    pub(super) except: Vec<Net>,
+    pub(super) protocol: Option<Protocol>,
     pub(super) ports: Option<Ports>,
     pub(super) passive: Option<Ports>,
     pub(super) control: Option<Ports>,
     pub(super) hairpin: Option<Net>,
-    pub(super) from: Option<Net>,
+    /// The networks of clients or servers; any if there are none.
+    pub(super) from: Vec<Net>,
     pub(super) external: Option<IpAddr>,
     pub(super) server_port_20: bool,
     pub(super) force: bool,
@@ -49,13 +57,19 @@ const fn table(rows: &'static [RuleRow]) -> OptionTable<RuleOptions> {
 type TextSetter = fn(&mut RuleOptions, &str) -> Result<()>;
 const DEVICE: TextSetter = |it, text| keep(&mut it.device, InterfaceSelector::parse(text));
 const OUT: TextSetter = |it, text| keep(&mut it.out, InterfaceSelector::parse(text));
-const SOURCE: TextSetter = |it, text| keep_net(&mut it.source, text);
 const TO: TextSetter = |it, text| keep(&mut it.to, check::address(text));
-const FROM: TextSetter = |it, text| keep_net(&mut it.from, text);
 const HAIRPIN: TextSetter = |it, text| keep_net(&mut it.hairpin, text);
 const EXTERNAL: TextSetter = |it, text| keep(&mut it.external, check::address(text));
 const PORTS: OptionKind<RuleOptions> =
     OptionKind::Ports(|it, ranges| keep(&mut it.ports, Ports::new(ranges.to_vec())));
+const SOURCE: OptionKind<RuleOptions> = EachText(|it, texts| keep_nets(&mut it.source, texts));
+const FROM: OptionKind<RuleOptions> = EachText(|it, texts| keep_nets(&mut it.from, texts));
+const EXCEPT: OptionKind<RuleOptions> = EachText(|it, texts| keep_nets(&mut it.except, texts));
+const PROTOCOL: OptionKind<RuleOptions> = Choice(&[
+    ("tcp", |it| it.protocol = Some(Protocol::Tcp)),
+    ("udp", |it| it.protocol = Some(Protocol::Udp)),
+    ("both", |it| it.protocol = Some(Protocol::Both)),
+]);
 const PORT_20: OptionKind<RuleOptions> = Flag(|it, on| it.server_port_20 = on);
 
 fn keep<T>(field: &mut Option<T>, value: Result<T>) -> Result<()> {
@@ -68,9 +82,26 @@ fn keep_net(field: &mut Option<Net>, text: &str) -> Result<()> {
     if text == "any" { Ok(()) } else { keep(field, Net::parse(text)) }
 }
 
+/// Stores networks, as [`keep_net`] does.
+fn keep_nets(field: &mut Vec<Net>, texts: &[String]) -> Result<()> {
+    if !matches!(texts, [one] if one == "any") {
+        let nets = texts.iter().map(|text| Net::parse(text)).collect::<Result<Vec<_>>>()?;
+        // Those of each family are a set, and at least one is not empty.
+        if NetSet::by_family(&nets)?.is_empty() {
+            NetSet::new(Vec::new())?;
+        }
+        *field = nets;
+    }
+    Ok(())
+}
+
 /// The options of both `masquerade` functions.
 pub const MASQUERADE: OptionTable<RuleOptions> = table(&[
-    RuleRow::new("source", Text(SOURCE), "the network whose packets are masqueraded"),
+    RuleRow::new(
+        "source",
+        SOURCE,
+        "the network whose packets are masqueraded, or an array of such",
+    ),
     RuleRow::new(
         "out",
         Text(OUT),
@@ -78,19 +109,44 @@ pub const MASQUERADE: OptionTable<RuleOptions> = table(&[
          whose names begin with ppp",
     ),
     RuleRow::new("to", Text(TO), "the address that they get, in place of the interface's"),
+    RuleRow::new(
+        "except",
+        EXCEPT,
+        "the destinations for which they keep their source, such as the networks behind a VPN",
+    ),
 ]);
 
 /// The options of `forward`.
 pub const FORWARD: OptionTable<RuleOptions> = table(&[
     RuleRow::new("in", Text(DEVICE), "only connections that arrive on this interface"),
     RuleRow::new("ports", PORTS, "the ports, such as 21, \"50000-50009\" or [80, 443]"),
+    RuleRow::new(
+        "protocol",
+        Choice(&[
+            ("tcp", |it| it.protocol = None),
+            ("udp", |it| it.protocol = Some(Protocol::Udp)),
+            ("both", |it| it.protocol = Some(Protocol::Both)),
+        ]),
+        "the protocol of the ports",
+    )
+    .usual("tcp"),
     RuleRow::new("to", Text(TO), "the host to which they are forwarded"),
+    RuleRow::new(
+        "to_port",
+        OptionKind::Ports(|it, ranges| keep(&mut it.to_port, Ports::new(ranges.to_vec()))),
+        "the port of that host, or as many as `ports`, in order; without it, the same ports",
+    ),
     RuleRow::new(
         "hairpin",
         Text(HAIRPIN),
         "the network from which the external address must work as well",
     ),
-    RuleRow::new("from", Text(FROM), "only connections from this network; \"any\" is any source"),
+    RuleRow::new(
+        "from",
+        FROM,
+        "only connections from this network, or from those of an array; \"any\" is any source",
+    ),
+    RuleRow::new("except", EXCEPT, "the addresses of this host for which it does not apply"),
     RuleRow::new(
         "external",
         Text(EXTERNAL),
@@ -102,8 +158,28 @@ pub const FORWARD: OptionTable<RuleOptions> = table(&[
 pub const ALLOW: OptionTable<RuleOptions> = table(&[
     RuleRow::new("in", Text(DEVICE), "the interface by which the packets arrive"),
     RuleRow::new("out", Text(OUT), "the interface by which they leave"),
-    RuleRow::new("source", Text(SOURCE), "only packets from this network"),
+    RuleRow::new("source", SOURCE, "only packets from this network, or from those of an array"),
+    RuleRow::new(
+        "to",
+        EachText(|it, texts| keep_nets(&mut it.targets, texts)),
+        "only packets to this host or network, or to those of an array",
+    ),
+    RuleRow::new("except", EXCEPT, "no packets to this network, or to those of an array"),
+    RuleRow::new("ports", PORTS, "only packets to these ports"),
+    RuleRow::new("protocol", PROTOCOL, "only this protocol; with `ports` TCP without it"),
 ]);
+
+/// The options of `accept`.
+pub const ACCEPT: OptionTable<RuleOptions> = table(&[
+    RuleRow::new("ports", PORTS, "the ports of this host; without it, all"),
+    RuleRow::new("protocol", PROTOCOL, "only this protocol; with `ports` TCP without it"),
+    RuleRow::new("in", Text(DEVICE), "only connections that arrive on this interface"),
+    RuleRow::new("from", FROM, "only connections from this network, or from those of an array"),
+]);
+
+/// The options of `clamp_mss`.
+pub const CLAMP: OptionTable<RuleOptions> =
+    table(&[RuleRow::new("out", Text(OUT), "the interface whose packets are small")]);
 
 /// The options of `ftp_helper`.
 pub const HELPER: OptionTable<RuleOptions> = table(&[
@@ -112,6 +188,11 @@ pub const HELPER: OptionTable<RuleOptions> = table(&[
         "in",
         Text(DEVICE),
         "for connections of other hosts: only those that arrive on this interface",
+    ),
+    RuleRow::new(
+        "server",
+        FROM,
+        "only for connections to this server, or to those of an array, by the addresses to which clients connect",
     ),
 ]);
 
@@ -123,7 +204,7 @@ pub const ACTIVE: OptionTable<RuleOptions> = table(&[
         Text(TO),
         "the client to which they are forwarded; without it they are opened on this host",
     ),
-    RuleRow::new("server", Text(FROM), "only from this server"),
+    RuleRow::new("server", FROM, "only from this server, or from those of an array"),
     RuleRow::new("server_port_20", PORT_20, "only from the server's port 20").usual("false"),
     RuleRow::new("in", Text(DEVICE), "only packets that arrive on this interface"),
     RuleRow::new(
@@ -152,7 +233,7 @@ pub const SERVER: OptionTable<RuleOptions> = table(&[
     ),
     RuleRow::new("in", Text(DEVICE), "as for `forward`"),
     RuleRow::new("hairpin", Text(HAIRPIN), "as for `forward`"),
-    RuleRow::new("from", Text(FROM), "only from this network"),
+    RuleRow::new("from", FROM, "only from this network, or from those of an array"),
     RuleRow::new("external", Text(EXTERNAL), "as for `forward`"),
 ]);
 
@@ -160,7 +241,7 @@ pub const SERVER: OptionTable<RuleOptions> = table(&[
 pub const OPENING: OptionTable<RuleOptions> = table(&[
     RuleRow::new("ports", PORTS, "the ports to open"),
     RuleRow::new("to", Text(TO), "the host to which they are forwarded"),
-    RuleRow::new("server", Text(FROM), "only from this server"),
+    RuleRow::new("server", FROM, "only from this server, or from those of an array"),
     RuleRow::new("server_port_20", PORT_20, "only from the server's port 20").usual("false"),
     RuleRow::new("in", Text(DEVICE), "only packets that arrive on this interface"),
     RuleRow::new("external", Text(EXTERNAL), "only packets for this address"),

@@ -1,6 +1,9 @@
 //! The ruleset that a script holds, and the parsing of its parts from maps.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::{
+    net::IpAddr,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
 use rhai::{Dynamic, Map};
 
@@ -14,11 +17,13 @@ use crate::{
     nat::{
         NatError,
         apply::ApplyOptions,
-        check::Ports,
+        check::{Family, Net, Ports},
         machine::{Choice, NatHost},
         model::{
-            self, ACTIVE_RANGE, Allow, DATA_PORT, Forward, Helper, Masquerade, Open, RulesetPart,
+            self, ACCEPT, ACTIVE_RANGE, Allow, Clamp, DATA_PORT, Forward, Helper, Masquerade, Open,
+            RulesetPart,
         },
+        nets::NetSet,
         plan::RulesetPlan,
         portmap::LeaseJournal,
         ruleset_store::{RulesetRecord, RulesetStore},
@@ -184,110 +189,199 @@ pub fn backend(map: &Map) -> Result<Choice> {
     read(map, "nat::ruleset", &rule::RULESET)
 }
 
-/// Parses a masquerade.
+/// Returns the families of all networks, IPv4 first.
+fn families(nets: &[Net]) -> Vec<Family> {
+    let has = |family: &Family| nets.iter().any(|net| net.family() == *family);
+    [Family::V4, Family::V6].into_iter().filter(has).collect()
+}
+
+/// Returns the networks of that family as a set; `None` if there are none.
+fn of_family(nets: &[Net], family: Family) -> Result<Option<NetSet>> {
+    let nets: Vec<_> = nets.iter().filter(|net| net.family() == family).copied().collect();
+    set(nets)
+}
+
+/// Returns the networks as a set of one family; `None` if there are none.
+fn set(nets: Vec<Net>) -> Result<Option<NetSet>> {
+    if nets.is_empty() { Ok(None) } else { NetSet::new(nets).map(Some) }
+}
+
+/// Fails with `nat.family_mismatch` if `key` names networks of another family than `others`.
+fn same_families(nets: &[Net], key: &str, families: &[Family], others: &str) -> Result<()> {
+    let strange = nets.iter().find(|net| !families.contains(&net.family()));
+    let Some(net) = strange else { return Ok(()) };
+    let message = format!("`{key}` names {net}, and {others} no network of its address family");
+    Err(NatError::FamilyMismatch.fault(message))
+}
+
+/// Parses a masquerade: a part for each family of its networks.
 pub fn masquerade(map: &Map) -> Result<Vec<RulesetPart>> {
     let what = "masquerade";
     let given = read(map, what, &rule::MASQUERADE)?;
-    let source = RuleOptions::need(given.source, what, "source")?;
+    let sources = NetSet::by_family(&given.source)?;
+    RuleOptions::need(sources.first(), what, "source")?;
     let out = RuleOptions::need(given.out, what, "out")?;
-    Ok(vec![RulesetPart::Masquerade(Masquerade { source, out, to: given.to })])
+    same_families(&given.except, "except", &families(&given.source), "`source`")?;
+    let part = |source: NetSet| {
+        let except = of_family(&given.except, source.family())?;
+        Ok(RulesetPart::Masquerade(Masquerade { source, out: out.clone(), to: given.to, except }))
+    };
+    sources.into_iter().map(part).collect()
 }
 
 /// Parses a forward.
 pub fn forward(map: &Map) -> Result<Vec<RulesetPart>> {
     let what = "forward";
-    let given = read(map, what, &rule::FORWARD)?;
-    let part = Forward {
-        what,
-        device: given.device,
-        ports: RuleOptions::need(given.ports, what, "ports")?,
-        to: RuleOptions::need(given.to, what, "to")?,
-        hairpin: given.hairpin,
-        from: given.from,
-        source_port: None,
-        external: given.external,
-    };
-    Ok(vec![RulesetPart::Forward(part)])
+    let mut given = read(map, what, &rule::FORWARD)?;
+    let ports = RuleOptions::need(given.ports.take(), what, "ports")?;
+    let to = RuleOptions::need(given.to, what, "to")?;
+    forwarded(what, given, ports, to)
 }
 
-/// Parses a rule for packets that may pass.
+/// Returns ports that are forwarded to the host `to`.
+fn forwarded(
+    what: &'static str,
+    given: RuleOptions,
+    ports: Ports,
+    to: IpAddr,
+) -> Result<Vec<RulesetPart>> {
+    Ok(vec![RulesetPart::Forward(Forward {
+        what,
+        device: given.device,
+        protocol: given.protocol.unwrap_or_default(),
+        ports,
+        to,
+        to_port: given.to_port,
+        hairpin: given.hairpin,
+        from: set(given.from)?,
+        except: set(given.except)?,
+        source_port: given.server_port_20.then_some(DATA_PORT),
+        external: given.external,
+    })])
+}
+
+/// Returns ports that are open on this host: a part for each family of the networks that may connect.
+fn opened(
+    what: &'static str,
+    given: RuleOptions,
+    ports: Option<Ports>,
+) -> Result<Vec<RulesetPart>> {
+    let part = Open {
+        what,
+        device: given.device,
+        protocol: given.protocol,
+        ports,
+        from: None,
+        source_port: given.server_port_20.then_some(DATA_PORT),
+        external: given.external,
+    };
+    let sets = NetSet::by_family(&given.from)?;
+    if sets.is_empty() {
+        return Ok(vec![RulesetPart::Open(part)]);
+    }
+    let of = |from| RulesetPart::Open(Open { from: Some(from), ..part.clone() });
+    Ok(sets.into_iter().map(of).collect())
+}
+
+/// Parses a rule for packets that may pass: a part for each family of its networks.
 pub fn allow(map: &Map) -> Result<Vec<RulesetPart>> {
     let what = "allow";
     let given = read(map, what, &rule::ALLOW)?;
-    let part = Allow {
-        device: RuleOptions::need(given.device, what, "in")?,
-        out: RuleOptions::need(given.out, what, "out")?,
-        source: given.source,
+    let RuleOptions { source, mut targets, except, protocol, ports, .. } = given;
+    let device = RuleOptions::need(given.device, what, "in")?;
+    let out = RuleOptions::need(given.out, what, "out")?;
+    let part = |source, to, except| {
+        let (device, out, ports) = (device.clone(), out.clone(), ports.clone());
+        RulesetPart::Allow(Allow { device, out, source, to, except, protocol, ports })
     };
-    Ok(vec![RulesetPart::Allow(part)])
+    if [&source, &targets, &except].iter().all(|nets| nets.is_empty()) {
+        return Ok(vec![part(None, None, None)]);
+    }
+    if source.is_empty() && targets.is_empty() {
+        // Everything but the exceptions, in both families.
+        targets = vec![Net::all(Family::V4), Net::all(Family::V6)];
+    }
+    let named = families(&[source.as_slice(), &targets].concat());
+    for (nets, key, others, name) in
+        [(&source, "source", &targets, "`to`"), (&targets, "to", &source, "`source`")]
+    {
+        if !others.is_empty() {
+            same_families(nets, key, &families(others), name)?;
+        }
+    }
+    same_families(&except, "except", &named, "the rest of the rule")?;
+    let of = |family: Family| {
+        let sets = [&source, &targets, &except].map(|nets| of_family(nets, family));
+        let [source, to, except] = sets;
+        Ok(part(source?, to?, except?))
+    };
+    named.into_iter().map(of).collect()
 }
 
-/// Parses a helper.
+/// Parses ports of services of this host.
+pub fn accept(map: &Map) -> Result<Vec<RulesetPart>> {
+    let mut given = read(map, "accept", &rule::ACCEPT)?;
+    let ports = given.ports.take();
+    opened(ACCEPT, given, ports)
+}
+
+/// Parses an interface with a limit on segments.
+pub fn clamp_mss(map: &Map) -> Result<Vec<RulesetPart>> {
+    let what = "clamp_mss";
+    let given = read(map, what, &rule::CLAMP)?;
+    let out = RuleOptions::need(given.out, what, "out")?;
+    Ok(vec![RulesetPart::Clamp(Clamp { out })])
+}
+
+/// Parses a helper: a part for each family of its servers.
 pub fn ftp_helper(map: &Map) -> Result<Vec<RulesetPart>> {
     let given = read(map, "ftp_helper", &rule::HELPER)?;
     let ports = given.ports.map_or_else(|| Ports::parse("21"), Ok)?;
-    Ok(vec![RulesetPart::Helper(Helper { ports, device: given.device })])
+    let device = given.device;
+    let part = |server| {
+        RulesetPart::Helper(Helper { ports: ports.clone(), device: device.clone(), server })
+    };
+    let servers = NetSet::by_family(&given.from)?;
+    if servers.is_empty() {
+        return Ok(vec![part(None)]);
+    }
+    Ok(servers.into_iter().map(|server| part(Some(server))).collect())
 }
 
 /// Parses an active range: forwarded to the client, or opened on this host if it is the client.
 pub fn ftp_active(map: &Map) -> Result<Vec<RulesetPart>> {
     let what = "ftp_active";
-    active(read(map, what, &rule::ACTIVE)?, what).map(|part| vec![part])
+    active(read(map, what, &rule::ACTIVE)?, what)
 }
 
 /// Parses an opening that lasts as long as a closure.
-pub fn opening(map: &Map) -> Result<(RulesetPart, bool)> {
+pub fn opening(map: &Map) -> Result<(Vec<RulesetPart>, bool)> {
     let what = "nat::with_open";
     let given = read(map, what, &rule::OPENING)?;
     RuleOptions::need(given.to, what, "to")?;
     let force = given.force;
-    active(given, what).map(|part| (part, force))
+    active(given, what).map(|parts| (parts, force))
 }
 
-fn active(given: RuleOptions, what: &str) -> Result<RulesetPart> {
-    let ports = RuleOptions::need(given.ports, what, "ports")?;
-    let source_port = given.server_port_20.then_some(DATA_PORT);
-    let RuleOptions { device, from, external, .. } = given;
-    let what = ACTIVE_RANGE;
-    Ok(match given.to {
-        Some(to) => {
-            let hairpin = None;
-            RulesetPart::Forward(Forward {
-                what,
-                device,
-                ports,
-                to,
-                hairpin,
-                from,
-                source_port,
-                external,
-            })
-        }
-        None => RulesetPart::Open(Open { what, device, ports, from, source_port, external }),
-    })
+fn active(mut given: RuleOptions, what: &str) -> Result<Vec<RulesetPart>> {
+    let ports = RuleOptions::need(given.ports.take(), what, "ports")?;
+    match given.to {
+        Some(to) => forwarded(ACTIVE_RANGE, given, ports, to),
+        None => opened(ACTIVE_RANGE, given, Some(ports)),
+    }
 }
 
 /// Parses a server: forwarded to it, or opened on this host if it is the server.
 pub fn ftp_server(map: &Map) -> Result<Vec<RulesetPart>> {
-    let given = read(map, "ftp_server", &rule::SERVER)?;
-    let passive = RuleOptions::need(given.passive, "ftp_server", "passive")?;
-    let control = given.control.map_or_else(|| Ports::parse("21"), Ok)?;
+    let mut given = read(map, "ftp_server", &rule::SERVER)?;
+    let passive = RuleOptions::need(given.passive.take(), "ftp_server", "passive")?;
+    let control = given.control.take().map_or_else(|| Ports::parse("21"), Ok)?;
     let ports = Ports::new([control.ranges(), passive.ranges()].concat())?;
-    let RuleOptions { device, hairpin, from, external, .. } = given;
-    let (what, source_port) = ("ftp server", None);
-    Ok(vec![match given.to {
-        Some(to) => RulesetPart::Forward(Forward {
-            what,
-            device,
-            ports,
-            to,
-            hairpin,
-            from,
-            source_port,
-            external,
-        }),
-        None => RulesetPart::Open(Open { what, device, ports, from, source_port, external: None }),
-    }])
+    let what = "ftp server";
+    match given.to {
+        Some(to) => forwarded(what, given, ports, to),
+        None => opened(what, RuleOptions { external: None, ..given }, Some(ports)),
+    }
 }
 
 /// Parses the options of `apply`; the closure to test with is left to the caller.

@@ -271,9 +271,14 @@ pub const ROUTE_WRITES_MAX: u32 = 8;
 
 /// The maximum number of ports and ranges in one NAT rule; each packet is compared with all of them.
 pub const NAT_RANGES_MAX: usize = 64;
-/// The maximum number of parts in one NAT ruleset: far more than a gateway has, and few enough to be loaded
-/// instantly.
-pub const NAT_PARTS_MAX: usize = 256;
+/// The maximum number of networks in one NAT rule: iptables has a rule for each, and a rule of two sets one for each
+/// pair.
+pub const NAT_NETS_MAX: usize = 64;
+/// The maximum number of ports that one NAT rule leads to other ports, one by one.
+pub const NAT_PORT_PAIRS_MAX: usize = 1_024;
+/// The maximum number of parts in one NAT ruleset: far more than a gateway has, and few enough to be planned and loaded
+/// within seconds.
+pub const NAT_PARTS_MAX: usize = 4_096;
 /// The maximum number of bytes in a listing of nft or iptables: a set of a million addresses is some 20 MiB.
 pub const NAT_LISTING_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// The maximum size of a file of iptables lines to import: the rules of a host with thousands of containers fit.

@@ -86,6 +86,8 @@ pub enum OptionKind<T: 'static> {
     Secret(&'static str, fn(&mut T, &str) -> Result<()>),
     /// A string or an array of strings.
     Texts(fn(&mut T, Vec<String>)),
+    /// A string or an array of strings, which are checked.
+    EachText(fn(&mut T, &[String]) -> Result<()>),
     /// An IP address.
     Address(fn(&mut T, IpAddr)),
     /// Ports, such as 21, `"50000-50009"` or an array of such.

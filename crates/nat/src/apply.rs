@@ -84,6 +84,7 @@ impl NatHost {
                 self.backend.trial(&plan.table, &plan.chains, &old, &closed, time)?
             }
         };
+        record.made = self.made_tables(plan, ledger)?;
         ledger.save(&record)?;
         let done = self.carry_out(plan, &body).and_then(|()| self.verify(plan, time.is_some()));
         let (listing, verified) = match done {
@@ -93,7 +94,7 @@ impl NatHost {
                 return Err(fault);
             }
             Err(fault) => {
-                return Err(match self.give_up(plan, &snapshot, ledger, before) {
+                return Err(match self.give_up(plan, &snapshot, ledger, (before, &record.made)) {
                     Ok(()) => fault,
                     Err(other) => half_done(fault, &other),
                 });
@@ -134,6 +135,8 @@ impl NatHost {
         match (&plan.live, &plan.found) {
             (LiveState::Over { old }, _) if old.is_empty() => String::new(),
             (LiveState::Over { old }, _) => self.backend.body(&plan.table, old),
+            // Another program has flushed it: there is no rule to return to.
+            (LiveState::Rules(chains), _) if chains.values().all(Vec::is_empty) => String::new(),
             (_, FoundRules::Listing(listing)) => listing.clone(),
             _ => String::new(),
         }
@@ -152,15 +155,28 @@ impl NatHost {
         plan: &RulesetPlan,
         snapshot: &str,
         ledger: &dyn RulesetStore,
-        before: Option<RulesetRecord>,
+        (before, made): (Option<RulesetRecord>, &[String]),
     ) -> Result<()> {
         // Another ruleset that was applied since the plan may need them by now.
         settings::let_go(&plan.ruleset, &plan.sysctls, ledger)?;
         self.put_back(&plan.table, snapshot)?;
-        match before {
-            Some(before) => ledger.save(&before),
-            None => ledger.forget(&plan.ruleset),
+        if let Some(before) = before {
+            return ledger.save(&before);
         }
+        self.backend.remove_tables(made)?;
+        ledger.forget(&plan.ruleset)
+    }
+
+    /// Returns the kernel's tables that come with the plan: those that do not exist yet, and those that came with another
+    /// ruleset, which then leaves them to this one.
+    fn made_tables(&self, plan: &RulesetPlan, ledger: &dyn RulesetStore) -> Result<Vec<String>> {
+        let mut made = self.backend.new_tables(&plan.table, &plan.body)?;
+        for other in ledger.all()?.into_iter().filter(|other| other.backend == plan.choice) {
+            made.extend(other.made);
+        }
+        made.sort();
+        made.dedup();
+        Ok(made)
     }
 
     /// Loads what was there; an empty text stands for no rules.
@@ -364,6 +380,7 @@ fn planned(
         undo: Some(undo),
         persisted: before.persisted,
         applied_at_ms: now.as_millisecond(),
+        made: before.made,
     };
     plan.sysctls.iter().chain(&plan.coming).for_each(|one| record.remember(one));
     if let Some(time) = order.confirm_within {

@@ -124,6 +124,15 @@ pub(super) trait Backend: Send + Sync {
     /// Returns true if [`everything`](Self::everything) includes the rules of legacy iptables.
     fn sees_legacy(&self) -> bool;
 
+    /// Returns the tables of the kernel that `body` needs and that do not exist yet, other than portolan's own.
+    fn new_tables(&self, table: &str, body: &str) -> Result<Vec<String>>;
+
+    /// Removes those of the `made` tables that are empty. Returns a note for the user if some of them stay.
+    fn remove_tables(&self, made: &[String]) -> Result<Option<String>>;
+
+    /// Returns `body` in a form that other tools can load any number of times.
+    fn exported(&self, table: &str, body: &str) -> String;
+
     /// Returns the commands that replace `found` by `body`.
     fn commands(&self, table: &str, body: &str, found: &FoundRules) -> Vec<String>;
 

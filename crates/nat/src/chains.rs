@@ -1,6 +1,6 @@
 //! The rules of one ruleset by chain, in the syntax of either filter: pure.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{check::Family, rules::Hook};
 
@@ -35,12 +35,16 @@ pub(super) fn comment(note: &str) -> String {
 
 /// Returns the descriptions of the rules, once for each part.
 pub(super) fn notes(chains: &Chains) -> Vec<String> {
+    let mark = format!("comment \"{MARK}");
+    let mut known = BTreeSet::new();
     let mut notes = Vec::new();
     for rule in chains.values().flatten() {
-        let Some((_, note)) = rule.rsplit_once(&format!("comment \"{MARK}")) else { continue };
-        let note = note.split('"').next().unwrap_or(note).to_owned();
-        if !notes.contains(&note) {
-            notes.push(note);
+        // The elements of a map have a comment each.
+        for note in rule.split(&mark).skip(1) {
+            let note = note.split('"').next().unwrap_or(note);
+            if known.insert(note) {
+                notes.push(note.to_owned());
+            }
         }
     }
     notes

@@ -106,7 +106,7 @@ impl fmt::Display for InterfaceSelector {
 }
 
 /// A network: a prefix length, and an address whose bits after the prefix are zero.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Net {
     address: IpAddr,
@@ -153,6 +153,15 @@ impl Net {
             }
         };
         Self { address, prefix }
+    }
+
+    /// Returns the network of all addresses of a family.
+    pub const fn all(family: Family) -> Self {
+        let address = match family {
+            Family::V4 => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+            Family::V6 => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+        };
+        Self { address, prefix: 0 }
     }
 
     /// Returns its address family.
@@ -233,6 +242,40 @@ impl Family {
     }
 }
 
+/// The transport protocol of connections.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Protocol {
+    /// TCP.
+    #[default]
+    Tcp,
+    /// UDP.
+    Udp,
+    /// Both.
+    Both,
+}
+
+impl Protocol {
+    /// Returns the names of the single protocols.
+    pub const fn words(self) -> &'static [&'static str] {
+        match self {
+            Self::Tcp => &["tcp"],
+            Self::Udp => &["udp"],
+            Self::Both => &["tcp", "udp"],
+        }
+    }
+
+    /// Returns true if they have a protocol in common.
+    pub fn meets(self, other: Self) -> bool {
+        self == other || self == Self::Both || other == Self::Both
+    }
+}
+
+impl fmt::Display for Protocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.words().join("+"))
+    }
+}
+
 /// Parses the address of a host; otherwise fails with `nat.bad_cidr`.
 pub fn address(text: &str) -> Result<IpAddr> {
     let found: Option<IpAddr> = text.parse().ok();
@@ -243,7 +286,7 @@ pub fn address(text: &str) -> Result<IpAddr> {
     })
 }
 
-/// TCP ports: sorted ranges that do not overlap.
+/// TCP or UDP ports: sorted ranges that do not overlap.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Ports(Vec<(u16, u16)>);
@@ -284,6 +327,11 @@ impl Ports {
         Ok(Self(joined))
     }
 
+    /// Creates a set of one port.
+    pub fn one(port: u16) -> Result<Self> {
+        Self::new(vec![(port, port)])
+    }
+
     /// Parses `21`, `50000-50009`, or several of these separated by commas.
     pub fn parse(text: &str) -> Result<Self> {
         let wrong = || {
@@ -305,6 +353,16 @@ impl Ports {
     /// Returns the ranges, both ends included.
     pub fn ranges(&self) -> &[(u16, u16)] {
         &self.0
+    }
+
+    /// Returns the number of ports.
+    pub fn count(&self) -> usize {
+        self.0.iter().map(|(first, last)| usize::from(last - first) + 1).sum()
+    }
+
+    /// Returns each port, in order.
+    pub fn each(&self) -> impl Iterator<Item = u16> {
+        self.0.iter().flat_map(|(first, last)| *first..=*last)
     }
 
     /// Returns true if `port` is one of them.

@@ -1,11 +1,9 @@
 //! Foreign rules that redirect the same ports: pure. Of two rules for one connection the first wins, and the other has
 //! no effect.
 
-use std::net::IpAddr;
-
 use super::{
     NatError,
-    check::{Family, Net, Ports},
+    check::{Family, Net, Ports, Protocol},
     foreign::Warning,
     iptables,
     listing::{Chain, FilterTable},
@@ -126,6 +124,9 @@ impl Theirs {
     /// Returns the first port that both rules match.
     fn shared(&self, table: &FilterTable, rule: &Rule) -> Option<u16> {
         let family = rule.family.map_or("inet", Family::word);
+        if rule.protocol() == Protocol::Udp {
+            return None;
+        }
         let is_of_family = table.family == family || table.family == "inet" || family == "inet";
         if !is_of_family || !matches!(rule.action, RuleAction::Dnat(_)) {
             return None;
@@ -147,7 +148,7 @@ impl Theirs {
                     }
                 }
                 Match::Destination(net) => {
-                    let meets = |theirs: &Net| meets(*theirs, *net);
+                    let meets = |theirs: &Net| net.nets().iter().any(|net| net.meets(*theirs));
                     if !self.address.as_ref().is_none_or(meets) {
                         return None;
                     }
@@ -157,13 +158,6 @@ impl Theirs {
         }
         first
     }
-}
-
-/// Returns true if two networks share addresses.
-fn meets(one: Net, other: Net) -> bool {
-    let (inner, outer) = if one.prefix() < other.prefix() { (other, one) } else { (one, other) };
-    let address: IpAddr = inner.address();
-    outer.has(address)
 }
 
 /// Parses the ports after `dport`: `21`, `20-21`, `20:21,80`, `{ 21, 20-22 }` or the keys of `map { 21 : 10.0.0.1 }`.

@@ -11,7 +11,7 @@ use portolan_core::observe::visible::visible;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Warning {
     /// Its topic: `blocked`, `conflict`, `legacy`, `interface`, `idle`, `isolate`, `trial`, `refused`,
-    /// `backend`, `address` or `uplink`.
+    /// `backend`, `address`, `uplink`, `hidden` or `clamp`.
     pub about: &'static str,
     /// The problem.
     pub text: String,

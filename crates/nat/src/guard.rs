@@ -2,9 +2,9 @@
 
 use super::{
     NatError,
-    check::Interface,
+    check::{Interface, Protocol},
     host::HostNetwork,
-    rules::{CompiledRules, Match, Rule, RuleAction},
+    rules::{CompiledRules, Rule, RuleAction},
 };
 use portolan_core::error::{Error, Result};
 
@@ -21,11 +21,10 @@ pub(super) fn check(rules: &CompiledRules, here: &HostNetwork) -> Result<()> {
 
 /// Checks a rule that redirects connections to ports of the host.
 fn captured(rule: &Rule, here: &HostNetwork) -> Result<()> {
-    let ports = rule.matches.iter().find_map(|one| match one {
-        Match::Ports(ports) => Some(ports),
-        _ => None,
-    });
-    let Some(ports) = ports else { return Ok(()) };
+    // The services listen for TCP.
+    let Some(ports) = rule.ports().filter(|_| rule.protocol() != Protocol::Udp) else {
+        return Ok(());
+    };
     let is_login = |port: &&u16| here.login_ports.contains(port);
     let mut taken = here.listeners.iter().filter(|port| ports.has(**port));
     let Some(first) = taken.clone().find(is_login).or_else(|| taken.next()) else { return Ok(()) };

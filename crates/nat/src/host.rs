@@ -1,7 +1,7 @@
 //! The network state of the host on which rules depend: read from `/proc` and over netlink, without privileges.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     fs,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
 };
@@ -41,6 +41,8 @@ pub struct HostNetwork {
     pub(super) addresses: Vec<(String, IpAddr)>,
     /// Its default routes, those of policy routing included.
     pub(super) defaults: Vec<DefaultRoute>,
+    /// The largest packets that its interfaces take, in bytes, as far as they are known.
+    pub mtus: BTreeMap<String, u32>,
 }
 
 impl HostNetwork {
@@ -61,8 +63,11 @@ impl HostNetwork {
         }
         let NetworkState { links, addresses, defaults } = NetworkState::read().unwrap_or_default();
         let taken = defaults.iter().find(|one| one.is_taken).map(|one| one.device.clone());
+        let interfaces = interfaces(&read("/proc/net/dev"));
+        let mtus = interfaces.iter().filter_map(|name| Some((name.clone(), mtu(name)?))).collect();
         Self {
-            interfaces: interfaces(&read("/proc/net/dev")),
+            interfaces,
+            mtus,
             routes,
             default_device: taken.or(default_device).or(defaults6.first().cloned()),
             default_devices6: defaults6.into_iter().collect(),
@@ -165,6 +170,14 @@ impl HostNetwork {
     }
 }
 
+/// Returns the MTU of an interface. That of IPv6 is smaller if its router says so, and is read in the network namespace
+/// of this process; `/sys` may show another one.
+fn mtu(device: &str) -> Option<u32> {
+    let paths =
+        [format!("/proc/sys/net/ipv6/conf/{device}/mtu"), format!("/sys/class/net/{device}/mtu")];
+    paths.iter().find_map(|path| fs::read_to_string(path).ok()?.trim().parse().ok())
+}
+
 fn interfaces(text: &str) -> Vec<String> {
     let names = text.lines().skip(2).filter_map(|line| line.split_once(':'));
     names.map(|(name, _)| name.trim().to_owned()).collect()
@@ -229,11 +242,15 @@ fn address6(hex: &str) -> Option<Ipv6Addr> {
 /// Returns the ports of `/proc/net/tcp` or `tcp6` that listen on other addresses than loopback.
 fn listeners(text: &str) -> impl Iterator<Item = u16> {
     const LISTENING: &str = "0A";
+    /// The prefix `::ffff:` in words of native byte order.
+    const MAPPED: &str = "0000000000000000FFFF0000";
     text.lines().skip(1).filter_map(|line| {
         let mut fields = line.split_whitespace().skip(1);
         let (address, port) = fields.next()?.split_once(':')?;
         let is_listening = fields.nth(1) == Some(LISTENING);
-        let is_loopback = address4(address).is_some_and(|address| address.is_loopback())
+        // An IPv4 address is either by itself or the end of an IPv6 address.
+        let v4 = address.strip_prefix(MAPPED).unwrap_or(address);
+        let is_loopback = address4(v4).is_some_and(|address| address.is_loopback())
             || address == "00000000000000000000000001000000";
         let port = u16::from_str_radix(port, 16).ok()?;
         (is_listening && !is_loopback).then_some(port)
@@ -400,7 +417,8 @@ mod tests {
             2: 0A32A8C0:9C40 0101A8C0:0015 01 0\n";
         assert_eq!(listeners(text).collect::<Vec<_>>(), [22]);
         let text = "sl\n0: 00000000000000000000000000000000:0015 0:0 0A\n\
-                    1: 00000000000000000000000001000000:0050 0:0 0A\n";
+                    1: 00000000000000000000000001000000:0050 0:0 0A\n\
+                    2: 0000000000000000FFFF00000100007F:0051 0:0 0A\n";
         assert_eq!(listeners(text).collect::<Vec<_>>(), [21]);
     }
 

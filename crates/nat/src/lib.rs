@@ -6,10 +6,12 @@
 //! chains, `PORTOLAN_<name>_…`.
 //!
 //! ```text
-//! check   names, networks, ports            model    a ruleset as the user describes it
-//! host    state of the host's network       rules    the same as packet-filter rules
-//! netlink questions to the kernel
-//! chains, nft, listing                      rules as text, and parsing of that text
+//! check, nets                               names, ports, networks and sets of them
+//! model, overlaps, part_text                a ruleset as the user describes it, its contradictions, its parts as text
+//! host                                      state of the host's network
+//! netlink                                   questions to the kernel
+//! rule, rules, isolate, clamp               a ruleset as packet-filter rules
+//! chains, nft, fold, listing                rules as text, and parsing of that text
 //! backend, nftables, iptables               the packet filter, driven by its program
 //! plan    foreign, conflicts, guard         the changes, with warnings and refusals
 //! uplinks                                   warnings about addresses and answers
@@ -35,30 +37,37 @@ pub mod boot_check;
 mod boot_unit;
 mod chains;
 pub mod check;
+mod clamp;
 mod conflicts;
 pub mod detect;
 mod drift;
+mod fold;
 pub mod foreign;
 pub mod gateway;
 mod guard;
 pub mod host;
 pub mod import;
 mod iptables;
+mod isolate;
 mod listing;
 pub mod machine;
 pub mod mend;
 pub mod model;
 mod needs;
 mod netlink;
+pub mod nets;
 mod nft;
 mod nftables;
 pub mod notice;
 pub mod open;
+mod overlaps;
+mod part_text;
 mod persist;
 pub mod plan;
 pub mod plan_report;
 pub mod portmap;
 mod reason;
+mod rule;
 mod rules;
 pub mod ruleset_store;
 mod settings;

@@ -6,15 +6,22 @@ use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 
 use super::{
     NatError,
-    check::{Family, InterfaceSelector, Net, Ports},
+    check::{Family, InterfaceSelector, Net, Ports, Protocol},
     host::HostNetwork,
+    nets::NetSet,
+    overlaps,
 };
-use portolan_core::{error::Result, limits::NAT_PARTS_MAX};
+use portolan_core::{
+    error::{Error, Result},
+    limits::{NAT_PARTS_MAX, NAT_PORT_PAIRS_MAX},
+};
 
 /// The maximum length of a ruleset's name: the table's name is nine longer, which is far below the kernel's limit.
 const NAME_LENGTH_MAX: usize = 32;
 /// The description of a range for data connections of active mode.
 pub const ACTIVE_RANGE: &str = "active range";
+/// The description of ports of services of the host.
+pub const ACCEPT: &str = "accept";
 /// The port from which servers open data connections (RFC 959, 3.2); some use another.
 pub const DATA_PORT: u16 = 20;
 
@@ -22,7 +29,7 @@ pub const DATA_PORT: u16 = 20;
 pub type Purpose = &'static str;
 
 /// The descriptions of parts that have several.
-const PURPOSES: [&str; 3] = ["forward", "ftp server", ACTIVE_RANGE];
+const PURPOSES: [&str; 4] = ["forward", "ftp server", ACTIVE_RANGE, ACCEPT];
 
 /// Reads a description; there are no others.
 fn purpose<'de, D: Deserializer<'de>>(from: D) -> Result<Purpose, D::Error> {
@@ -38,6 +45,7 @@ pub struct RulesetSpec {
     parts: Vec<RulesetPart>,
     isolate: bool,
     forwarding: bool,
+    clamp: Option<bool>,
 }
 
 /// One part of a ruleset.
@@ -53,17 +61,21 @@ pub enum RulesetPart {
     Helper(Helper),
     /// Ports of the host itself that others may connect to.
     Open(Open),
+    /// A limit on the segments of TCP connections through an interface.
+    Clamp(Clamp),
 }
 
-/// Source NAT for the packets of a network.
+/// Source NAT for the packets of some networks.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Masquerade {
-    /// The network.
-    pub source: Net,
+    /// The networks.
+    pub source: NetSet,
     /// The outgoing interface.
     pub out: InterfaceSelector,
     /// The new source address; that of the interface if `None`.
     pub to: Option<IpAddr>,
+    /// The destinations for which the source stays.
+    pub except: Option<NetSet>,
 }
 
 /// Connections to the host that are forwarded to another host.
@@ -74,14 +86,22 @@ pub struct Forward {
     pub what: Purpose,
     /// The incoming interface; any if `None`.
     pub device: Option<InterfaceSelector>,
-    /// The destination ports; they are not translated, since an FTP server announces its own.
+    /// The protocol of the ports.
+    #[serde(default)]
+    pub protocol: Protocol,
+    /// The destination ports.
     pub ports: Ports,
     /// The host to forward to.
     pub to: IpAddr,
+    /// The port on that host, or as many as `ports`, in order; the same ports if `None`, as an FTP server that announces
+    /// its own needs it.
+    pub to_port: Option<Ports>,
     /// The network from which the external address must work as well.
     pub hairpin: Option<Net>,
-    /// The only source network.
-    pub from: Option<Net>,
+    /// The only source networks.
+    pub from: Option<NetSet>,
+    /// The addresses of the host to which it does not apply.
+    pub except: Option<NetSet>,
     /// The only source port.
     pub source_port: Option<u16>,
     /// The address of the host to which it applies; any if `None`.
@@ -95,8 +115,16 @@ pub struct Allow {
     pub device: InterfaceSelector,
     /// The outgoing interface.
     pub out: InterfaceSelector,
-    /// The only source network.
-    pub source: Option<Net>,
+    /// The only source networks.
+    pub source: Option<NetSet>,
+    /// The only destinations.
+    pub to: Option<NetSet>,
+    /// The destinations that are not allowed.
+    pub except: Option<NetSet>,
+    /// The only protocol; TCP if `None` and there are ports.
+    pub protocol: Option<Protocol>,
+    /// The only destination ports.
+    pub ports: Option<Ports>,
 }
 
 /// The kernel's FTP helper.
@@ -106,6 +134,8 @@ pub struct Helper {
     pub ports: Ports,
     /// The incoming interface; any if `None`.
     pub device: Option<InterfaceSelector>,
+    /// The only servers, by the addresses to which clients connect.
+    pub server: Option<NetSet>,
 }
 
 /// Open ports of the host itself.
@@ -116,14 +146,23 @@ pub struct Open {
     pub what: Purpose,
     /// The incoming interface; any if `None`.
     pub device: Option<InterfaceSelector>,
-    /// The ports.
-    pub ports: Ports,
-    /// The only source network.
-    pub from: Option<Net>,
+    /// The protocol; TCP if `None` and there are ports.
+    pub protocol: Option<Protocol>,
+    /// The ports; all if `None`.
+    pub ports: Option<Ports>,
+    /// The only source networks.
+    pub from: Option<NetSet>,
     /// The only source port.
     pub source_port: Option<u16>,
     /// The external address of the host, which its own sessions announce.
     pub external: Option<IpAddr>,
+}
+
+/// A limit on the segments of TCP connections, so that their packets fit through an interface.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Clamp {
+    /// The interface.
+    pub out: InterfaceSelector,
 }
 
 impl RulesetSpec {
@@ -135,7 +174,8 @@ impl RulesetSpec {
             && name.bytes().all(|c| c.is_ascii_alphanumeric() || matches!(c, b'_' | b'-'));
         if is_name {
             let name = name.to_owned();
-            return Ok(Self { name, parts: Vec::new(), isolate: false, forwarding: false });
+            let parts = Vec::new();
+            return Ok(Self { name, parts, isolate: false, forwarding: false, clamp: None });
         }
         let message = format!(
             "a ruleset's name has 1 to {NAME_LENGTH_MAX} letters, digits, `_` and `-`, and begins with a letter or \
@@ -209,8 +249,20 @@ impl RulesetSpec {
         }
     }
 
-    /// Adds `part`; fails with `nat.family_mismatch`, `nat.bad_cidr` for loopback, or `nat.conflict` with an existing
-    /// part. An identical part is not added again.
+    /// Returns true if segments are limited on each interface by which packets leave, false if on none, and `None` if on
+    /// those with a small MTU.
+    pub const fn clamp(&self) -> Option<bool> {
+        self.clamp
+    }
+
+    /// Sets whether segments are limited on all interfaces by which packets leave, or on none but those of
+    /// [`Clamp`] parts.
+    pub const fn clamp_all(&mut self, on: bool) {
+        self.clamp = Some(on);
+    }
+
+    /// Adds `part`; fails with `nat.family_mismatch`, `nat.bad_cidr` for loopback, `nat.bad_range`, or `nat.conflict`
+    /// with an existing part. An identical part is not added again.
     pub fn add(&mut self, part: RulesetPart) -> Result<()> {
         if self.parts.contains(&part) {
             return Ok(());
@@ -219,49 +271,63 @@ impl RulesetSpec {
             let message = format!("a ruleset has at most {NAT_PARTS_MAX} parts");
             return Err(NatError::Conflict.fault(message));
         }
-        match &part {
-            RulesetPart::Masquerade(one) => {
-                same_family(one.source.family(), "source", one.to.map(Family::of), "to")?;
-            }
-            RulesetPart::Forward(one) => {
-                let family = Family::of(one.to);
-                not_loopback(one.to, "to")?;
-                one.external.map_or(Ok(()), |external| not_loopback(external, "external"))?;
-                same_family(family, "to", one.from.map(|net| net.family()), "from")?;
-                same_family(family, "to", one.hairpin.map(|net| net.family()), "hairpin")?;
-                same_family(family, "to", one.external.map(Family::of), "external")?;
-                self.no_other_wants(one)?;
-            }
-            _ => {}
-        }
+        fits(&part)?;
+        overlaps::check(&self.parts, &part)?;
         self.parts.push(part);
         Ok(())
     }
+}
 
-    fn no_other_wants(&self, one: &Forward) -> Result<()> {
-        for part in &self.parts {
-            let RulesetPart::Forward(other) = part else { continue };
-            let Some(port) = one.ports.shared(&other.ports) else { continue };
-            let devices = one.device.is_none()
-                || other.device.is_none()
-                || one.device == other.device
-                || one.hairpin.is_some()
-                || other.hairpin.is_some();
-            let families = Family::of(one.to) == Family::of(other.to);
-            let addresses = one.external.is_none()
-                || other.external.is_none()
-                || one.external == other.external;
-            let sources = one.from.is_none() || other.from.is_none() || one.from == other.from;
-            if devices && families && addresses && sources {
-                let message = format!(
-                    "port {port} is forwarded twice: {} to {}, and {} to {}",
-                    other.ports, other.to, one.ports, one.to
-                );
-                return Err(NatError::Conflict.fault(message));
-            }
+/// Checks that the values of one part fit together.
+fn fits(part: &RulesetPart) -> Result<()> {
+    let of_set = |set: &Option<NetSet>| set.as_ref().map(NetSet::family);
+    match part {
+        RulesetPart::Masquerade(one) => {
+            let family = one.source.family();
+            one.to.map_or(Ok(()), |to| not_loopback(to, "to"))?;
+            same_family(family, "source", one.to.map(Family::of), "to")?;
+            same_family(family, "source", of_set(&one.except), "except")
         }
-        Ok(())
+        RulesetPart::Forward(one) => {
+            let family = Family::of(one.to);
+            not_loopback(one.to, "to")?;
+            one.external.map_or(Ok(()), |external| not_loopback(external, "external"))?;
+            same_family(family, "to", of_set(&one.from), "from")?;
+            same_family(family, "to", of_set(&one.except), "except")?;
+            same_family(family, "to", one.hairpin.map(|net| net.family()), "hairpin")?;
+            same_family(family, "to", one.external.map(Family::of), "external")?;
+            one.to_port.as_ref().map_or(Ok(()), |to| pairs(&one.ports, to))
+        }
+        RulesetPart::Allow(one) => {
+            let sets = [(&one.source, "source"), (&one.to, "to"), (&one.except, "except")];
+            let mut given = sets.into_iter().filter_map(|(set, name)| Some((set.as_ref()?, name)));
+            let Some((first, name)) = given.next() else { return Ok(()) };
+            given.try_for_each(|(set, other)| {
+                same_family(first.family(), name, Some(set.family()), other)
+            })
+        }
+        RulesetPart::Open(one)
+            if one.device.is_none() && one.ports.is_none() && one.from.is_none() =>
+        {
+            let message =
+                format!("`{}` without `ports`, `in` and `from` opens this host to all", one.what);
+            Err(Error::invalid(message))
+        }
+        RulesetPart::Open(_) | RulesetPart::Helper(_) | RulesetPart::Clamp(_) => Ok(()),
     }
+}
+
+/// Checks that `ports` can be led to `to`: to a single port, or each to one of as many.
+fn pairs(ports: &Ports, to: &Ports) -> Result<()> {
+    let (count, others) = (ports.count(), to.count());
+    if others == 1 || (others == count && count <= NAT_PORT_PAIRS_MAX) {
+        return Ok(());
+    }
+    let message = format!(
+        "`to_port` is one port, or as many as `ports` has (at most {NAT_PORT_PAIRS_MAX}): {ports} are {count}, {to} are \
+         {others}"
+    );
+    Err(NatError::BadRange.fault(message))
 }
 
 /// Rejects loopback addresses: connections are neither forwarded to loopback nor away from it.
@@ -294,17 +360,35 @@ pub(super) mod tests {
         Forward {
             what: "forward",
             device: Some(device("wan0")),
+            protocol: Protocol::Tcp,
             ports: Ports::parse(ports).unwrap(),
             to: to.parse().unwrap(),
+            to_port: None,
             hairpin: None,
             from: None,
+            except: None,
             source_port: None,
             external: None,
         }
     }
 
-    fn net(text: &str) -> Option<Net> {
-        Net::parse(text).ok()
+    pub(crate) fn nets(text: &str) -> NetSet {
+        NetSet::new(text.split(' ').map(|net| Net::parse(net).unwrap()).collect()).unwrap()
+    }
+
+    pub(crate) fn masquerade(source: &str, out: &str) -> Masquerade {
+        Masquerade { source: nets(source), out: device(out), to: None, except: None }
+    }
+
+    pub(crate) fn allow(device_in: &str, out: &str) -> Allow {
+        let (device, out) = (device(device_in), device(out));
+        Allow { device, out, source: None, to: None, except: None, protocol: None, ports: None }
+    }
+
+    pub(crate) fn open(what: &'static str, ports: &str) -> Open {
+        let ports = Some(Ports::parse(ports).unwrap());
+        let (from, source_port, external) = (None, None, None);
+        Open { what, device: None, protocol: None, ports, from, source_port, external }
     }
 
     #[test]
@@ -339,13 +423,20 @@ pub(super) mod tests {
     #[test]
     fn one_rule_is_of_one_family() {
         let mut rules = RulesetSpec::new("x").unwrap();
-        let source = Net::parse("10.0.0.0/8").unwrap();
-        let mixed = Masquerade { source, out: InterfaceSelector::Auto, to: "fd00::1".parse().ok() };
+        let out = InterfaceSelector::Auto;
+        let mixed = Masquerade { out, to: "fd00::1".parse().ok(), ..masquerade("10.0.0.0/8", "x") };
+        let six = Some(nets("fd00::/8"));
+        let away = Masquerade { except: six.clone(), ..masquerade("10.0.0.0/8", "x") };
+        let pinhole =
+            Allow { source: Some(nets("10.0.0.0/8")), to: six.clone(), ..allow("a", "b") };
         let plain = forward("21", "10.0.0.5");
         for part in [
             RulesetPart::Masquerade(mixed),
-            RulesetPart::Forward(Forward { from: net("fd00::/8"), ..plain.clone() }),
-            RulesetPart::Forward(Forward { hairpin: net("fd00::/8"), ..plain.clone() }),
+            RulesetPart::Masquerade(away),
+            RulesetPart::Allow(pinhole),
+            RulesetPart::Forward(Forward { from: six.clone(), ..plain.clone() }),
+            RulesetPart::Forward(Forward { except: six, ..plain.clone() }),
+            RulesetPart::Forward(Forward { hairpin: Net::parse("fd00::/8").ok(), ..plain.clone() }),
             RulesetPart::Forward(Forward { external: "fd00::1".parse().ok(), ..plain }),
         ] {
             assert_eq!(rules.add(part).unwrap_err().name, Some("nat.family_mismatch"));
@@ -364,5 +455,28 @@ pub(super) mod tests {
             assert_eq!(fault.name, Some("nat.bad_cidr"), "{fault}");
         }
         assert!(rules.parts().is_empty());
+    }
+
+    #[test]
+    fn ports_are_led_to_one_or_to_as_many() {
+        let to_port = |text: &str| Ports::parse(text).ok();
+        let mut rules = RulesetSpec::new("x").unwrap();
+        for (ports, to) in [("80", "8080"), ("88,443", "8080"), ("8000-8009", "9000-9009")] {
+            let part = Forward { to_port: to_port(to), ..forward(ports, "10.0.0.5") };
+            rules.add(RulesetPart::Forward(part)).unwrap();
+        }
+        for (ports, to) in [("81", "80-81"), ("90-99", "80-81"), ("20000-40000", "10001-30001")] {
+            let part = Forward { to_port: to_port(to), ..forward(ports, "10.0.0.5") };
+            let fault = rules.add(RulesetPart::Forward(part)).unwrap_err();
+            assert_eq!(fault.name, Some("nat.bad_range"), "{ports} {to}");
+        }
+    }
+
+    #[test]
+    fn the_host_is_never_opened_to_all() {
+        let mut rules = RulesetSpec::new("x").unwrap();
+        let all = Open { ports: None, ..open("accept", "1") };
+        assert!(rules.add(RulesetPart::Open(all.clone())).is_err());
+        rules.add(RulesetPart::Open(Open { device: Some(device("lan0")), ..all })).unwrap();
     }
 }

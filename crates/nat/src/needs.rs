@@ -12,6 +12,7 @@ use super::{
     foreign::Warning,
     host::HostNetwork,
     model::{Forward, RulesetPart},
+    nets::NetSet,
     rules::CompiledRules,
     sysctl::{ALL4, ALL6, REDIRECTS4, Sysctl, key, switch_of},
 };
@@ -199,7 +200,8 @@ pub(super) fn reverse_path(
     };
     let warning = |part: &Forward, device: &Interface| {
         let default = here.default_device.as_deref().and_then(|name| Interface::parse(name).ok());
-        let mut back = part.from.map(|from| here.devices_of(&from)).unwrap_or_default();
+        let from = part.from.iter().flat_map(NetSet::nets);
+        let mut back: BTreeSet<_> = from.flat_map(|net| here.devices_of(net)).collect();
         if back.is_empty() {
             back.extend(default);
         }
@@ -402,7 +404,7 @@ mod tests {
                 routes: vec![(Net::parse("192.168.0.0/24").unwrap(), "lan0".into())],
                 ..HostNetwork::default()
             };
-            let from = from.map(|from| Net::parse(from).unwrap());
+            let from = from.map(crate::model::tests::nets);
             let device = Some(crate::model::tests::device(device));
             let part = Forward { device, from, ..crate::model::tests::forward("80", "10.0.0.5") };
             let read = |path: &str| {

@@ -4,9 +4,10 @@ use std::{collections::BTreeSet, fmt::Write, time::Duration};
 
 use super::{
     chains::{Chains, Shape, comment},
-    check::{Family, Net, Ports},
+    check::{Family, Net, Ports, Protocol},
+    fold::groups,
     listing::FilterTable,
-    rules::{Hook, Match, Rule, RuleAction},
+    rules::{DnatTarget, Hook, Match, Rule, RuleAction},
 };
 
 impl Hook {
@@ -18,6 +19,7 @@ impl Hook {
             Self::Prerouting => "prerouting",
             Self::Output => "output",
             Self::Postrouting => "postrouting",
+            Self::Clamp => "clamp",
             Self::Forward => "forward",
             Self::Input => "input",
         }
@@ -32,6 +34,7 @@ impl Hook {
             Self::Prerouting => "type nat hook prerouting priority dstnat - 5",
             Self::Output => "type nat hook output priority -105",
             Self::Postrouting => "type nat hook postrouting priority srcnat - 5",
+            Self::Clamp => "type filter hook forward priority mangle",
             Self::Forward => "type filter hook forward priority filter",
             Self::Input => "type filter hook input priority filter",
         }
@@ -45,8 +48,11 @@ impl Hook {
 /// Returns the chains for `rules`.
 pub(super) fn chains(rules: &[Rule]) -> Chains {
     let mut chains = Chains::new();
-    for rule in rules {
-        chains.entry((rule.hook, None)).or_default().push(line(rule));
+    for group in groups(rules) {
+        if let Some(first) = group.first() {
+            let lines = chains.entry((first.hook, None)).or_default();
+            lines.push(if group.len() == 1 { line(first) } else { map_line(first, &group) });
+        }
     }
     chains
 }
@@ -142,31 +148,85 @@ fn opening(name: &str, mut hooks: impl Iterator<Item = Hook>) -> String {
 }
 
 fn line(rule: &Rule) -> String {
+    let mut words = matches(rule, true);
+    words.push(action(rule));
+    words.push(format!("comment \"{}\"", comment(&rule.note)));
+    words.join(" ")
+}
+
+/// Renders rules that differ in ports and destination as one, with a map: the kernel looks a port up, in place of
+/// comparing it with that of each rule.
+fn map_line(first: &Rule, group: &[&Rule]) -> String {
+    let mut words = matches(first, false);
+    let elements = group.iter().flat_map(|rule| {
+        let target = match rule.action {
+            RuleAction::Dnat(DnatTarget { address, port: None }) => address.to_string(),
+            RuleAction::Dnat(DnatTarget { address, port: Some(port) }) => {
+                format!("{address} . {port}")
+            }
+            _ => String::new(),
+        };
+        let comment = comment(&rule.note);
+        let ranges = rule.ports().map(Ports::ranges).unwrap_or_default();
+        ranges.iter().map(move |(first, last)| {
+            let key = if first == last { first.to_string() } else { format!("{first}-{last}") };
+            format!("{key} comment \"{comment}\" : {target}")
+        })
+    });
+    let elements: Vec<_> = elements.collect();
+    let (family, port) = (first.family.map_or("", Family::word), destination_port(first));
+    words.push(format!("dnat {family} to {port} map {{ {} }}", elements.join(", ")));
+    words.join(" ")
+}
+
+/// Returns the matches of a rule, with or without its ports.
+fn matches(rule: &Rule, has_ports: bool) -> Vec<String> {
     let mut words: Vec<String> = Vec::new();
-    let family = rule.family.map_or("", Family::word);
     let mut has_family = false;
     for one in &rule.matches {
         has_family |= matches!(one, Match::Source(_) | Match::Destination(_) | Match::NotTo(_));
-        words.push(matched(one, family));
+        match one {
+            // The word of the port says it.
+            Match::Protocol(Protocol::Tcp | Protocol::Udp) if rule.ports().is_some() => {}
+            Match::Ports(ports) if has_ports => {
+                words.push(format!("{} {}", destination_port(rule), port_set(ports)));
+            }
+            Match::Ports(_) => {}
+            _ => words.push(matched(one, rule.family.map_or("", Family::word))),
+        }
     }
     // A rule that matches no address must name its family.
     if let (Some(family), false) = (rule.family, has_family) {
         let word = if family == Family::V4 { "ipv4" } else { "ipv6" };
         words.insert(0, format!("meta nfproto {word}"));
     }
-    words.push(match &rule.action {
+    words
+}
+
+/// Returns the word for the destination port of the rule's protocol.
+fn destination_port(rule: &Rule) -> &'static str {
+    match rule.protocol() {
+        Protocol::Tcp => "tcp dport",
+        Protocol::Udp => "udp dport",
+        Protocol::Both => "th dport",
+    }
+}
+
+fn action(rule: &Rule) -> String {
+    let family = rule.family.map_or("", Family::word);
+    match &rule.action {
         RuleAction::Helper => "ct helper set \"ftp\"".into(),
         RuleAction::Masquerade => "masquerade".into(),
         RuleAction::Snat(to) => format!("snat {family} to {to}"),
         RuleAction::Dnat(to) => format!("dnat {family} to {to}"),
+        RuleAction::ClampMss => "tcp option maxseg size set rt mtu".into(),
         RuleAction::Accept => "accept".into(),
         RuleAction::Drop => "drop".into(),
-    });
-    words.push(format!("comment \"{}\"", comment(&rule.note)));
-    words.join(" ")
+    }
 }
 
 fn matched(one: &Match, family: &str) -> String {
+    let nets = |nets: &[Net]| set(&nets.iter().map(Net::to_string).collect::<Vec<_>>());
     match one {
         Match::In(devices) => {
             let names: Vec<_> = devices.iter().map(|device| format!("\"{device}\"")).collect();
@@ -175,13 +235,15 @@ fn matched(one: &Match, family: &str) -> String {
         Match::Out(device) => format!("oifname \"{device}\""),
         // Only `lo` is certain to exist, as `iif` requires.
         Match::Loopback => "iif \"lo\"".into(),
-        Match::Source(net) => format!("{family} saddr {net}"),
-        Match::Destination(net) => format!("{family} daddr {net}"),
-        Match::NotTo(nets) => {
-            let nets: Vec<_> = nets.iter().map(Net::to_string).collect();
-            format!("{family} daddr != {}", set(&nets))
-        }
+        Match::Source(source) => format!("{family} saddr {}", nets(source.nets())),
+        Match::Destination(to) => format!("{family} daddr {}", nets(to.nets())),
+        Match::NotTo(except) => format!("{family} daddr != {}", nets(except)),
+        Match::FirstTo(to) => format!("ct original {family} daddr {}", nets(to.nets())),
         Match::Local => "fib daddr type local".into(),
+        Match::Protocol(protocol) => {
+            let words: Vec<_> = protocol.words().iter().map(|word| (*word).to_owned()).collect();
+            format!("meta l4proto {}", set(&words))
+        }
         Match::SourcePort(port) => format!("tcp sport {port}"),
         Match::Ports(ports) => format!("tcp dport {}", port_set(ports)),
         Match::Icmp => "meta l4proto { icmp, ipv6-icmp }".into(),
@@ -190,6 +252,8 @@ fn matched(one: &Match, family: &str) -> String {
         Match::FtpData => "ct state related ct helper \"ftp\" tcp dport 1024-65535".into(),
         Match::Translated => "ct status dnat".into(),
         Match::New => "ct state new".into(),
+        Match::Invalid => "ct state invalid".into(),
+        Match::Syn => "tcp flags syn / syn,rst".into(),
         Match::Lease => "udp dport { 68, 546 }".into(),
     }
 }

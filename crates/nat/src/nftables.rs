@@ -82,7 +82,7 @@ fn what_it_said(ran: &Ran) -> String {
 }
 
 /// Runs nft.
-fn nft(arguments: &[&str], input: &str) -> Result<Ran> {
+pub(super) fn nft(arguments: &[&str], input: &str) -> Result<Ran> {
     let words: Vec<_> = ["nft"].iter().chain(arguments).copied().collect();
     tools::run(&words, input).map_err(|error| Error::local("run", "nft", error))
 }
@@ -164,6 +164,18 @@ impl Backend for Nftables {
 
     fn sees_legacy(&self) -> bool {
         false
+    }
+
+    fn new_tables(&self, _: &str, _: &str) -> Result<Vec<String>> {
+        Ok(Vec::new())
+    }
+
+    fn remove_tables(&self, _: &[String]) -> Result<Option<String>> {
+        Ok(None)
+    }
+
+    fn exported(&self, table: &str, body: &str) -> String {
+        nft::replacing(table, body)
     }
 
     fn commands(&self, table: &str, body: &str, _: &FoundRules) -> Vec<String> {

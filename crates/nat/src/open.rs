@@ -48,15 +48,15 @@ pub struct TemporaryRule {
 }
 
 impl TemporaryRule {
-    /// Opens `part` until the result is dropped. Fails with `nat.not_permitted`, `nat.no_backend`,
+    /// Opens `parts` until the result is dropped. Fails with `nat.not_permitted`, `nat.no_backend`,
     /// `nat.would_lock_out`, `nat.conflict`, `nat.unknown_interface` or `nat.nft_failed`.
-    pub fn new(part: RulesetPart, force: bool) -> Result<Self> {
+    pub fn new(parts: Vec<RulesetPart>, force: bool) -> Result<Self> {
         let Some(nftables) = Nftables::find().found() else {
             let message = "an opening for a while needs nft: install nftables (Debian: `apt install nftables`)";
             return Err(NatError::NoBackend.fault(message));
         };
         let mut ruleset = RulesetSpec::new(&name())?;
-        ruleset.add(part)?;
+        parts.into_iter().try_for_each(|part| ruleset.add(part))?;
         let here = HostNetwork::look();
         let made = rules(&ruleset, &here)?;
         if !force {

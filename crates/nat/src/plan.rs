@@ -12,10 +12,12 @@ use super::{
     guard,
     host::HostNetwork,
     listing::FilterTable,
-    model::{ACTIVE_RANGE, RulesetPart, RulesetSpec},
+    model::{ACCEPT, ACTIVE_RANGE, Open, RulesetPart, RulesetSpec},
     needs,
+    nets::NetSet,
+    overlaps,
     plan_report::diff,
-    rules::{CompiledRules, rules},
+    rules::{CompiledRules, Hook, rules},
     ruleset_store::OpenPorts,
     sysctl::{self, Sysctl},
     uplinks,
@@ -68,6 +70,8 @@ pub struct RulesetPlan {
     pub(super) choice: Choice,
     pub(super) table: String,
     pub(super) body: String,
+    /// The body in a form that other tools can load any number of times.
+    exported: String,
     /// The body as the filter would list it, if that is known.
     pub(super) wanted: Option<String>,
     pub(super) notes: Vec<String>,
@@ -140,7 +144,7 @@ impl LiveState {
 
 impl RulesetPlan {
     /// Returns the identifier of the plan: another plan has the same one only if it leads from the same live rules
-    /// to the same new ones.
+    /// and settings to the same new ones.
     pub fn id(&self) -> String {
         let mut hash = Sha256::new();
         let found = match &self.found {
@@ -152,14 +156,20 @@ impl RulesetPlan {
             hash.update(part);
             hash.update([0]);
         }
+        for one in &self.sysctls {
+            hash.update(format!("{}={} {}\0", one.path, one.was, one.set));
+        }
+        for module in &self.modules {
+            hash.update(format!("{module}\0"));
+        }
         let mut digits = to_hex(hash.finalize());
         digits.truncate(12);
         digits
     }
 
-    /// Returns the text that would be loaded.
+    /// Returns the text that other tools can load, any number of times.
     pub fn text(&self) -> &str {
-        &self.body
+        &self.exported
     }
 }
 
@@ -173,6 +183,42 @@ pub(super) struct HostSnapshot<'s> {
     pub(super) legacy: [&'s str; 2],
 }
 
+/// The rules of a ruleset, in a form that the filter accepts.
+struct Loadable {
+    made: CompiledRules,
+    chains: Chains,
+    body: String,
+    /// The body as the filter would list it, if that is known.
+    wanted: Option<String>,
+    /// The warning that segments are not limited.
+    unclamped: Vec<Warning>,
+}
+
+/// Compiles `ruleset`. If the filter cannot limit segments, they are limited only if the ruleset says so, and it fails
+/// then.
+fn loadable(ruleset: &RulesetSpec, table: &str, sight: &HostSnapshot<'_>) -> Result<Loadable> {
+    let tried = |made: CompiledRules| -> Result<Loadable> {
+        let chains = sight.backend.chains(&made.all)?;
+        let body = sight.backend.body(table, &chains);
+        let wanted = sight.backend.listed(table, &body)?;
+        Ok(Loadable { made, chains, body, wanted, unclamped: Vec::new() })
+    };
+    let made = rules(ruleset, sight.here)?;
+    let is_asked_for = ruleset.clamp() == Some(true)
+        || ruleset.parts().iter().any(|part| matches!(part, RulesetPart::Clamp(_)));
+    let without: Vec<_> =
+        made.all.iter().filter(|rule| rule.hook != Hook::Clamp).cloned().collect();
+    if is_asked_for || without.len() == made.all.len() {
+        return tried(made);
+    }
+    tried(made.clone()).or_else(|fault| {
+        let mut found = tried(CompiledRules { all: without, ..made })?;
+        let text = format!("segments are not limited to the size of the line: {}", fault.message);
+        found.unclamped.push(Warning { about: "clamp", text, remedy: String::new() });
+        Ok(found)
+    })
+}
+
 /// Plans `ruleset`. `remembered` is the text that was loaded last, and its listing.
 pub(super) fn plan(
     ruleset: &RulesetSpec,
@@ -181,11 +227,8 @@ pub(super) fn plan(
     remembered: Option<(&str, &str)>,
 ) -> Result<RulesetPlan> {
     let HostSnapshot { here, backend, .. } = *sight;
-    let made = rules(ruleset, here)?;
     let table = ruleset.table();
-    let chains = backend.chains(&made.all)?;
-    let body = backend.body(&table, &chains);
-    let wanted = backend.listed(&table, &body)?;
+    let Loadable { made, chains, body, wanted, unclamped } = loadable(ruleset, &table, sight)?;
     let live = LiveState::of(backend, &table, &found);
     let RulesetSettings { needs, coming, changes: sysctls, idle } = settings(ruleset, &made, here);
     let modules = sysctl::modules(&made);
@@ -226,7 +269,7 @@ pub(super) fn plan(
         add: Vec::new(),
         change: Vec::new(),
         remove: Vec::new(),
-        warnings: warnings(ruleset, &made, sight, &table, &idle),
+        warnings: [warnings(ruleset, &made, sight, &table, &idle), unclamped].concat(),
         sysctls,
         modules,
         needs,
@@ -241,6 +284,7 @@ pub(super) fn plan(
         loading,
         refusal,
         absent: guard::absent(&made, here),
+        exported: backend.exported(&table, &body),
         table,
         body,
         wanted,
@@ -317,13 +361,21 @@ fn warnings(
     warnings.extend(also_dropped(sight.everything, made));
     warnings.extend(needs::reverse_path(ruleset.parts(), sight.here, sysctl::read));
     warnings.extend(uplinks::warnings(ruleset, sight.here, |address| sight.here.is_own(address)));
+    warnings.extend(overlaps::messages(ruleset.parts()).into_iter().map(|text| Warning {
+        about: "hidden",
+        text,
+        remedy: String::new(),
+    }));
     let mut say = |text: String, remedy: &str| {
         warnings.push(Warning { about: "idle", text, remedy: remedy.into() });
     };
-    if !ruleset.is_isolated()
-        && ruleset.parts().iter().any(|part| matches!(part, RulesetPart::Allow(_)))
-    {
+    let has = |is_one: fn(&RulesetPart) -> bool| ruleset.parts().iter().any(is_one);
+    let lets_in = |part: &RulesetPart| matches!(part, RulesetPart::Open(one) if one.what == ACCEPT);
+    if !ruleset.is_isolated() && has(|part| matches!(part, RulesetPart::Allow(_))) {
         say("`allow` does nothing without `isolate(true)`: nothing is dropped".into(), "");
+    }
+    if !ruleset.is_isolated() && has(lets_in) {
+        say("`accept` does nothing without `isolate(true)`: nothing is dropped".into(), "");
     }
     if !idle.is_empty() {
         let keys: Vec<_> = idle.iter().map(|one| format!("{} is {}", one.key(), one.was)).collect();
@@ -338,21 +390,33 @@ fn warnings(
 
 /// Returns the ports that `ruleset` opens for the host's own sessions.
 pub(super) fn opened(ruleset: &RulesetSpec, here: &HostNetwork) -> Vec<OpenPorts> {
-    let opened = |part: &RulesetPart| match part {
-        RulesetPart::Open(open) if open.what == ACTIVE_RANGE => Some(OpenPorts {
-            ports: open.ports.ranges().to_vec(),
-            server: open.from.map(|net| net.to_string()),
-            device: open.device.as_ref().and_then(|device| {
-                let family = open.from.map(|net| net.family());
-                // On one of several, it is the kernel that chooses; all of them are open.
-                match here.resolve(device, family, None).ok()?.as_slice() {
-                    [one] if one.prefix().is_none() => Some(one.to_string()),
-                    _ => None,
-                }
-            }),
-            external: open.external,
-        }),
+    let ranges = ruleset.parts().iter().filter_map(|part| match part {
+        RulesetPart::Open(open) if open.what == ACTIVE_RANGE => Some(open),
         _ => None,
+    });
+    let opened = |open: &Open| {
+        let family = open.from.as_ref().map(NetSet::family);
+        // On one of several, it is the kernel that chooses; all of them are open.
+        let single = |device| match here.resolve(device, family, None).ok()?.as_slice() {
+            [one] if one.prefix().is_none() => Some(one.to_string()),
+            _ => None,
+        };
+        let one = OpenPorts {
+            ports: open.ports.as_ref().map(|ports| ports.ranges().to_vec()).unwrap_or_default(),
+            server: None,
+            device: open.device.as_ref().and_then(single),
+            external: open.external,
+        };
+        // One for each network of servers.
+        let from = open.from.as_ref().map(NetSet::nets).unwrap_or_default();
+        let mut each: Vec<_> = from
+            .iter()
+            .map(|net| OpenPorts { server: Some(net.to_string()), ..one.clone() })
+            .collect();
+        if each.is_empty() {
+            each.push(one);
+        }
+        each
     };
-    ruleset.parts().iter().filter_map(opened).collect()
+    ranges.flat_map(opened).collect()
 }

@@ -2,108 +2,22 @@
 
 use std::{
     collections::BTreeSet,
-    fmt::Write,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    net::{Ipv4Addr, Ipv6Addr},
 };
 
+pub(super) use super::rule::{DnatTarget, Hook, Match, Rule, RuleAction, rule};
 use super::{
-    check::{Family, Interface, InterfaceSelector, Net, Ports},
+    check::{Family, Interface, InterfaceSelector, Net, Ports, Protocol},
+    clamp::Clamped,
     host::HostNetwork,
     model::{Allow, Forward, Helper, Masquerade, Open, RulesetPart, RulesetSpec},
+    nets::NetSet,
+    overlaps,
 };
 use portolan_core::error::Result;
 
 /// The prefix of a helper's description.
 pub(super) const HELPER_NOTE: &str = "ftp helper";
-
-/// The hook at which packets are matched.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Hook {
-    /// Assigns the helper to control connections that come in or pass through.
-    Helper,
-    /// Assigns the helper to the host's own control connections.
-    HelperLocal,
-    /// Rewrites the destination of connections from other hosts.
-    Prerouting,
-    /// Rewrites the destination of the host's own connections.
-    Output,
-    /// Rewrites the source address of outgoing packets.
-    Postrouting,
-    /// Filters forwarded packets.
-    Forward,
-    /// Filters packets to the host.
-    Input,
-}
-
-impl Hook {
-    pub(super) const ALL: [Self; 7] = [
-        Self::Helper,
-        Self::HelperLocal,
-        Self::Prerouting,
-        Self::Output,
-        Self::Postrouting,
-        Self::Forward,
-        Self::Input,
-    ];
-}
-
-/// A condition on a packet.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Match {
-    /// It comes in by one of these interfaces.
-    In(Vec<Interface>),
-    /// It goes out by this interface.
-    Out(Interface),
-    /// It is local, over loopback.
-    Loopback,
-    Source(Net),
-    Destination(Net),
-    /// Its destination is in none of these networks.
-    NotTo(Vec<Net>),
-    /// Its destination is an address of the host.
-    Local,
-    /// It is TCP, from this port.
-    SourcePort(u16),
-    /// It is TCP, to one of these ports.
-    Ports(Ports),
-    /// It is ICMP, such as an error message.
-    Icmp,
-    /// It belongs to an established connection.
-    Established,
-    /// Its connection is related to another one.
-    Related,
-    /// It is a data connection announced in an FTP session, to an unprivileged port.
-    FtpData,
-    /// The destination of its connection was translated.
-    Translated,
-    /// It begins a connection.
-    New,
-    /// It is a DHCP reply, by which the host keeps its own addresses.
-    Lease,
-}
-
-/// The action on a matching packet.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum RuleAction {
-    Helper,
-    Masquerade,
-    Snat(IpAddr),
-    Dnat(IpAddr),
-    Accept,
-    Drop,
-}
-
-/// One rule.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Rule {
-    pub(super) hook: Hook,
-    /// The only family that it applies to.
-    pub(super) family: Option<Family>,
-    pub(super) matches: Vec<Match>,
-    pub(super) action: RuleAction,
-    /// The description of its part, the same for all rules of one part.
-    pub(super) note: String,
-}
 
 /// The rules of a ruleset, and the interfaces that they concern.
 #[derive(Debug, Clone, Default)]
@@ -133,10 +47,11 @@ pub(super) struct ForwardPath {
     pub(super) source: Option<Net>,
 }
 
-/// Returns the rules of `ruleset` on this host. Fails with `nat.unknown_interface` if `auto` has no interface.
+/// Returns the rules of `ruleset` on this host. Fails with `nat.unknown_interface` if `auto` has no interface, and with
+/// `nat.conflict` if parts hide each other on that interface.
 pub(super) fn rules(ruleset: &RulesetSpec, here: &HostNetwork) -> Result<CompiledRules> {
-    let mut made =
-        Maker { here, rules: CompiledRules::default(), allowed: Vec::new(), opened: Vec::new() };
+    overlaps::check_here(ruleset.parts(), here)?;
+    let mut made = Maker::on(here);
     for part in ruleset.parts() {
         match part {
             RulesetPart::Masquerade(part) => made.masquerade(part)?,
@@ -144,8 +59,13 @@ pub(super) fn rules(ruleset: &RulesetSpec, here: &HostNetwork) -> Result<Compile
             RulesetPart::Allow(part) => made.allow(part)?,
             RulesetPart::Helper(part) => made.helper(part)?,
             RulesetPart::Open(part) => made.open(part)?,
+            RulesetPart::Clamp(part) => {
+                let devices = made.devices(&part.out, None, None)?;
+                made.clamped.wanted.extend(devices);
+            }
         }
     }
+    made.clamp(ruleset.clamp());
     let has_helper = ruleset.parts().iter().any(|part| matches!(part, RulesetPart::Helper(_)));
     if ruleset.is_isolated() {
         made.isolate_forward(has_helper);
@@ -158,17 +78,50 @@ pub(super) fn rules(ruleset: &RulesetSpec, here: &HostNetwork) -> Result<Compile
     Ok(made.rules)
 }
 
-struct Maker<'h> {
-    here: &'h HostNetwork,
-    rules: CompiledRules,
+/// Returns the matches of a protocol and ports; ports without a protocol are those of TCP.
+fn service(protocol: Option<Protocol>, ports: Option<&Ports>) -> Vec<Match> {
+    let is_said = |protocol: &Protocol| *protocol != Protocol::Tcp || ports.is_none();
+    let protocol = protocol.filter(is_said).map(Match::Protocol);
+    protocol.into_iter().chain(ports.cloned().map(Match::Ports)).collect()
+}
+
+fn not_to(nets: &NetSet) -> Match {
+    Match::NotTo(nets.nets().to_vec())
+}
+
+/// Returns each network, or `None` alone for any.
+fn each(nets: Option<&NetSet>) -> Vec<Option<Net>> {
+    nets.map_or_else(|| vec![None], |nets| nets.nets().iter().copied().map(Some).collect())
+}
+
+/// The rules under construction.
+pub(super) struct Maker<'h> {
+    pub(super) here: &'h HostNetwork,
+    pub(super) rules: CompiledRules,
     /// The rules for traffic that may pass an isolated gateway.
-    allowed: Vec<Rule>,
+    pub(super) allowed: Vec<Rule>,
     /// The rules for traffic that may come to the host.
-    opened: Vec<Rule>,
+    pub(super) opened: Vec<Rule>,
+    /// The networks that are translated, each with its interface.
+    pub(super) translated: Vec<(NetSet, Interface)>,
+    pub(super) clamped: Clamped,
+}
+
+impl<'h> Maker<'h> {
+    fn on(here: &'h HostNetwork) -> Self {
+        Self {
+            here,
+            rules: CompiledRules::default(),
+            allowed: Vec::new(),
+            opened: Vec::new(),
+            translated: Vec::new(),
+            clamped: Clamped::default(),
+        }
+    }
 }
 
 impl Maker<'_> {
-    fn add(
+    pub(super) fn add(
         &mut self,
         hook: Hook,
         family: Option<Family>,
@@ -184,23 +137,28 @@ impl Maker<'_> {
         &mut self,
         device: &InterfaceSelector,
         family: Option<Family>,
-        source: Option<Net>,
+        sources: Option<&NetSet>,
     ) -> Result<Vec<Interface>> {
-        let devices = self.here.resolve(device, family, source)?;
+        let mut devices = Vec::new();
+        for source in each(sources) {
+            let found = self.here.resolve(device, family, source)?;
+            devices
+                .extend(found.into_iter().filter(|one| !devices.contains(one)).collect::<Vec<_>>());
+        }
         self.rules.named.extend(devices.iter().cloned());
         Ok(devices)
     }
 
-    /// Returns the match for packets that come in by `device`, and its words; no match without one.
+    /// Returns the interfaces by which packets come in, and their names; none without `device`.
     fn incoming(
         &mut self,
         device: Option<&InterfaceSelector>,
         family: Option<Family>,
-    ) -> Result<(Vec<Interface>, String)> {
-        let Some(device) = device else { return Ok((Vec::new(), String::new())) };
+    ) -> Result<(Vec<Interface>, Option<String>)> {
+        let Some(device) = device else { return Ok((Vec::new(), None)) };
         let devices = self.devices(device, family, None)?;
-        let words = format!(" from {}", listed(&devices));
-        Ok((devices, words))
+        let names = listed(&devices);
+        Ok((devices, Some(names)))
     }
 
     /// Records that packets are forwarded by `device`: those of its interfaces that there are.
@@ -225,23 +183,29 @@ impl Maker<'_> {
 
     fn masquerade(&mut self, part: &Masquerade) -> Result<()> {
         let family = Some(part.source.family());
-        let (action, to) = match part.to {
-            None => (RuleAction::Masquerade, String::new()),
-            Some(to) => (RuleAction::Snat(to), format!(" as {to}")),
-        };
-        let devices = self.passing(&part.source);
-        let froms: Vec<_> =
-            if devices.is_empty() { vec![None] } else { devices.into_iter().map(Some).collect() };
-        for out in self.devices(&part.out, family, Some(part.source))? {
-            let note = format!("masquerade {} -> {out}{to}", part.source);
-            let matches = vec![Match::Source(part.source), Match::Out(out.clone())];
-            self.add(Hook::Postrouting, family, matches.clone(), action.clone(), &note);
+        let action = part.to.map_or(RuleAction::Masquerade, RuleAction::Snat);
+        let mut froms = Vec::new();
+        for net in part.source.nets() {
+            let devices: Vec<_> = self.passing(net).into_iter().map(Some).collect();
+            let devices = if devices.is_empty() { vec![None] } else { devices };
+            froms.extend(devices.into_iter().map(|from| (from, *net)));
+        }
+        for out in self.devices(&part.out, family, Some(&part.source))? {
+            let note = part.text(out.as_str());
+            let source = Match::Source(part.source.clone());
+            let mut matches = vec![source.clone()];
+            matches.extend(part.except.as_ref().map(not_to));
+            matches.push(Match::Out(out.clone()));
+            self.add(Hook::Postrouting, family, matches, action.clone(), &note);
+            let matches = vec![source, Match::Out(out.clone())];
             self.allowed.push(rule(Hook::Forward, family, matches, RuleAction::Accept, &note));
-            self.rules.ways.extend(froms.iter().map(|from| ForwardPath {
+            self.rules.ways.extend(froms.iter().map(|(from, source)| ForwardPath {
                 from: from.clone(),
                 to: Some(out.clone()),
-                source: Some(part.source),
+                source: Some(*source),
             }));
+            self.translated.push((part.source.clone(), out.clone()));
+            self.clamped.usual.insert(out.clone());
             self.pass(out);
         }
         Ok(())
@@ -250,44 +214,24 @@ impl Maker<'_> {
     fn forward(&mut self, part: &Forward) -> Result<()> {
         let family = Family::of(part.to);
         let (devices, by) = self.incoming(part.device.as_ref(), Some(family))?;
-        let mut note = format!("{} {} -> {}", part.what, part.ports, part.to);
-        let mut matches = Vec::new();
-        // Clients inside come in by another interface, and must reach the target as well.
-        if part.hairpin.is_none() && !devices.is_empty() {
-            matches.push(Match::In(devices.clone()));
-            note.push_str(&by);
-        }
-        if let Some(from) = part.from {
-            matches.push(Match::Source(from));
-            write!(note, " for {from}").ok();
-        }
-        match part.external {
-            Some(external) => matches.push(Match::Destination(Net::new(external, u8::MAX))),
-            None => matches.push(Match::Local),
-        }
-        if let (None, Some(hairpin)) = (part.external, part.hairpin) {
-            let loopback = match family {
-                Family::V4 => Net::new(Ipv4Addr::LOCALHOST.into(), 8),
-                Family::V6 => Net::new(Ipv6Addr::LOCALHOST.into(), u8::MAX),
-            };
-            matches.push(Match::NotTo(vec![loopback, hairpin]));
-        }
-        if let Some(port) = part.source_port {
-            matches.push(Match::SourcePort(port));
-            write!(note, ", source port {port}").ok();
-        }
-        matches.push(Match::Ports(part.ports.clone()));
-        let to = RuleAction::Dnat(part.to);
+        let note = part.text(by.as_deref());
+        let matches = received(part, &devices);
         if let Some(hairpin) = part.hairpin {
-            write!(note, ", hairpin {hairpin}").ok();
-            self.add(Hook::Output, Some(family), matches.clone(), to.clone(), &note);
-            let target = Match::Destination(Net::new(part.to, u8::MAX));
-            let back = vec![Match::Source(hairpin), target, Match::Translated];
+            let target = Match::Destination(Net::new(part.to, u8::MAX).into());
+            let back = vec![Match::Source(hairpin.into()), target, Match::Translated];
             // Placed before any masquerade of the same network.
             let back = rule(Hook::Postrouting, Some(family), back, RuleAction::Masquerade, &note);
             self.rules.all.insert(0, back);
         }
-        self.add(Hook::Prerouting, Some(family), matches, to, &note);
+        for (ports, port) in led(part)? {
+            let mut matches = matches.clone();
+            matches.extend(service(Some(part.protocol), Some(&ports)));
+            let to = RuleAction::Dnat(DnatTarget { address: part.to, port });
+            if part.hairpin.is_some() {
+                self.add(Hook::Output, Some(family), matches.clone(), to.clone(), &note);
+            }
+            self.add(Hook::Prerouting, Some(family), matches, to, &note);
+        }
         if let Some(hairpin) = &part.hairpin {
             let devices = self.passing(hairpin);
             if family == Family::V4 {
@@ -295,14 +239,18 @@ impl Maker<'_> {
             }
         }
         let to = self.here.device_towards(part.to);
-        let way = |from| ForwardPath { from, to: to.clone(), source: part.from };
+        let ways = |from: Option<&Interface>| {
+            let way = |source| ForwardPath { from: from.cloned(), to: to.clone(), source };
+            each(part.from.as_ref()).into_iter().map(way).collect::<Vec<_>>()
+        };
         if devices.is_empty() {
-            self.rules.ways.push(way(None));
+            self.rules.ways.extend(ways(None));
             // The connections may come in by any.
             self.rules.is_passing_elsewhere = true;
         }
         for device in devices {
-            self.rules.ways.push(way(Some(device.clone())));
+            self.rules.ways.extend(ways(Some(&device)));
+            self.clamped.usual.insert(device.clone());
             self.pass(device);
         }
         self.passing(&Net::new(part.to, u8::MAX));
@@ -310,22 +258,25 @@ impl Maker<'_> {
     }
 
     fn allow(&mut self, part: &Allow) -> Result<()> {
-        let family = part.source.map(|source| source.family());
+        let sets = [&part.source, &part.to, &part.except];
+        let family = sets.into_iter().flatten().map(NetSet::family).next();
         let devices = self.devices(&part.device, family, None)?;
-        for out in self.devices(&part.out, family, part.source)? {
-            let mut note = format!("allow {} -> {out}", listed(&devices));
+        for out in self.devices(&part.out, family, part.source.as_ref())? {
+            let note = part.text(&listed(&devices), out.as_str());
             let mut matches = vec![Match::In(devices.clone()), Match::Out(out.clone())];
-            if let Some(source) = part.source {
-                write!(note, " from {source}").ok();
-                matches.push(Match::Source(source));
-            }
+            matches.extend(part.source.clone().map(Match::Source));
+            matches.extend(part.to.clone().map(Match::Destination));
+            matches.extend(part.except.as_ref().map(not_to));
+            matches.extend(service(part.protocol, part.ports.as_ref()));
             self.allowed.push(rule(Hook::Forward, family, matches, RuleAction::Accept, &note));
-            let way = |device: &Interface| ForwardPath {
-                from: Some(device.clone()),
-                to: Some(out.clone()),
-                source: part.source,
-            };
-            self.rules.ways.extend(devices.iter().map(way));
+            for source in each(part.source.as_ref()) {
+                let way = |device: &Interface| ForwardPath {
+                    from: Some(device.clone()),
+                    to: Some(out.clone()),
+                    source,
+                };
+                self.rules.ways.extend(devices.iter().map(way));
+            }
             self.pass(out);
         }
         for device in devices {
@@ -337,109 +288,34 @@ impl Maker<'_> {
     }
 
     fn helper(&mut self, part: &Helper) -> Result<()> {
-        let (devices, by) = self.incoming(part.device.as_ref(), None)?;
-        let note = format!("{HELPER_NOTE} on {}{by}", part.ports);
-        let own = vec![Match::Ports(part.ports.clone()), Match::New];
+        let family = part.server.as_ref().map(NetSet::family);
+        let (devices, by) = self.incoming(part.device.as_ref(), family)?;
+        let note = part.text(by.as_deref());
+        let mut own: Vec<_> = part.server.clone().map(Match::FirstTo).into_iter().collect();
+        own.extend([Match::Ports(part.ports.clone()), Match::New]);
         let mut passing = own.clone();
         if !devices.is_empty() {
             passing.insert(0, Match::In(devices));
         }
-        self.add(Hook::Helper, None, passing, RuleAction::Helper, &note);
-        self.add(Hook::HelperLocal, None, own, RuleAction::Helper, &note);
+        self.add(Hook::Helper, family, passing, RuleAction::Helper, &note);
+        self.add(Hook::HelperLocal, family, own, RuleAction::Helper, &note);
         Ok(())
     }
 
     fn open(&mut self, part: &Open) -> Result<()> {
-        let family = part.from.map(|from| from.family());
+        let family = part.from.as_ref().map(NetSet::family);
         let (devices, by) = self.incoming(part.device.as_ref(), family)?;
-        let mut note = format!("{} {}{by}", part.what, part.ports);
+        let note = part.text(by.as_deref());
         let mut matches = Vec::new();
         if !devices.is_empty() {
             matches.push(Match::In(devices));
         }
-        if let Some(from) = part.from {
-            write!(note, " for {from}").ok();
-            matches.push(Match::Source(from));
-        }
-        if let Some(port) = part.source_port {
-            write!(note, ", source port {port}").ok();
-            matches.push(Match::SourcePort(port));
-        }
-        matches.extend([Match::Ports(part.ports.clone()), Match::New]);
+        matches.extend(part.from.clone().map(Match::Source));
+        matches.extend(part.source_port.map(Match::SourcePort));
+        matches.extend(service(part.protocol, part.ports.as_ref()));
+        matches.push(Match::New);
         self.opened.push(rule(Hook::Input, family, matches, RuleAction::Accept, &note));
         Ok(())
-    }
-
-    /// Drops forwarded packets that no rule allows, on the interfaces that the ruleset concerns.
-    fn isolate_forward(&mut self, has_helper: bool) {
-        let CompiledRules { passing, coming, named, .. } = &self.rules;
-        if passing.is_empty() && coming.is_empty() {
-            return;
-        }
-        let all: Vec<_> = passing.union(named).cloned().collect();
-        // Neither filter takes a name beside another that stands for it.
-        let is_covered = |one: &&Interface| {
-            all.iter()
-                .any(|other| other != *one && other.covers(one.prefix().unwrap_or(one.as_str())))
-        };
-        let devices: Vec<_> = all.iter().filter(|one| !is_covered(one)).cloned().collect();
-        let has_target =
-            self.rules.all.iter().any(|rule| matches!(rule.action, RuleAction::Dnat(_)));
-        let mut add = |matches, action, note: &str| {
-            self.rules.all.push(rule(Hook::Forward, None, matches, action, note));
-        };
-        add(vec![Match::Established], RuleAction::Accept, "isolate: established");
-        if has_helper {
-            add(vec![Match::FtpData], RuleAction::Accept, "isolate: FTP data");
-        }
-        add(vec![Match::Related, Match::Icmp], RuleAction::Accept, "isolate: errors");
-        if has_target {
-            add(vec![Match::Translated, Match::New], RuleAction::Accept, "isolate: forwarded");
-        }
-        self.rules.all.append(&mut self.allowed);
-        let mut shut = |matches| {
-            let note = "isolate: the rest";
-            self.rules.all.push(rule(Hook::Forward, None, matches, RuleAction::Drop, note));
-        };
-        shut(vec![Match::In(devices.clone())]);
-        // Every interface forwards then: none of the others is a way in.
-        if self.rules.is_passing_elsewhere {
-            for device in devices {
-                shut(vec![Match::Out(device)]);
-            }
-        }
-    }
-
-    /// Drops packets to the host, except for open ports, replies and the SSH ports: an SSH session may be older than
-    /// connection tracking, which then does not regard it as established.
-    fn isolate_input(&mut self, has_helper: bool) {
-        if self.opened.is_empty() {
-            return;
-        }
-        let login = self.here.login_ports.iter().map(|port| (*port, *port)).collect();
-        let mut add = |matches, action, note: &str| {
-            self.rules.all.push(rule(Hook::Input, None, matches, action, note));
-        };
-        add(vec![Match::Loopback], RuleAction::Accept, "isolate: this machine");
-        add(vec![Match::Established], RuleAction::Accept, "isolate: established");
-        if has_helper {
-            add(vec![Match::FtpData], RuleAction::Accept, "isolate: FTP data");
-        }
-        if let Ok(login) = Ports::new(login) {
-            add(vec![Match::Ports(login)], RuleAction::Accept, "isolate: logins");
-        }
-        add(vec![Match::Icmp], RuleAction::Accept, "isolate: errors");
-        // DHCP asks by multicast, so the kernel does not track the answers as replies; without them the address is
-        // lost, and all sessions with it.
-        add(vec![Match::Lease], RuleAction::Accept, "isolate: own addresses");
-        self.rules.all.append(&mut self.opened);
-        self.rules.all.push(rule(
-            Hook::Input,
-            None,
-            Vec::new(),
-            RuleAction::Drop,
-            "isolate: the rest",
-        ));
     }
 }
 
@@ -447,12 +323,36 @@ fn listed(devices: &[Interface]) -> String {
     devices.iter().map(Interface::as_str).collect::<Vec<_>>().join(", ")
 }
 
-fn rule(
-    hook: Hook,
-    family: Option<Family>,
-    matches: Vec<Match>,
-    action: RuleAction,
-    note: &str,
-) -> Rule {
-    Rule { hook, family, matches, action, note: note.to_owned() }
+/// Returns the matches of the connections that a forward takes, without their ports.
+fn received(part: &Forward, devices: &[Interface]) -> Vec<Match> {
+    let mut matches = Vec::new();
+    // Clients inside come in by another interface, and must reach the target as well.
+    if part.hairpin.is_none() && !devices.is_empty() {
+        matches.push(Match::In(devices.to_vec()));
+    }
+    matches.extend(part.from.clone().map(Match::Source));
+    match part.external {
+        Some(external) => matches.push(Match::Destination(Net::new(external, u8::MAX).into())),
+        None => matches.push(Match::Local),
+    }
+    if let (None, Some(hairpin)) = (part.external, part.hairpin) {
+        let loopback = match Family::of(part.to) {
+            Family::V4 => Net::new(Ipv4Addr::LOCALHOST.into(), 8),
+            Family::V6 => Net::new(Ipv6Addr::LOCALHOST.into(), u8::MAX),
+        };
+        matches.push(Match::NotTo(vec![loopback, hairpin]));
+    }
+    matches.extend(part.except.as_ref().map(not_to));
+    matches.extend(part.source_port.map(Match::SourcePort));
+    matches
+}
+
+/// Returns the ports of a forward, with the port to which they are led; one by one if each has its own.
+fn led(part: &Forward) -> Result<Vec<(Ports, Option<u16>)>> {
+    let Some(to) = &part.to_port else { return Ok(vec![(part.ports.clone(), None)]) };
+    let mut others = to.each();
+    if to.count() == 1 {
+        return Ok(vec![(part.ports.clone(), others.next())]);
+    }
+    part.ports.each().zip(others).map(|(port, to)| Ok((Ports::one(port)?, Some(to)))).collect()
 }

@@ -47,6 +47,8 @@ pub struct RulesetRecord {
     pub persisted: Option<PathBuf>,
     /// The time at which it was applied, in milliseconds since 1970.
     pub applied_at_ms: i64,
+    /// The tables of the kernel that exist only since it was applied, such as `ip raw`.
+    pub made: Vec<String>,
 }
 
 /// Returns the default for records from versions that knew no other filter.

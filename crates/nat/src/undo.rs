@@ -191,6 +191,7 @@ impl NatHost {
             persist::remove(root, name)?;
         }
         if undo.body.is_empty() {
+            self.backend.remove_tables(&record.made)?;
             return ledger.forget(name);
         }
         let FoundRules::Listing(listing) = self.backend.found(&table)? else {
@@ -235,6 +236,7 @@ impl NatHost {
         if found != FoundRules::Missing {
             self.backend.remove(&table)?;
         }
+        let left = self.backend.remove_tables(&record.made)?;
         if let Some(root) = &record.persisted {
             persist::remove(root, name)?;
         }
@@ -243,7 +245,8 @@ impl NatHost {
         let translates = ["masquerade", "snat", "dnat"].iter().any(|word| listing.contains(word));
         let note =
             "connections through its NAT are no longer translated, including established ones";
-        Ok(translates.then(|| note.to_owned()))
+        let notes = translates.then(|| note.to_owned()).into_iter().chain(left);
+        Ok(notes.reduce(|one, other| format!("{one}; {other}")))
     }
 
     /// Fails with `nat.conflict` if another program made what is there.

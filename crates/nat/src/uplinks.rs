@@ -8,6 +8,7 @@ use super::{
     host::HostNetwork,
     model::{Forward, RulesetPart, RulesetSpec},
     netlink::DefaultRoute,
+    nets::NetSet,
 };
 
 /// The topics of the warnings of this module.
@@ -32,7 +33,11 @@ pub(super) fn warnings(
         match part {
             RulesetPart::Masquerade(part) => {
                 let Some(to) = part.to.filter(|to| !is_own(*to)) else { continue };
-                let out = here.resolve(&part.out, Some(Family::of(to)), Some(part.source));
+                let out = here.resolve(
+                    &part.out,
+                    Some(Family::of(to)),
+                    part.source.nets().first().copied(),
+                );
                 let devices = out.unwrap_or_default();
                 let text = format!(
                     "packets from {} leave as {to}, which no interface has, so answers do not come back{}: name the \
@@ -118,9 +123,9 @@ fn answers_elsewhere(part: &Forward, here: &HostNetwork) -> Vec<Warning> {
             [only] => *only == device,
             _ => false,
         };
-        let near = part.from.filter(|from| from.prefix() > 0);
-        let near = near.and_then(|from| here.device_towards(from.address()));
-        let is_near = near.is_some_and(|near| near.as_str() == device);
+        let near = part.from.iter().flat_map(NetSet::nets).filter(|from| from.prefix() > 0);
+        let mut near = near.filter_map(|from| here.device_towards(from.address()));
+        let is_near = near.any(|near| near.as_str() == device);
         if !is_meant || is_answered || is_near || led.contains(&&uplink.device) {
             continue;
         }
@@ -173,7 +178,10 @@ mod tests {
     use super::*;
     use crate::{
         check::{Interface, Net},
-        model::{Masquerade, tests::forward},
+        model::{
+            Masquerade,
+            tests::{forward, masquerade},
+        },
     };
 
     fn route(device: &str, is_taken: bool, is_ruled: bool) -> DefaultRoute {
@@ -209,13 +217,12 @@ mod tests {
     #[test]
     fn an_address_that_no_interface_has_is_told_with_the_present_one() {
         let here = here(vec![route("eth1", true, false)]);
-        let masquerade = |to: &str| {
-            let source = Net::parse("192.168.0.0/24").unwrap();
-            let to = to.parse().ok();
-            RulesetPart::Masquerade(Masquerade { source, out: InterfaceSelector::Auto, to })
+        let with = |to: &str| {
+            let (out, to) = (InterfaceSelector::Auto, to.parse().ok());
+            RulesetPart::Masquerade(Masquerade { out, to, ..masquerade("192.168.0.0/24", "x") })
         };
-        assert_eq!(told(masquerade("203.0.113.7"), &here), []);
-        let found = told(masquerade("203.0.113.1"), &here);
+        assert_eq!(told(with("203.0.113.7"), &here), []);
+        let found = told(with("203.0.113.1"), &here);
         assert_eq!(found[0].0, ADDRESS);
         assert!(found[0].1.contains("(eth1 has 203.0.113.7)"), "{found:?}");
         let device = Some(InterfaceSelector::Auto);

@@ -51,6 +51,7 @@ impl JobsTable<'_> {
             | OptionKind::Rate(_)
             | OptionKind::Secret(..)
             | OptionKind::Texts(_)
+            | OptionKind::EachText(_)
             | OptionKind::Address(_)
             | OptionKind::Ports(_)
             | OptionKind::Own => {}

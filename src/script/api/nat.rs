@@ -248,12 +248,12 @@ pub mod functions {
     ) -> RhaiResultOf<Dynamic> {
         let run = ScriptRun::of(&ctx)?;
         let opened = || -> Result<Option<TemporaryRule>> {
-            let (part, force) = rules::opening(&options)?;
+            let (parts, force) = rules::opening(&options)?;
             if run.is_nat_inert() {
                 return Ok(None);
             }
             run.nat_allowed()?;
-            TemporaryRule::new(part, force).map(Some)
+            TemporaryRule::new(parts, force).map(Some)
         };
         let open = opened().or_raise(&ctx)?;
         let result = work.call_within_context(&ctx, ());
@@ -308,13 +308,16 @@ pub mod functions {
         add(&ctx, rules, &options, rules::masquerade)
     }
 
-    /// Forwards connections to `ports` of this host to the host `to`, to the same ports.
+    /// Forwards connections to `ports` of this host to the host `to`. Of two forwards of one port the narrower one
+    /// comes first; otherwise the second raises `nat.conflict`.
     ///
     /// {options of `forward`}
     ///
     /// ```rhai
     /// let rules = nat::ruleset("office");
     /// rules.forward(#{ in: "eth1", ports: [80, 443], to: "10.0.0.5", hairpin: "10.0.0.0/24" });
+    /// rules.forward(#{ in: "eth1", ports: 2222, to: "10.0.0.5", to_port: 22, from: ["203.0.113.0/24"] });
+    /// rules.forward(#{ in: "eth1", ports: 51820, protocol: "udp", to: "10.0.0.6" });
     /// ```
     #[rhai_fn(global, return_raw, volatile)]
     pub fn forward(
@@ -325,13 +328,15 @@ pub mod functions {
         add(&ctx, rules, &options, rules::forward)
     }
 
-    /// Allows packets from the interface `in` to the interface `out`, if the ruleset is isolated.
+    /// Allows packets from the interface `in` to the interface `out`, if the ruleset is isolated. With `to` and `ports`
+    /// it is a pinhole for a server with an IPv6 address of its own.
     ///
     /// {options of `allow`}
     ///
     /// ```rhai
     /// let rules = nat::ruleset("office");
-    /// rules.allow(#{ in: "eth0", out: "eth1" });
+    /// rules.allow(#{ in: "eth0", out: "eth1", except: "10.0.0.0/8" });
+    /// rules.allow(#{ in: "eth1", out: "eth0", to: "2001:db8::5", ports: [21, "50000-50009"] });
     /// rules.isolate(true);
     /// ```
     #[rhai_fn(global, return_raw, volatile)]
@@ -341,6 +346,61 @@ pub mod functions {
         options: Map,
     ) -> RhaiResultOf<()> {
         add(&ctx, rules, &options, rules::allow)
+    }
+
+    /// Accepts connections to services of this host, if the ruleset is isolated: without it, an isolated ruleset that
+    /// opens ports of this host drops those to all others, from inside as well. Needs one of `ports`, `in` and `from`.
+    ///
+    /// {options of `accept`}
+    ///
+    /// ```rhai
+    /// let rules = nat::ruleset("office");
+    /// rules.ftp_server(#{ passive: "50000-50009" });
+    /// rules.accept(#{ ports: 53, protocol: "both", in: "eth0" });
+    /// rules.accept(#{ ports: [80, 443], from: ["192.168.0.0/24", "fd00::/64"] });
+    /// rules.isolate(true);
+    /// ```
+    #[rhai_fn(global, return_raw, volatile)]
+    pub fn accept(
+        ctx: NativeCallContext<'_>,
+        rules: &mut Ruleset,
+        options: Map,
+    ) -> RhaiResultOf<()> {
+        add(&ctx, rules, &options, rules::accept)
+    }
+
+    /// Limits the TCP segments of connections through an interface to the size that fits it (MSS clamping). That is
+    /// done without this function for the interfaces of `masquerade` and `forward` whose packets are smaller than those
+    /// of Ethernet, such as `ppp0`: hosts learn of them by ICMP errors, which many networks drop, and then transfers
+    /// hang.
+    ///
+    /// {options of `clamp_mss`}
+    ///
+    /// ```rhai
+    /// let rules = nat::ruleset("office");
+    /// rules.masquerade(#{ source: "192.168.0.0/24", out: "eth1" });
+    /// rules.clamp_mss(#{ out: "eth1" });
+    /// ```
+    #[rhai_fn(name = "clamp_mss", global, return_raw, volatile)]
+    pub fn clamp_one(
+        ctx: NativeCallContext<'_>,
+        rules: &mut Ruleset,
+        options: Map,
+    ) -> RhaiResultOf<()> {
+        add(&ctx, rules, &options, rules::clamp_mss)
+    }
+
+    /// Limits the TCP segments of connections through all interfaces of `masquerade` and `forward`, or, with `false`,
+    /// through none of them.
+    ///
+    /// ```rhai
+    /// let rules = nat::ruleset("office");
+    /// rules.masquerade(#{ source: "192.168.0.0/24", out: "ppp0" });
+    /// rules.clamp_mss(false);
+    /// ```
+    #[rhai_fn(name = "clamp_mss", global, volatile)]
+    pub fn clamp_all(rules: &mut Ruleset, on: bool) {
+        rules.change(|model| model.clamp_all(on));
     }
 
     /// Drops packets that arrive on the interfaces of the ruleset unless it allows them, and, if it opens ports of this
@@ -371,13 +431,14 @@ pub mod functions {
     }
 
     /// Enables the kernel's FTP helper on the control ports `ports`: it reads plain FTP, and opens and translates the
-    /// announced ports. It cannot read TLS.
+    /// announced ports. It cannot read TLS. Without `server`, any server to which a client connects may have ports of
+    /// that client opened.
     ///
     /// {options of `ftp_helper`}
     ///
     /// ```rhai
     /// let rules = nat::ruleset("office");
-    /// rules.ftp_helper(#{ ports: [21, 2121], in: "eth0" });
+    /// rules.ftp_helper(#{ ports: [21, 2121], in: "eth0", server: "203.0.113.20" });
     /// ```
     #[rhai_fn(global, return_raw, volatile)]
     pub fn ftp_helper(

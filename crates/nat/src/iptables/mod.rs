@@ -3,6 +3,7 @@
 //! ```text
 //! words    rules in iptables syntax        owns     portolan's part of a listing, and the steps to the wanted state
 //! names    names of portolan's chains      start    the script that is run at boot
+//! tables   tables that exist only since portolan used them
 //! ```
 //! One run of `iptables-restore` is one transaction for each table, not for all of them. Both families are therefore
 //! tested first, and the caller takes back what was done before a failure.
@@ -10,6 +11,7 @@
 mod names;
 mod owns;
 mod start;
+mod tables;
 mod words;
 
 use std::{path::Path, time::Duration};
@@ -234,6 +236,40 @@ impl Backend for Iptables {
 
     fn sees_legacy(&self) -> bool {
         self.is_legacy
+    }
+
+    fn new_tables(&self, table: &str, body: &str) -> Result<Vec<String>> {
+        let saved = self.saved()?.ok_or_else(not_permitted)?;
+        let owns = own(body, &ChainNames::of(table));
+        Ok(tables::missing(&saved, owns.keys()))
+    }
+
+    fn remove_tables(&self, made: &[String]) -> Result<Option<String>> {
+        if made.is_empty() {
+            return Ok(None);
+        }
+        let saved = self.saved()?.ok_or_else(not_permitted)?;
+        let empty = tables::empty(&saved, made);
+        if self.is_legacy {
+            return Ok(tables::note(&empty));
+        }
+        for (name, chains) in empty {
+            let (family, table) = name.split_once(' ').unwrap_or(("ip", name));
+            let program = if family == "ip6" { "ip6tables" } else { "iptables" };
+            for chain in chains {
+                let words = [program, "-w", "5", "-t", table, "-X", chain];
+                tools::run(&words, "").map_err(|error| Error::local("run", program, error))?;
+            }
+            // An empty table is not in the way of packets, and only nft removes it.
+            tables::remove_by_nft(family, table);
+        }
+        let saved = self.saved()?.ok_or_else(not_permitted)?;
+        Ok(tables::note(&tables::empty(&saved, made)))
+    }
+
+    fn exported(&self, table: &str, body: &str) -> String {
+        let names = ChainNames::of(table);
+        start::script(&names, &own(body, &names))
     }
 
     fn commands(&self, table: &str, body: &str, found: &FoundRules) -> Vec<String> {

@@ -17,6 +17,7 @@ impl Hook {
         match self {
             Self::Helper | Self::HelperLocal => "raw",
             Self::Prerouting | Self::Output | Self::Postrouting => "nat",
+            Self::Clamp => "mangle",
             Self::Forward | Self::Input => "filter",
         }
     }
@@ -27,7 +28,7 @@ impl Hook {
             Self::Helper | Self::Prerouting => "PREROUTING",
             Self::HelperLocal | Self::Output => "OUTPUT",
             Self::Postrouting => "POSTROUTING",
-            Self::Forward => "FORWARD",
+            Self::Clamp | Self::Forward => "FORWARD",
             Self::Input => "INPUT",
         }
     }
@@ -38,7 +39,7 @@ impl Hook {
             Self::Helper | Self::Prerouting => "PRE",
             Self::HelperLocal | Self::Output => "OUT",
             Self::Postrouting => "POST",
-            Self::Forward => "FWD",
+            Self::Clamp | Self::Forward => "FWD",
             Self::Input => "IN",
         }
     }

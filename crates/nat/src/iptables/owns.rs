@@ -221,6 +221,7 @@ fn entered<'o>(owns: &'o mut Owns, names: &ChainNames, hook: Hook, family: Famil
 
 /// Classifies them; `now` is the time of day.
 pub(super) fn shape(owns: &Owns, names: &ChainNames, now: Timestamp) -> Shape {
+    let owns = &in_force(owns);
     let [rules, new, old] = Age::ALL.map(|age| of_age(owns, names, age));
     if new.is_empty() && old.is_empty() {
         // A chain without its jump, or an extra jump, was not made by portolan.
@@ -242,6 +243,16 @@ pub(super) fn shape(owns: &Owns, names: &ChainNames, now: Timestamp) -> Shape {
             Shape::Trial { new: filled(new), old: filled(old), is_over }
         }
     }
+}
+
+/// Returns what is left of them without chains that another program has flushed together with the jumps to them, as
+/// `iptables -F` does.
+fn in_force(owns: &Owns) -> Owns {
+    let is_flushed = |own: &Own| own.jumps.is_empty() && own.chains.values().all(Vec::is_empty);
+    owns.iter()
+        .filter(|(_, own)| !is_flushed(own))
+        .map(|(k, own)| (k.clone(), own.clone()))
+        .collect()
 }
 
 fn of_age(owns: &Owns, names: &ChainNames, age: Age) -> Chains {
@@ -365,6 +376,21 @@ COMMIT
             let owns = own(changed, &names());
             assert_eq!(shape(&owns, &names(), Timestamp::UNIX_EPOCH), Shape::Strange, "{changed}");
         }
+    }
+
+    #[test]
+    fn what_others_have_flushed_is_gone_but_not_foreign() {
+        let flushed =
+            OFFICE.lines().filter(|line| !line.starts_with("-A ") || line.contains("_IN"));
+        let flushed: Vec<_> = flushed.collect();
+        let owns = own(&flushed.join("\n"), &names());
+        let Shape::Plain(rules) = shape(&owns, &names(), Timestamp::UNIX_EPOCH) else {
+            panic!("{owns:?}")
+        };
+        assert_eq!(rules.len(), 1);
+        assert!(steps(&owns, &office()).contains("-I POSTROUTING "));
+        let all = own(&OFFICE.replace("-A ", "# "), &names());
+        assert_eq!(shape(&all, &names(), Timestamp::UNIX_EPOCH), Shape::Plain(Chains::new()));
     }
 
     #[test]

@@ -193,6 +193,7 @@ fn by_iptables_a_change_by_somebody_else_is_drift_and_applying_puts_it_right() {
             "iptables -t nat -A PORTOLAN_office_POST -j ACCEPT",
             "iptables -t nat -F PORTOLAN_office_PRE",
             "iptables -t nat -D PREROUTING 1",
+            "iptables -t nat -F",
             "iptables -t nat -I PREROUTING -m comment --comment 'portolan:ruleset office' -j PORTOLAN_office_PRE",
             "iptables -N PORTOLAN_office_FWD",
         ] {
@@ -519,6 +520,25 @@ fn by_iptables_a_rule_of_others_for_the_same_ports_is_named() {
         let other = OFFICE.replace("\"office\"", "\"other\"");
         let words = "ip nat PORTOLAN_office_PRE leads port 40000 elsewhere as well";
         drop(old.nat(&other, &["plan"]).fails_with(2).stdout_has(words).any_stdout());
+    });
+}
+
+#[test]
+fn by_iptables_a_revert_tells_of_tables_that_cannot_be_removed() {
+    Old::each(|old| {
+        let helper = OFFICE
+            .replace("rules.forwarding(true);", "rules.ftp_helper(#{}); rules.forwarding(true);");
+        let applied = old.nat(&helper, &["apply"]);
+        if applied.stderr_text().contains("nat.helper_missing") {
+            drop(applied.fails_with(5).any_stderr());
+            say_skipped("tables that stay", "the kernel has no FTP connection tracking");
+            return;
+        }
+        drop(applied.succeeds().any_stdout().any_stderr());
+        let reverted = old.nat(&helper, &["revert"]).succeeds().stdout("office: reverted\n");
+        let is_told = reverted.stderr_text().contains("the empty tables ip raw, ip6 raw stay");
+        assert_eq!(is_told, old.sort == Sort::Old, "{:?}", old.sort);
+        drop(reverted.any_stderr());
     });
 }
 

@@ -19,10 +19,13 @@ for text in hostile {
     try { nat::ruleset(text); } catch (err) { refused += note.call(err); }
 }
 let whole = #{
-    masquerade: #{ source: "10.0.0.0/8", out: "wan", to: "203.0.113.1" },
-    forward: #{ in: "wan", ports: "80", to: "10.0.0.1", hairpin: "10.0.0.0/8", from: "192.0.2.0/24", external: "203.0.113.1" },
-    allow: #{ in: "lan", out: "wan", source: "10.0.0.0/8" },
-    ftp_helper: #{ ports: "21", in: "lan" },
+    masquerade: #{ source: "10.0.0.0/8", out: "wan", to: "203.0.113.1", except: "10.9.0.0/16" },
+    forward: #{ in: "wan", ports: "80", to: "10.0.0.1", to_port: "8080", hairpin: "10.0.0.0/8", from: "192.0.2.0/24",
+        except: "203.0.113.2", external: "203.0.113.1" },
+    allow: #{ in: "lan", out: "wan", source: "10.0.0.0/8", to: "192.0.2.1", except: "192.0.2.9", ports: "80" },
+    accept: #{ in: "lan", ports: "53", from: "10.0.0.0/8" },
+    clamp_mss: #{ out: "wan" },
+    ftp_helper: #{ ports: "21", in: "lan", server: "203.0.113.10" },
     ftp_active: #{ ports: "40000", to: "10.0.0.1", server: "203.0.113.10", in: "wan", external: "203.0.113.1" },
     ftp_server: #{ passive: "50000", control: "21", to: "10.0.0.1", in: "wan", hairpin: "10.0.0.0/8", from: "192.0.2.0/24", external: "203.0.113.1" },
     with_open: #{ ports: "40000", to: "10.0.0.1", server: "203.0.113.10", in: "wan", external: "203.0.113.1" },
@@ -39,6 +42,8 @@ for name in whole.keys() {
                     "masquerade" => rules.masquerade(options),
                     "forward" => rules.forward(options),
                     "allow" => rules.allow(options),
+                    "accept" => rules.accept(options),
+                    "clamp_mss" => rules.clamp_mss(options),
                     "ftp_helper" => rules.ftp_helper(options),
                     "ftp_active" => rules.ftp_active(options),
                     "ftp_server" => rules.ftp_server(options),

@@ -3,16 +3,23 @@
 mod anybody;
 mod broken;
 mod chains;
+mod clamp;
 mod crash;
+mod documented;
+mod flushed;
+mod forwards;
 mod hangs;
+mod hidden;
 mod hostile;
 mod links;
 mod openings;
 mod others;
 mod packet;
 mod races;
+mod reach;
 mod replaced;
 mod safety;
+mod services;
 mod settings;
 mod standing;
 mod states;
@@ -166,7 +173,12 @@ pub(crate) fn times(variable: &str, usual: usize) -> usize {
 
 /// Echoes each line on this port of a network, until the test is over.
 pub(crate) fn echo(space: &Space, port: u16) {
-    let listener = space.within(|| TcpListener::bind(("0.0.0.0", port)).unwrap());
+    echo_at(space, &format!("0.0.0.0:{port}"));
+}
+
+/// Echoes each line at this address, until the test is over.
+fn echo_at(space: &Space, address: &str) {
+    let listener = space.within(|| TcpListener::bind(address).unwrap());
     thread::spawn(move || {
         for stream in listener.incoming() {
             let Ok(mut stream) = stream else { return };
