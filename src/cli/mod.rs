@@ -16,6 +16,7 @@ mod man;
 mod mirror;
 mod nat;
 mod nat_import;
+mod nat_session;
 mod nat_test;
 mod nat_watch;
 mod next;

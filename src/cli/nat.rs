@@ -1,16 +1,21 @@
 //! `portolan nat`: plans, applies and reverts the rulesets that a script describes.
 
+mod apply;
 mod standing;
 
-use std::{fmt::Write, path::PathBuf, time::Duration};
+use std::{
+    fmt::Write,
+    path::{Path, PathBuf},
+};
 
 use serde::Serialize;
 use serde_json::json;
 
+use self::apply::Apply;
 use super::{
     ExitResult,
     common::{Common, interruptible},
-    nat_import, nat_test,
+    nat_import, nat_session, nat_test,
     nat_watch::{WatchArgs, Watcher},
     report::{self, UsageError},
     run::{script, settings},
@@ -20,7 +25,6 @@ use crate::{
     exit_code::Exit,
     ftp::session::RunContext,
     nat::{
-        apply::{Applied, ApplyOptions},
         machine::{Choice, NatHost},
         model::RulesetSpec as Model,
         plan::RulesetPlan,
@@ -33,7 +37,6 @@ use crate::{
         rules::{Described, NatSettings, Ruleset},
         run::Settings,
         source::ScriptSource,
-        value::parse_duration,
     },
 };
 
@@ -53,6 +56,9 @@ enum NatVerb {
     Ruleset(NatCommand),
     /// Try a packet on a copy of this host; exit with 0 if it passes, 1 if not
     Test(nat_test::TestArgs),
+    /// Wait for the end of a session, and roll its trials back
+    #[command(hide = true)]
+    GuardSession(nat_session::SessionArgs),
     /// Print the script for a file of iptables lines; exit with 6 if lines of it are lost
     Import(nat_import::Args),
 }
@@ -86,27 +92,6 @@ struct ScriptArgs {
     /// Arguments of the script (`args`)
     #[arg(value_name = "ARGS")]
     rest: Vec<String>,
-}
-
-#[derive(Debug, Clone, clap::Args)]
-struct Apply {
-    /// Apply on trial: the kernel rolls back after this time, such as 60s, unless confirmed
-    #[arg(long, value_name = "TIME", value_parser = time)]
-    confirm_within: Option<Duration>,
-    /// Also apply the rules at boot, once confirmed
-    #[arg(long)]
-    persist: bool,
-    /// Apply even if it may lock users out
-    #[arg(long)]
-    force: bool,
-    /// Allow interfaces that do not exist yet
-    #[arg(long)]
-    absent_ok: bool,
-    /// Apply only if the plan has this id, as shown by `plan --json`
-    #[arg(long, value_name = "ID")]
-    plan: Option<String>,
-    #[command(flatten)]
-    scripted: ScriptArgs,
 }
 
 #[derive(Debug, Clone, clap::Args)]
@@ -162,26 +147,8 @@ struct Revert {
     target: NatTarget,
 }
 
-impl Apply {
-    /// Returns the options of the command line on top of those of the script.
-    fn order(&self, own: ApplyOptions) -> ApplyOptions {
-        let persist = self.persist.then(|| PathBuf::from("/"));
-        ApplyOptions {
-            confirm_within: self.confirm_within.or(own.confirm_within),
-            persist: own.persist.or(persist),
-            force: self.force || own.force,
-            absent_ok: self.absent_ok || own.absent_ok,
-            plan_id: self.plan.clone(),
-        }
-    }
-}
-
 fn backend(text: &str) -> Result<Choice, String> {
     Choice::named(text).ok_or_else(|| "one of auto, nft and iptables is wanted".into())
-}
-
-fn time(text: &str) -> Result<Duration, String> {
-    parse_duration(text).ok_or_else(|| "a duration such as 90s or 5m is wanted".into())
 }
 
 impl NatCommand {
@@ -220,6 +187,7 @@ pub(super) fn run(args: &Args, common: &Common) -> ExitResult {
     match &args.verb {
         NatVerb::Ruleset(verb) => run_verb(verb, args, common),
         NatVerb::Test(test) => nat_test::run(test, common),
+        NatVerb::GuardSession(args) => nat_session::run(args, common),
         NatVerb::Import(args) => nat_import::run(args, common),
     }
 }
@@ -245,6 +213,7 @@ fn run_verb(verb: &NatCommand, args: &Args, common: &Common) -> ExitResult {
         Ok((source, settings, described, context))
     };
     let (verb, json) = (verb.clone(), common.json());
+    let state = common.ledger_folder();
     let ended = || {
         let (source, settings, found, context) = prepared().map_err(UsageError)?;
         let stop = context.stop.clone();
@@ -256,7 +225,8 @@ fn run_verb(verb: &NatCommand, args: &Args, common: &Common) -> ExitResult {
                     return Ok(exit);
                 }
             }
-            let work = NatContext { context: &context, backend, ledger: ledger.as_deref(), json };
+            let (ledger, state) = (ledger.as_deref(), state.as_deref());
+            let work = NatContext { context: &context, backend, ledger, state, json };
             Ok(work.all(&verb, target.ruleset.as_deref(), &found.all())?)
         })
     };
@@ -274,6 +244,8 @@ struct NatContext<'w> {
     context: &'w RunContext,
     backend: Choice,
     ledger: Option<&'w dyn RulesetStore>,
+    /// The state directory, which has the ledger.
+    state: Option<&'w Path>,
     json: bool,
 }
 
@@ -370,63 +342,6 @@ impl NatContext<'_> {
         Ok(Exit::Done)
     }
 
-    fn apply(&self, rulesets: &[Ruleset], asked: &Apply) -> Result<Exit> {
-        let ledger = self.ledger()?;
-        let plans = self.plans(rulesets)?;
-        let orders: Vec<_> = rulesets.iter().map(|one| asked.order(one.order())).collect();
-        // What is refused is refused before anything is done.
-        for ((machine, plan), order) in plans.iter().zip(&orders) {
-            machine.check(plan, order).map_err(|fault| of_ruleset(fault, plan, plans.len()))?;
-        }
-        let mut done = Vec::new();
-        let mut failed = None;
-        for ((machine, plan), order) in plans.iter().zip(&orders) {
-            match machine.apply(plan, order, ledger, self.context.clock.now()) {
-                Ok(applied) => done.push(self.applied(plan, applied)),
-                Err(fault) => {
-                    failed = Some(of_ruleset(fault, plan, plans.len()));
-                    break;
-                }
-            }
-        }
-        // What was done before a failure is told as well.
-        if failed.is_none() || !done.is_empty() {
-            let words: String = done.iter().map(|(_, words)| words.as_str()).collect();
-            let values: Vec<_> = done.into_iter().map(|(value, _)| value).collect();
-            let is_changed = values.iter().any(|one| one.changed);
-            self.say(&json!({ "changed": is_changed, "rulesets": values }), &words);
-        }
-        failed.map_or(Ok(Exit::Done), Err)
-    }
-
-    /// Passes on the warnings of an applied plan, and returns its result for JSON and as text.
-    fn applied<'p>(
-        &self,
-        plan: &'p RulesetPlan,
-        applied: Applied,
-    ) -> (AppliedDocument<'p>, String) {
-        let name = &plan.ruleset;
-        for warning in &plan.warnings {
-            self.context.observer.warn(format!("ruleset {name}: {}", warning.words()));
-        }
-        let how = match applied.trial_until {
-            _ if !applied.changed => "unchanged".to_owned(),
-            Some(until) => format!(
-                "on trial until {until}; `portolan nat confirm --ruleset {name}` keeps it, after that the old rules \
-                 return"
-            ),
-            None => "applied".to_owned(),
-        };
-        let document = AppliedDocument {
-            ruleset: name,
-            changed: applied.changed,
-            verified: applied.verified,
-            trial_until: applied.trial_until.map(|until| until.to_string()),
-            id: applied.id,
-        };
-        (document, format!("{name}: {how}\n"))
-    }
-
     fn each(
         &self,
         (names, rulesets): (&[&str], &[Ruleset]),
@@ -456,22 +371,4 @@ impl NatContext<'_> {
         }
         failed.map_or(Ok(Exit::Done), Err)
     }
-}
-
-/// Returns the fault of one of several plans, with the name of its ruleset.
-fn of_ruleset(fault: Error, plan: &RulesetPlan, count: usize) -> Error {
-    if count == 1 {
-        return fault;
-    }
-    Error { message: format!("ruleset {}: {}", plan.ruleset, fault.message), ..fault }
-}
-
-/// An applied ruleset as `--json` has it.
-#[derive(Debug, Serialize)]
-struct AppliedDocument<'p> {
-    ruleset: &'p str,
-    changed: bool,
-    verified: bool,
-    trial_until: Option<String>,
-    id: String,
 }

@@ -10,15 +10,12 @@ use super::{
     NatError,
     check::{Family, Interface, InterfaceSelector, Net},
     netlink::{self, DefaultRoute, NetworkLink, NetworkState},
+    session::logins,
 };
 use portolan_core::error::Result;
 
 /// The port of SSH unless configured otherwise.
 const SSH_PORT: u16 = 22;
-/// The variable in which sshd names a session's endpoints: client address and port, server address and port.
-const SESSION: &str = "SSH_CONNECTION";
-/// The maximum number of ancestor processes that are inspected, such as nested shells.
-const ANCESTORS_MAX: usize = 64;
 
 /// The network state of the host.
 #[derive(Debug, Clone, Default)]
@@ -55,7 +52,7 @@ impl HostNetwork {
         let listeners =
             listeners(&read("/proc/net/tcp")).chain(listeners(&read("/proc/net/tcp6"))).collect();
         let mut login_ports = BTreeSet::from([SSH_PORT]);
-        login_ports.extend(session_ports());
+        login_ports.extend(logins().iter().map(|login| login.port));
         login_ports.extend(configured_ports(&read("/etc/ssh/sshd_config")));
         for file in fs::read_dir("/etc/ssh/sshd_config.d").into_iter().flatten().flatten() {
             let text = fs::read_to_string(file.path()).unwrap_or_default();
@@ -257,39 +254,6 @@ fn listeners(text: &str) -> impl Iterator<Item = u16> {
     })
 }
 
-/// Returns the local SSH ports of the session that started this process. `sudo` and the like remove the variable from
-/// the environment, but the shell above them still has it.
-fn session_ports() -> BTreeSet<u16> {
-    let port = |session: &str| session.split(' ').nth(3)?.parse().ok();
-    let own = std::env::var(SESSION).ok();
-    let mut ports: BTreeSet<u16> = own.as_deref().and_then(port).into_iter().collect();
-    let mut process = std::process::id();
-    for _ in 0..ANCESTORS_MAX {
-        let read = |name: &str| fs::read(format!("/proc/{process}/{name}")).unwrap_or_default();
-        // Processes of other users cannot be read, and are not part of this session.
-        ports.extend(variable(&read("environ"), SESSION).as_deref().and_then(port));
-        match parent(&String::from_utf8_lossy(&read("stat"))) {
-            Some(parent) if parent > 0 => process = parent,
-            _ => break,
-        }
-    }
-    ports
-}
-
-/// Returns a variable of `/proc/…/environ`.
-fn variable(environ: &[u8], name: &str) -> Option<String> {
-    let mut each = environ.split(|byte| *byte == 0);
-    each.find_map(|one| {
-        let value = one.strip_prefix(name.as_bytes())?.strip_prefix(b"=")?;
-        Some(String::from_utf8_lossy(value).into_owned())
-    })
-}
-
-/// Returns the parent in `/proc/…/stat`: the field after the state, which follows the name in brackets.
-fn parent(stat: &str) -> Option<u32> {
-    stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()
-}
-
 /// Returns the ports that an sshd configuration names, in its `Port` and `ListenAddress` lines.
 fn configured_ports(text: &str) -> impl Iterator<Item = u16> {
     text.lines().filter_map(|line| {
@@ -427,16 +391,5 @@ mod tests {
         let text = "#Port 22\nPort 2222\n  port\t443\nPermitRootLogin no\nListenAddress 10.0.0.1:23\n\
                     ListenAddress [fd00::1]:24 rdomain x\nListenAddress fd00::25\nListenAddress 10.0.0.1\n";
         assert_eq!(configured_ports(text).collect::<Vec<_>>(), [2222, 443, 23, 24]);
-    }
-
-    #[test]
-    fn what_a_process_comes_from_is_read() {
-        let environ = b"A=b\0SSH_CONNECTION=10.0.0.9 50000 10.0.0.1 2222\0";
-        assert_eq!(variable(environ, SESSION).unwrap(), "10.0.0.9 50000 10.0.0.1 2222");
-        assert_eq!(variable(b"NO_SSH_CONNECTION=1\0", SESSION), None);
-        assert_eq!(parent("17 (a) S 1) S 16 17 17 0"), Some(16));
-        assert_eq!(parent(""), None);
-        let own = fs::read_to_string("/proc/self/stat").unwrap();
-        assert!(parent(&own).is_some());
     }
 }

@@ -14,6 +14,7 @@
 //! chains, nft, fold, listing                rules as text, and parsing of that text
 //! backend, nftables, iptables               the packet filter, driven by its program
 //! plan    foreign, conflicts, guard         the changes, with warnings and refusals
+//! session, sockets                          the user's session and logins; the sockets of the host
 //! uplinks                                   warnings about addresses and answers
 //! plan_report                               a plan as JSON and as text
 //! needs, sysctl, settings                   kernel settings: the table of needs, and the rulesets that have them
@@ -70,7 +71,9 @@ mod reason;
 mod rule;
 mod rules;
 pub mod ruleset_store;
+pub mod session;
 mod settings;
+mod sockets;
 pub mod suggest;
 pub mod sysctl;
 mod tools;

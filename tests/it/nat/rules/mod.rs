@@ -4,6 +4,7 @@ mod anybody;
 mod broken;
 mod chains;
 mod clamp;
+mod connected;
 mod crash;
 mod documented;
 mod flushed;

@@ -1,0 +1,160 @@
+//! `portolan nat apply`: the plans of a script, carried out.
+
+use std::{path::PathBuf, time::Duration};
+
+use serde::Serialize;
+use serde_json::json;
+
+use super::{
+    NatContext, ScriptArgs,
+    nat_session::{self, SessionGuard},
+};
+use crate::{
+    error::{Error, Result},
+    exit_code::Exit,
+    nat::{
+        apply::{Applied, ApplyOptions},
+        machine::NatHost,
+        plan::RulesetPlan,
+        undo::no_ledger,
+    },
+    script::{rules::Ruleset, value::parse_duration},
+};
+
+#[derive(Debug, Clone, clap::Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
+pub(super) struct Apply {
+    /// Apply on trial: the kernel rolls back after this time, such as 60s, unless confirmed
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    confirm_within: Option<Duration>,
+    /// Apply on trial: roll back when this session ends, unless confirmed before
+    #[arg(long)]
+    while_connected: bool,
+    /// Also apply the rules at boot, once confirmed
+    #[arg(long)]
+    persist: bool,
+    /// Apply even if it may lock users out
+    #[arg(long)]
+    force: bool,
+    /// Allow interfaces that do not exist yet
+    #[arg(long)]
+    absent_ok: bool,
+    /// Apply only if the plan has this id, as shown by `plan --json`
+    #[arg(long, value_name = "ID")]
+    plan: Option<String>,
+    #[command(flatten)]
+    pub(super) scripted: ScriptArgs,
+}
+
+impl Apply {
+    /// Returns the options of the command line on top of those of the script.
+    fn order(&self, own: ApplyOptions) -> ApplyOptions {
+        let usual = self.while_connected.then_some(nat_session::TRIAL);
+        let persist = self.persist.then(|| PathBuf::from("/"));
+        ApplyOptions {
+            confirm_within: self.confirm_within.or(own.confirm_within).or(usual),
+            persist: own.persist.or(persist),
+            force: self.force || own.force,
+            absent_ok: self.absent_ok || own.absent_ok,
+            plan_id: self.plan.clone(),
+        }
+    }
+}
+
+fn time(text: &str) -> Result<Duration, String> {
+    parse_duration(text).ok_or_else(|| "a duration such as 90s or 5m is wanted".into())
+}
+
+impl NatContext<'_> {
+    pub(super) fn apply(&self, rulesets: &[Ruleset], asked: &Apply) -> Result<Exit> {
+        let ledger = self.ledger()?;
+        let plans = self.plans(rulesets)?;
+        let orders: Vec<_> = rulesets.iter().map(|one| asked.order(one.order())).collect();
+        // What is refused is refused before anything is done.
+        for ((machine, plan), order) in plans.iter().zip(&orders) {
+            machine.check(plan, order).map_err(|fault| of_ruleset(fault, plan, plans.len()))?;
+        }
+        // Before anything is done: what is done may be the end of this session.
+        let guard = self.session_guard(asked, &plans)?;
+        let mut done = Vec::new();
+        let mut failed = None;
+        for ((machine, plan), order) in plans.iter().zip(&orders) {
+            match machine.apply(plan, order, ledger, self.context.clock.now()) {
+                Ok(applied) => done.push(self.applied(plan, applied, guard.is_some())),
+                Err(fault) => {
+                    failed = Some(of_ruleset(fault, plan, plans.len()));
+                    break;
+                }
+            }
+        }
+        // What was done before a failure is told as well.
+        if failed.is_none() || !done.is_empty() {
+            let words: String = done.iter().map(|(_, words)| words.as_str()).collect();
+            let values: Vec<_> = done.into_iter().map(|(value, _)| value).collect();
+            let is_changed = values.iter().any(|one| one.changed);
+            self.say(&json!({ "changed": is_changed, "rulesets": values }), &words);
+        }
+        failed.map_or(Ok(Exit::Done), Err)
+    }
+
+    /// Passes on the warnings of an applied plan, and returns its result for JSON and as text.
+    fn applied<'p>(
+        &self,
+        plan: &'p RulesetPlan,
+        applied: Applied,
+        is_guarded: bool,
+    ) -> (AppliedDocument<'p>, String) {
+        let name = &plan.ruleset;
+        for warning in &plan.warnings {
+            self.context.observer.warn(format!("ruleset {name}: {}", warning.words()));
+        }
+        let how = match applied.trial_until {
+            _ if !applied.changed => "unchanged".to_owned(),
+            Some(until) => format!(
+                "on trial until {until}{}; `portolan nat confirm --ruleset {name}` keeps it, after that the old rules \
+                 return",
+                if is_guarded { " or the end of this session" } else { "" }
+            ),
+            None => "applied".to_owned(),
+        };
+        let document = AppliedDocument {
+            ruleset: name,
+            changed: applied.changed,
+            verified: applied.verified,
+            trial_until: applied.trial_until.map(|until| until.to_string()),
+            id: applied.id,
+        };
+        (document, format!("{name}: {how}\n"))
+    }
+
+    /// Starts the guard of the session, if one is wanted and anything is to be changed.
+    fn session_guard(
+        &self,
+        asked: &Apply,
+        plans: &[(NatHost, RulesetPlan)],
+    ) -> Result<Option<SessionGuard>> {
+        if !asked.while_connected || plans.iter().all(|(_, plan)| !plan.changed) {
+            return Ok(None);
+        }
+        let names: Vec<_> = plans.iter().map(|(_, plan)| plan.ruleset.as_str()).collect();
+        SessionGuard::start(self.state.ok_or_else(no_ledger)?, &names).map(Some)
+    }
+}
+
+/// Returns the fault of one of several plans, with the name of its ruleset.
+fn of_ruleset(fault: Error, plan: &RulesetPlan, count: usize) -> Error {
+    if count == 1 {
+        return fault;
+    }
+    Error { message: format!("ruleset {}: {}", plan.ruleset, fault.message), ..fault }
+}
+
+/// An applied ruleset as `--json` has it.
+#[derive(Debug, Serialize)]
+struct AppliedDocument<'p> {
+    ruleset: &'p str,
+    changed: bool,
+    verified: bool,
+    trial_until: Option<String>,
+    id: String,
+}
