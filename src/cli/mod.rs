@@ -15,6 +15,7 @@ mod ls;
 mod man;
 mod mirror;
 mod nat;
+mod nat_history;
 mod nat_import;
 mod nat_session;
 mod nat_test;

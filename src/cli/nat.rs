@@ -11,11 +11,11 @@ use std::{
 use serde::Serialize;
 use serde_json::json;
 
-use self::apply::Apply;
+use self::apply::{Apply, comment};
 use super::{
     ExitResult,
     common::{Common, interruptible},
-    nat_import, nat_session, nat_test,
+    nat_history, nat_import, nat_session, nat_test,
     nat_watch::{WatchArgs, Watcher},
     report::{self, UsageError},
     run::{script, settings},
@@ -25,6 +25,7 @@ use crate::{
     exit_code::Exit,
     ftp::session::RunContext,
     nat::{
+        apply::ApplyOptions,
         machine::{Choice, NatHost},
         model::RulesetSpec as Model,
         plan::RulesetPlan,
@@ -61,6 +62,10 @@ enum NatVerb {
     GuardSession(nat_session::SessionArgs),
     /// Print the script for a file of iptables lines; exit with 6 if lines of it are lost
     Import(nat_import::Args),
+    /// List the changes of rulesets: who, when, why
+    Log(nat_history::LogArgs),
+    /// Show the rules that differ between two changes
+    Diff(nat_history::DiffArgs),
 }
 
 #[derive(Debug, Clone, clap::Subcommand)]
@@ -71,8 +76,8 @@ enum NatCommand {
     Apply(Apply),
     /// Confirm the rules of a trial
     Confirm(NatTarget),
-    /// Roll back the last change
-    Rollback(NatTarget),
+    /// Roll back the last change, or to an earlier one
+    Rollback(Rollback),
     /// Remove the rules, with all settings and files made for them
     Revert(Revert),
     /// Show the state of the rulesets: applied, trial, drifted, missing or foreign
@@ -139,6 +144,21 @@ struct VerifyArgs {
 }
 
 #[derive(Debug, Clone, clap::Args)]
+struct Rollback {
+    /// Change to go back to, as `nat log` numbers them
+    #[arg(long, value_name = "NUMBER")]
+    to: Option<u32>,
+    /// Reason of the change, for `nat log`
+    #[arg(long, value_name = "TEXT", value_parser = comment, requires = "to")]
+    comment: Option<String>,
+    /// Roll back to it even if it may lock users out
+    #[arg(long, requires = "to")]
+    force: bool,
+    #[command(flatten)]
+    target: NatTarget,
+}
+
+#[derive(Debug, Clone, clap::Args)]
 struct Revert {
     /// Revert even if the table is not portolan's
     #[arg(long)]
@@ -173,7 +193,7 @@ impl NatCommand {
                 NatTarget { script: script.clone(), rest: rest.clone(), ruleset: ruleset.clone() }
             }
             Self::Confirm(target)
-            | Self::Rollback(target)
+            | Self::Rollback(Rollback { target, .. })
             | Self::Revert(Revert { target, .. }) => target.clone(),
             Self::Status(StatusArgs { target, .. }) | Self::Verify(VerifyArgs { target, .. }) => {
                 let AnyTarget { script, rest, ruleset } = target.clone();
@@ -189,6 +209,8 @@ pub(super) fn run(args: &Args, common: &Common) -> ExitResult {
         NatVerb::Test(test) => nat_test::run(test, common),
         NatVerb::GuardSession(args) => nat_session::run(args, common),
         NatVerb::Import(args) => nat_import::run(args, common),
+        NatVerb::Log(args) => nat_history::log(args, common),
+        NatVerb::Diff(args) => nat_history::diff(args, common),
     }
 }
 
@@ -271,6 +293,15 @@ impl NatContext<'_> {
                     machine.confirm(name, ledger, self.context.clock.now()).map(|()| None)
                 })
             }
+            NatCommand::Rollback(Rollback { to: Some(number), comment, force, .. }) => {
+                let (comment, force) = (comment.clone(), *force);
+                let order = ApplyOptions { comment, force, ..ApplyOptions::default() };
+                let now = self.context.clock.now();
+                let (value, words) =
+                    nat_history::rollback_to(&names, (*number, order), self.ledger()?, now)?;
+                self.say(&value, &words);
+                Ok(Exit::Done)
+            }
             NatCommand::Rollback(_) => {
                 self.each((&names, rulesets), "rolled back", |machine, name, ledger| {
                     machine.rollback(name, ledger, self.context.clock.now()).map(|()| None)
@@ -280,7 +311,7 @@ impl NatContext<'_> {
             NatCommand::Watch(watch) => self.watch(watch, names),
             NatCommand::Revert(revert) => {
                 self.each((&names, rulesets), "reverted", |machine, name, ledger| {
-                    machine.revert(name, revert.force, ledger)
+                    machine.revert(name, revert.force, ledger, self.context.clock.now())
                 })
             }
         }

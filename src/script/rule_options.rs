@@ -7,6 +7,7 @@ use crate::{
     nat::{
         apply::ApplyOptions,
         check::{self, InterfaceSelector, Net, Ports, Protocol},
+        history::check_comment,
         machine::Choice as Backend,
         nets::NetSet,
     },
@@ -305,6 +306,15 @@ pub const APPLY: OptionTable<ApplyOptions> = OptionTable {
             "also with interfaces that do not exist yet",
         )
         .usual("false"),
+        OptionRow::<ApplyOptions>::new(
+            "comment",
+            Text(|it, text| {
+                check_comment(text)?;
+                it.comment = Some(text.to_owned());
+                Ok(())
+            }),
+            "the reason, for `portolan nat log`",
+        ),
     ],
     usual: ApplyOptions::default,
 };

@@ -285,6 +285,10 @@ pub const NAT_LISTING_BYTES_MAX: u64 = 64 * 1024 * 1024;
 pub const NAT_IMPORT_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// The maximum number of commands in such a file.
 pub const NAT_IMPORT_COMMANDS_MAX: usize = 50_000;
+/// The maximum number of characters in the reason of a change of NAT: one line of a table.
+pub const NAT_COMMENT_LENGTH_MAX: usize = 200;
+/// The number of changes of one ruleset that are kept: years of them, each with its rules.
+pub const NAT_HISTORY_KEPT_MAX: u32 = 100;
 /// The time limit for nft, iptables and modprobe: they take milliseconds, unless the host is very busy.
 pub const NAT_TOOL_TIME_MAX: Duration = Duration::from_mins(1);
 /// The minimum duration of a trial of rules: the user needs time to test them and to type `confirm`.

@@ -9,6 +9,7 @@ use super::{
     backend::{Choice, FoundRules, not_permitted},
     chains::{self, Shape},
     guard,
+    history::{HistoryAction, HistoryEntry},
     machine::NatHost,
     persist,
     plan::{LiveState, RulesetPlan},
@@ -33,6 +34,8 @@ pub struct ApplyOptions {
     pub absent_ok: bool,
     /// The id of the plan that was shown: any other is refused.
     pub plan_id: Option<String>,
+    /// The reason, for the history.
+    pub comment: Option<String>,
 }
 
 /// The result of applying a plan.
@@ -107,6 +110,8 @@ impl NatHost {
             persist::keep(&record, &*self.backend)?;
         }
         ledger.save(&record)?;
+        let how = if time.is_some() { HistoryAction::Trial } else { HistoryAction::Applied };
+        ledger.append(&HistoryEntry::of(&record, how, order.comment.as_deref(), now))?;
         if time.is_none() {
             persist::start(&record)?;
         }

@@ -28,6 +28,7 @@
 //! gateway, address                          the default gateway, and which addresses are public
 //! portmap                                   ports mapped on that router, as leases
 //! detect, suggest                           which NAT is in the path, and settings for the other hosts
+//! history                                   each change, and the way back to it
 //! import                                    foreign iptables lines as a script
 //! ```
 
@@ -46,6 +47,7 @@ mod fold;
 pub mod foreign;
 pub mod gateway;
 mod guard;
+pub mod history;
 pub mod host;
 pub mod import;
 mod iptables;

@@ -10,7 +10,7 @@ const LINES_AROUND: usize = 2;
 
 /// Returns the difference from the lines of `old` to those of `new`: `-` before removed lines, `+` before added ones;
 /// empty if they are equal.
-pub(super) fn diff(old: &str, new: &str) -> String {
+pub fn diff(old: &str, new: &str) -> String {
     let (old, new): (Vec<_>, Vec<_>) = (old.lines().collect(), new.lines().collect());
     let diff = TextDiff::from_slices(&old, &new);
     let mut text = String::new();

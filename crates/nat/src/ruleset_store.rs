@@ -5,7 +5,9 @@ use std::{collections::BTreeSet, fmt::Debug, fs::File, net::IpAddr, path::PathBu
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{backend::Choice, model::RulesetSpec, rules::HELPER_NOTE, sysctl::Sysctl};
+use super::{
+    backend::Choice, history::HistoryEntry, model::RulesetSpec, rules::HELPER_NOTE, sysctl::Sysctl,
+};
 use portolan_core::error::Result;
 
 /// The record of one ruleset. It is written before anything is changed, and again afterwards.
@@ -174,4 +176,10 @@ pub trait RulesetStore: Debug + Send + Sync {
 
     /// Returns all records, by name.
     fn all(&self) -> Result<Vec<RulesetRecord>>;
+
+    /// Adds a change to the history of its ruleset; the oldest beyond the limit are forgotten.
+    fn append(&self, entry: &HistoryEntry) -> Result<()>;
+
+    /// Returns the remembered changes of `ruleset`, or of all of them, the oldest first.
+    fn history(&self, ruleset: Option<&str>) -> Result<Vec<HistoryEntry>>;
 }

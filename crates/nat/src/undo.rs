@@ -8,6 +8,7 @@ use super::{
     chains,
     check::Interface,
     drift::GatewayDrift,
+    history::{HistoryAction, HistoryEntry},
     host::HostNetwork,
     machine::NatHost,
     persist,
@@ -165,6 +166,7 @@ impl NatHost {
         record.persisted = trial.persist.or(record.persisted);
         persist::keep(&record, &*self.backend)?;
         ledger.save(&record)?;
+        ledger.append(&HistoryEntry::of(&record, HistoryAction::Confirmed, None, now))?;
         persist::start(&record)
     }
 
@@ -176,7 +178,8 @@ impl NatHost {
         let undo = record.as_ref().and_then(|record| record.undo.clone());
         let (Some(mut record), Some(undo)) = (record, undo) else {
             let message = format!(
-                "nothing is remembered that `{name}` could go back to; `revert` takes its rules away altogether"
+                "nothing is remembered that `{name}` could go back to; `revert` takes its rules away altogether, `nat log` \
+                 lists earlier ones for `rollback --to`"
             );
             return Err(NatError::NoUndo.fault(message));
         };
@@ -192,7 +195,12 @@ impl NatHost {
         }
         if undo.body.is_empty() {
             self.backend.remove_tables(&record.made)?;
-            return ledger.forget(name);
+            ledger.forget(name)?;
+            return ledger.append(&HistoryEntry::without_rules(
+                name,
+                HistoryAction::RolledBack,
+                now,
+            ));
         }
         let FoundRules::Listing(listing) = self.backend.found(&table)? else {
             return Err(NatError::NftFailed.fault("what was put back is not there"));
@@ -214,6 +222,7 @@ impl NatHost {
         };
         persist::keep(&record, &*self.backend)?;
         ledger.save(&record)?;
+        ledger.append(&HistoryEntry::of(&record, HistoryAction::RolledBack, None, now))?;
         persist::start(&record)
     }
 
@@ -224,6 +233,7 @@ impl NatHost {
         name: &str,
         force: bool,
         ledger: &dyn RulesetStore,
+        now: Timestamp,
     ) -> Result<Option<String>> {
         let _lock = ledger.lock()?;
         let table = format!("portolan_{name}");
@@ -241,6 +251,7 @@ impl NatHost {
             persist::remove(root, name)?;
         }
         ledger.forget(name)?;
+        ledger.append(&HistoryEntry::without_rules(name, HistoryAction::Reverted, now))?;
         let listing = listing(&found).unwrap_or_default().to_lowercase();
         let translates = ["masquerade", "snat", "dnat"].iter().any(|word| listing.contains(word));
         let note =

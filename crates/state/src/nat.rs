@@ -18,6 +18,7 @@ use portolan_core::{
 use portolan_fs::owned;
 use portolan_nat::{
     NatError,
+    history::HistoryEntry,
     ruleset_store::{RulesetRecord, RulesetStore},
 };
 use portolan_store as store;
@@ -94,6 +95,24 @@ impl RulesetStore for NatLedger {
         }
         self.with(|store| store.nat_records())?.iter().map(|text| read(text)).collect()
     }
+
+    fn append(&self, entry: &HistoryEntry) -> Result<()> {
+        let text = serde_json::to_string(entry).map_err(|error| damaged(&error))?;
+        let now = self.clock.now();
+        self.with(|store| store.add_nat_change(&entry.ruleset, &text, now))
+    }
+
+    fn history(&self, ruleset: Option<&str>) -> Result<Vec<HistoryEntry>> {
+        if !self.is_there() {
+            return Ok(Vec::new());
+        }
+        let entry = |(number, text): &(u32, String)| {
+            let entry: HistoryEntry =
+                serde_json::from_str(text).map_err(|error| damaged(&error))?;
+            Ok(HistoryEntry { number: *number, ..entry })
+        };
+        self.with(|store| store.nat_changes(ruleset))?.iter().map(entry).collect()
+    }
 }
 
 fn read(text: &str) -> Result<RulesetRecord> {
@@ -125,6 +144,27 @@ mod tests {
         assert_eq!(other.load("office").unwrap(), Some(record));
         other.forget("office").unwrap();
         assert_eq!(ledger.all().unwrap(), []);
+    }
+
+    #[test]
+    fn changes_are_numbered_for_each_ruleset() {
+        let folder = tempfile::tempdir().unwrap();
+        let ledger = NatLedger::new(folder.path(), Clock::System);
+        let entry = |name: &str, comment: &str| HistoryEntry {
+            ruleset: name.into(),
+            comment: comment.into(),
+            ..HistoryEntry::default()
+        };
+        for (name, comment) in [("office", "a"), ("gate", "b"), ("office", "c")] {
+            ledger.append(&entry(name, comment)).unwrap();
+        }
+        let told = |ruleset| -> Vec<(String, u32, String)> {
+            let all = ledger.history(ruleset).unwrap().into_iter();
+            all.map(|one| (one.ruleset, one.number, one.comment)).collect()
+        };
+        let own = |name: &str, number, comment: &str| (name.to_owned(), number, comment.to_owned());
+        assert_eq!(told(Some("office")), [own("office", 1, "a"), own("office", 2, "c")]);
+        assert_eq!(told(None).len(), 3);
     }
 
     #[test]

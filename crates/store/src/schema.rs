@@ -177,6 +177,14 @@ const MIGRATIONS: &[&str] = &[
     UPDATE runs SET reason_code = 'paused' WHERE outcome = 'skipped' AND reason LIKE 'paused since %';
     UPDATE runs SET reason_code = 'covered', covered_by = CAST(strftime('%s', substr(reason, 20, 19)) AS INTEGER) * 1000
         WHERE outcome = 'skipped' AND reason LIKE 'missed, covered by %'",
+    // 11: the changes of each NAT ruleset, as JSON, numbered from 1.
+    "CREATE TABLE nat_changes (
+        ruleset TEXT NOT NULL,
+        number BIGINT NOT NULL,
+        changed_at BIGINT NOT NULL,
+        entry TEXT NOT NULL,
+        PRIMARY KEY (ruleset, number)
+    )",
 ];
 
 /// Applies the migrations that the file lacks, all or none; another process may do the same. Returns true if the file
@@ -225,7 +233,7 @@ mod tests {
     use super::*;
     use portolan_core::error::ErrorKind;
 
-    const TABLES: [&str; 14] = [
+    const TABLES: [&str; 15] = [
         "attempts",
         "fallbacks",
         "job_states",
@@ -234,6 +242,7 @@ mod tests {
         "mirror_files",
         "mirror_intents",
         "mirrors",
+        "nat_changes",
         "nat_rulesets",
         "notices",
         "requests",

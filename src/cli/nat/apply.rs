@@ -14,6 +14,7 @@ use crate::{
     exit_code::Exit,
     nat::{
         apply::{Applied, ApplyOptions},
+        history::check_comment,
         machine::NatHost,
         plan::RulesetPlan,
         undo::no_ledger,
@@ -42,6 +43,9 @@ pub(super) struct Apply {
     /// Apply only if the plan has this id, as shown by `plan --json`
     #[arg(long, value_name = "ID")]
     plan: Option<String>,
+    /// Reason of the change, for `nat log`
+    #[arg(long, value_name = "TEXT", value_parser = comment)]
+    comment: Option<String>,
     #[command(flatten)]
     pub(super) scripted: ScriptArgs,
 }
@@ -57,8 +61,14 @@ impl Apply {
             force: self.force || own.force,
             absent_ok: self.absent_ok || own.absent_ok,
             plan_id: self.plan.clone(),
+            comment: self.comment.clone().or(own.comment),
         }
     }
+}
+
+/// Parses the reason of a change.
+pub(super) fn comment(text: &str) -> Result<String, String> {
+    check_comment(text).map(|()| text.to_owned()).map_err(|error| error.message)
 }
 
 fn time(text: &str) -> Result<Duration, String> {

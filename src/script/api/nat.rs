@@ -572,7 +572,7 @@ pub mod functions {
     #[rhai_fn(global, return_raw, volatile)]
     pub fn revert(ctx: NativeCallContext<'_>, rules: &mut Ruleset) -> RhaiResultOf<()> {
         changing(&ctx, rules, |run, machine, name| {
-            machine.revert(name, false, &*run.nat_ledger()?).map(drop)
+            machine.revert(name, false, &*run.nat_ledger()?, run.context.clock.now()).map(drop)
         })
     }
 

@@ -1,6 +1,7 @@
 //! Advice to administrators, carried out: each printed command is run by the program it is for, in the network that it
 //! was printed for. Then the transfer works, and a port that nobody named is still refused.
 
+mod history;
 mod imported;
 mod suggested;
 
