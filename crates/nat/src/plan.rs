@@ -12,6 +12,7 @@ use super::{
     guard,
     host::HostNetwork,
     listing::FilterTable,
+    masters,
     model::{ACCEPT, ACTIVE_RANGE, Open, RulesetPart, RulesetSpec},
     needs,
     nets::NetSet,
@@ -359,6 +360,7 @@ fn warnings(
     let [names4, names6] = sight.legacy;
     warnings.extend(legacy(names4, names6));
     warnings.extend(also_dropped(sight.everything, made));
+    warnings.extend(masters::warnings(made, sight.here));
     warnings.extend(needs::reverse_path(ruleset.parts(), sight.here, sysctl::read));
     warnings.extend(uplinks::warnings(ruleset, sight.here, |address| sight.here.is_own(address)));
     warnings.extend(overlaps::messages(ruleset.parts()).into_iter().map(|text| Warning {

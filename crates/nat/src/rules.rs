@@ -10,6 +10,7 @@ use super::{
     check::{Family, Interface, InterfaceSelector, Net, Ports, Protocol},
     clamp::Clamped,
     host::HostNetwork,
+    masters,
     model::{Allow, Forward, Helper, Masquerade, Open, RulesetPart, RulesetSpec},
     nets::NetSet,
     overlaps,
@@ -37,6 +38,8 @@ pub(super) struct CompiledRules {
     pub(super) families: BTreeSet<Family>,
     /// The paths on which connections are begun.
     pub(super) ways: Vec<ForwardPath>,
+    /// The interfaces that the ruleset names and that belong to another one, by which the rules name them.
+    pub(super) enslaved: BTreeSet<Interface>,
 }
 
 /// A path of forwarded packets through the host.
@@ -75,6 +78,7 @@ pub(super) fn rules(ruleset: &RulesetSpec, here: &HostNetwork) -> Result<Compile
     }
     // By chain; the sort is stable, so that rules of a chain keep their order.
     made.rules.all.sort_by_key(|rule| rule.hook);
+    masters::replace(&mut made.rules, here);
     Ok(made.rules)
 }
 
