@@ -176,12 +176,12 @@ mod tests {
         };
         replace(&mut rules, &here());
         let found: Vec<_> = rules.all.iter().flat_map(|rule| rule.matches.clone()).collect();
-        let names = ["blue", "br0", "eth0", "eth3"].map(device);
-        let [_, br0, _, eth3] = names.clone();
-        assert_eq!(found, [Match::In(names.clone().into()), Match::Out(br0), Match::Out(eth3)]);
-        assert_eq!(rules.passing, names.into());
-        let told: Vec<_> = warnings(&rules, &here()).into_iter().map(|one| one.text).collect();
-        let [port, vrf] = told.as_slice() else { panic!("{told:?}") };
+        let seen_by = ["blue", "br0", "eth0", "eth3"].map(device);
+        let [_, br0, _, eth3] = seen_by.clone();
+        assert_eq!(found, [Match::In(seen_by.clone().into()), Match::Out(br0), Match::Out(eth3)]);
+        assert_eq!(rules.passing, seen_by.into());
+        let texts: Vec<_> = warnings(&rules, &here()).into_iter().map(|one| one.text).collect();
+        let [port, vrf] = texts.as_slice() else { panic!("{texts:?}") };
         assert!(
             port.starts_with("eth1 is a port of the bridge br0, and its packets come in by br0:"),
             "{port}"

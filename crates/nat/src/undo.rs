@@ -264,9 +264,9 @@ impl NatHost {
             "nothing was remembered of it in {}: kernel settings and files for boot are as they were",
             ledger.place()
         );
-        let translated =
+        let ended =
             "connections through its NAT are no longer translated, including established ones";
-        let known = translates.then(|| translated.to_owned()).into_iter().chain(left);
+        let known = translates.then(|| ended.to_owned()).into_iter().chain(left);
         let notes = is_unknown.then_some(missing).into_iter().chain(known);
         Ok(notes.reduce(|one, other| format!("{one}; {other}")))
     }

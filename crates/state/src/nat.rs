@@ -86,10 +86,8 @@ impl RulesetStore for NatLedger {
     }
 
     fn load(&self, ruleset: &str) -> Result<Option<RulesetRecord>> {
-        let own = match self.is_there() {
-            true => self.with(|store| store.nat_record(ruleset))?,
-            false => None,
-        };
+        let own =
+            if self.is_there() { self.with(|store| store.nat_record(ruleset))? } else { None };
         match (own, &self.older) {
             (Some(text), _) => read(&text).map(Some),
             (None, Some(older)) => older.load(ruleset),
