@@ -1,15 +1,20 @@
 //! Foreign rules that redirect the same ports: pure. Of two rules for one connection the first wins, and the other has
 //! no effect.
 
+use std::fmt::Write;
+
 use super::{
     NatError,
     check::{Family, Net, Ports, Protocol},
-    foreign::Warning,
+    foreign::{ForeignEffects, Warning},
     iptables,
     listing::{Chain, FilterTable},
     rules::{CompiledRules, Hook, Match, Rule, RuleAction},
 };
 use portolan_core::{error::Result, observe::visible::visible};
+
+/// The number of rules that are told one by one.
+const TOLD_MAX: usize = 3;
 
 /// A foreign rule that redirects a port which one of portolan's rules redirects as well.
 struct ConflictingRule {
@@ -18,30 +23,42 @@ struct ConflictingRule {
     is_named: bool,
 }
 
-/// Fails with `nat.conflict` if foreign rules redirect ports of `rules` by number; the message lists all of them.
-pub(super) fn check(everything: &[FilterTable], own: &str, rules: &CompiledRules) -> Result<()> {
-    let named = rivals(everything, own, rules).into_iter().filter(|rival| rival.is_named);
-    let texts: Vec<_> = named.map(|rival| rival.text).collect();
-    if texts.is_empty() {
-        return Ok(());
-    }
-    let message = format!("{}; `force` does it all the same", texts.join("; "));
-    Err(NatError::Conflict.fault(message))
-}
-
-/// Returns warnings for the foreign rules that may redirect ports of `rules` without naming them.
-pub(super) fn warnings(
+/// Returns the foreign rules that redirect ports of `rules`, as they are written: used where nothing can be tried.
+pub(super) fn effects(
     everything: &[FilterTable],
     own: &str,
     rules: &CompiledRules,
-) -> Vec<Warning> {
-    let open = rivals(everything, own, rules).into_iter().filter(|rival| !rival.is_named);
-    open.map(|ConflictingRule { text, .. }| Warning {
-        about: "conflict",
-        text,
-        remedy: String::new(),
-    })
-    .collect()
+) -> ForeignEffects {
+    let (named, open): (Vec<_>, Vec<_>) =
+        rivals(everything, own, rules).into_iter().partition(|rival| rival.is_named);
+    let texts =
+        |rivals: Vec<ConflictingRule>| shortened(rivals.into_iter().map(|one| one.text).collect());
+    let warnings = texts(open).into_iter().map(warning).collect();
+    ForeignEffects { warnings, conflicts: texts(named) }
+}
+
+/// Returns the warning about a rule that may lead ports elsewhere.
+pub(super) fn warning(text: String) -> Warning {
+    Warning { about: "conflict", text, remedy: String::new() }
+}
+
+/// Fails with `nat.conflict` if there are rules that lead the ports of a ruleset elsewhere by number.
+pub(super) fn check(conflicts: &[String]) -> Result<()> {
+    if conflicts.is_empty() {
+        return Ok(());
+    }
+    let message = format!("{}; `force` does it all the same", conflicts.join("; "));
+    Err(NatError::Conflict.fault(message))
+}
+
+/// Returns the first messages, and the number of the others.
+pub(super) fn shortened(mut texts: Vec<String>) -> Vec<String> {
+    let more = texts.len().saturating_sub(TOLD_MAX);
+    texts.truncate(TOLD_MAX);
+    if let Some(last) = texts.last_mut().filter(|_| more > 0) {
+        write!(last, " (and {more} more such rules)").ok();
+    }
+    texts
 }
 
 fn rivals(everything: &[FilterTable], own: &str, rules: &CompiledRules) -> Vec<ConflictingRule> {

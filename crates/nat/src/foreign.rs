@@ -2,8 +2,11 @@
 
 use super::{
     check::Interface,
-    listing::{Chain, FilterTable},
-    rules::{CompiledRules, ForwardPath, Hook, Match, RuleAction},
+    host::HostNetwork,
+    listing::FilterTable,
+    remedies::{DropPlace, TableOwner, line, remedies},
+    rules::{CompiledRules, Hook, Match, RuleAction},
+    ways::{ConnectionPath, PathKind},
 };
 use portolan_core::observe::visible::visible;
 
@@ -27,20 +30,9 @@ impl Warning {
     }
 }
 
-/// The program that maintains a table.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum TableOwner {
-    Docker,
-    Ufw,
-    Firewalld,
-    Libvirt,
-    Portolan,
-    Iptables,
-    Other,
-}
-
 impl TableOwner {
-    const fn word(self) -> &'static str {
+    /// Returns its name, as warnings have it.
+    pub(super) const fn word(self) -> &'static str {
         match self {
             Self::Docker => "docker",
             Self::Ufw => "ufw",
@@ -52,7 +44,8 @@ impl TableOwner {
         }
     }
 
-    fn of(table: &FilterTable) -> Self {
+    /// Returns the owner of a table, by its name and its chains.
+    pub(super) fn of(table: &FilterTable) -> Self {
         match table.name.as_str() {
             "firewalld" => Self::Firewalld,
             "docker-bridges" => Self::Docker,
@@ -73,12 +66,22 @@ impl TableOwner {
     }
 }
 
-/// Returns a warning for every foreign chain that drops by default what `rules` should pass. An accept in one table
-/// does not overrule a drop in another: only the owner of that table can change it.
+/// The effects of other people's rules on a ruleset.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct ForeignEffects {
+    /// The warnings about them.
+    pub(super) warnings: Vec<Warning>,
+    /// The rules that lead ports elsewhere which they name: the ruleset is refused without `force`.
+    pub(super) conflicts: Vec<String>,
+}
+
+/// Returns a warning for every foreign chain that drops by default what the ruleset should pass, as it is written: used
+/// where nothing can be tried. An accept in one table does not overrule a drop in another: only the owner of that table
+/// can change it.
 pub(super) fn blockers(
     everything: &[FilterTable],
     own: &str,
-    rules: &CompiledRules,
+    ways: &[ConnectionPath],
 ) -> Vec<Warning> {
     let mut warnings = Vec::new();
     for table in everything.iter().filter(|table| table.name != own) {
@@ -86,171 +89,81 @@ pub(super) fn blockers(
             let Some(place) = chain.hook.as_ref().filter(|place| place.kind == "filter") else {
                 continue;
             };
-            let is_ours = match place.hook.as_str() {
-                "forward" => !rules.ways.is_empty(),
-                "input" => rules.all.iter().any(|rule| rule.hook == Hook::Input),
-                _ => false,
-            };
+            let concerned: Vec<_> = ways
+                .iter()
+                .filter(|way| match place.hook.as_str() {
+                    "forward" => way.kind != PathKind::Here,
+                    "input" => way.kind == PathKind::Here,
+                    _ => false,
+                })
+                .collect();
             let how = match (place.policy.as_str(), chain.ends_in_a_drop()) {
                 ("drop", _) => "policy drop",
                 (_, true) => "its last rule",
                 _ => continue,
             };
-            if is_ours {
-                warnings.push(warning(table, chain, &place.hook, how, rules));
+            if !concerned.is_empty() {
+                let place = DropPlace {
+                    owner: TableOwner::of(table),
+                    family: visible(&table.family),
+                    table: visible(&table.name),
+                    chain: visible(&chain.name),
+                    hook: place.hook.clone(),
+                    is_legacy: false,
+                };
+                let best = |way: &&ConnectionPath| remedies(&place, way).into_iter().next();
+                let commands = concerned.iter().filter_map(best).flat_map(|remedy| remedy.shown);
+                let is_here = place.hook == "input";
+                warnings.push(blocked(&place, &by_default(is_here, how), line(commands)));
             }
         }
     }
     warnings
 }
 
-fn warning(
-    table: &FilterTable,
-    chain: &Chain,
-    hook: &str,
-    how: &str,
-    rules: &CompiledRules,
-) -> Warning {
-    let owner = TableOwner::of(table);
-    let (family, name, chain) =
-        (visible(&table.family), visible(&table.name), visible(&chain.name));
-    let what = if hook == "forward" { "forwarded traffic" } else { "connections to this machine" };
+/// Returns the words for a chain that drops everything that no rule accepts.
+pub(super) fn by_default(is_here: bool, how: &str) -> String {
+    let what = if is_here { "connections to this machine" } else { "forwarded traffic" };
+    format!("drops {what} by default ({how})")
+}
+
+/// Returns the warning for a place that drops, and the commands that mend it.
+pub(super) fn blocked(place: &DropPlace, does: &str, remedy: String) -> Warning {
+    let DropPlace { owner, family, table, chain, .. } = place;
     let text = format!(
-        "{family} {name} {chain} ({}) drops {what} by default ({how}); an accept in portolan's table cannot overrule it",
+        "{family} {table} {chain} ({}) {does}; an accept in portolan's table cannot overrule it",
         owner.word()
     );
-    let commands: Vec<String> = if hook == "forward" {
-        rules
-            .ways
-            .iter()
-            .flat_map(|way| forward_remedy(owner, [&family, &name, &chain], way))
-            .collect()
-    } else {
-        input_remedy(owner, [&family, &name, &chain], rules)
-    };
-    let mut unique: Vec<String> = Vec::new();
-    for command in commands {
-        if !unique.contains(&command) {
-            unique.push(command);
-        }
-    }
-    Warning { about: "blocked", text, remedy: unique.join(" && ") }
+    Warning { about: "blocked", text, remedy }
 }
 
-fn forward_remedy(
-    owner: TableOwner,
-    [family, table, chain]: [&str; 3],
-    way: &ForwardPath,
-) -> Vec<String> {
-    let words = |from: &str, to: &str| {
-        let part = |word: &str, device: &Option<Interface>| {
-            device.as_ref().map(|device| format!(" {word} {device}")).unwrap_or_default()
-        };
-        (part(from, &way.from), part(to, &way.to), part(from, &way.to), part(to, &way.from))
-    };
-    match owner {
-        TableOwner::Docker | TableOwner::Iptables => {
-            let program = if family == "ip6" { "ip6tables" } else { "iptables" };
-            let chain = if owner == TableOwner::Docker { "DOCKER-USER" } else { chain };
-            let (from, to, back_from, back_to) = words("-i", "-o");
-            vec![
-                format!("{program} -I {chain}{from}{to} -j ACCEPT"),
-                format!(
-                    "{program} -I {chain}{back_from}{back_to} -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT"
-                ),
-            ]
-        }
-        TableOwner::Ufw => {
-            let (from, to, ..) = words("in on", "out on");
-            let source = way.source.map(|source| format!(" from {source}")).unwrap_or_default();
-            vec![format!("ufw route allow{from}{to}{source}")]
-        }
-        TableOwner::Firewalld => {
-            let zone = |device: &Option<Interface>| match device {
-                Some(device) => format!("$(firewall-cmd --get-zone-of-interface={device})"),
-                None => "ANY".into(),
-            };
-            vec![
-                "firewall-cmd --permanent --new-policy=portolan".into(),
-                format!(
-                    "firewall-cmd --permanent --policy=portolan --set-target=ACCEPT --add-ingress-zone={} \
-                     --add-egress-zone={}",
-                    zone(&way.from),
-                    zone(&way.to)
-                ),
-                "firewall-cmd --reload".into(),
-            ]
-        }
-        TableOwner::Portolan => Vec::new(),
-        TableOwner::Libvirt | TableOwner::Other => {
-            let part = |word: &str, device: &Option<Interface>| {
-                device.as_ref().map(|device| format!("{word} \"{device}\" ")).unwrap_or_default()
-            };
-            let (from, to) = (part("iifname", &way.from), part("oifname", &way.to));
-            let (back_from, back_to) = (part("iifname", &way.to), part("oifname", &way.from));
-            let rule = format!("nft insert rule {family} {table} {chain}");
-            vec![
-                format!("{rule} {from}{to}accept"),
-                format!("{rule} {back_from}{back_to}ct state established,related accept"),
-            ]
-        }
-    }
-}
-
-fn input_remedy(
-    owner: TableOwner,
-    [family, table, chain]: [&str; 3],
+/// Warns that an isolated ruleset drops Docker's traffic as well: Docker's accept does not overrule portolan's drop. A
+/// ruleset with a forward lets all translated connections pass, those of published ports among them.
+pub(super) fn also_dropped(
+    everything: &[FilterTable],
     rules: &CompiledRules,
-) -> Vec<String> {
-    let opened = rules
-        .all
-        .iter()
-        .filter(|rule| rule.hook == Hook::Input && rule.action == RuleAction::Accept);
-    let ports = opened.flat_map(|rule| &rule.matches).filter_map(|one| match one {
-        Match::Ports(ports) => Some(ports.ranges()),
-        _ => None,
-    });
-    ports
-        .flatten()
-        .flat_map(|(first, last)| {
-            let range = |between: &str| {
-                if first == last { first.to_string() } else { format!("{first}{between}{last}") }
-            };
-            match owner {
-                TableOwner::Ufw => vec![format!("ufw allow proto tcp to any port {}", range(":"))],
-                TableOwner::Firewalld => vec![
-                    format!("firewall-cmd --permanent --add-port={}/tcp", range("-")),
-                    "firewall-cmd --reload".into(),
-                ],
-                TableOwner::Docker | TableOwner::Iptables => {
-                    let program = if family == "ip6" { "ip6tables" } else { "iptables" };
-                    vec![format!("{program} -I {chain} -p tcp --dport {} -j ACCEPT", range(":"))]
-                }
-                TableOwner::Portolan => Vec::new(),
-                TableOwner::Libvirt | TableOwner::Other => {
-                    vec![format!(
-                        "nft insert rule {family} {table} {chain} tcp dport {} accept",
-                        range("-")
-                    )]
-                }
-            }
-        })
-        .collect()
-}
-
-/// Warns that an isolated ruleset drops Docker's traffic as well: Docker's accept does not overrule portolan's drop.
-pub(super) fn also_dropped(everything: &[FilterTable], rules: &CompiledRules) -> Option<Warning> {
+    here: &HostNetwork,
+) -> Option<Warning> {
     let drop =
         rules.all.iter().find(|one| one.hook == Hook::Forward && one.action == RuleAction::Drop)?;
+    if rules.all.iter().any(|one| matches!(one.action, RuleAction::Dnat(_))) {
+        return None;
+    }
     let devices = drop.matches.iter().find_map(|one| match one {
         Match::In(devices) => Some(devices),
         _ => None,
     })?;
     everything.iter().find(|table| TableOwner::of(table) == TableOwner::Docker)?;
     let names: Vec<_> = devices.iter().map(Interface::as_str).collect();
-    let first = names.first()?;
+    // Clients of published ports come in where packets leave.
+    let leaves = rules.all.iter().flat_map(|rule| &rule.matches).find_map(|one| match one {
+        Match::Out(device) => Some(device.as_str()),
+        _ => None,
+    });
+    let outer = here.default_device.as_deref().or(leaves).filter(|name| names.contains(name));
+    let outer = outer.or(names.first().copied())?;
     let text = format!(
-        "`isolate` drops what comes in by {} for docker's containers as well: `rules.allow(#{{ in: \"{first}\", out: \
+        "`isolate` drops what comes in by {} for docker's containers as well: `rules.allow(#{{ in: \"{outer}\", out: \
          \"docker0\" }})` lets it pass",
         names.join(" and ")
     );
@@ -273,20 +186,15 @@ pub(super) fn legacy(names4: &str, names6: &str) -> Option<Warning> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{check::Net, listing::tables, rules::Rule};
-
-    fn way() -> CompiledRules {
-        let device = |name| Some(Interface::parse(name).unwrap());
-        let source = Some(Net::parse("192.168.0.0/24").unwrap());
-        CompiledRules {
-            ways: vec![ForwardPath { from: device("lan0"), to: device("wan0"), source }],
-            ..CompiledRules::default()
-        }
-    }
+    use crate::{
+        listing::tables,
+        remedies::tests::through,
+        rules::{DnatTarget, Rule},
+    };
 
     #[track_caller]
     fn expect(listing: &str, text: &str, remedy: &str) {
-        let found = blockers(&tables(listing), "portolan_x", &way());
+        let found = blockers(&tables(listing), "portolan_x", &[through()]);
         let [found] = found.as_slice() else { panic!("{found:?}") };
         assert!(found.text.starts_with(text), "{found:?}");
         assert_eq!(found.remedy, remedy);
@@ -308,19 +216,19 @@ mod tests {
         expect(
             &forward("ip", "filter", "FORWARD", "drop", "", "\tchain DOCKER-USER {\n\t}\n"),
             "ip filter FORWARD (docker) drops forwarded traffic by default (policy drop)",
-            "iptables -I DOCKER-USER -i lan0 -o wan0 -j ACCEPT && iptables -I DOCKER-USER -i wan0 -o lan0 -m conntrack \
-             --ctstate RELATED,ESTABLISHED -j ACCEPT",
+            "iptables -I DOCKER-USER -i lan0 -o wan0 -s 192.168.0.0/24 -j ACCEPT && iptables -I DOCKER-USER -i wan0 -o \
+             lan0 -d 192.168.0.0/24 -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT",
         );
         expect(
             &forward("ip", "filter", "FORWARD", "drop", "", "\tchain ufw-user-forward {\n\t}\n"),
             "ip filter FORWARD (ufw)",
-            "ufw route allow in on lan0 out on wan0 from 192.168.0.0/24",
+            "ufw route allow in on lan0 out on wan0 from 192.168.0.0/24 to any",
         );
         expect(
             &forward("ip", "filter", "FORWARD", "drop", "", ""),
             "ip filter FORWARD (iptables or another script)",
-            "iptables -I FORWARD -i lan0 -o wan0 -j ACCEPT && iptables -I FORWARD -i wan0 -o lan0 -m conntrack \
-             --ctstate RELATED,ESTABLISHED -j ACCEPT",
+            "iptables -I FORWARD -i lan0 -o wan0 -s 192.168.0.0/24 -j ACCEPT && iptables -I FORWARD -i wan0 -o lan0 -d \
+             192.168.0.0/24 -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT",
         );
         expect(
             &forward(
@@ -332,15 +240,19 @@ mod tests {
                 "",
             ),
             "inet firewalld filter_FORWARD (firewalld) drops forwarded traffic by default (its last rule)",
-            "firewall-cmd --permanent --new-policy=portolan && firewall-cmd --permanent --policy=portolan \
-             --set-target=ACCEPT --add-ingress-zone=$(firewall-cmd --get-zone-of-interface=lan0) \
-             --add-egress-zone=$(firewall-cmd --get-zone-of-interface=wan0) && firewall-cmd --reload",
+            "{ firewall-cmd --permanent --get-policies | grep -qw portolan || firewall-cmd --permanent \
+             --new-policy=portolan; } && firewall-cmd --permanent --policy=portolan --add-ingress-zone=$(firewall-cmd \
+             --get-zone-of-interface=lan0 || firewall-cmd --get-default-zone) && firewall-cmd --permanent --policy=portolan \
+             --add-egress-zone=$(firewall-cmd --get-zone-of-interface=wan0 || firewall-cmd --get-default-zone) && \
+             firewall-cmd --permanent --policy=portolan --add-rich-rule='rule family=ipv4 source address=192.168.0.0/24 \
+             accept' && firewall-cmd --reload",
         );
         expect(
             &forward("inet", "mine", "through", "accept", "\t\tcounter drop\n", ""),
             "inet mine through (another script)",
-            "nft insert rule inet mine through iifname \"lan0\" oifname \"wan0\" accept && nft insert rule inet mine \
-             through iifname \"wan0\" oifname \"lan0\" ct state established,related accept",
+            "nft insert rule inet mine through iifname '\"lan0\"' oifname '\"wan0\"' ip saddr 192.168.0.0/24 accept && nft \
+             insert rule inet mine through iifname '\"wan0\"' oifname '\"lan0\"' ip daddr 192.168.0.0/24 ct state \
+             established,related accept",
         );
         expect(
             &forward("inet", "portolan_y", "forward", "accept", "\t\tdrop\n", ""),
@@ -359,12 +271,19 @@ mod tests {
             action: RuleAction::Drop,
             note: String::new(),
         };
-        let isolated = CompiledRules { all: vec![rule], ..CompiledRules::default() };
+        let isolated = CompiledRules { all: vec![rule.clone()], ..CompiledRules::default() };
         let docker = tables("table ip filter {\n\tchain DOCKER-USER {\n\t}\n}\n");
-        let told = also_dropped(&docker, &isolated).unwrap().text;
-        assert!(told.contains("by lan0 and wan0") && told.contains("in: \"lan0\", out:"), "{told}");
-        assert_eq!(also_dropped(&docker, &CompiledRules::default()), None);
-        assert_eq!(also_dropped(&[], &isolated), None);
+        let wan = Some("wan0".to_owned());
+        let here = HostNetwork { default_device: wan, ..HostNetwork::default() };
+        let told = also_dropped(&docker, &isolated, &here).unwrap().text;
+        assert!(told.contains("by lan0 and wan0") && told.contains("in: \"wan0\", out:"), "{told}");
+        assert_eq!(also_dropped(&docker, &CompiledRules::default(), &here), None);
+        assert_eq!(also_dropped(&[], &isolated, &here), None);
+        let address = "10.0.0.5".parse().unwrap();
+        let action = RuleAction::Dnat(DnatTarget { address, port: None });
+        let forward = Rule { hook: Hook::Prerouting, matches: Vec::new(), action, ..rule.clone() };
+        let forwarding = CompiledRules { all: vec![forward, rule], ..CompiledRules::default() };
+        assert_eq!(also_dropped(&docker, &forwarding, &here), None);
     }
 
     #[test]
@@ -373,7 +292,7 @@ mod tests {
                        accept;\n\t\tdrop\n\t}\n}\ntable ip filter {\n\tchain INPUT {\n\t\ttype filter hook input \
                        priority 0; policy drop;\n\t}\n\tchain FORWARD {\n\t\ttype filter hook forward priority 0; \
                        policy accept;\n\t}\n}\n";
-        assert_eq!(blockers(&tables(listing), "portolan_x", &way()), []);
+        assert_eq!(blockers(&tables(listing), "portolan_x", &[through()]), []);
         assert_eq!(legacy("", "\n"), None);
         assert!(legacy("nat\nfilter\n", "").unwrap().text.contains("(nat, filter)"));
     }

@@ -12,10 +12,10 @@
 //! netlink                                   questions to the kernel
 //! rule, rules, isolate, clamp               a ruleset as packet-filter rules
 //! chains, nft, fold, listing                rules as text, and parsing of that text
-//! masters                                   ports of bridges and members of VRFs, by the names that filters see
 //! backend, nftables, iptables               the packet filter, driven by its program
 //! plan    foreign, conflicts, guard         the changes, with warnings and refusals
 //! session, sockets                          the user's session and logins; the sockets of the host
+//! ways, remedies                            the connections that should pass, and commands that let them
 //! uplinks                                   warnings about addresses and answers
 //! plan_report                               a plan as JSON and as text
 //! needs, sysctl, settings                   kernel settings: the table of needs, and the rulesets that have them
@@ -55,7 +55,6 @@ mod iptables;
 mod isolate;
 mod listing;
 pub mod machine;
-mod masters;
 pub mod mend;
 pub mod model;
 mod needs;
@@ -72,6 +71,7 @@ pub mod plan;
 pub mod plan_report;
 pub mod portmap;
 mod reason;
+mod remedies;
 mod rule;
 mod rules;
 pub mod ruleset_store;
@@ -84,6 +84,7 @@ mod tools;
 pub mod twin;
 pub mod undo;
 mod uplinks;
+mod ways;
 
 pub use reason::NatError;
 

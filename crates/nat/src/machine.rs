@@ -6,11 +6,12 @@ pub use super::backend::Choice;
 use super::{
     NatError,
     backend::{self, Backend, Chosen, FoundRules},
-    foreign::Warning,
+    foreign::{ForeignEffects, Warning},
     host::HostNetwork,
     model::RulesetSpec,
     plan::{HostSnapshot, RulesetPlan, plan},
     ruleset_store::RulesetRecord,
+    twin::rehearsal::PlanRehearsal,
 };
 use portolan_core::error::Result;
 
@@ -50,11 +51,30 @@ impl NatHost {
         Err(NatError::Conflict.fault(message))
     }
 
-    /// Plans `ruleset`; changes nothing, and needs no privileges. `record` is the stored record of it.
+    /// Plans `ruleset`; changes nothing, and needs no privileges. `record` is the stored record of it. As root, it is tried
+    /// on a copy of the host, beside the rules of others.
     pub fn plan(
         &self,
         ruleset: &RulesetSpec,
         record: Option<&RulesetRecord>,
+    ) -> Result<RulesetPlan> {
+        self.planned(ruleset, record, &|rehearsal| rehearsal.effects())
+    }
+
+    /// Plans `ruleset` without a look at what others' rules do to it: for its own state.
+    pub fn compare(
+        &self,
+        ruleset: &RulesetSpec,
+        record: Option<&RulesetRecord>,
+    ) -> Result<RulesetPlan> {
+        self.planned(ruleset, record, &|_| Ok(ForeignEffects::default()))
+    }
+
+    fn planned(
+        &self,
+        ruleset: &RulesetSpec,
+        record: Option<&RulesetRecord>,
+        rehearse: &dyn Fn(&PlanRehearsal<'_>) -> Result<ForeignEffects>,
     ) -> Result<RulesetPlan> {
         let here = HostNetwork::look();
         let found = self.backend.found(&ruleset.table())?;
@@ -70,6 +90,8 @@ impl NatHost {
             backend: &*self.backend,
             everything: &everything,
             legacy: [names4, names6],
+            rehearse,
+            is_readable: found != FoundRules::Unreadable,
         };
         let remembered = record.map(|record| (record.body.as_str(), record.listing.as_str()));
         let mut plan = plan(ruleset, &sight, found, remembered)?;

@@ -1,6 +1,6 @@
 //! The changes that applying a ruleset would make: pure, once the state of the host has been read.
 
-use std::{collections::BTreeSet, net::IpAddr};
+use std::{collections::BTreeSet, fmt::Write, net::IpAddr};
 
 use sha2::{Digest, Sha256};
 
@@ -8,11 +8,10 @@ use super::{
     backend::{Backend, Choice, FoundRules},
     chains::{Chains, Shape, notes},
     conflicts,
-    foreign::{Warning, also_dropped, blockers, legacy},
+    foreign::{ForeignEffects, Warning, also_dropped, blockers, legacy},
     guard,
     host::HostNetwork,
     listing::FilterTable,
-    masters,
     model::{ACCEPT, ACTIVE_RANGE, Open, RulesetPart, RulesetSpec},
     needs,
     nets::NetSet,
@@ -21,7 +20,9 @@ use super::{
     rules::{CompiledRules, Hook, rules},
     ruleset_store::OpenPorts,
     sysctl::{self, Sysctl},
+    twin::rehearsal::PlanRehearsal,
     uplinks,
+    ways::ways,
 };
 use portolan_core::{
     encoding::to_hex,
@@ -182,6 +183,49 @@ pub(super) struct HostSnapshot<'s> {
     pub(super) everything: &'s [FilterTable],
     /// The names of the tables of legacy iptables, for both families.
     pub(super) legacy: [&'s str; 2],
+    /// True if the rules can be read.
+    pub(super) is_readable: bool,
+    /// Tries a ruleset on a copy of the host.
+    pub(super) rehearse: &'s dyn Fn(&PlanRehearsal<'_>) -> Result<ForeignEffects>,
+}
+
+impl HostSnapshot<'_> {
+    /// Returns true if there may be rules that are not those of the ruleset with this table.
+    fn has_others(&self, table: &str) -> bool {
+        let [names4, names6] = self.legacy.map(str::trim);
+        let sees_all =
+            self.backend.choice() == Choice::Nft && names4.is_empty() && names6.is_empty();
+        !sees_all || self.everything.iter().any(|one| one.name != table)
+    }
+
+    /// Returns the effects of other people's rules on a ruleset, which is loaded as `body` into `table`: as a copy of the
+    /// host shows them, or else as they read.
+    fn effects(
+        &self,
+        ruleset: &RulesetSpec,
+        made: &CompiledRules,
+        (table, body): (&str, &str),
+    ) -> Result<ForeignEffects> {
+        let Self { here, backend, everything, .. } = *self;
+        if !self.is_readable || !self.has_others(table) {
+            return Ok(ForeignEffects::default());
+        }
+        let ways = ways(ruleset, here)?;
+        let tried = &PlanRehearsal { ways: &ways, here, backend, table, body, everything };
+        let fault = match (self.rehearse)(tried) {
+            Ok(effects) => return Ok(effects),
+            Err(fault) => fault,
+        };
+        let mut effects = conflicts::effects(everything, table, made);
+        effects.warnings.splice(0..0, blockers(everything, table, &ways));
+        let [names4, names6] = self.legacy;
+        effects.warnings.extend(legacy(names4, names6));
+        let mut texts = effects.warnings.iter_mut().map(|one| &mut one.text);
+        if let Some(first) = texts.next().or(effects.conflicts.first_mut()) {
+            write!(first, " (rules of others were only read, not tried: {})", fault.message).ok();
+        }
+        Ok(effects)
+    }
 }
 
 /// The rules of a ruleset, in a form that the filter accepts.
@@ -256,9 +300,9 @@ pub(super) fn plan(
         "" => Vec::new(),
         _ => backend.commands(&table, &body, &found),
     };
-    let refusal = guard::check(&made, here)
-        .and_then(|()| conflicts::check(sight.everything, &table, &made))
-        .err();
+    let effects = sight.effects(ruleset, &made, (&table, &body))?;
+    let refusal =
+        guard::check(&made, here).and_then(|()| conflicts::check(&effects.conflicts)).err();
     let mut plan = RulesetPlan {
         ruleset: ruleset.name().to_owned(),
         place: backend.place(&table),
@@ -270,7 +314,7 @@ pub(super) fn plan(
         add: Vec::new(),
         change: Vec::new(),
         remove: Vec::new(),
-        warnings: [warnings(ruleset, &made, sight, &table, &idle), unclamped].concat(),
+        warnings: [effects.warnings, warnings(ruleset, &made, sight, &idle), unclamped].concat(),
         sysctls,
         modules,
         needs,
@@ -352,15 +396,10 @@ fn warnings(
     ruleset: &RulesetSpec,
     made: &CompiledRules,
     sight: &HostSnapshot<'_>,
-    table: &str,
     idle: &[Sysctl],
 ) -> Vec<Warning> {
-    let mut warnings = blockers(sight.everything, table, made);
-    warnings.extend(conflicts::warnings(sight.everything, table, made));
-    let [names4, names6] = sight.legacy;
-    warnings.extend(legacy(names4, names6));
-    warnings.extend(also_dropped(sight.everything, made));
-    warnings.extend(masters::warnings(made, sight.here));
+    let mut warnings = Vec::new();
+    warnings.extend(also_dropped(sight.everything, made, sight.here));
     warnings.extend(needs::reverse_path(ruleset.parts(), sight.here, sysctl::read));
     warnings.extend(uplinks::warnings(ruleset, sight.here, |address| sight.here.is_own(address)));
     warnings.extend(overlaps::messages(ruleset.parts()).into_iter().map(|text| Warning {

@@ -7,8 +7,6 @@ use portolan_core::error::{Error, ErrorKind, Origin};
 pub enum NatError {
     /// The user has not allowed the script to change NAT.
     NotAllowed,
-    /// A script that only describes rulesets does something else.
-    OnlyRulesets,
     /// The process lacks `CAP_NET_ADMIN`.
     NotPermitted,
     /// Neither nft nor iptables is installed.
@@ -70,7 +68,6 @@ impl NatError {
     pub const fn name(self) -> &'static str {
         match self {
             Self::NotAllowed => "nat.not_allowed",
-            Self::OnlyRulesets => "nat.only_rulesets",
             Self::NotPermitted => "nat.not_permitted",
             Self::NoBackend => "nat.no_backend",
             Self::BadName => "nat.bad_name",
@@ -108,7 +105,6 @@ impl NatError {
             | Self::BadCidr
             | Self::BadInterface
             | Self::BadRange
-            | Self::OnlyRulesets
             | Self::FamilyMismatch => ErrorKind::Invalid,
             Self::UnknownInterface | Self::NoTrial | Self::NoUndo => ErrorKind::NotFound,
             Self::Conflict
@@ -137,7 +133,6 @@ impl NatError {
             | Self::BadInterface
             | Self::BadRange
             | Self::FamilyMismatch
-            | Self::OnlyRulesets
             | Self::NotAllowed => Origin::Script,
             Self::NoGateway | Self::MappingRefused | Self::DoubleNat | Self::NoMapping => {
                 Origin::Network

@@ -10,7 +10,6 @@ use super::{
     check::{Family, Interface, InterfaceSelector, Net, Ports, Protocol},
     clamp::Clamped,
     host::HostNetwork,
-    masters,
     model::{Allow, Forward, Helper, Masquerade, Open, RulesetPart, RulesetSpec},
     nets::NetSet,
     overlaps,
@@ -36,18 +35,6 @@ pub(super) struct CompiledRules {
     pub(super) hairpins: BTreeSet<Interface>,
     /// The families of the forwarded packets.
     pub(super) families: BTreeSet<Family>,
-    /// The paths on which connections are begun.
-    pub(super) ways: Vec<ForwardPath>,
-    /// The interfaces that the ruleset names and that belong to another one, by which the rules name them.
-    pub(super) enslaved: BTreeSet<Interface>,
-}
-
-/// A path of forwarded packets through the host.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct ForwardPath {
-    pub(super) from: Option<Interface>,
-    pub(super) to: Option<Interface>,
-    pub(super) source: Option<Net>,
 }
 
 /// Returns the rules of `ruleset` on this host. Fails with `nat.unknown_interface` if `auto` has no interface, and with
@@ -78,7 +65,6 @@ pub(super) fn rules(ruleset: &RulesetSpec, here: &HostNetwork) -> Result<Compile
     }
     // By chain; the sort is stable, so that rules of a chain keep their order.
     made.rules.all.sort_by_key(|rule| rule.hook);
-    masters::replace(&mut made.rules, here);
     Ok(made.rules)
 }
 
@@ -188,11 +174,8 @@ impl Maker<'_> {
     fn masquerade(&mut self, part: &Masquerade) -> Result<()> {
         let family = Some(part.source.family());
         let action = part.to.map_or(RuleAction::Masquerade, RuleAction::Snat);
-        let mut froms = Vec::new();
         for net in part.source.nets() {
-            let devices: Vec<_> = self.passing(net).into_iter().map(Some).collect();
-            let devices = if devices.is_empty() { vec![None] } else { devices };
-            froms.extend(devices.into_iter().map(|from| (from, *net)));
+            self.passing(net);
         }
         for out in self.devices(&part.out, family, Some(&part.source))? {
             let note = part.text(out.as_str());
@@ -203,11 +186,6 @@ impl Maker<'_> {
             self.add(Hook::Postrouting, family, matches, action.clone(), &note);
             let matches = vec![source, Match::Out(out.clone())];
             self.allowed.push(rule(Hook::Forward, family, matches, RuleAction::Accept, &note));
-            self.rules.ways.extend(froms.iter().map(|(from, source)| ForwardPath {
-                from: from.clone(),
-                to: Some(out.clone()),
-                source: Some(*source),
-            }));
             self.translated.push((part.source.clone(), out.clone()));
             self.clamped.usual.insert(out.clone());
             self.pass(out);
@@ -242,18 +220,11 @@ impl Maker<'_> {
                 self.rules.hairpins.extend(devices);
             }
         }
-        let to = self.here.device_towards(part.to);
-        let ways = |from: Option<&Interface>| {
-            let way = |source| ForwardPath { from: from.cloned(), to: to.clone(), source };
-            each(part.from.as_ref()).into_iter().map(way).collect::<Vec<_>>()
-        };
         if devices.is_empty() {
-            self.rules.ways.extend(ways(None));
             // The connections may come in by any.
             self.rules.is_passing_elsewhere = true;
         }
         for device in devices {
-            self.rules.ways.extend(ways(Some(&device)));
             self.clamped.usual.insert(device.clone());
             self.pass(device);
         }
@@ -273,14 +244,6 @@ impl Maker<'_> {
             matches.extend(part.except.as_ref().map(not_to));
             matches.extend(service(part.protocol, part.ports.as_ref()));
             self.allowed.push(rule(Hook::Forward, family, matches, RuleAction::Accept, &note));
-            for source in each(part.source.as_ref()) {
-                let way = |device: &Interface| ForwardPath {
-                    from: Some(device.clone()),
-                    to: Some(out.clone()),
-                    source,
-                };
-                self.rules.ways.extend(devices.iter().map(way));
-            }
             self.pass(out);
         }
         for device in devices {

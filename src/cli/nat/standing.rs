@@ -41,7 +41,7 @@ impl NatContext<'_> {
         for name in names {
             let (machine, record) = self.standing(name, rulesets)?;
             let model = rulesets.iter().map(Ruleset::model).find(|model| model.name() == *name);
-            let plan = model.map(|model| machine.plan(&model, record.as_ref())).transpose()?;
+            let plan = model.map(|model| machine.compare(&model, record.as_ref())).transpose()?;
             found.push(machine.status(name, plan.as_ref(), record.as_ref(), now)?);
         }
         let values: Vec<_> = found.iter().map(StatusDocument::of).collect();

@@ -256,9 +256,6 @@ pub mod functions {
             TemporaryRule::new(parts, force).map(Some)
         };
         let open = opened().or_raise(&ctx)?;
-        if run.settings.nat.described.is_some() {
-            return Ok(Dynamic::UNIT);
-        }
         let result = work.call_within_context(&ctx, ());
         drop(open);
         result
@@ -598,7 +595,7 @@ pub mod functions {
             // A ruleset without parts does not specify the expected rules.
             let plan = match model.parts() {
                 [] => None,
-                _ => Some(machine.plan(&model, record.as_ref())?),
+                _ => Some(machine.compare(&model, record.as_ref())?),
             };
             let now = run.context.clock.now();
             let status = machine.status(model.name(), plan.as_ref(), record.as_ref(), now)?;

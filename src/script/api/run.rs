@@ -20,11 +20,8 @@ use crate::{
     secret::Secret as Value,
 };
 
-/// Waits, unless the run is stopped or only describes rulesets.
+/// Waits, unless the run is stopped.
 fn pause(run: &ScriptRun, time: Duration) -> Result<()> {
-    if run.settings.nat.described.is_some() {
-        return Ok(());
-    }
     run.wait(async { run.context.stop.run_until_cancelled(tokio::time::sleep(time)).await })
 }
 

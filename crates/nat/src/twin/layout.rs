@@ -142,9 +142,14 @@ impl Layout {
         self.links.iter().find(|link| link.ifname == device)
     }
 
+    /// Returns the addresses of the host.
+    pub(super) fn addresses(&self) -> impl Iterator<Item = IpAddr> {
+        self.links.iter().flat_map(|link| &link.addr_info).filter_map(|one| one.local)
+    }
+
     /// Returns true if the host has `address`.
     pub(super) fn is_local(&self, address: IpAddr) -> bool {
-        self.links.iter().flat_map(|link| &link.addr_info).any(|one| one.local == Some(address))
+        self.addresses().any(|local| local == address)
     }
 
     /// Returns the commands that build the network, as batches to be run in this order: `ip` ends a batch at the first

@@ -8,6 +8,7 @@
 //! space       a network namespace           packet, monitor       what is sent, and what is seen of it
 //! trace, counters                           the rules that a packet met, of nftables and of legacy iptables
 //! outcome     the end of a packet           question              `portolan nat test`
+//! probes      the packets for a ruleset     rehearsal             a plan tried in a twin
 //! ```
 
 mod counters;
@@ -15,7 +16,9 @@ mod layout;
 mod monitor;
 pub mod outcome;
 pub mod packet;
+mod probes;
 pub mod question;
+pub(crate) mod rehearsal;
 mod rule_copy;
 mod set_lookup;
 mod space;
@@ -68,6 +71,8 @@ struct Twin {
     worlds: BTreeMap<String, Space>,
     layout: Layout,
     rules: RuleCopy,
+    /// Values that packets may get on their way: each one more saves sending them again.
+    expected: PacketValues,
     /// The parts of the rules that could not be copied.
     missing: Vec<String>,
 }
@@ -81,7 +86,8 @@ impl Twin {
         for device in devices.iter().filter(|device| layout.link(device).is_some()) {
             worlds.insert(device.clone(), Space::open()?);
         }
-        let mut twin = Self { space, worlds, layout, rules, missing: Vec::new() };
+        let expected = PacketValues::default();
+        let mut twin = Self { space, worlds, layout, rules, expected, missing: Vec::new() };
         twin.missing = twin.build()?;
         Ok(twin)
     }
@@ -110,6 +116,19 @@ impl Twin {
         })?
     }
 
+    /// Lets every interface forward, and takes packets from wherever they come.
+    fn open(&self) -> Result<()> {
+        self.space.within(|| {
+            set("net/ipv4/ip_forward", "1");
+            set("net/ipv6/conf/all/forwarding", "1");
+            let devices = self.layout.links.iter().map(|link| link.ifname.as_str());
+            for device in devices.chain(["all"]) {
+                set(&format!("net/ipv4/conf/{device}/forwarding"), "1");
+                set(&format!("net/ipv4/conf/{device}/rp_filter"), "0");
+            }
+        })
+    }
+
     /// Sends `packets`, and returns the end of each.
     fn send(&self, packets: &[Packet]) -> Result<Vec<PacketOutcome>> {
         let mut values = self.values(packets);
@@ -120,11 +139,9 @@ impl Twin {
             let seen = values.clone();
             for (from, to) in traces.iter().filter_map(|trace: &Trace| trace.ends) {
                 values.addresses.extend([from.ip(), to.ip()]);
-                values.ports.extend([from.port(), to.port()]);
+                values.ports.insert(to.port());
             }
-            let has_new_address =
-                values.addresses != seen.addresses || !values.ports.is_subset(&seen.ports);
-            if self.rules.large.is_empty() || !has_new_address {
+            if self.rules.large.is_empty() || values == seen {
                 break;
             }
         }
@@ -137,7 +154,8 @@ impl Twin {
     }
 
     fn values(&self, packets: &[Packet]) -> PacketValues {
-        let mut values = PacketValues::default();
+        let mut values = self.expected.clone();
+        values.addresses.extend(self.layout.addresses());
         for packet in packets {
             values.addresses.extend([packet.from.ip(), packet.to.ip()]);
             values.ports.extend([packet.from.port(), packet.to.port()]);
@@ -189,10 +207,7 @@ impl Twin {
 
     /// Sends packets one after the other, and reads their traces.
     fn sent(&self, packets: &[Packet], monitor: &Monitor) -> Result<Vec<Trace>> {
-        let mut ends = Vec::new();
-        for packet in packets {
-            ends.push((self.send_one(packet)?, packet.to));
-        }
+        let ends = self.send_all(packets)?;
         let lines = self.follow(packets, monitor)?;
         Ok(trace::read(lines.iter().map(String::as_str), &ends))
     }
@@ -201,10 +216,8 @@ impl Twin {
     fn follow(&self, packets: &[Packet], monitor: &Monitor) -> Result<Vec<String>> {
         let last: BTreeMap<_, _> =
             packets.iter().map(|packet| (packet.device.as_ref(), packet)).collect();
-        let mut left = Vec::new();
-        for follower in last.values().map(|packet| packet.follower()) {
-            left.push(Some((self.send_one(&follower)?, follower.to)));
-        }
+        let followers: Vec<_> = last.values().map(|packet| packet.follower()).collect();
+        let mut left: Vec<_> = self.send_all(&followers)?.into_iter().map(Some).collect();
         Ok(monitor.lines(left.len(), TRACE_MAX, |line| {
             // It is seen at the first hook, and again at every other.
             let seen = trace::seen(line);
@@ -216,33 +229,44 @@ impl Twin {
     /// Sends one packet, and reads the counters of legacy iptables before and after it, besides its trace.
     fn counted(&self, packet: &Packet, monitor: &Monitor) -> Result<Trace> {
         let before = self.space.within(counters)?;
-        let ends = (self.send_one(packet)?, packet.to);
+        let ends = self.send_all(std::slice::from_ref(packet))?;
         // Its follower would count as well.
-        let mut lines = monitor.lines(1, TRACE_MAX, |line| trace::seen(line) == Some(ends));
+        let mut lines = monitor
+            .lines(1, TRACE_MAX, |line| trace::seen(line).is_some_and(|seen| ends.contains(&seen)));
         let mut rules = Vec::new();
         for (after, before) in self.space.within(counters)?.iter().zip(&before) {
             rules.extend(after.since(before));
         }
         lines.extend(self.follow(std::slice::from_ref(packet), monitor)?);
-        let traces = trace::read(lines.iter().map(String::as_str), &[ends]);
+        let traces = trace::read(lines.iter().map(String::as_str), &ends);
         let mut trace = traces.into_iter().next().unwrap_or_default();
         let (dropped, translated) = counters::decided(&rules);
         trace.translated.extend(translated);
         if !trace.has_ended() {
             trace.dropped = dropped;
+            trace.base = None;
         }
         Ok(trace)
     }
 
-    fn send_one(&self, packet: &Packet) -> Result<SocketAddr> {
-        let space = match &packet.device {
-            Some(device) => self.worlds.get(device).ok_or_else(|| {
-                NatError::UnknownInterface.fault(format!("there is no interface {device} here"))
-            })?,
-            None => &self.space,
-        };
-        let sent = space.within(|| packet.send())?;
-        sent.map_err(|error| unavailable(&format!("{packet}: {error}")))
+    /// Sends packets in their order, and returns source and destination of each.
+    fn send_all(&self, packets: &[Packet]) -> Result<Vec<(SocketAddr, SocketAddr)>> {
+        let mut ends = Vec::new();
+        for same in packets.chunk_by(|one, other| one.device == other.device) {
+            let device = same.first().and_then(|packet| packet.device.as_ref());
+            let space = match device {
+                Some(device) => self.worlds.get(device).ok_or_else(|| {
+                    NatError::UnknownInterface.fault(format!("there is no interface {device} here"))
+                })?,
+                None => &self.space,
+            };
+            let sent =
+                space.within(|| same.iter().map(Packet::send).collect::<io::Result<Vec<_>>>())?;
+            let sent =
+                sent.map_err(|error| unavailable(&format!("a packet cannot be sent: {error}")))?;
+            ends.extend(sent.into_iter().zip(same.iter().map(|packet| packet.to)));
+        }
+        Ok(ends)
     }
 
     /// Returns the reason why the kernel discards a packet without a rule.

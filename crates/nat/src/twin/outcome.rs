@@ -47,6 +47,8 @@ pub struct PacketOutcome {
     pub verdict: PacketVerdict,
     /// The rule that drops, diverts or queues it.
     pub rule: Option<TracedRule>,
+    /// The chain with a hook that leads to that rule; not known of legacy iptables.
+    pub(super) base: Option<String>,
     /// The rules that translate it, in their order.
     pub translated: Vec<TracedRule>,
     /// The interface by which it leaves.
@@ -80,6 +82,7 @@ impl PacketOutcome {
             packet: packet.clone(),
             verdict,
             rule,
+            base: trace.base,
             translated: trace.translated,
             out: trace.out,
             is_here: trace.is_here,

@@ -37,6 +37,8 @@ impl std::fmt::Display for TracedRule {
 pub(super) struct Trace {
     /// The rule that decided against it.
     pub(super) dropped: Option<TracedRule>,
+    /// The chain with a hook that it went through last.
+    pub(super) base: Option<String>,
     /// The rule that handed it to a program.
     pub(super) queued: Option<TracedRule>,
     /// The rules that translated an address or port.
@@ -77,6 +79,7 @@ pub(super) fn read<'l>(
                 continue;
             };
             trace.ends = ends.or(trace.ends);
+            trace.base = Some(line.chain.to_owned());
             if line.table == TRACE_TABLE && line.chain == SENT {
                 trace.out = word_after(text, "oif").map(str::to_owned);
             }

@@ -481,7 +481,9 @@ fn by_iptables_a_drop_of_others_is_named_and_a_long_name_is_cut() {
             "{warning}"
         );
         assert!(
-            warning.contains("run: iptables -I FORWARD -i lan -o wan -j ACCEPT && "),
+            warning.contains(
+                "run: iptables -I FORWARD -i lan -o wan -s 192.168.50.0/24 -j ACCEPT && "
+            ),
             "{warning}"
         );
         let commands = found["commands"][0].as_str().unwrap();

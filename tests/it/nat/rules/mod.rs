@@ -6,7 +6,6 @@ mod chains;
 mod clamp;
 mod connected;
 mod crash;
-mod described;
 mod documented;
 mod flushed;
 mod forwards;
@@ -26,6 +25,7 @@ mod settings;
 mod standing;
 mod states;
 mod switches;
+mod tried;
 mod watch;
 
 use std::{

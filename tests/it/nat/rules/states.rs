@@ -104,7 +104,9 @@ fn a_drop_of_others_is_named_with_what_mends_it() {
         "{warning}"
     );
     assert!(
-        warning.contains("run: iptables -I DOCKER-USER -i lan -o wan -j ACCEPT && "),
+        warning.contains(
+            "run: iptables -I DOCKER-USER -i lan -o wan -s 192.168.50.0/24 -j ACCEPT && "
+        ),
         "{warning}"
     );
     assert_eq!(found["changed"], true);

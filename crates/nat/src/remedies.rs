@@ -1,0 +1,508 @@
+//! Commands that open exactly one way in the rules of another program: pure. Sources, destinations and ports are those of
+//! the way, the rule is inserted before the one that drops, and of a forward only translated connections pass.
+
+use std::{fmt::Write, net::IpAddr};
+
+use super::{
+    check::{Family, Interface, Net, Ports},
+    nets::NetSet,
+    ways::{ConnectionPath, PathKind},
+};
+
+/// The number of ports that iptables and ufw take in one rule; a range counts as two.
+const PORTS_MAX: usize = 15;
+
+/// The program that maintains a table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum TableOwner {
+    Docker,
+    Ufw,
+    Firewalld,
+    Libvirt,
+    Portolan,
+    Iptables,
+    Other,
+}
+
+/// The place where a way is dropped.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct DropPlace {
+    pub(super) owner: TableOwner,
+    pub(super) family: String,
+    pub(super) table: String,
+    pub(super) chain: String,
+    /// The hook of nftables at which it happens, such as `forward`.
+    pub(super) hook: String,
+    /// True if legacy iptables has the rule.
+    pub(super) is_legacy: bool,
+}
+
+/// Commands that open a way.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Remedy {
+    pub(super) shown: Vec<String>,
+    /// The commands that have the same effect on the rules; none if only the program itself can do it.
+    pub(super) tried: Vec<String>,
+}
+
+impl Remedy {
+    fn plain(commands: Vec<String>) -> Self {
+        Self { tried: commands.clone(), shown: commands }
+    }
+}
+
+/// Returns the remedies for a way that is dropped at `place`, the best one first; none where a shell cannot help.
+pub(super) fn remedies(place: &DropPlace, way: &ConnectionPath) -> Vec<Remedy> {
+    match place.owner {
+        TableOwner::Docker if place.hook == "forward" => {
+            let user = DropPlace { chain: "DOCKER-USER".into(), ..place.clone() };
+            vec![Remedy::plain(iptables(&user, way, 'I')), Remedy::plain(nft(place, way))]
+        }
+        TableOwner::Docker | TableOwner::Iptables => {
+            let plain = Remedy::plain(iptables(place, way, 'I'));
+            if place.is_legacy { vec![plain] } else { vec![plain, Remedy::plain(nft(place, way))] }
+        }
+        TableOwner::Ufw => ufw(place, way),
+        TableOwner::Firewalld => vec![firewalld(way)],
+        TableOwner::Portolan => Vec::new(),
+        TableOwner::Libvirt | TableOwner::Other => vec![Remedy::plain(nft(place, way))],
+    }
+}
+
+/// Returns true if packets have been translated at `hook`, and where they leave is known.
+fn is_after(hook: &str) -> bool {
+    matches!(hook, "forward" | "postrouting")
+}
+
+/// Returns the ports of the way at `hook`.
+fn ports_at<'w>(way: &'w ConnectionPath, hook: &str) -> Option<&'w Ports> {
+    if is_after(hook) { way.ports.as_ref() } else { way.asked.as_ref() }
+}
+
+/// Returns the destinations of the way at `hook`; none for any.
+fn targets_at(way: &ConnectionPath, hook: &str) -> Vec<Net> {
+    if is_after(hook) || way.kind == PathKind::Through {
+        return nets(way.target.as_ref());
+    }
+    let one = |address: IpAddr| Net::new(address, u8::MAX);
+    way.external.map(one).into_iter().collect()
+}
+
+fn nets(set: Option<&NetSet>) -> Vec<Net> {
+    set.map(|set| set.nets().to_vec()).unwrap_or_default()
+}
+
+/// Returns `word` with each of the networks; one empty text for none.
+fn each(word: &str, nets: &[Net]) -> Vec<String> {
+    let found: Vec<_> = nets.iter().map(|net| format!(" {word} {net}")).collect();
+    if found.is_empty() { vec![String::new()] } else { found }
+}
+
+fn device(word: &str, device: Option<&Interface>) -> String {
+    device.map(|device| format!(" {word} {device}")).unwrap_or_default()
+}
+
+/// Returns the ports in lists of at most [`PORTS_MAX`], with this between first and last of a range.
+fn port_lists(ports: &Ports, between: char) -> Vec<(String, usize)> {
+    let mut lists: Vec<(String, usize, usize)> = Vec::new();
+    for (first, last) in ports.ranges() {
+        let is_one = first == last;
+        let word = if is_one { first.to_string() } else { format!("{first}{between}{last}") };
+        let size = if is_one { 1 } else { 2 };
+        match lists.last_mut() {
+            Some((list, taken, count)) if *taken + size <= PORTS_MAX => {
+                write!(list, ",{word}").ok();
+                *taken += size;
+                *count += 1;
+            }
+            _ => lists.push((word, size, 1)),
+        }
+    }
+    lists.into_iter().map(|(list, _, count)| (list, count)).collect()
+}
+
+/// Returns the rules as arguments of iptables, the answers after them.
+fn iptables(place: &DropPlace, way: &ConnectionPath, how: char) -> Vec<String> {
+    let DropPlace { family, table, chain, hook, is_legacy, .. } = place;
+    let program = match (family.as_str(), is_legacy) {
+        ("ip6", true) => "ip6tables-legacy",
+        ("ip6", false) => "ip6tables",
+        (_, true) => "iptables-legacy",
+        (_, false) => "iptables",
+    };
+    let table = if table == "filter" { String::new() } else { format!(" -t {table}") };
+    let head = format!("{program}{table} -{how} {chain}");
+    let by = if hook == "postrouting" { String::new() } else { device("-i", way.from.as_ref()) };
+    let out = if is_after(hook) { device("-o", way.to.as_ref()) } else { String::new() };
+    let state = if way.kind == PathKind::Forwarded && is_after(hook) {
+        " -m conntrack --ctstate DNAT"
+    } else {
+        ""
+    };
+    let mut commands = Vec::new();
+    let (sources, targets) =
+        (each("-s", &nets(way.source.as_ref())), each("-d", &targets_at(way, hook)));
+    for source in &sources {
+        for target in &targets {
+            for service in services(way, hook) {
+                commands.push(format!("{head}{by}{out}{source}{target}{service}{state} -j ACCEPT"));
+            }
+        }
+    }
+    if hook == "forward" {
+        let (by, out) = (device("-i", way.to.as_ref()), device("-o", way.from.as_ref()));
+        let ends = match way.kind {
+            PathKind::Forwarded => each("-s", &nets(way.target.as_ref())),
+            _ => each("-d", &nets(way.source.as_ref())),
+        };
+        let state = "-m conntrack --ctstate RELATED,ESTABLISHED";
+        commands.extend(ends.iter().map(|end| format!("{head}{by}{out}{end} {state} -j ACCEPT")));
+    }
+    commands
+}
+
+/// Returns protocol and ports as arguments of iptables.
+fn services(way: &ConnectionPath, hook: &str) -> Vec<String> {
+    let Some(ports) = ports_at(way, hook) else {
+        let words = way.protocol.map_or(&[][..], |protocol| protocol.words());
+        let found: Vec<_> = words.iter().map(|protocol| format!(" -p {protocol}")).collect();
+        return if found.is_empty() { vec![String::new()] } else { found };
+    };
+    let source = way.source_port.map(|port| format!(" --sport {port}")).unwrap_or_default();
+    let mut found = Vec::new();
+    for protocol in way.protocols() {
+        for (list, count) in port_lists(ports, ':') {
+            let ports = if count == 1 {
+                format!(" --dport {list}")
+            } else {
+                format!(" -m multiport --dports {list}")
+            };
+            found.push(format!(" -p {protocol}{source}{ports}"));
+        }
+    }
+    found
+}
+
+/// Returns the rules as commands of nft, the answers after them.
+fn nft(place: &DropPlace, way: &ConnectionPath) -> Vec<String> {
+    let DropPlace { family, table, chain, hook, .. } = place;
+    let head = format!("nft insert rule {family} {table} {chain}");
+    let word = way.family.word();
+    let name = |key: &str, device: Option<&Interface>| {
+        device.map(|device| format!(" {key} '\"{device}\"'")).unwrap_or_default()
+    };
+    let set = |key: &str, nets: &[Net]| match nets {
+        [] => String::new(),
+        [one] => format!(" {word} {key} {one}"),
+        all => {
+            let all: Vec<_> = all.iter().map(Net::to_string).collect();
+            format!(" {word} {key} '{{ {} }}'", all.join(", "))
+        }
+    };
+    let by = if matches!(hook.as_str(), "postrouting" | "ingress") {
+        String::new()
+    } else {
+        name("iifname", way.from.as_ref())
+    };
+    let out = if is_after(hook) { name("oifname", way.to.as_ref()) } else { String::new() };
+    let (source, target) =
+        (set("saddr", &nets(way.source.as_ref())), set("daddr", &targets_at(way, hook)));
+    let ports = ports_at(way, hook).map(|ports| {
+        let dport =
+            if ports.ranges().len() == 1 { ports.to_string() } else { format!("'{{ {ports} }}'") };
+        let protocol = match way.protocols() {
+            [one] => (*one).to_owned(),
+            _ => "meta l4proto '{ tcp, udp }' th".to_owned(),
+        };
+        let sport =
+            way.source_port.map(|port| format!(" {protocol} sport {port}")).unwrap_or_default();
+        format!("{sport} {protocol} dport {dport}")
+    });
+    let ports = ports.unwrap_or_default();
+    let state =
+        if way.kind == PathKind::Forwarded && is_after(hook) { " ct status dnat" } else { "" };
+    let mut commands = vec![format!("{head}{by}{out}{source}{target}{ports}{state} accept")];
+    if hook == "forward" {
+        let (by, out) = (name("iifname", way.to.as_ref()), name("oifname", way.from.as_ref()));
+        let end = match way.kind {
+            PathKind::Forwarded => set("saddr", &nets(way.target.as_ref())),
+            _ => set("daddr", &nets(way.source.as_ref())),
+        };
+        commands.push(format!("{head}{by}{out}{end} ct state established,related accept"));
+    }
+    commands
+}
+
+/// Returns the commands of ufw: at the end of its rules, or else before them.
+fn ufw(place: &DropPlace, way: &ConnectionPath) -> Vec<Remedy> {
+    let is_here = way.kind == PathKind::Here;
+    let by = device("in on", way.from.as_ref());
+    let out = if is_here { String::new() } else { device("out on", way.to.as_ref()) };
+    let from_port = way.source_port.map(|port| format!(" port {port}")).unwrap_or_default();
+    let or_any = |word: &str, nets: &[Net]| {
+        let found = each(word, nets);
+        if nets.is_empty() { vec![format!(" {word} any")] } else { found }
+    };
+    let hook = if is_here { "input" } else { "forward" };
+    let mut said = Vec::new();
+    for source in or_any("from", &nets(way.source.as_ref())) {
+        for target in or_any("to", &targets_at(way, hook)) {
+            let Some(ports) = ports_at(way, hook) else {
+                said.push(format!("{by}{out}{source}{target}"));
+                continue;
+            };
+            for protocol in way.protocols() {
+                for (list, _) in port_lists(ports, ':') {
+                    said.push(format!(
+                        "{by}{out} proto {protocol}{source}{from_port}{target} port {list}"
+                    ));
+                }
+            }
+        }
+    }
+    let route = if is_here { "" } else { " route" };
+    let six = if place.family == "ip6" { "6" } else { "" };
+    let chain = format!("ufw{six}-user-{hook}");
+    let user = DropPlace { chain, hook: hook.into(), table: "filter".into(), ..place.clone() };
+    // Its own rules let answers pass.
+    let tried = |how| {
+        let all = iptables(&user, way, how).into_iter();
+        let all = all.filter(|rule| !rule.contains("RELATED,ESTABLISHED"));
+        // Nothing of ufw asks for a translation.
+        all.map(|rule| rule.replace(" -m conntrack --ctstate DNAT", "")).collect::<Vec<_>>()
+    };
+    ["", " prepend"]
+        .into_iter()
+        .zip(['A', 'I'])
+        .map(|(place, how)| Remedy {
+            shown: said.iter().map(|rule| format!("ufw{route}{place} allow{rule}")).collect(),
+            tried: tried(how),
+        })
+        .collect()
+}
+
+/// Returns the commands of firewalld. Each takes one option, and the last one loads what is written.
+fn firewalld(way: &ConnectionPath) -> Remedy {
+    let zone = |device: &Option<Interface>| match device {
+        Some(device) => format!(
+            "$(firewall-cmd --get-zone-of-interface={device} || firewall-cmd --get-default-zone)"
+        ),
+        None => "ANY".into(),
+    };
+    let family = match way.family {
+        Family::V4 => "ipv4",
+        Family::V6 => "ipv6",
+    };
+    let hook = if way.kind == PathKind::Here { "input" } else { "forward" };
+    let mut rules = Vec::new();
+    for source in each("source address=", &nets(way.source.as_ref())) {
+        for target in each("destination address=", &targets_at(way, hook)) {
+            let rule = format!("rule family={family}{source}{target}").replace("= ", "=");
+            let Some(ports) = ports_at(way, hook) else {
+                rules.push(format!("{rule} accept"));
+                continue;
+            };
+            for protocol in way.protocols() {
+                for range in ports.ranges() {
+                    let port = if range.0 == range.1 {
+                        range.0.to_string()
+                    } else {
+                        format!("{}-{}", range.0, range.1)
+                    };
+                    rules.push(format!("{rule} port port={port} protocol={protocol} accept"));
+                }
+            }
+        }
+    }
+    let mut shown = Vec::new();
+    let place = if way.kind == PathKind::Here {
+        match &way.from {
+            Some(_) => format!("--zone={}", zone(&way.from)),
+            None => "--zone=$(firewall-cmd --get-default-zone)".into(),
+        }
+    } else {
+        let policy = "firewall-cmd --permanent --policy=portolan";
+        shown.push(
+            "{ firewall-cmd --permanent --get-policies | grep -qw portolan || firewall-cmd --permanent --new-policy=portolan; }".into(),
+        );
+        shown.push(format!("{policy} --add-ingress-zone={}", zone(&way.from)));
+        shown.push(format!("{policy} --add-egress-zone={}", zone(&way.to)));
+        "--policy=portolan".into()
+    };
+    shown.extend(
+        rules
+            .iter()
+            .map(|rule| format!("firewall-cmd --permanent {place} --add-rich-rule='{rule}'")),
+    );
+    shown.push("firewall-cmd --reload".into());
+    Remedy { shown, tried: Vec::new() }
+}
+
+/// Joins remedies to one line for a shell: each command once, and firewalld's reload at the end.
+pub(super) fn line(commands: impl IntoIterator<Item = String>) -> String {
+    const RELOAD: &str = "firewall-cmd --reload";
+    let mut unique: Vec<String> = Vec::new();
+    let mut is_reloaded = false;
+    for command in commands {
+        is_reloaded |= command == RELOAD;
+        if command != RELOAD && !unique.contains(&command) {
+            unique.push(command);
+        }
+    }
+    unique.extend(is_reloaded.then(|| RELOAD.to_owned()));
+    unique.join(" && ")
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use crate::check::Protocol;
+
+    pub(crate) fn through() -> ConnectionPath {
+        ConnectionPath {
+            from: Interface::parse("lan0").ok(),
+            to: Interface::parse("wan0").ok(),
+            source: Some(Net::parse("192.168.0.0/24").unwrap().into()),
+            ..ConnectionPath::new(PathKind::Through, "masquerade".into(), Family::V4)
+        }
+    }
+
+    fn forwarded() -> ConnectionPath {
+        ConnectionPath {
+            from: Interface::parse("wan0").ok(),
+            to: Interface::parse("lan0").ok(),
+            target: Some(Net::parse("192.168.0.5").unwrap().into()),
+            asked: Ports::parse("21,50000-50009").ok(),
+            ports: Ports::parse("21,50000-50009").ok(),
+            protocol: Some(Protocol::Tcp),
+            ..ConnectionPath::new(PathKind::Forwarded, "forward".into(), Family::V4)
+        }
+    }
+
+    fn here() -> ConnectionPath {
+        ConnectionPath {
+            from: Interface::parse("wan0").ok(),
+            source: Some(Net::parse("203.0.113.30").unwrap().into()),
+            source_port: Some(20),
+            asked: Ports::parse("40000-40009").ok(),
+            ports: Ports::parse("40000-40009").ok(),
+            ..ConnectionPath::new(PathKind::Here, "active range".into(), Family::V4)
+        }
+    }
+
+    fn place(owner: TableOwner, table: &str, chain: &str, hook: &str) -> DropPlace {
+        let [table, chain, hook] = [table, chain, hook].map(str::to_owned);
+        let family = if table == "filter" { "ip".into() } else { "inet".into() };
+        DropPlace { owner, family, table, chain, hook, is_legacy: false }
+    }
+
+    #[track_caller]
+    fn expect(place: &DropPlace, way: &ConnectionPath, shown: &[&str]) {
+        let all = remedies(place, way);
+        assert_eq!(all.first().unwrap().shown, shown);
+    }
+
+    #[test]
+    fn a_forward_is_opened_with_its_target_and_ports() {
+        let way = forwarded();
+        expect(
+            &place(TableOwner::Iptables, "filter", "FORWARD", "forward"),
+            &way,
+            &[
+                "iptables -I FORWARD -i wan0 -o lan0 -d 192.168.0.5 -p tcp -m multiport --dports 21,50000:50009 -m \
+                 conntrack --ctstate DNAT -j ACCEPT",
+                "iptables -I FORWARD -i lan0 -o wan0 -s 192.168.0.5 -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT",
+            ],
+        );
+        expect(
+            &place(TableOwner::Other, "mine", "deny", "forward"),
+            &way,
+            &[
+                "nft insert rule inet mine deny iifname '\"wan0\"' oifname '\"lan0\"' ip daddr 192.168.0.5 tcp dport '{ 21, \
+                 50000-50009 }' ct status dnat accept",
+                "nft insert rule inet mine deny iifname '\"lan0\"' oifname '\"wan0\"' ip saddr 192.168.0.5 ct state \
+                 established,related accept",
+            ],
+        );
+        expect(
+            &place(TableOwner::Ufw, "filter", "FORWARD", "forward"),
+            &way,
+            &[
+                "ufw route allow in on wan0 out on lan0 proto tcp from any to 192.168.0.5 port 21,50000:50009",
+            ],
+        );
+        // Before the translation, neither target nor way out is known.
+        expect(
+            &place(TableOwner::Other, "mine", "pre", "prerouting"),
+            &way,
+            &[
+                "nft insert rule inet mine pre iifname '\"wan0\"' tcp dport '{ 21, 50000-50009 }' accept",
+            ],
+        );
+        let docker = remedies(&place(TableOwner::Docker, "filter", "FORWARD", "forward"), &way);
+        assert!(docker[0].shown[0].starts_with("iptables -I DOCKER-USER -i wan0"));
+    }
+
+    #[test]
+    fn own_ports_are_opened_to_their_source() {
+        let way = here();
+        expect(
+            &place(TableOwner::Iptables, "filter", "INPUT", "input"),
+            &way,
+            &[
+                "iptables -I INPUT -i wan0 -s 203.0.113.30 -p tcp --sport 20 --dport 40000:40009 -j ACCEPT",
+            ],
+        );
+        expect(
+            &place(TableOwner::Ufw, "filter", "INPUT", "input"),
+            &way,
+            &["ufw allow in on wan0 proto tcp from 203.0.113.30 port 20 to any port 40000:40009"],
+        );
+        expect(
+            &place(TableOwner::Firewalld, "firewalld", "filter_INPUT", "input"),
+            &way,
+            &[
+                "firewall-cmd --permanent --zone=$(firewall-cmd --get-zone-of-interface=wan0 || firewall-cmd \
+                 --get-default-zone) --add-rich-rule='rule family=ipv4 source address=203.0.113.30 port port=40000-40009 \
+                 protocol=tcp accept'",
+                "firewall-cmd --reload",
+            ],
+        );
+    }
+
+    #[test]
+    fn a_network_keeps_its_source() {
+        expect(
+            &place(TableOwner::Iptables, "filter", "FORWARD", "forward"),
+            &through(),
+            &[
+                "iptables -I FORWARD -i lan0 -o wan0 -s 192.168.0.0/24 -j ACCEPT",
+                "iptables -I FORWARD -i wan0 -o lan0 -d 192.168.0.0/24 -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT",
+            ],
+        );
+        expect(
+            &place(TableOwner::Ufw, "filter", "FORWARD", "forward"),
+            &through(),
+            &["ufw route allow in on lan0 out on wan0 from 192.168.0.0/24 to any"],
+        );
+        let firewalld =
+            remedies(&place(TableOwner::Firewalld, "firewalld", "x", "forward"), &through());
+        let shown = &firewalld[0].shown;
+        assert_eq!(shown.len(), 5);
+        assert!(shown[3].ends_with("--policy=portolan --add-rich-rule='rule family=ipv4 source address=192.168.0.0/24 accept'"));
+        assert_eq!(
+            remedies(&place(TableOwner::Portolan, "portolan_y", "forward", "forward"), &through()),
+            []
+        );
+    }
+
+    #[test]
+    fn long_lists_of_ports_are_parted_and_a_reload_comes_last() {
+        let ports: Vec<_> = (1..=20).map(|port| (port * 10, port * 10)).collect();
+        let lists = port_lists(&Ports::new(ports).unwrap(), ':');
+        assert_eq!(lists.iter().map(|(_, count)| *count).collect::<Vec<_>>(), [15, 5]);
+        let said =
+            ["a", "firewall-cmd --reload", "b", "a", "firewall-cmd --reload"].map(str::to_owned);
+        assert_eq!(line(said), "a && b && firewall-cmd --reload");
+    }
+}
