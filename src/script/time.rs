@@ -140,6 +140,7 @@ impl Time {
     }
 
     /// Returns the same instant in another zone.
+    #[must_use]
     pub fn in_zone(&self, zone: TimeZone) -> Self {
         Self(self.0.with_time_zone(zone))
     }

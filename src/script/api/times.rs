@@ -162,7 +162,7 @@ pub mod functions {
     /// ```
     #[rhai_fn(get = "year", pure)]
     pub fn year(time: &mut Time) -> i64 {
-        field(time, |local| local.year())
+        field(time, jiff::Zoned::year)
     }
 
     /// The month, from 1, in its time zone.
@@ -232,7 +232,7 @@ pub mod functions {
     /// ```
     #[rhai_fn(get = "day_of_year", pure)]
     pub fn day_of_year(time: &mut Time) -> i64 {
-        field(time, |local| local.day_of_year())
+        field(time, jiff::Zoned::day_of_year)
     }
 
     /// The name of its time zone, such as "Europe/Berlin", or its offset, such as "+02".
