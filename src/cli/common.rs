@@ -29,7 +29,12 @@ use crate::{
         portmap::{LeaseJournal, Leases},
         ruleset_store::RulesetStore,
     },
-    observe::{EventEmitter, MessageLevel, Sink, json::JsonLines, log, output, progress::progress},
+    observe::{
+        EventEmitter, MessageLevel, Sink,
+        json::JsonLines,
+        log, output,
+        progress::{problems, progress},
+    },
     port_provider::{RulesetPorts, RunPortProvider},
     remote::fs::RemoteFs as _,
     script::{
@@ -60,6 +65,9 @@ pub(super) struct Common {
     /// Show no progress bars, even on a terminal
     #[arg(long, global = true)]
     no_progress: bool,
+    /// Show only the output, warnings and errors
+    #[arg(long, short, global = true)]
+    quiet: bool,
     /// Set an option of every ftp::connect, such as mode=passive
     #[arg(long = "set", global = true, value_name = "KEY=VALUE")]
     set: Vec<String>,
@@ -166,13 +174,23 @@ impl Common {
             let run = format!("{:x}", clock.now().as_millisecond());
             Box::new(JsonLines::new(run, clock, output::results()))
         } else {
-            progress(!self.no_progress)
+            self.for_people()
         }
+    }
+
+    /// Returns the sink for a person.
+    fn for_people(&self) -> Box<dyn Sink> {
+        if self.quiet { problems() } else { progress(!self.no_progress) }
+    }
+
+    /// Returns the context of a command whose only output is a result: files, names, figures.
+    pub(super) fn quiet_context(&self) -> Result<RunContext> {
+        Ok(self.remembering(self.context_with(vec![problems()])?)?.0)
     }
 
     /// Returns the context of a command that prints one document: with `--json` that is all it prints.
     pub(super) fn single_context(&self) -> Result<KeptRun> {
-        let shown = if self.json { Vec::new() } else { vec![progress(!self.no_progress)] };
+        let shown = if self.json { Vec::new() } else { vec![self.for_people()] };
         self.remembering(self.context_with(shown)?)
     }
 

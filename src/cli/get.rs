@@ -1,37 +1,47 @@
-//! `portolan get`: downloads one file from a server.
+//! `portolan get` and `portolan cat`: download files from a server.
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    fs::{self, OpenOptions},
+    io::Write,
+    os::unix::fs::FileTypeExt,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use super::{
     ExitResult,
     common::{Common, interruptible, with_session},
     flags::{OptionCommand, OptionFlags},
+    operands::{self, STANDARD},
     report::{self, UsageError},
 };
 use crate::{
     error::{Error, Result},
     exit_code::Exit,
     ftp::{
-        path::{RemotePath, component},
-        session::RunContext,
+        path::RemotePath,
+        session::{RunContext, Session},
         transfer::{OPTIONS, TransferOptions},
         url::Url,
     },
-    mirror::report::Report,
-    observe::Event,
+    mirror::{self, MirrorOptions, report::Report},
+    observe::{Event, output},
     option_table::OptionTable,
-    remote::fs::RemoteFs as _,
+    remote::{fs::RemoteFs as _, stream::StreamSink},
 };
 
 /// The arguments of `portolan get`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = HELP)]
+#[command(after_help = HELP, override_usage = "portolan get [OPTIONS] <URL> [URL]... [LOCAL]")]
 #[expect(clippy::doc_markdown, reason = "the comments are the help that people read")]
 pub(super) struct Args {
-    /// File to download, such as ftp://ftp.example.org/pub/catalogue.csv
-    url: String,
-    /// File or directory to write to [default: current directory]
-    local: Option<PathBuf>,
+    /// Files to download, such as ftp://ftp.example.org/pub/catalogue.csv or 'ftp://ftp.example.org/pub/*.csv'; then the
+    /// local file or directory, or - for standard output [default: current directory]
+    #[arg(required = true, value_name = "URL")]
+    operands: Vec<String>,
+    /// Download directories with their contents
+    #[arg(long, short)]
+    recursive: bool,
     #[command(flatten)]
     options: OptionFlags<Self>,
 }
@@ -45,30 +55,199 @@ impl OptionCommand for Args {
 const HELP: &str = "\
 Examples:
     portolan get ftpes://me@ftp.example.org/pub/catalogue.csv
-    portolan get ftp://ftp.example.org/pub/a.zip downloads/";
+    portolan get 'ftp://ftp.example.org/pub/*.zip' downloads/
+    portolan get -r ftp://ftp.example.org/pub/photos downloads/
+    portolan get ftp://ftp.example.org/pub/dump.sql.gz - | gunzip | psql";
+
+/// The local end of downloads.
+enum LocalTarget {
+    /// Standard output, or a pipe or device.
+    Stream(Option<PathBuf>),
+    /// A directory.
+    Folder(PathBuf),
+    /// One file.
+    File(PathBuf),
+}
 
 pub(super) fn run(args: &Args, common: &Common) -> ExitResult {
     let prepared = || -> Result<_> {
-        let url = Url::parse(&args.url)?;
-        let remote = url.path.clone().filter(|_| !url.is_folder).ok_or_else(|| {
-            Error::invalid("`get` fetches one file, and the URL names a folder: `portolan mirror URL FOLDER` fetches folders")
-        })?;
-        let local = local_path(args.local.clone(), &remote)?;
-        let site = common.site(&url)?;
-        let options = args.options.options()?;
-        Ok((site, remote, local, options, common.single_context()?.0))
+        let (sources, target) = parts(&args.operands);
+        let (site, urls) = operands::urls(sources, common)?;
+        let is_one = matches!(&urls[..], [url] if url.pattern.is_none());
+        if let Some(url) = urls.iter().find(|url| url.is_folder)
+            && !args.recursive
+        {
+            let name = url.path.as_ref().map_or_else(|| "/".into(), ToString::to_string);
+            return Err(Error::invalid(format!(
+                "`get` fetches files, and {name} is a folder: -r fetches it with its contents, `portolan mirror URL FOLDER` \
+                 makes a local folder like it"
+            )));
+        }
+        let target = local_target(target, is_one)?;
+        if args.recursive && matches!(target, LocalTarget::Stream(_)) {
+            return Err(Error::invalid("a folder cannot be written to a stream"));
+        }
+        if common.json() && matches!(target, LocalTarget::Stream(None)) {
+            let message = "--json and the file would both be on standard output: name a local file";
+            return Err(Error::invalid(message));
+        }
+        Ok((site, urls, target, args.options.options()?, common.single_context()?.0))
     };
-    let (site, remote, local, options, context) = prepared().map_err(UsageError)?;
-    let (stop, json) = (context.stop.clone(), common.json());
+    let (site, urls, target, options, context) = prepared().map_err(UsageError)?;
+    let (stop, json, recursive) = (context.stop.clone(), common.json(), args.recursive);
     interruptible(&stop, move || {
-        let mut done = Report { downloaded: 1, ..Report::default() };
+        let mut done = Report::default();
         let result = with_session(site, &context, async |session| {
-            done.add(session.get_file(&remote, &local, &options).await?);
+            let mut work = Download { target, options, done: &mut done };
+            let is_alone = matches!(&urls[..], [url] if url.pattern.is_none());
+            for url in &urls {
+                let fetched = work.url(session, url, recursive).await;
+                work.settle(fetched, is_alone)?;
+            }
             session.route().clone_into(&mut done.route);
             Ok(())
         });
         finish(result, &done, &context, json)
     })
+}
+
+/// Splits the operands into the URLs and the target.
+fn parts(operands: &[String]) -> (&[String], Option<&str>) {
+    match operands {
+        [sources @ .., target] if !sources.is_empty() && !Url::is_one(target) => {
+            (sources, Some(target))
+        }
+        all => (all, None),
+    }
+}
+
+fn local_target(given: Option<&str>, is_one: bool) -> Result<LocalTarget> {
+    let Some(text) = given else { return Ok(LocalTarget::Folder(PathBuf::new())) };
+    let path = PathBuf::from(text);
+    if text == STANDARD {
+        return Ok(LocalTarget::Stream(None));
+    }
+    // A link to a device is refused later: what it leads to may change.
+    let kind = fs::symlink_metadata(&path).map(|found| found.file_type());
+    if kind.is_ok_and(|kind| kind.is_fifo() || kind.is_char_device()) {
+        return Ok(LocalTarget::Stream(Some(path)));
+    }
+    match fs::metadata(&path) {
+        Ok(found) if found.is_dir() => Ok(LocalTarget::Folder(path)),
+        Err(_) if text.ends_with('/') => {
+            fs::create_dir_all(&path)
+                .map_err(|error| Error::local("create the directory", &path, error))?;
+            Ok(LocalTarget::Folder(path))
+        }
+        _ if is_one => Ok(LocalTarget::File(path)),
+        Ok(_) => Err(Error::invalid("several files need a directory, and this is a file").at(text)),
+        Err(_) => {
+            Err(Error::invalid("there is no such directory; with a slash at its end it is made")
+                .at(text))
+        }
+    }
+}
+
+/// The downloads of one command.
+struct Download<'d> {
+    target: LocalTarget,
+    options: TransferOptions,
+    done: &'d mut Report,
+}
+
+impl Download<'_> {
+    async fn url(&mut self, session: &mut Session, url: &Url, recursive: bool) -> Result<()> {
+        if recursive && operands::is_folder(session, url).await? {
+            return self.folder(session, &operands::path_of(url)?).await;
+        }
+        let files = operands::expand(session, url).await?;
+        let is_alone = url.pattern.is_none();
+        for file in files {
+            let fetched = self.file(session, &file).await;
+            if is_alone {
+                return fetched;
+            }
+            self.settle(fetched, false)?;
+        }
+        Ok(())
+    }
+
+    async fn file(&mut self, session: &mut Session, remote: &RemotePath) -> Result<()> {
+        let moved = match &self.target {
+            LocalTarget::Stream(None) => {
+                let mut sink = StreamSink::new(output::results(), "standard output");
+                let moved = session.get_into(remote, &mut sink, &self.options).await?;
+                sink.finish()?;
+                Some(moved)
+            }
+            LocalTarget::Stream(Some(path)) => {
+                let mut sink = StreamSink::new(opened(path)?, path.to_string_lossy());
+                let moved = session.get_into(remote, &mut sink, &self.options).await?;
+                sink.finish()?;
+                Some(moved)
+            }
+            LocalTarget::Folder(folder) => {
+                let local = operands::local_name(folder, remote)?;
+                session.get_file(remote, &local, &self.options).await?
+            }
+            LocalTarget::File(local) => session.get_file(remote, local, &self.options).await?,
+        };
+        match moved {
+            Some(moved) => {
+                self.done.add(moved);
+                self.done.downloaded += 1;
+            }
+            None => self.done.skipped += 1,
+        }
+        Ok(())
+    }
+
+    async fn folder(&mut self, session: &mut Session, remote: &RemotePath) -> Result<()> {
+        let remote = session.absolute(remote)?;
+        let local = match &self.target {
+            LocalTarget::Folder(folder) if remote.is_root() => folder.clone(),
+            LocalTarget::Folder(folder) => operands::local_name(folder, &remote)?,
+            LocalTarget::File(path) => path.clone(),
+            LocalTarget::Stream(_) => return Err(Error::invalid("a folder is no stream")),
+        };
+        let rules = copying(&self.options, session.site().parallel);
+        let report = mirror::down(session, None, &remote, &local, &rules, false).await?;
+        self.done.merge(report);
+        Ok(())
+    }
+
+    /// Counts the failure of one of several downloads.
+    fn settle(&mut self, fetched: Result<()>, is_alone: bool) -> Result<()> {
+        settle(self.done, fetched, is_alone)
+    }
+}
+
+/// Counts the failure of one of several transfers; that of a single one, and the signal to stop, end the command.
+pub(super) fn settle(done: &mut Report, result: Result<()>, is_alone: bool) -> Result<()> {
+    match result {
+        Err(fault) if !is_alone && fault.kind != crate::error::ErrorKind::Interrupted => {
+            done.add_failure(fault);
+            Ok(())
+        }
+        result => result,
+    }
+}
+
+/// Returns the options by which a directory is copied.
+pub(super) fn copying(options: &TransferOptions, parallel: u16) -> MirrorOptions {
+    MirrorOptions {
+        parallel,
+        resume: options.resume,
+        retries: options.retries,
+        preserve_times: options.preserve_times,
+        rate_limit: options.rate_limit,
+        ..MirrorOptions::default()
+    }
+}
+
+/// Opens a pipe or device for writing.
+fn opened(path: &Path) -> Result<impl Write + use<>> {
+    OpenOptions::new().write(true).open(path).map_err(|error| Error::local("open", path, error))
 }
 
 /// Prints the report of a one-liner, or its error.
@@ -79,23 +258,58 @@ pub(super) fn finish(
     json: bool,
 ) -> ExitResult {
     let took = Duration::from_secs_f64(done.seconds);
-    context.observer.emit(&Event::RunDone { fault: result.as_ref().err().cloned(), took });
+    let fault = result.as_ref().err().or(done.errors.first()).cloned();
+    context.observer.emit(&Event::RunDone { fault, took });
     result?;
     if json {
         report::json(done);
     }
-    Ok(Exit::Done)
+    for fault in done.errors.iter().filter(|fault| !fault.is_told) {
+        report::fault(fault);
+    }
+    let has_some = done.uploaded + done.downloaded + done.deleted > 0;
+    match done.errors.first() {
+        None => Ok(Exit::Done),
+        Some(_) if has_some => Ok(Exit::InPart),
+        Some(fault) => Ok(Exit::of_failure(fault)),
+    }
 }
 
-/// Returns the local path: the given one, with the remote name appended if it is a directory.
-fn local_path(given: Option<PathBuf>, remote: &RemotePath) -> Result<PathBuf> {
-    let folder = match given {
-        None => PathBuf::new(),
-        Some(path) if path.is_dir() => path,
-        Some(path) => return Ok(path),
+/// The arguments of `portolan cat`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = CAT_HELP)]
+#[expect(clippy::doc_markdown, reason = "the comments are the help that people read")]
+pub(super) struct CatArgs {
+    /// Files to write to standard output, such as ftp://ftp.example.org/pub/README
+    #[arg(required = true, value_name = "URL")]
+    urls: Vec<String>,
+}
+
+const CAT_HELP: &str = "\
+Examples:
+    portolan cat ftp://ftp.example.org/pub/README
+    portolan cat 'ftpes://me@ftp.example.org/logs/*.log' | grep error";
+
+/// Writes files to standard output.
+pub(super) fn cat(args: &CatArgs, common: &Common) -> ExitResult {
+    let prepared = || -> Result<_> {
+        let (site, urls) = operands::urls(&args.urls, common)?;
+        Ok((site, urls, common.quiet_context()?))
     };
-    component(remote.name())?;
-    let name = std::str::from_utf8(remote.name());
-    let name = name.map_err(|_| Error::invalid("its name is not UTF-8: name the local file"))?;
-    Ok(folder.join(name))
+    let (site, urls, context) = prepared().map_err(UsageError)?;
+    let stop = context.stop.clone();
+    interruptible(&stop, move || {
+        with_session(site, &context, async |session| {
+            let options = TransferOptions::default();
+            let mut sink = StreamSink::new(output::results(), "standard output");
+            for url in &urls {
+                for file in operands::expand(session, url).await? {
+                    session.get_into(&file, &mut sink, &options).await?;
+                    sink = StreamSink::new(output::results(), "standard output");
+                }
+            }
+            sink.finish()
+        })?;
+        Ok(Exit::Done)
+    })
 }

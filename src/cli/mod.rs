@@ -7,6 +7,7 @@ mod completions;
 mod doctor;
 mod explain;
 mod export;
+mod find;
 mod flags;
 mod functions;
 mod get;
@@ -14,6 +15,7 @@ mod init;
 mod ls;
 mod man;
 mod mirror;
+mod mv;
 mod nat;
 mod nat_history;
 mod nat_import;
@@ -21,6 +23,7 @@ mod nat_session;
 mod nat_test;
 mod nat_watch;
 mod next;
+mod operands;
 mod pause;
 mod place;
 mod put;
@@ -85,14 +88,28 @@ enum Subcommand {
     Doctor(doctor::Args),
     /// List a directory of a server.
     Ls(ls::Args),
-    /// Download a file.
+    /// Download files.
     Get(get::Args),
-    /// Upload a file.
+    /// Upload files.
     Put(put::Args),
+    /// Write files of a server to standard output.
+    Cat(get::CatArgs),
     /// Mirror a directory to or from a server.
     Mirror(Box<mirror::Args>),
-    /// Remove a file, or a directory with its contents.
+    /// Remove files, or directories with their contents.
     Rm(rm::Args),
+    /// Rename or move a file or directory on a server.
+    Mv(mv::Args),
+    /// Create directories on a server.
+    Mkdir(mv::MkdirArgs),
+    /// Set permissions on a server.
+    Chmod(mv::ChmodArgs),
+    /// List everything below a directory of a server, or what matches.
+    Find(find::Args),
+    /// Show the bytes below each directory of a server.
+    Du(find::DuArgs),
+    /// Print hashes of files on a server.
+    Hash(find::HashArgs),
     /// Plan, apply and revert the NAT rules that a script describes.
     Nat(nat::Args),
     /// Open a session prompt: ls, cd, get, put, all script functions.
@@ -143,6 +160,13 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Subcommand::Put(args) => put::run(&args, &common),
         Subcommand::Mirror(args) => mirror::run(&args, &common),
         Subcommand::Rm(args) => rm::run(&args, &common),
+        Subcommand::Cat(args) => get::cat(&args, &common),
+        Subcommand::Mv(args) => mv::run(&args, &common),
+        Subcommand::Mkdir(args) => mv::mkdir(&args, &common),
+        Subcommand::Chmod(args) => mv::chmod(&args, &common),
+        Subcommand::Find(args) => find::run(&args, &common),
+        Subcommand::Du(args) => find::du(&args, &common),
+        Subcommand::Hash(args) => find::hash(&args, &common),
         Subcommand::Nat(args) => nat::run(&args, &common),
         Subcommand::Shell(args) => shell::run(&args, &common),
         Subcommand::Next(args) => next::run(&args, &common),

@@ -175,7 +175,7 @@ fn hint(failure: &ScriptFailure, source: Option<&str>) -> Option<String> {
 }
 
 /// The hint for a path with a pattern in it, where none is expanded.
-const WILDCARD: &str = "a * is a name here: patterns go with `mget` in `portolan shell`, `--include` of `mirror`, and site.glob() in scripts";
+const WILDCARD: &str = "a * is a name here: patterns go with `portolan get`, `cat` and `rm`, `mget` in `portolan shell`, `--include` of `mirror`, and site.glob() in scripts";
 
 /// Writes to standard error; a failure cannot be reported anywhere else.
 pub(super) fn print(text: &str) {

@@ -281,6 +281,15 @@ pub fn bytes(value: &Dynamic) -> Result<Vec<u8>> {
     blob.ok_or_else(|| Error::invalid(format!("a text or a blob is wanted, got {}", shown(value))))
 }
 
+/// Parses permissions in octal digits, such as `644`.
+pub fn permissions(mode: &str) -> Result<u32> {
+    let digits = mode.trim_start_matches("0o");
+    let bits = u32::from_str_radix(digits, 8).ok().filter(|bits| *bits <= 0o7777);
+    bits.ok_or_else(|| {
+        Error::invalid(format!("permissions are octal, such as \"644\", got \"{mode}\""))
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -68,12 +68,17 @@ site.get(remote: string, local: string, options: map) -> Report
     `ftp::connect`. `report.in_place` counts such files
   - `retries` (4; 0 to 20): the number of retries after a temporary error (a broken connection, 421, 425, 426, 450,
     451), each after a longer wait
+  - `on_exists` (\"overwrite\"; \"skip\", \"fail\", \"rename\"): the rule for a target that exists: \"overwrite\" replaces it,
+    \"skip\" transfers nothing (`report.skipped` counts it), \"fail\" is an error, \"rename\" gives the new file a name with a
+    number, such as `a.1.csv`
+  - `move` (false): remove the source once the transfer is verified: the size at the target agrees. It stays if the
+    server reports no size
 
     let site = ftp::connect(\"ftp://ftp.example.org\");
     let report = site.get(\"/pub/a.zip\", \"in/\", #{ preserve_times: false });
     print(`${report.bytes} bytes`);
 
-options: preserve_times, resume, rate_limit, segments, verify, inplace, retries
+options: preserve_times, resume, rate_limit, segments, verify, inplace, retries, on_exists, move
 ",
     );
     // Several families have a function of that name.

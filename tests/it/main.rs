@@ -27,6 +27,7 @@ mod memory;
 mod mirror;
 mod mistakes;
 mod nat;
+mod one_shot;
 mod oneliners;
 mod options;
 mod output;

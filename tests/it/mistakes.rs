@@ -173,10 +173,10 @@ fn a_wrong_path() {
         5,
         &[
             "error: /pub/*.csv: there is no such file or folder on the server\n",
-            "hint: a * is a name here: patterns go with `mget` in `portolan shell`",
+            "hint: a * is a name here: patterns go with `portolan get`, `cat` and `rm`, `mget` in",
         ],
     );
-    line(knowing("secret"), &["get", &url("pub/*.csv")], &star);
+    line(knowing("secret"), &["ls", &url("pub/*.csv")], &star);
     let above = told(
         5,
         &["error: /x/a.csv: there is no folder /x on the server; a script's mkdir makes it\n"],

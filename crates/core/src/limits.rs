@@ -218,6 +218,8 @@ pub const MIRROR_RETRIES: u16 = 4;
 pub const MIRROR_RETRY_TIME_MAX: Duration = Duration::from_mins(15);
 /// The maximum number of retries: with the waits between them, a quarter of an hour for one file.
 pub const MIRROR_RETRIES_MAX: u16 = 20;
+/// The beginning of a pipe that is kept, so that an upload can be repeated if its first data connection fails.
+pub const STREAM_REPLAY_BYTES: usize = 1024 * 1024;
 /// The default of the maximum wait before the first retry (`retry_wait`), doubled before each further one.
 pub const RETRY_WAIT: Duration = Duration::from_secs(1);
 /// The maximum of that wait.

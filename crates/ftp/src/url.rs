@@ -25,6 +25,8 @@ pub struct Url {
     pub path: Option<RemotePath>,
     /// True if the path ended with a slash: a directory is meant.
     pub is_folder: bool,
+    /// The path as a pattern, if it has a `*`, `?` or `[` that is not percent-encoded.
+    pub pattern: Option<RemotePath>,
 }
 
 impl Url {
@@ -110,9 +112,30 @@ fn read(text: &str) -> Result<Url, String> {
     }
     let path = path.map(without_type).transpose()?.filter(|path| !path.is_empty());
     let is_folder = path.is_none_or(|path| path.ends_with('/'));
+    let pattern = path.filter(|path| path.contains(['*', '?', '['])).map(pattern).transpose()?;
     let path = path.map(decoded).transpose()?;
     let path = path.map(|path| RemotePath::parse(path).map_err(|error| error.message));
-    Ok(Url { site, path: path.transpose()?, is_folder })
+    Ok(Url { site, path: path.transpose()?, is_folder, pattern })
+}
+
+/// Returns a path with wildcards, in which those that are percent-encoded stand for themselves.
+fn pattern(path: &str) -> Result<RemotePath, String> {
+    let mut found = Vec::new();
+    let mut rest = path;
+    while let Some(at) = rest.find('%') {
+        let (plain, coded) = rest.split_at_checked(at).unwrap_or((rest, ""));
+        let (code, behind) = coded.split_at_checked(3).unwrap_or((coded, ""));
+        found.extend_from_slice(plain.as_bytes());
+        for byte in decoded(code)? {
+            match byte {
+                b'*' | b'?' | b'[' | b'{' | b'\\' => found.extend([b'[', byte, b']']),
+                byte => found.push(byte),
+            }
+        }
+        rest = behind;
+    }
+    found.extend_from_slice(rest.as_bytes());
+    RemotePath::parse(found).map_err(|error| error.message)
 }
 
 fn not_ours(scheme: &str) -> String {
@@ -136,6 +159,22 @@ fn without_type(path: &str) -> Result<&str, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_wildcard_makes_a_pattern_unless_it_is_encoded() {
+        for (text, pattern) in [
+            ("ftp://a/in/*.csv", Some("in/*.csv")),
+            ("ftp://a//in/a?.csv", Some("/in/a?.csv")),
+            ("ftp://a/in/%2Aa[0-9]%20b", Some("in/[*]a[0-9] b")),
+            ("ftp://a/in/%2A.csv", None),
+            ("ftp://[::1]/in/a.csv", None),
+            ("ftp://a", None),
+        ] {
+            let found = Url::parse(text).unwrap().pattern.map(|pattern| pattern.to_string());
+            assert_eq!(found.as_deref(), pattern, "{text}");
+        }
+        assert!(Url::parse("ftp://a/*%").is_err());
+    }
 
     #[test]
     fn urls_are_read_as_other_programs_read_them() {

@@ -70,6 +70,29 @@ impl Report {
         self.errors.push(fault);
     }
 
+    /// Adds the figures and errors of another report.
+    pub fn merge(&mut self, other: Self) {
+        self.uploaded += other.uploaded;
+        self.downloaded += other.downloaded;
+        self.deleted += other.deleted;
+        self.skipped += other.skipped;
+        self.unchanged += other.unchanged;
+        self.failed += other.failed;
+        self.bytes = self.bytes.saturating_add(other.bytes);
+        self.seconds += other.seconds;
+        self.verified += other.verified;
+        self.unverified += other.unverified;
+        self.in_place += other.in_place;
+        self.errors.extend(other.errors);
+        self.placed.extend(other.placed);
+        self.drift.extend(other.drift);
+    }
+
+    /// Counts a failure of one of several transfers.
+    pub fn add_failure(&mut self, fault: Error) {
+        self.fail(fault);
+    }
+
     /// Counts a transfer that arrived.
     pub fn add(&mut self, moved: TransferStats) {
         self.bytes = self.bytes.saturating_add(moved.bytes);

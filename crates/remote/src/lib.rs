@@ -20,5 +20,6 @@ pub mod path;
 pub mod pending;
 pub mod rate_limit;
 pub mod source_sink;
+pub mod stream;
 pub mod transfer;
 pub mod transfer_options;

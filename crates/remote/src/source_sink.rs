@@ -35,6 +35,10 @@ pub trait ByteSource {
     fn identity(&self) -> Option<Vec<u8>> {
         None
     }
+    /// Returns true if the length is known only at the end, as of a pipe.
+    fn is_stream(&self) -> bool {
+        false
+    }
     /// Begins again after a failed [`check`](Self::check), if the content may still be the same, and returns true if it
     /// did.
     fn begin_anew(&mut self) -> Result<bool> {

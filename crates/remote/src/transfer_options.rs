@@ -4,13 +4,14 @@ use crate::transfer::InPlace;
 use portolan_core::{
     limits::{MIRROR_RETRIES, MIRROR_RETRIES_MAX, PARALLEL_MAX},
     option_table::{
-        OptionKind::{Count, Flag, FlagOrAuto, Rate},
+        OptionKind::{Choice, Count, Flag, FlagOrAuto, Rate},
         OptionRow, OptionTable,
     },
 };
 
 /// The options of a download or an upload.
 #[derive(Debug, Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "each is another option")]
 pub struct TransferOptions {
     /// True to preserve the modification time of the file.
     pub preserve_times: bool,
@@ -26,6 +27,23 @@ pub struct TransferOptions {
     pub in_place: Option<InPlace>,
     /// The maximum number of retries after a temporary error.
     pub retries: u16,
+    /// The rule for a target that exists.
+    pub on_exists: OnExists,
+    /// True to remove the source after a verified transfer.
+    pub removes_source: bool,
+}
+
+/// The rule for a target that exists.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnExists {
+    /// It is replaced.
+    Overwrite,
+    /// It stays, and nothing is transferred.
+    Skip,
+    /// The transfer fails.
+    Fail,
+    /// It stays, and the new file gets a name with a number.
+    Rename,
 }
 
 impl Default for TransferOptions {
@@ -38,6 +56,8 @@ impl Default for TransferOptions {
             verify: false,
             in_place: None,
             retries: MIRROR_RETRIES,
+            on_exists: OnExists::Overwrite,
+            removes_source: false,
         }
     }
 }
@@ -106,4 +126,25 @@ const ROWS: &[TransferRow] = &[
     )
     .usual("4")
     .flag("retries", "Number of retries after a temporary failure"),
+    TransferRow::new(
+        "on_exists",
+        Choice(&[
+            ("overwrite", |it| it.on_exists = OnExists::Overwrite),
+            ("skip", |it| it.on_exists = OnExists::Skip),
+            ("fail", |it| it.on_exists = OnExists::Fail),
+            ("rename", |it| it.on_exists = OnExists::Rename),
+        ]),
+        "the rule for a target that exists: \"overwrite\" replaces it, \"skip\" transfers nothing (`report.skipped` counts it), \
+         \"fail\" is an error, \"rename\" gives the new file a name with a number, such as `a.1.csv`",
+    )
+    .usual("overwrite")
+    .flag("on-exists", "If the target exists: overwrite, skip, fail, or rename the new file"),
+    TransferRow::new(
+        "move",
+        Flag(|it, on| it.removes_source = on),
+        "remove the source once the transfer is verified: the size at the target agrees. It stays if the server reports no \
+         size",
+    )
+    .usual("false")
+    .flag("move", "Remove the source after a verified transfer"),
 ];

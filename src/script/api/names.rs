@@ -3,7 +3,6 @@
 use rhai::{Array, Dynamic, ImmutableString, Map, NativeCallContext, export_module};
 
 use crate::{
-    error::Result,
     observe::{Event, Operation},
     remote::{
         entry::{Entry, Modified},
@@ -14,7 +13,7 @@ use crate::{
         raise::{Raise, RhaiResultOf},
         remote::Remote,
         run::ScriptRun,
-        value::{NameText, Time},
+        value::{NameText, Time, permissions},
     },
 };
 
@@ -53,16 +52,6 @@ fn map(entry: &Entry, names: NameText) -> Map {
     map.insert("permissions".into(), permissions.unwrap_or(Dynamic::UNIT));
     map.insert("target".into(), entry.target.as_ref().map_or(Dynamic::UNIT, text));
     map
-}
-
-fn mode_bits(mode: &str) -> Result<u32> {
-    let digits = mode.trim_start_matches("0o");
-    let bits = u32::from_str_radix(digits, 8).ok().filter(|bits| *bits <= 0o7777);
-    bits.ok_or_else(|| {
-        crate::error::Error::invalid(format!(
-            "permissions are octal, such as \"644\", got \"{mode}\""
-        ))
-    })
 }
 
 /// Names on the server.
@@ -323,7 +312,7 @@ pub mod functions {
         mode: &str,
     ) -> RhaiResultOf<()> {
         let file = path(&ctx, site, file)?;
-        let mode = mode_bits(mode).or_raise(&ctx)?;
+        let mode = permissions(mode).or_raise(&ctx)?;
         site.with(&ctx, async |session, _| session.chmod(&file, mode).await)
     }
 

@@ -44,11 +44,16 @@ fn target(local: &str, remote: RemotePath) -> Result<RemotePath> {
 }
 
 /// Returns the report of one transfer, as that of a mirror of one file.
-fn report(session: &Remote, moved: TransferStats, count: fn(&mut Report)) -> Report {
+fn report(session: &Remote, moved: Option<TransferStats>, count: fn(&mut Report)) -> Report {
     let route = session.look(|session| session.route().to_owned()).unwrap_or_default();
     let mut report = Report { route, ..Report::default() };
-    report.add(moved);
-    count(&mut report);
+    match moved {
+        Some(moved) => {
+            report.add(moved);
+            count(&mut report);
+        }
+        None => report.skipped = 1,
+    }
     report
 }
 

@@ -45,6 +45,8 @@ pub const TRANSFER_NAME_SHORTENED: &str = "transfer.name_shortened";
 pub const TRANSFER_RENAME_REFUSED: &str = "transfer.rename_refused";
 /// A file changed while it was transferred.
 pub const TRANSFER_SOURCE_CHANGED: &str = "transfer.source_changed";
+/// The target of a transfer exists.
+pub const TRANSFER_TARGET_EXISTS: &str = "transfer.target_exists";
 
 /// Returns the explanation of `code`.
 pub fn explain(code: &str) -> Option<&'static ErrorCode> {
@@ -409,6 +411,12 @@ pub const ALL: &[ErrorCode] = &[
         "A file was changed while it was transferred.",
         "Another program writes to it.",
         "something writes to this file: send it when nothing does, or have it written under another name and renamed",
+    ),
+    row(
+        TRANSFER_TARGET_EXISTS,
+        "The target of a transfer exists, and may not be replaced.",
+        "`on_exists` is \"fail\", or every name with a number is taken.",
+        "`--on-exists` overwrite replaces it, skip leaves it, rename gives the new file a name with a number",
     ),
 ];
 

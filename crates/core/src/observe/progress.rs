@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    Event, Sink,
+    Event, MessageLevel, Sink,
     bars::Bars,
     held::PendingLine,
     output,
@@ -25,6 +25,30 @@ pub fn progress(wanted: bool) -> Box<dyn Sink> {
         Box::new(Bars::new(output::results(), is_coloured()))
     } else {
         Box::new(PlainProgress::new(output::results(), io::stderr()))
+    }
+}
+
+/// Returns the sink for a person who wants to see problems only: output of scripts, warnings and errors, in plain lines.
+pub fn problems() -> Box<dyn Sink> {
+    Box::new(ProblemsOnly(PlainProgress::new(output::results(), io::stderr())))
+}
+
+/// A sink that passes on output, warnings and errors.
+#[derive(Debug)]
+struct ProblemsOnly<O, E>(PlainProgress<O, E>);
+
+impl<O: Write + Send, E: Write + Send> Sink for ProblemsOnly<O, E> {
+    fn event(&self, event: &Event) {
+        let is_problem = match event {
+            Event::Printed { .. }
+            | Event::TransferStarted { .. }
+            | Event::TransferFailed { .. } => true,
+            Event::Said { level, .. } => matches!(level, MessageLevel::Warn | MessageLevel::Error),
+            _ => false,
+        };
+        if is_problem {
+            self.0.event(event);
+        }
     }
 }
 

@@ -9,12 +9,12 @@ use crate::reply::CausedByReply as _;
 use jiff::Timestamp;
 
 use super::{
-    ByteSource, NextTransfer, SourceMeta, TempUpload, UploadName as Name, types::RefusedUpload,
+    ByteSource, NextTransfer, SourceMeta, TempUpload, UploadName as Name, types::expect_size,
 };
 use crate::{path::RemotePath, session::Session, site::InPlace};
 use portolan_core::{
     error::{
-        Error, ErrorKind, Origin, Result,
+        Error, ErrorKind, Result,
         codes::{TRANSFER_NAME_REFUSED, TRANSFER_RENAME_REFUSED},
     },
     observe::{Operation, TransferId},
@@ -77,12 +77,14 @@ impl Session {
     ) -> Result<TempUpload> {
         let remote = self.absolute(remote)?;
         let begun = self.refused.iter().position(|refused| refused.remote == remote);
-        let start = match begun.map(|at| self.refused.swap_remove(at)) {
-            Some(RefusedUpload { start, .. }) => start,
-            None => self.begin(Operation::Upload, &remote, Some(size))?,
+        let start = if let Some(at) = begun {
+            self.refused.swap_remove(at).start
+        } else {
+            let known = Some(size).filter(|_| !source.is_stream());
+            self.begin(Operation::Upload, &remote, known)?
         };
         match self.store_instead(source, size, &remote, start.id, refused).await {
-            Ok(()) => {
+            Ok(size) => {
                 let (name, temporary) = (Name::Free, remote.clone());
                 let meta = SourceMeta { size, modified };
                 Ok(TempUpload::new(start, remote, temporary, name, meta))
@@ -91,7 +93,7 @@ impl Session {
         }
     }
 
-    /// Does the same for a transfer that has started.
+    /// Does the same for a transfer that has started; returns the size.
     pub(super) async fn store_instead(
         &mut self,
         source: &mut impl ByteSource,
@@ -99,12 +101,12 @@ impl Session {
         remote: &RemotePath,
         id: TransferId,
         refused: Error,
-    ) -> Result<()> {
+    ) -> Result<u64> {
         if self.is_seen(remote).await? {
             return Err(refused);
         }
         match self.store_final(source, size, remote, Name::Free, id, NextTransfer::None).await {
-            Ok(()) => {
+            Ok(sent) => {
                 self.data_path.profile.record_in_place();
                 let what = if refused.name == Some(TRANSFER_NAME_REFUSED) {
                     "temporary names"
@@ -117,7 +119,7 @@ impl Session {
                     self.site.host
                 );
                 self.context.observer.warn_once(text);
-                Ok(())
+                Ok(sent)
             }
             // The cause is the directory or the permissions, not the temporary name.
             Err(error) if refused.name == Some(TRANSFER_NAME_REFUSED) => Err(error),
@@ -135,10 +137,12 @@ impl Session {
         name: Name,
         next: NextTransfer<'_>,
     ) -> Result<TempUpload> {
-        let start = self.begin(Operation::Upload, remote, Some(meta.size))?;
+        let known = Some(meta.size).filter(|_| !source.is_stream());
+        let start = self.begin(Operation::Upload, remote, known)?;
         match self.store_final(source, meta.size, remote, name, start.id, next).await {
-            Ok(()) => {
+            Ok(size) => {
                 let (remote, temporary) = (remote.clone(), remote.clone());
+                let meta = SourceMeta { size, ..meta };
                 Ok(TempUpload::new(start, remote, temporary, name, meta))
             }
             Err(error) => Err(self.failed(start.id, remote, error)),
@@ -153,17 +157,14 @@ impl Session {
         name: Name,
         id: TransferId,
         next: NextTransfer<'_>,
-    ) -> Result<()> {
+    ) -> Result<u64> {
+        let known = Some(size).filter(|_| !source.is_stream());
         let work = async {
             let mut sent = self.store(Verb::Stor, remote, source, id, next).await?;
             if let Err(changed) = source.check() {
                 sent = self.store_anew(source, remote, id, changed, next).await?;
             }
-            if sent != size {
-                let message = format!("{sent} bytes were read where {size} were expected");
-                return Err(Error::new(ErrorKind::Local, Origin::Here, message));
-            }
-            Ok(())
+            expect_size(sent, known)
         };
         let stored = work.await;
         // If it was refused before any data moved, the file may be another's that cannot be seen.

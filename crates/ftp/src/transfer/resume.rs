@@ -10,12 +10,12 @@ use sha2::{Digest, Sha256};
 
 use super::{
     ByteSink, ByteSource as _, NextTransfer, PendingDownload, RemoteMeta, SourceMeta, TempUpload,
-    TransferHints, TransferStats, UploadName as Name, bytes::Fetch, unchanged, utc,
+    TransferHints, TransferStats, UploadName as Name, bytes::Fetch, utc,
 };
 use crate::{path::RemotePath, session::Session};
 use portolan_core::{
     buffer,
-    error::{Error, ErrorKind, Origin, Result},
+    error::{Error, ErrorKind, Origin, Result, codes::TRANSFER_SOURCE_CHANGED},
     limits::RESUME_OVERLAP_BYTES,
     observe::Operation,
 };
@@ -68,7 +68,7 @@ impl Session {
         match fetched {
             Ok(fetched) => Ok((landing, fetched)),
             // A mix of two versions is useless.
-            Err(error) if error.message == unchanged::CHANGED => Err(error),
+            Err(error) if error.name == Some(TRANSFER_SOURCE_CHANGED) => Err(error),
             Err(error) => {
                 landing.leave();
                 Err(error)

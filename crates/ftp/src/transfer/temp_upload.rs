@@ -7,12 +7,12 @@ use super::{
     ByteSource, NextTransfer, SourceMeta, TempUpload, TransferStats, UploadName as Name,
     commit::{rename, renamed},
     in_place::{name_refused, plain_name, rename_refused},
-    types::RefusedUpload,
+    types::{RefusedUpload, expect_size},
     verify_upload::VerifiedSize,
 };
 use crate::{control::FtpCommand, path::RemotePath, reply::Reply, session::Session};
 use portolan_core::{
-    error::{Error, ErrorKind, Origin, Result},
+    error::{Error, ErrorKind, Result},
     limits::BATCH_BYTES_MAX,
     observe::{Operation, TransferId},
 };
@@ -44,6 +44,7 @@ impl Session {
     ) -> Result<TempUpload> {
         let (remote, folder) = (self.absolute(remote)?, self.absolute(folder)?);
         let meta = SourceMeta { size, modified };
+        let known = Some(size).filter(|_| !source.is_stream());
         if let Some(name) = self.direct_name(&remote).await? {
             return self.store_directly(source, meta, &remote, name, next).await;
         }
@@ -51,7 +52,7 @@ impl Session {
         let (name, claim) = self.first_name(source, &remote, is_beside);
         let mut temporary = folder.join(name.as_bytes())?;
         self.record_temp(&remote, &temporary);
-        let start = self.begin(Operation::Upload, &remote, Some(size))?;
+        let start = self.begin(Operation::Upload, &remote, known)?;
         let work = async {
             let mut sent = self.store(Verb::Stor, &temporary, source, start.id, next).await;
             if sent.is_err() && self.data_path.wants_another_name() {
@@ -78,7 +79,7 @@ impl Session {
             if let Err(changed) = source.check() {
                 sent = self.store_anew(source, &temporary, start.id, changed, next).await?;
             }
-            expect_size(sent, size)
+            expect_size(sent, known)
         };
         let ended = match work.await {
             // The name was refused before any data was stored.
@@ -90,7 +91,7 @@ impl Session {
                     source.restart()?;
                     self.store_instead(source, size, &remote, start.id, refused)
                         .await
-                        .map(|()| Name::Free)
+                        .map(|sent| (Name::Free, sent))
                 } else {
                     Err(refused)
                 }
@@ -99,10 +100,11 @@ impl Session {
                 self.cleanup_temps(&[&temporary]).await;
                 Err(error)
             }
-            Ok(()) => Ok(Name::Temporary),
+            Ok(sent) => Ok((Name::Temporary, sent)),
         };
         match ended {
-            Ok(name) => {
+            Ok((name, size)) => {
+                let meta = SourceMeta { size, ..meta };
                 let sent = TempUpload::new(start, remote, temporary, name, meta);
                 Ok(TempUpload { claim, ..sent })
             }
@@ -294,13 +296,4 @@ impl Session {
         }
         answers
     }
-}
-
-/// Fails if another number of bytes was read from the source than it has.
-fn expect_size(sent: u64, size: u64) -> Result<()> {
-    if sent == size {
-        return Ok(());
-    }
-    let message = format!("{sent} bytes were read where {size} were expected");
-    Err(Error::new(ErrorKind::Local, Origin::Here, message))
 }

@@ -6,6 +6,7 @@ use crate::{
     path::RemotePath,
     reply::Reply,
 };
+use portolan_core::error::{Error, ErrorKind, Origin, Result};
 use portolan_proto::ReplyCode;
 
 /// Returns the time in a reply to MDTM (RFC 3659, 3).
@@ -30,4 +31,11 @@ pub(super) fn fact_in(reply: &Reply) -> Option<Modified> {
 pub(crate) struct RefusedUpload {
     pub(super) remote: RemotePath,
     pub(super) start: TransferStart,
+}
+
+/// Returns the size of what was sent. Fails if another number of bytes was read from the source than it has.
+pub(super) fn expect_size(sent: u64, known: Option<u64>) -> Result<u64> {
+    let Some(size) = known.filter(|size| *size != sent) else { return Ok(sent) };
+    let message = format!("{sent} bytes were read where {size} were expected");
+    Err(Error::new(ErrorKind::Local, Origin::Here, message))
 }

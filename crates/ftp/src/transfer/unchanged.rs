@@ -74,7 +74,7 @@ impl Session {
                 return Err(changed);
             }
             let now = self.ask_known(remote).await?;
-            if now.size == known.size && changed.message != CHANGED {
+            if now.size == known.size && changed.name != Some(TRANSFER_SOURCE_CHANGED) {
                 return Err(changed);
             }
             tracing::info!(target: "portolan", "{remote}: fetched once more, since {changed}");
@@ -164,7 +164,7 @@ fn is_large_and_coarse(known: RemoteMeta) -> bool {
 }
 
 /// The message for a file that changed during its download.
-pub(super) const CHANGED: &str = "it was changed on the server while it was fetched";
+const CHANGED: &str = "it was changed on the server while it was fetched";
 
 /// Returns the error of a file that changed during its download: data of two versions must not be mixed.
 pub(super) fn changed() -> Error {
