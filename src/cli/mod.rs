@@ -139,7 +139,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     common::leave_no_dumps();
     let line = match CommandLine::try_parse_from(args) {
         Ok(line) => line,
-        Err(error) => return report::usage(&error),
+        Err(error) => return report::usage(error),
     };
     let CommandLine { common, command } = line;
     let ended = match command {

@@ -18,13 +18,23 @@ use crate::{
         raise::{ScriptFailure, ScriptLocation},
         redact::Veil,
     },
+    similar::nearest,
 };
 
 /// The maximum number of characters of a source line in an error; generated scripts have lines of thousands.
 const LINE_SHOWN_MAX: usize = 120;
 
 /// Prints clap's message about a command line, and returns the exit code: a request for help is no error.
-pub(super) fn usage(error: &clap::Error) -> ExitCode {
+pub(super) fn usage(mut error: clap::Error) -> ExitCode {
+    use clap::error::{ContextKind, ContextValue};
+    let near = error.get(ContextKind::SuggestedSubcommand);
+    let typed = error.get(ContextKind::InvalidSubcommand);
+    if let (Some(ContextValue::Strings(near)), Some(ContextValue::String(typed))) = (near, typed) {
+        let names: Vec<&str> = near.iter().map(String::as_str).collect();
+        if let Some(nearest) = nearest(typed, &names).map(ToOwned::to_owned) {
+            error.insert(ContextKind::SuggestedSubcommand, ContextValue::Strings(vec![nearest]));
+        }
+    }
     let is_wrong = error.use_stderr();
     #[expect(clippy::disallowed_methods, reason = "clap writes by itself; its error is remembered")]
     let printed = error.print().and_then(|()| std::io::stdout().flush());

@@ -206,7 +206,7 @@ fn dead_filters(page: &str, text: &str) -> Vec<String> {
         let Some(module) = filter.and_then(|filter| filter.split("::").next()) else { continue };
         let folder = match (behind("-p"), behind("--test")) {
             (_, Some("it")) => "tests/it".to_owned(),
-            (Some("portolan-mirror"), Some(test)) => format!("crates/mirror/tests/{test}"),
+            (Some("portolan-mirror"), Some(suite)) => format!("crates/mirror/tests/{suite}"),
             (Some(name), _) => format!("crates/{}/src", name.trim_start_matches("portolan-")),
             (None, _) => "src".to_owned(),
         };
