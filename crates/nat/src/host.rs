@@ -147,6 +147,31 @@ impl HostNetwork {
             || netlink::route(address, &self.links).is_some_and(|route| route.is_local)
     }
 
+    /// Returns the interface by which packets from `peer` come in, as far as their answers tell, and true if it is a tunnel:
+    /// then other packets, which come in elsewhere, carry them.
+    pub(super) fn way_to(&self, peer: IpAddr) -> Option<(String, bool)> {
+        const KINDS: [&str; 13] = [
+            "tun",
+            "wireguard",
+            "gre",
+            "gretap",
+            "ip6gre",
+            "ipip",
+            "ip6tnl",
+            "sit",
+            "vti",
+            "xfrm",
+            "vxlan",
+            "geneve",
+            "l2tp",
+        ];
+        let route = netlink::route(peer, &self.links)?;
+        let (device, _) = route.hops.into_iter().next()?;
+        let link = self.links.iter().find(|link| link.name == device);
+        let is_tunnel = link.is_some_and(|link| KINDS.contains(&link.kind.as_str()));
+        Some((device, is_tunnel))
+    }
+
     /// Returns true if an interface of that name is of the kinds that are made anew with each connection or restart of
     /// the network: by what the kernel says of it, or else by its name.
     pub(super) fn is_volatile(&self, device: &Interface) -> bool {

@@ -14,6 +14,7 @@
 //! chains, nft, fold, listing                rules as text, and parsing of that text
 //! backend, nftables, iptables               the packet filter, driven by its program
 //! plan    foreign, conflicts, guard         the changes, with warnings and refusals
+//! cutoff                                    the services and logins that rules cut off
 //! session, sockets                          the user's session and logins; the sockets of the host
 //! ways, remedies                            the connections that should pass, and commands that let them
 //! uplinks                                   warnings about addresses and answers
@@ -42,6 +43,7 @@ mod chains;
 pub mod check;
 mod clamp;
 mod conflicts;
+mod cutoff;
 pub mod detect;
 mod drift;
 mod fold;

@@ -6,6 +6,7 @@ pub use super::backend::Choice;
 use super::{
     NatError,
     backend::{self, Backend, Chosen, FoundRules},
+    cutoff::HostServices,
     foreign::{ForeignEffects, Warning},
     host::HostNetwork,
     model::RulesetSpec,
@@ -85,8 +86,11 @@ impl NatHost {
             .map(|path| fs::read_to_string(path).unwrap_or_default());
         let [names4, names6] =
             if self.backend.sees_legacy() { &Default::default() } else { &names };
+        // Only an isolated ruleset cuts off anybody.
+        let services = ruleset.is_isolated().then(|| HostServices::look(&here));
         let sight = HostSnapshot {
             here: &here,
+            services: services.as_ref(),
             backend: &*self.backend,
             everything: &everything,
             legacy: [names4, names6],

@@ -13,7 +13,7 @@ use super::{
     host::HostNetwork,
     machine::NatHost,
     needs, persist,
-    plan::{LiveState, opened},
+    plan::{LiveState, Loadable, loadable, opened},
     rules::{CompiledRules, rules},
     ruleset_store::{OpenPorts, RulesetRecord, RulesetStore},
     sysctl::{self, Sysctl},
@@ -109,6 +109,14 @@ impl NatHost {
         };
         let Some((spec, made)) = made else { return Ok(remembered(record)) };
         let chains = self.backend.chains(&made.all)?;
+        let body = self.backend.body(table, &chains);
+        // Only rules that are new have to be tried.
+        let (made, chains, body) = if body == record.body {
+            (made, chains, body)
+        } else {
+            let Loadable { made, chains, body, .. } = loadable(&spec, table, here, &*self.backend)?;
+            (made, chains, body)
+        };
         let mut needed = if spec.is_forwarding() {
             needs::needed(&made, here, sysctl::read)
         } else {
@@ -117,7 +125,7 @@ impl NatHost {
         // Whoever watches need not prepare for interfaces that are missing just now.
         needed.retain(|one| !needs::is_default(&one.path) || record.has_need(&one.path));
         Ok(WantedState {
-            body: self.backend.body(table, &chains),
+            body,
             notes: notes(&chains),
             opened: opened(&spec, here),
             needed,

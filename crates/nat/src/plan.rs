@@ -8,6 +8,7 @@ use super::{
     backend::{Backend, Choice, FoundRules},
     chains::{Chains, Shape, notes},
     conflicts,
+    cutoff::{self, HostServices},
     foreign::{ForeignEffects, Warning, also_dropped, blockers, legacy},
     guard,
     host::HostNetwork,
@@ -178,6 +179,8 @@ impl RulesetPlan {
 /// A snapshot of the host's state.
 pub(super) struct HostSnapshot<'s> {
     pub(super) here: &'s HostNetwork,
+    /// Its services and logins, if the rules may cut them off.
+    pub(super) services: Option<&'s HostServices>,
     pub(super) backend: &'s dyn Backend,
     /// The tables of all programs.
     pub(super) everything: &'s [FilterTable],
@@ -229,10 +232,10 @@ impl HostSnapshot<'_> {
 }
 
 /// The rules of a ruleset, in a form that the filter accepts.
-struct Loadable {
-    made: CompiledRules,
-    chains: Chains,
-    body: String,
+pub(super) struct Loadable {
+    pub(super) made: CompiledRules,
+    pub(super) chains: Chains,
+    pub(super) body: String,
     /// The body as the filter would list it, if that is known.
     wanted: Option<String>,
     /// The warning that segments are not limited.
@@ -241,14 +244,19 @@ struct Loadable {
 
 /// Compiles `ruleset`. If the filter cannot limit segments, they are limited only if the ruleset says so, and it fails
 /// then.
-fn loadable(ruleset: &RulesetSpec, table: &str, sight: &HostSnapshot<'_>) -> Result<Loadable> {
+pub(super) fn loadable(
+    ruleset: &RulesetSpec,
+    table: &str,
+    here: &HostNetwork,
+    backend: &dyn Backend,
+) -> Result<Loadable> {
     let tried = |made: CompiledRules| -> Result<Loadable> {
-        let chains = sight.backend.chains(&made.all)?;
-        let body = sight.backend.body(table, &chains);
-        let wanted = sight.backend.listed(table, &body)?;
+        let chains = backend.chains(&made.all)?;
+        let body = backend.body(table, &chains);
+        let wanted = backend.listed(table, &body)?;
         Ok(Loadable { made, chains, body, wanted, unclamped: Vec::new() })
     };
-    let made = rules(ruleset, sight.here)?;
+    let made = rules(ruleset, here)?;
     let is_asked_for = ruleset.clamp() == Some(true)
         || ruleset.parts().iter().any(|part| matches!(part, RulesetPart::Clamp(_)));
     let without: Vec<_> =
@@ -273,7 +281,8 @@ pub(super) fn plan(
 ) -> Result<RulesetPlan> {
     let HostSnapshot { here, backend, .. } = *sight;
     let table = ruleset.table();
-    let Loadable { made, chains, body, wanted, unclamped } = loadable(ruleset, &table, sight)?;
+    let Loadable { made, chains, body, wanted, unclamped } =
+        loadable(ruleset, &table, here, backend)?;
     let live = LiveState::of(backend, &table, &found);
     let RulesetSettings { needs, coming, changes: sysctls, idle } = settings(ruleset, &made, here);
     let modules = sysctl::modules(&made);
@@ -285,24 +294,19 @@ pub(super) fn plan(
         _ => false,
     };
     let shown = wanted.as_deref().unwrap_or(&body);
-    let now = match (&live, &found) {
-        (LiveState::Rules(_) | LiveState::Strange, FoundRules::Listing(listing)) => listing.clone(),
-        (live, _) => match live.chains() {
-            Some(chains) if !chains.is_empty() => {
-                let body = backend.body(&table, chains);
-                backend.listed(&table, &body)?.unwrap_or(body)
-            }
-            _ => String::new(),
-        },
-    };
+    let now = listed_now(backend, &table, &live, &found)?;
     let diff = if is_same { String::new() } else { diff(&now, shown) };
     let loading = match diff.as_str() {
         "" => Vec::new(),
         _ => backend.commands(&table, &body, &found),
     };
     let effects = sight.effects(ruleset, &made, (&table, &body))?;
-    let refusal =
-        guard::check(&made, here).and_then(|()| conflicts::check(&effects.conflicts)).err();
+    // It is told before it happens, and not for ever after.
+    let services = sight.services.filter(|_| !is_same);
+    let refusal = guard::check(&made, here)
+        .and_then(|()| cutoff::check(&made, services))
+        .and_then(|()| conflicts::check(&effects.conflicts))
+        .err();
     let mut plan = RulesetPlan {
         ruleset: ruleset.name().to_owned(),
         place: backend.place(&table),
@@ -314,7 +318,13 @@ pub(super) fn plan(
         add: Vec::new(),
         change: Vec::new(),
         remove: Vec::new(),
-        warnings: [effects.warnings, warnings(ruleset, &made, sight, &idle), unclamped].concat(),
+        warnings: [
+            effects.warnings,
+            warnings(ruleset, &made, sight, &idle),
+            unclamped,
+            cutoff::warnings(&made, services),
+        ]
+        .concat(),
         sysctls,
         modules,
         needs,
@@ -339,6 +349,24 @@ pub(super) fn plan(
     };
     plan.compare();
     Ok(plan)
+}
+
+/// Returns the rules in force, as the filter lists them.
+fn listed_now(
+    backend: &dyn Backend,
+    table: &str,
+    live: &LiveState,
+    found: &FoundRules,
+) -> Result<String> {
+    if let (LiveState::Rules(_) | LiveState::Strange, FoundRules::Listing(listing)) = (live, found)
+    {
+        return Ok(listing.clone());
+    }
+    let Some(chains) = live.chains().filter(|chains| !chains.is_empty()) else {
+        return Ok(String::new());
+    };
+    let body = backend.body(table, chains);
+    Ok(backend.listed(table, &body)?.unwrap_or(body))
 }
 
 /// The kernel settings that a ruleset needs.

@@ -33,6 +33,8 @@ pub(super) struct LoginConnection {
     /// The port of this host.
     pub(super) port: u16,
     pub(super) peer: IpAddr,
+    /// True if sshd names it; otherwise it is told by the connection alone.
+    pub(super) is_named: bool,
 }
 
 /// Returns the processes above this one, the nearest first.
@@ -70,7 +72,7 @@ fn logins_of(ancestors: &[Ancestor], sockets: &[HostSocket]) -> BTreeSet<LoginCo
     let named = |text: &String| {
         let mut words = text.split(' ');
         let peer = words.next()?.parse().ok()?;
-        Some(LoginConnection { port: words.nth(2)?.parse().ok()?, peer })
+        Some(LoginConnection { port: words.nth(2)?.parse().ok()?, peer, is_named: true })
     };
     let mut found: BTreeSet<_> =
         ancestors.iter().filter_map(|one| one.ssh.as_ref().and_then(named)).collect();
@@ -90,7 +92,7 @@ fn served(one: &Ancestor, sockets: &[HostSocket]) -> Vec<LoginConnection> {
     let own = sockets.iter().filter(|socket| one.sockets.contains(&socket.inode));
     let login = |socket: &HostSocket| {
         let peer = socket.peer.filter(|_| !socket.is_udp && listens(socket.local.port()))?;
-        Some(LoginConnection { port: socket.local.port(), peer: peer.ip() })
+        Some(LoginConnection { port: socket.local.port(), peer: peer.ip(), is_named: false })
     };
     own.filter_map(login).collect()
 }
@@ -202,7 +204,14 @@ mod tests {
         let ssh = Some("10.8.0.2 50000 10.8.0.1 22".into());
         let inner = Ancestor { ssh, ..one(30, "sh", 1) };
         let found = logins_of(&[inner, shell], &sockets);
-        let login = |port, peer: &str| LoginConnection { port, peer: peer.parse().unwrap() };
-        assert_eq!(found, [login(22, "10.8.0.2"), login(7022, "192.168.50.10")].into());
+        let login = |port, peer: &str, is_named| LoginConnection {
+            port,
+            peer: peer.parse().unwrap(),
+            is_named,
+        };
+        assert_eq!(
+            found,
+            [login(22, "10.8.0.2", true), login(7022, "192.168.50.10", false)].into()
+        );
     }
 }

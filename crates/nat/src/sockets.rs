@@ -1,6 +1,7 @@
 //! The sockets of the host, and the programs that hold them: read from `/proc`.
 
 use std::{
+    collections::BTreeMap,
     fs,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
 };
@@ -20,6 +21,15 @@ pub(super) struct HostSocket {
     /// The other end; `None` if it waits for any.
     pub(super) peer: Option<SocketAddr>,
     pub(super) inode: u64,
+}
+
+/// A process that holds a socket.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct SocketOwner {
+    pub(super) process: u32,
+    pub(super) name: String,
+    /// True if the process also has a tunnel device: what comes in by its sockets goes out there.
+    pub(super) has_tunnel: bool,
 }
 
 /// Returns the sockets that other hosts reach, or that have a peer on another host.
@@ -70,6 +80,29 @@ fn address(text: &str) -> Option<SocketAddr> {
     Some(SocketAddr::new(ip, u16::from_str_radix(port, 16).ok()?))
 }
 
+/// Returns the holder of each socket, by its number; the kernel's own have none. `None` if this user may not look.
+pub(super) fn owners() -> Option<BTreeMap<u64, SocketOwner>> {
+    // The first process belongs to root.
+    fs::read_dir("/proc/1/fd").ok()?;
+    let mut owners = BTreeMap::new();
+    for entry in fs::read_dir("/proc").ok()?.flatten() {
+        let Some(process) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else {
+            continue;
+        };
+        let (inodes, has_tunnel) = held_by(process);
+        if inodes.is_empty() {
+            continue;
+        }
+        let name = fs::read_to_string(entry.path().join("comm")).unwrap_or_default();
+        let owner = SocketOwner { process, name: name.trim().to_owned(), has_tunnel };
+        // The first is the parent of those that inherited the socket.
+        for inode in inodes {
+            owners.entry(inode).or_insert_with(|| owner.clone());
+        }
+    }
+    Some(owners)
+}
+
 /// Returns the numbers of the sockets that a process holds, and true if it has a tunnel device as well.
 pub(super) fn held_by(process: u32) -> (Vec<u64>, bool) {
     let (mut inodes, mut has_tunnel) = (Vec::new(), false);
@@ -81,6 +114,13 @@ pub(super) fn held_by(process: u32) -> (Vec<u64>, bool) {
         has_tunnel |= target == "/dev/net/tun";
     }
     (inodes, has_tunnel)
+}
+
+/// Returns the ports from which the kernel takes those of clients.
+pub(super) fn ephemeral() -> (u16, u16) {
+    let text = super::sysctl::read("net/ipv4/ip_local_port_range").unwrap_or_default();
+    let mut ports = text.split_whitespace().filter_map(|port| port.parse().ok());
+    (ports.next().unwrap_or(32768), ports.next().unwrap_or(60999))
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ mod chains;
 mod clamp;
 mod connected;
 mod crash;
+mod cut_off;
 mod documented;
 mod flushed;
 mod forwards;
