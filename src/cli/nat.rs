@@ -18,13 +18,14 @@ use super::{
     nat_history, nat_import, nat_session, nat_test,
     nat_watch::{WatchArgs, Watcher},
     report::{self, UsageError},
-    run::{script, settings},
+    run::{attempt, failed, settings},
 };
 use crate::{
     error::{Error, Result},
     exit_code::Exit,
     ftp::session::RunContext,
     nat::{
+        NatError,
         apply::ApplyOptions,
         machine::{Choice, NatHost},
         model::RulesetSpec as Model,
@@ -35,6 +36,7 @@ use crate::{
     },
     observe::MessageLevel,
     script::{
+        raise::ScriptFailure,
         rules::{Described, NatSettings, Ruleset},
         run::Settings,
         source::ScriptSource,
@@ -172,6 +174,15 @@ fn backend(text: &str) -> Result<Choice, String> {
 }
 
 impl NatCommand {
+    /// Returns true if a script may end with `failure`: it has come to something else than a ruleset, and those before it
+    /// are complete, as far as the command needs more of them than their names.
+    fn may_leave(&self, failure: &ScriptFailure, found: &[Ruleset]) -> bool {
+        let needs_names = matches!(self, Self::Confirm(_) | Self::Rollback(_) | Self::Revert(_));
+        failure.fault.name == Some(NatError::OnlyRulesets.name())
+            && !found.is_empty()
+            && (needs_names || found.iter().all(Ruleset::is_ordered))
+    }
+
     /// Returns true if the command is about all rulesets of this host.
     const fn is_about_all(&self) -> bool {
         let (Self::Status(StatusArgs { target, .. }) | Self::Verify(VerifyArgs { target, .. })) =
@@ -242,7 +253,17 @@ fn run_verb(verb: &NatCommand, args: &Args, common: &Common) -> ExitResult {
         interruptible(&stop, move || {
             let ledger = settings.nat.ledger.clone();
             if let Some(source) = &source {
-                let exit = script(source, settings, &context);
+                let exit = match attempt(source, settings, &context) {
+                    Ok(exit) => exit,
+                    Err(failure) if verb.may_leave(&failure, &found.all()) => {
+                        let line = failure.place.as_ref().map_or(0, |place| place.line);
+                        context.observer.warn(format!(
+                            "the script is left at line {line}, with its first step that is no ruleset"
+                        ));
+                        Exit::Done
+                    }
+                    Err(failure) => failed(source, &failure),
+                };
                 if exit != Exit::Done {
                     return Ok(exit);
                 }

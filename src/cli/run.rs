@@ -21,6 +21,7 @@ use crate::{
     observe::{account::Accounts, visible::visible},
     script::{
         check::{self, Severity},
+        raise::ScriptFailure,
         run::{self, JobFacts, ScriptEnd, Settings},
         source::ScriptSource,
     },
@@ -106,20 +107,31 @@ pub(super) fn settings(common: &Common, script: &Path, args: Vec<String>) -> Res
 /// Runs `source` and returns the exit code; an error is printed here and nowhere else. A script that calls an unknown
 /// function does not even begin.
 pub(super) fn script(source: &ScriptSource, settings: Settings, context: &RunContext) -> Exit {
+    attempt(source, settings, context).unwrap_or_else(|failure| failed(source, &failure))
+}
+
+/// Prints the error of `source`, and returns its exit code.
+pub(super) fn failed(source: &ScriptSource, failure: &ScriptFailure) -> Exit {
+    let place = failure.place.as_ref();
+    let text = place.and_then(|place| source.text_of(&place.file));
+    report::failure(failure, text.as_deref())
+}
+
+/// Runs `source` and returns the exit code, or the error with which it ended.
+pub(super) fn attempt(
+    source: &ScriptSource,
+    settings: Settings,
+    context: &RunContext,
+) -> Result<Exit, Box<ScriptFailure>> {
     let mut errors = check::check(source);
     errors.retain(|finding| finding.level == Severity::Error);
     if !errors.is_empty() {
         report::findings(&errors, &|file| source.text_of(file));
         report::print(&format!("{}, nothing was run\n", counted(errors.len(), "error")));
-        return Exit::Script;
+        return Ok(Exit::Script);
     }
-    match run::run(source, settings, context) {
-        Ok(ScriptEnd::Whole) => Exit::Done,
-        Ok(ScriptEnd::InPart) => Exit::InPart,
-        Err(failure) => {
-            let place = failure.place.as_ref();
-            let text = place.and_then(|place| source.text_of(&place.file));
-            report::failure(&failure, text.as_deref())
-        }
-    }
+    Ok(match run::run(source, settings, context)? {
+        ScriptEnd::Whole => Exit::Done,
+        ScriptEnd::InPart => Exit::InPart,
+    })
 }

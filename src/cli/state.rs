@@ -1,6 +1,13 @@
 //! The options for the state directory.
 
-use std::{env, ffi::OsString, path::PathBuf, sync::Arc};
+use std::{
+    env,
+    ffi::OsString,
+    fs,
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use clap::Args;
 
@@ -58,9 +65,19 @@ impl StateOptions {
 }
 
 impl StateOptions {
-    /// Returns the store of NAT undo records, also with `--no-memory`; `None` if there is no state directory.
+    /// Returns the store of NAT undo records, also with `--no-memory`; `None` if there is no state directory. For root it
+    /// is one place, whatever the home directory: a trial that was begun under `sudo` is confirmed in a login of root.
     pub(super) fn ledger(&self, clock: Clock) -> Option<Arc<dyn RulesetStore>> {
-        let ledger = NatLedger::new(&self.named_or_usual()?, clock);
+        let named = self.folder.clone().or_else(|| folder_of("PORTOLAN_STATE"));
+        let usual = usual();
+        let ledger = match (named, roots_folder(), usual) {
+            (Some(named), ..) => NatLedger::new(&named, clock),
+            (None, Some(roots), Some(usual)) => NatLedger::new(&roots, clock).with_older(&usual),
+            (None, Some(folder), None) | (None, None, Some(folder)) => {
+                NatLedger::new(&folder, clock)
+            }
+            (None, None, None) => return None,
+        };
         Some(Arc::new(ledger))
     }
 
@@ -83,6 +100,24 @@ impl StateOptions {
         let named = self.folder.clone().or_else(|| folder_of("PORTOLAN_STATE"));
         named.or_else(|| usual_folder(|name| env::var_os(name)))
     }
+}
+
+/// Returns the directory of root's NAT records: `/var/lib/portolan`, or one in `/run` for another network than that of the
+/// host, whose rules end with it. `None` for other users, and where root may not write there, such as in a user namespace.
+fn roots_folder() -> Option<PathBuf> {
+    const NETWORK: &str = "/proc/self/ns/net";
+    if !rustix::process::geteuid().is_root() {
+        return None;
+    }
+    let first = fs::metadata("/proc/1/ns/net").map(|found| found.ino());
+    let folder = match (fs::metadata(NETWORK).map(|found| found.ino()), first) {
+        (Ok(own), Ok(first)) if own != first => {
+            Path::new("/run/portolan").join(format!("net-{own}"))
+        }
+        _ => PathBuf::from("/var/lib/portolan"),
+    };
+    let above = folder.ancestors().find(|above| above.is_dir())?;
+    rustix::fs::access(above, rustix::fs::Access::WRITE_OK).is_ok().then_some(folder)
 }
 
 fn folder_of(name: &str) -> Option<PathBuf> {

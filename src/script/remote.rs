@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     error::{Error, Result},
-    ftp::{session::Session, url::Url},
+    ftp::{session::Session, site::Site, url::Url},
 };
 
 /// A session with one server, shared by all copies of the value.
@@ -26,7 +26,8 @@ pub struct Remote {
 }
 
 impl Remote {
-    /// Opens a session with the server of `url`, with the options of `ftp::connect`.
+    /// Opens a session with the server of `url`, with the options of `ftp::connect`. A script that only describes rulesets
+    /// gets one that is opened by none of its calls: the first one ends the script.
     pub fn open(run: &ScriptRun, url: &str, options: &Map) -> Result<Self> {
         let url = Url::parse(url)?;
         if url.site.password.is_some() {
@@ -34,16 +35,23 @@ impl Remote {
             run.context.observer.warn_once(advice);
         }
         let site = run.aim(site(&url, options, &run.settings.overrides)?)?;
+        if run.settings.nat.described.is_some() {
+            return Ok(Self::of(&site, None));
+        }
         run.wait(Session::open(site, run.context.clone())).map(Self::new)
     }
 
     /// Wraps `session` for a script.
     pub fn new(session: Session) -> Self {
-        let site = session.site();
+        let site = session.site().clone();
+        Self::of(&site, Some(session))
+    }
+
+    fn of(site: &Site, session: Option<Session>) -> Self {
         let names = if site.latin1 { NameText::Latin1 } else { NameText::Utf8 };
         let (host, mode) = (site.host.clone(), site.mode.word());
         let parallel = site.parallel;
-        Self { session: Arc::new(Mutex::new(Some(session))), host, mode, names, parallel }
+        Self { session: Arc::new(Mutex::new(session)), host, mode, names, parallel }
     }
 
     /// Returns the server, as the script named it.
@@ -82,6 +90,7 @@ impl Remote {
         run: &ScriptRun,
         work: impl AsyncFnOnce(&mut Session, &ScriptRun) -> Result<T>,
     ) -> Result<T> {
+        run.only_rulesets()?;
         let mut session = self.lock();
         let open = session.as_mut().ok_or_else(|| self.closed())?;
         run.wait(work(open, run))

@@ -80,8 +80,8 @@ struct Inner {
     backend: Choice,
     /// The id of the plan that the script has seen.
     seen: Option<String>,
-    /// The options with which the script wants it applied.
-    order: ApplyOptions,
+    /// The options with which the script wants it applied; `None` until it has said so.
+    order: Option<ApplyOptions>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -92,7 +92,7 @@ impl Ruleset {
     /// Creates an empty ruleset for the filter `backend`.
     pub fn new(name: &str, backend: Choice) -> Result<Self> {
         let model = model::RulesetSpec::new(name)?;
-        let inner = Inner { model, backend, seen: None, order: ApplyOptions::default() };
+        let inner = Inner { model, backend, seen: None, order: None };
         Ok(Self(Arc::new(Mutex::new(inner))))
     }
 
@@ -103,12 +103,17 @@ impl Ruleset {
 
     /// Returns the options with which the script wants it applied.
     pub fn order(&self) -> ApplyOptions {
-        lock(&self.0).order.clone()
+        lock(&self.0).order.clone().unwrap_or_default()
+    }
+
+    /// Returns true if the script has applied it: then it is complete.
+    pub fn is_ordered(&self) -> bool {
+        lock(&self.0).order.is_some()
     }
 
     /// Stores the options with which the script wants it applied.
     pub fn ordered(&self, order: ApplyOptions) {
-        lock(&self.0).order = order;
+        lock(&self.0).order = Some(order);
     }
 
     /// Changes the rules; an earlier plan is no longer valid.

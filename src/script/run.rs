@@ -54,6 +54,10 @@ const STEPS_BETWEEN_LOOKS: u64 = 256;
 /// The message for a script that changes NAT without permission.
 const NOT_ALLOWED: &str = "this script may not change NAT: run it with `--allow-nat`, or give its job `allow = [\"nat\"]`";
 
+/// The message for a script that does something else than to describe rulesets.
+const ONLY_RULESETS: &str = "`portolan nat` carries out nothing of a script but its rulesets: they stand before its first \
+transfer, or in a script of their own";
+
 /// The settings with which a run is started.
 #[derive(Debug, Clone, Default)]
 pub struct Settings {
@@ -169,7 +173,13 @@ impl ScriptRun {
         let openings = RulesetPorts::new(ledger, may_change, observer, clock);
         context.port_provider =
             is_real.then(|| RunPortProvider::shared(Arc::clone(&leases), openings));
-        Ok(Self::of_parts(settings, context, leases, Arc::new(runtime), Arc::default()))
+        let is_describing = settings.nat.described.is_some();
+        let mut run = Self::of_parts(settings, context, leases, Arc::new(runtime), Arc::default());
+        if is_describing {
+            let scratch = run.temporary_folder()?;
+            run.overlay = Some(Overlay::new(&scratch));
+        }
+        Ok(run)
     }
 
     /// Creates the following run, with limits of its own: connections, ports and folders are kept.
@@ -235,6 +245,16 @@ impl ScriptRun {
     /// describes them.
     pub const fn is_nat_inert(&self) -> bool {
         self.settings.rehearsal.is_some() || self.settings.nat.described.is_some()
+    }
+
+    /// Ends a script that only describes rulesets, at its first other effect. Fails with `nat.only_rulesets`.
+    pub fn only_rulesets(&self) -> Result<()> {
+        if self.settings.nat.described.is_none() {
+            return Ok(());
+        }
+        let fault = NatError::OnlyRulesets.fault(ONLY_RULESETS);
+        self.end(fault.clone());
+        Err(fault)
     }
 
     /// Waits for `work` on the script's own thread.

@@ -30,6 +30,7 @@ pub fn examine(run: &ScriptRun, url: &str, options: &Map) -> Result<Map> {
     let url = Url::parse(url)?;
     let (options, connect) = split(options)?;
     let site = run.aim(site(&url, &connect, &run.settings.overrides)?)?;
+    run.only_rulesets()?;
     let found = run.wait(survey(&site, &options, &run.context))?;
     let value = diagnosis_value(&found, &verdict(&found));
     let map = rhai::serde::to_dynamic(value).ok().and_then(Dynamic::try_cast);

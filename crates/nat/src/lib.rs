@@ -12,6 +12,7 @@
 //! netlink                                   questions to the kernel
 //! rule, rules, isolate, clamp               a ruleset as packet-filter rules
 //! chains, nft, fold, listing                rules as text, and parsing of that text
+//! masters                                   ports of bridges and members of VRFs, by the names that filters see
 //! backend, nftables, iptables               the packet filter, driven by its program
 //! plan    foreign, conflicts, guard         the changes, with warnings and refusals
 //! cutoff                                    the services and logins that rules cut off
@@ -57,6 +58,7 @@ mod iptables;
 mod isolate;
 mod listing;
 pub mod machine;
+mod masters;
 pub mod mend;
 pub mod model;
 mod needs;

@@ -13,6 +13,7 @@ use super::{
     guard,
     host::HostNetwork,
     listing::FilterTable,
+    masters,
     model::{ACCEPT, ACTIVE_RANGE, Open, RulesetPart, RulesetSpec},
     needs,
     nets::NetSet,
@@ -428,6 +429,7 @@ fn warnings(
 ) -> Vec<Warning> {
     let mut warnings = Vec::new();
     warnings.extend(also_dropped(sight.everything, made, sight.here));
+    warnings.extend(masters::warnings(made, sight.here));
     warnings.extend(needs::reverse_path(ruleset.parts(), sight.here, sysctl::read));
     warnings.extend(uplinks::warnings(ruleset, sight.here, |address| sight.here.is_own(address)));
     warnings.extend(overlaps::messages(ruleset.parts()).into_iter().map(|text| Warning {

@@ -7,6 +7,8 @@ use portolan_core::error::{Error, ErrorKind, Origin};
 pub enum NatError {
     /// The user has not allowed the script to change NAT.
     NotAllowed,
+    /// A script that only describes rulesets does something else.
+    OnlyRulesets,
     /// The process lacks `CAP_NET_ADMIN`.
     NotPermitted,
     /// Neither nft nor iptables is installed.
@@ -68,6 +70,7 @@ impl NatError {
     pub const fn name(self) -> &'static str {
         match self {
             Self::NotAllowed => "nat.not_allowed",
+            Self::OnlyRulesets => "nat.only_rulesets",
             Self::NotPermitted => "nat.not_permitted",
             Self::NoBackend => "nat.no_backend",
             Self::BadName => "nat.bad_name",
@@ -105,6 +108,7 @@ impl NatError {
             | Self::BadCidr
             | Self::BadInterface
             | Self::BadRange
+            | Self::OnlyRulesets
             | Self::FamilyMismatch => ErrorKind::Invalid,
             Self::UnknownInterface | Self::NoTrial | Self::NoUndo => ErrorKind::NotFound,
             Self::Conflict
@@ -133,6 +137,7 @@ impl NatError {
             | Self::BadInterface
             | Self::BadRange
             | Self::FamilyMismatch
+            | Self::OnlyRulesets
             | Self::NotAllowed => Origin::Script,
             Self::NoGateway | Self::MappingRefused | Self::DoubleNat | Self::NoMapping => {
                 Origin::Network

@@ -10,6 +10,7 @@ use super::{
     check::{Family, Interface, InterfaceSelector, Net, Ports, Protocol},
     clamp::Clamped,
     host::HostNetwork,
+    masters,
     model::{Allow, Forward, Helper, Masquerade, Open, RulesetPart, RulesetSpec},
     nets::NetSet,
     overlaps,
@@ -35,6 +36,8 @@ pub(super) struct CompiledRules {
     pub(super) hairpins: BTreeSet<Interface>,
     /// The families of the forwarded packets.
     pub(super) families: BTreeSet<Family>,
+    /// The interfaces that the ruleset names and that belong to another one, by which the rules name them.
+    pub(super) enslaved: BTreeSet<Interface>,
 }
 
 /// Returns the rules of `ruleset` on this host. Fails with `nat.unknown_interface` if `auto` has no interface, and with
@@ -65,6 +68,7 @@ pub(super) fn rules(ruleset: &RulesetSpec, here: &HostNetwork) -> Result<Compile
     }
     // By chain; the sort is stable, so that rules of a chain keep their order.
     made.rules.all.sort_by_key(|rule| rule.hook);
+    masters::replace(&mut made.rules, here);
     Ok(made.rules)
 }
 

@@ -165,6 +165,9 @@ pub trait RulesetStore: Debug + Send + Sync {
     /// with `nat.busy`.
     fn lock(&self) -> Result<File>;
 
+    /// Returns the place of the records, for messages.
+    fn place(&self) -> String;
+
     /// Returns the record of `ruleset`.
     fn load(&self, ruleset: &str) -> Result<Option<RulesetRecord>>;
 

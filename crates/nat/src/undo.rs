@@ -141,7 +141,10 @@ impl NatHost {
         let record = ledger.load(name)?;
         let trial = record.as_ref().and_then(|record| record.trial.clone());
         let (Some(mut record), Some(trial)) = (record, trial) else {
-            let message = format!("there is no trial of `{name}` to confirm");
+            let message = format!(
+                "there is no trial of `{name}` to confirm, according to the records in {}",
+                ledger.place()
+            );
             return Err(NatError::NoTrial.fault(message));
         };
         let found = self.readable(&table)?;
@@ -178,8 +181,9 @@ impl NatHost {
         let undo = record.as_ref().and_then(|record| record.undo.clone());
         let (Some(mut record), Some(undo)) = (record, undo) else {
             let message = format!(
-                "nothing is remembered that `{name}` could go back to; `revert` takes its rules away altogether, `nat log` \
-                 lists earlier ones for `rollback --to`"
+                "nothing is remembered in {} that `{name}` could go back to; `revert` takes its rules away altogether, \
+                 `nat log` lists earlier ones for `rollback --to`",
+                ledger.place()
             );
             return Err(NatError::NoUndo.fault(message));
         };
@@ -241,7 +245,9 @@ impl NatHost {
         if !force {
             self.not_foreign(&table, &found)?;
         }
-        let record = ledger.load(name)?.unwrap_or_default();
+        let remembered = ledger.load(name)?;
+        let is_unknown = remembered.is_none() && found != FoundRules::Missing;
+        let record = remembered.unwrap_or_default();
         settings::let_go(name, &record.sysctls, ledger)?;
         if found != FoundRules::Missing {
             self.backend.remove(&table)?;
@@ -254,9 +260,14 @@ impl NatHost {
         ledger.append(&HistoryEntry::without_rules(name, HistoryAction::Reverted, now))?;
         let listing = listing(&found).unwrap_or_default().to_lowercase();
         let translates = ["masquerade", "snat", "dnat"].iter().any(|word| listing.contains(word));
-        let note =
+        let missing = format!(
+            "nothing was remembered of it in {}: kernel settings and files for boot are as they were",
+            ledger.place()
+        );
+        let ended =
             "connections through its NAT are no longer translated, including established ones";
-        let notes = translates.then(|| note.to_owned()).into_iter().chain(left);
+        let known = translates.then(|| ended.to_owned()).into_iter().chain(left);
+        let notes = is_unknown.then_some(missing).into_iter().chain(known);
         Ok(notes.reduce(|one, other| format!("{one}; {other}")))
     }
 

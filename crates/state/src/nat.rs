@@ -34,12 +34,21 @@ pub struct NatLedger {
     clock: Clock,
     /// The store, opened on first use.
     store: Mutex<Option<Store>>,
+    /// The ledger of earlier versions: its records are read, and go with those of this one.
+    older: Option<Box<Self>>,
 }
 
 impl NatLedger {
     /// Creates a ledger for `folder`.
     pub fn new(folder: &Path, clock: Clock) -> Self {
-        Self { folder: folder.to_owned(), clock, store: Mutex::new(None) }
+        Self { folder: folder.to_owned(), clock, store: Mutex::new(None), older: None }
+    }
+
+    /// Adds the folder in which earlier versions kept their records.
+    #[must_use]
+    pub fn with_older(self, folder: &Path) -> Self {
+        let older = Self::new(folder, self.clock.clone());
+        Self { older: Some(Box::new(older)), ..self }
     }
 
     fn with<T>(&self, work: impl FnOnce(&mut Store) -> Result<T>) -> Result<T> {
@@ -72,11 +81,18 @@ impl RulesetStore for NatLedger {
         }
     }
 
+    fn place(&self) -> String {
+        self.folder.display().to_string()
+    }
+
     fn load(&self, ruleset: &str) -> Result<Option<RulesetRecord>> {
-        if !self.is_there() {
-            return Ok(None);
+        let own =
+            if self.is_there() { self.with(|store| store.nat_record(ruleset))? } else { None };
+        match (own, &self.older) {
+            (Some(text), _) => read(&text).map(Some),
+            (None, Some(older)) => older.load(ruleset),
+            (None, None) => Ok(None),
         }
-        self.with(|store| store.nat_record(ruleset))?.map(|text| read(&text)).transpose()
     }
 
     fn save(&self, record: &RulesetRecord) -> Result<()> {
@@ -86,14 +102,25 @@ impl RulesetStore for NatLedger {
     }
 
     fn forget(&self, ruleset: &str) -> Result<()> {
+        if let Some(older) = self.older.as_ref().filter(|older| older.is_there()) {
+            older.forget(ruleset)?;
+        }
         self.with(|store| store.forget_nat_record(ruleset))
     }
 
     fn all(&self) -> Result<Vec<RulesetRecord>> {
-        if !self.is_there() {
-            return Ok(Vec::new());
+        let texts =
+            if self.is_there() { self.with(|store| store.nat_records())? } else { Vec::new() };
+        let mut all = texts.iter().map(|text| read(text)).collect::<Result<Vec<_>>>()?;
+        for record in
+            self.older.iter().map(|older| older.all()).collect::<Result<Vec<_>>>()?.concat()
+        {
+            if all.iter().all(|own| own.ruleset != record.ruleset) {
+                all.push(record);
+            }
         }
-        self.with(|store| store.nat_records())?.iter().map(|text| read(text)).collect()
+        all.sort_by(|one, other| one.ruleset.cmp(&other.ruleset));
+        Ok(all)
     }
 
     fn append(&self, entry: &HistoryEntry) -> Result<()> {
@@ -165,6 +192,28 @@ mod tests {
         let own = |name: &str, number, comment: &str| (name.to_owned(), number, comment.to_owned());
         assert_eq!(told(Some("office")), [own("office", 1, "a"), own("office", 2, "c")]);
         assert_eq!(told(None).len(), 3);
+    }
+
+    #[test]
+    fn records_of_earlier_versions_are_read_and_go_with_the_new_ones() {
+        let above = tempfile::tempdir().unwrap();
+        let [main, home] = ["main", "home"].map(|name| above.path().join(name));
+        let earlier = NatLedger::new(&home, Clock::System);
+        let record = |name: &str, body: &str| RulesetRecord {
+            ruleset: name.into(),
+            body: body.into(),
+            ..RulesetRecord::default()
+        };
+        earlier.save(&record("office", "old")).unwrap();
+        let ledger = NatLedger::new(&main, Clock::System).with_older(&home);
+        assert_eq!(ledger.load("office").unwrap(), Some(record("office", "old")));
+        assert!(!main.exists());
+        ledger.save(&record("office", "new")).unwrap();
+        ledger.save(&record("lab", "")).unwrap();
+        assert_eq!(ledger.load("office").unwrap(), Some(record("office", "new")));
+        assert_eq!(ledger.all().unwrap(), [record("lab", ""), record("office", "new")]);
+        ledger.forget("office").unwrap();
+        assert_eq!((ledger.load("office").unwrap(), earlier.all().unwrap()), (None, Vec::new()));
     }
 
     #[test]

@@ -20,8 +20,11 @@ use crate::{
     secret::Secret as Value,
 };
 
-/// Waits, unless the run is stopped.
+/// Waits, unless the run is stopped or only describes rulesets.
 fn pause(run: &ScriptRun, time: Duration) -> Result<()> {
+    if run.settings.nat.described.is_some() {
+        return Ok(());
+    }
     run.wait(async { run.context.stop.run_until_cancelled(tokio::time::sleep(time)).await })
 }
 

@@ -335,6 +335,12 @@ pub const ALL: &[ErrorCode] = &[
         "run it as root, with `setpriv`, or in a unit with `AmbientCapabilities=CAP_NET_ADMIN`",
     ),
     row(
+        "nat.only_rulesets",
+        "`portolan nat` reached a part of a script that does something else than to describe rulesets.",
+        "A transfer or a question to a server before a ruleset is applied.",
+        "put the rulesets before the first transfer, or in a script of their own",
+    ),
+    row(
         "nat.sysctl_readonly",
         "The network settings of the kernel are read-only.",
         "A container without privileges, or a read-only /proc/sys.",

@@ -53,6 +53,8 @@ pub(super) struct NetworkLink {
     pub(super) name: String,
     /// Its kind, such as `vlan`, `wireguard` or `bridge`; empty for hardware.
     pub(super) kind: String,
+    /// The index of the bridge, bond or VRF to which it belongs.
+    pub(super) master: Option<u32>,
 }
 
 impl NetworkState {
@@ -98,6 +100,7 @@ pub(super) fn open(protocol: Option<Protocol>, flags: SocketFlags) -> io::Result
 
 fn links() -> io::Result<Vec<NetworkLink>> {
     const NAME: u16 = 3;
+    const MASTER: u16 = 10;
     const INFO: u16 = 18;
     const INFO_KIND: u16 = 1;
     // struct ifinfomsg: the family, then the index after the type of hardware.
@@ -109,6 +112,7 @@ fn links() -> io::Result<Vec<NetworkLink>> {
         for (kind, value) in attributes {
             match kind {
                 NAME => link.name = message::text(value),
+                MASTER => link.master = u32_of(value),
                 INFO => {
                     let kind = Attributes(value).find(|(kind, _)| *kind == INFO_KIND);
                     link.kind = kind.map(|(_, value)| message::text(value)).unwrap_or_default();

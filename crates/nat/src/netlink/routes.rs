@@ -268,7 +268,7 @@ mod tests {
 
     fn links() -> Vec<NetworkLink> {
         let link =
-            |index, name: &str| NetworkLink { index, name: name.into(), kind: String::new() };
+            |index, name: &str| NetworkLink { index, name: name.into(), ..NetworkLink::default() };
         vec![link(1, "lo"), link(2, "eth1"), link(3, "eth2"), link(4, "wg0")]
     }
 

@@ -7,6 +7,7 @@ mod clamp;
 mod connected;
 mod crash;
 mod cut_off;
+mod described;
 mod documented;
 mod flushed;
 mod forwards;

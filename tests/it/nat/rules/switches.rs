@@ -275,3 +275,36 @@ fn a_strict_filter_on_a_second_uplink_is_told_with_what_mends_it() {
     assert_eq!(plan.json()["warnings"], serde_json::json!([]));
     drop(second);
 }
+
+#[test]
+fn a_port_of_a_bridge_is_isolated_by_the_name_of_the_bridge() {
+    let Some(gate) = laid() else { return };
+    echo(&gate.client, 445);
+    // As on a hypervisor: the address is the bridge's.
+    gate.router.sh("ip link add br0 type bridge; ip link set br0 up; ip link set wan master br0
+         ip addr flush dev wan; ip addr add 203.0.113.1/24 dev br0
+         echo 0 >/proc/sys/net/ipv4/conf/br0/forwarding");
+    gate.server.sh("ip route add 192.168.50.0/24 via 203.0.113.1");
+    echo(&gate.server, 7000);
+    let script =
+        OFFICE.replace("rules.forwarding(true)", "rules.isolate(true); rules.forwarding(true)");
+    let reaches_inside = || {
+        let time = Duration::from_millis(700);
+        let inside = ([192, 168, 50, 10], 445).into();
+        gate.server.within(|| std::net::TcpStream::connect_timeout(&inside, time).is_ok())
+    };
+    gate.router
+        .sh("for device in lan br0; do echo 1 >/proc/sys/net/ipv4/conf/$device/forwarding; done");
+    // A bridge forwards nothing for some seconds.
+    assert!(
+        wait::until(TIME_MAX, || reaches_inside().then_some(())).is_some(),
+        "nothing drops yet"
+    );
+    let mut plan = gate.nat(&script, &["plan", "--json"]).fails_with(2);
+    let warning = plan.json()["warnings"].to_string();
+    assert!(warning.contains("wan is a port of the bridge br0"), "{warning}");
+    gate.done(&script, &["apply"]);
+    assert!(!reaches_inside(), "{}", gate.rules());
+    assert!(gate.reaches(7000), "{}", gate.rules());
+    assert!(gate.done(&script, &["status", "--check"]).starts_with("office: applied"));
+}
