@@ -8,7 +8,7 @@ use super::{
     NatError,
     backend::{Choice, FoundRules, not_permitted},
     chains::{self, Shape},
-    guard,
+    features, guard,
     history::{HistoryAction, HistoryEntry},
     machine::NatHost,
     persist,
@@ -123,6 +123,7 @@ impl NatHost {
     /// Fails as [`apply`](Self::apply) would before it changes anything: of several plans, all are checked first.
     pub fn check(&self, plan: &RulesetPlan, order: &ApplyOptions) -> Result<()> {
         permitted(plan, order)?;
+        features::check(&plan.modules, &plan.sysctls)?;
         self.unchanged(plan)
     }
 

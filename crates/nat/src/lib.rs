@@ -22,6 +22,7 @@
 //! plan_report                               a plan as JSON and as text
 //! needs, sysctl, settings                   kernel settings: the table of needs, and the rulesets that have them
 //! apply, undo                               applying and undoing
+//! features                                  features of the kernel, looked for before anything is done
 //! drift                                     settings and interfaces that are not as rules need them
 //! persist, boot_unit, boot_check            loading at boot: the files, the unit, and their comparison with what rules
 //! mend    notice                            making hold again what was applied, when the host has changed
@@ -47,6 +48,7 @@ mod conflicts;
 mod cutoff;
 pub mod detect;
 mod drift;
+mod features;
 mod fold;
 pub mod foreign;
 pub mod gateway;

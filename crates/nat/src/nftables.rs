@@ -120,7 +120,16 @@ impl Backend for Nftables {
         closed: &Chains,
         time: Duration,
     ) -> Result<String> {
-        Ok(nft::trial(table, new, old, closed, time))
+        let body = nft::trial(table, new, old, closed, time);
+        self.listed(table, &body).map_err(|fault| {
+            let message = format!(
+                "a trial needs maps with a timeout, by which the kernel ends it, and they cannot be had here: apply \
+                 without `confirm_within` ({})",
+                fault.message
+            );
+            NatError::NoTimer.fault(message)
+        })?;
+        Ok(body)
     }
 
     fn listed(&self, table: &str, body: &str) -> Result<Option<String>> {

@@ -9,6 +9,7 @@ use super::{
     chains::{Chains, Shape, notes},
     conflicts,
     cutoff::{self, HostServices},
+    features,
     foreign::{ForeignEffects, Warning, also_dropped, blockers, legacy},
     guard,
     host::HostNetwork,
@@ -258,6 +259,7 @@ pub(super) fn loadable(
         Ok(Loadable { made, chains, body, wanted, unclamped: Vec::new() })
     };
     let made = rules(ruleset, here)?;
+    features::ipv6(&made.all, features::has_ipv6())?;
     let is_asked_for = ruleset.clamp() == Some(true)
         || ruleset.parts().iter().any(|part| matches!(part, RulesetPart::Clamp(_)));
     let without: Vec<_> =
@@ -430,6 +432,7 @@ fn warnings(
     let mut warnings = Vec::new();
     warnings.extend(also_dropped(sight.everything, made, sight.here));
     warnings.extend(masters::warnings(made, sight.here));
+    warnings.extend(features::ipv6_off(&made.all, sysctl::read));
     warnings.extend(needs::reverse_path(ruleset.parts(), sight.here, sysctl::read));
     warnings.extend(uplinks::warnings(ruleset, sight.here, |address| sight.here.is_own(address)));
     warnings.extend(overlaps::messages(ruleset.parts()).into_iter().map(|text| Warning {

@@ -12,7 +12,7 @@ use super::{
 use portolan_core::error::{Error, Result};
 
 /// The directory of the settings.
-const SETTINGS: &str = "/proc/sys";
+pub(super) const SETTINGS: &str = "/proc/sys";
 
 /// The switches for all interfaces: a value written to them is set on every interface.
 pub(super) const ALL4: &str = "net/ipv4/ip_forward";
@@ -125,10 +125,7 @@ pub(super) fn set(one: &Sysctl) -> Result<()> {
     write(&one.path, &one.set).map_err(|error| {
         let key = one.key();
         match error.kind() {
-            io::ErrorKind::ReadOnlyFilesystem => NatError::SysctlReadonly.fault(format!(
-                "{key} cannot be written in this container: start it with `--sysctl {key}={}`",
-                one.set
-            )),
+            io::ErrorKind::ReadOnlyFilesystem => read_only(one),
             io::ErrorKind::PermissionDenied => NatError::NotPermitted
                 .fault(format!("{key} can only be written with CAP_NET_ADMIN")),
             _ => Error::local("set", &key, error),
@@ -152,6 +149,15 @@ pub(super) fn switch_of(path: &str) -> Option<&'static str> {
 pub(super) fn is_relied_on(one: &Sysctl, read: impl Fn(&str) -> Option<String>) -> bool {
     let now = switch_of(&one.path).and_then(read);
     now.as_deref() == Some("1") && one.switch_was != "1"
+}
+
+/// Returns the fault of a setting on a read-only file system.
+pub(super) fn read_only(one: &Sysctl) -> Error {
+    let key = one.key();
+    NatError::SysctlReadonly.fault(format!(
+        "{key} cannot be written in this container: start it with `--sysctl {key}={}`",
+        one.set
+    ))
 }
 
 /// Restores one to its previous value, unless another program has changed it since, or relies on it.

@@ -5,7 +5,7 @@ use std::{net::Ipv4Addr, time::Duration};
 use rustix::net::{AddressFamily, SendFlags, SocketAddrV4, SocketType, ipproto, sendto, socket};
 
 use super::{Gate, OFFICE, echo};
-use crate::support::{net::Space, wait};
+use crate::support::{net::Space, program::Portolan, wait};
 
 /// The router of the provider, and a host that pretends to be it.
 const PROVIDER: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 254);
@@ -307,4 +307,45 @@ fn a_port_of_a_bridge_is_isolated_by_the_name_of_the_bridge() {
     assert!(!reaches_inside(), "{}", gate.rules());
     assert!(gate.reaches(7000), "{}", gate.rules());
     assert!(gate.done(&script, &["status", "--check"]).starts_with("office: applied"));
+}
+
+/// Checks a container whose `/proc/sys` is read-only.
+#[test]
+fn settings_that_cannot_be_written_stop_all_before_anything_is_done() {
+    let Some(gate) = laid() else { return };
+    let before = gate.rules();
+    // An nft that would tell of a change.
+    let folder = gate.state.path().join("bin");
+    std::fs::create_dir(&folder).unwrap();
+    let (nft, mark) = (folder.join("nft"), folder.join("loaded"));
+    let text = format!(
+        "#!/bin/sh\n[ \"$*\" = '-f -' ] && ip link show lan >/dev/null 2>&1 && : >{}\nexec /usr/sbin/nft \"$@\"\n",
+        mark.display()
+    );
+    std::fs::write(&nft, text).unwrap();
+    gate.router.sh(&format!("chmod 755 {}", nft.display()));
+    let apply = |read_only: &str| {
+        let script = format!("{read_only} exec \"$0\" \"$@\"");
+        let program = Portolan::played_by("/usr/bin/unshare").file("gate.rhai", OFFICE);
+        let program = program.env("PORTOLAN_STATE", gate.state.path());
+        let path = format!("{}:/usr/sbin:/usr/bin:/sbin:/bin", folder.display());
+        let program = program.env("PATH", path).args(["--mount", "sh", "-c", &script]);
+        let program = program.args([env!("CARGO_BIN_EXE_portolan"), "nat", "apply", "gate.rhai"]);
+        gate.router.within(|| program.run()).any_stderr()
+    };
+    let bound = "mount --bind /proc/sys /proc/sys && mount -o remount,ro,bind /proc/sys &&";
+    apply(bound).fails_with(5).stderr_has("(nat.sysctl_readonly)").stdout("").forget();
+    assert!(!mark.exists() && gate.rules() == before, "nothing was loaded");
+    apply("").succeeds().stdout("office: applied\n").forget();
+    assert!(mark.exists());
+}
+
+#[test]
+fn rules_about_ipv6_tell_that_it_is_turned_off() {
+    let Some(gate) = laid() else { return };
+    gate.router.sh("echo 1 >/proc/sys/net/ipv6/conf/all/disable_ipv6");
+    let script = OFFICE.replace("192.168.50.0/24", "fd50::/64");
+    let mut plan = gate.nat(&script, &["plan", "--json"]).fails_with(2);
+    let warnings = plan.json()["warnings"].to_string();
+    assert!(warnings.contains("sysctl -w net.ipv6.conf.all.disable_ipv6=0"), "{warnings}");
 }
