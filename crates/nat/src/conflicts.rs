@@ -5,7 +5,7 @@ use std::fmt::Write;
 
 use super::{
     NatError,
-    check::{Family, Net, Ports, Protocol},
+    check::{Family, Interface, Net, Ports, Protocol},
     foreign::{ForeignEffects, Warning},
     iptables,
     listing::{Chain, FilterTable},
@@ -103,14 +103,15 @@ fn words(table: &FilterTable, chain: &Chain, (text, port): (&str, u16), rule: &R
 struct Theirs {
     /// Its ports; all if it names none.
     ports: Option<Ports>,
-    device: Option<String>,
+    /// Its interfaces, as it writes them; any if it names none.
+    devices: Vec<String>,
     address: Option<Net>,
 }
 
 impl Theirs {
     /// Parses a rule for TCP, or for everything, in the syntax of nft or iptables; `None` if it redirects nothing.
     fn read(rule: &str) -> Option<Self> {
-        let rule = rule.split(" comment \"").next().unwrap_or(rule);
+        let rule = without_comments(rule);
         let words: Vec<_> = rule.split_whitespace().collect();
         let leads = |word: &&str| {
             matches!(*word, "dnat" | "redirect" | "DNAT" | "REDIRECT" | "tproxy" | "TPROXY")
@@ -125,9 +126,16 @@ impl Theirs {
             match *word {
                 // Skips a negated match, which says little about what the rule does match.
                 "!" => rest = after.get(1..).unwrap_or_default(),
+                "l4proto" if value == "{" && braced(after).contains(&"tcp") => {
+                    rest = after
+                        .iter()
+                        .position(|word| *word == "}")
+                        .and_then(|at| after.get(at..))?;
+                }
                 "udp" | "sctp" | "dccp" => return None,
-                "iifname" | "iif" | "-i" if value != "!=" => {
-                    found.device = Some(value.trim_matches('"').to_owned());
+                // `iifname . tcp dport` is the key of a map, whose elements may be anything.
+                "iifname" | "iif" | "-i" if !matches!(value, "!=" | "." | "vmap" | "map") => {
+                    found.devices = braced(after).iter().map(|name| (*name).to_owned()).collect();
                 }
                 "daddr" | "-d" if value != "!=" => found.address = Net::parse(value).ok(),
                 "dport" | "--dport" | "--dports" if value != "!=" => found.ports = ports(after),
@@ -158,9 +166,8 @@ impl Theirs {
                     };
                 }
                 Match::In(devices) => {
-                    let is_ours =
-                        |name: &String| devices.iter().any(|device| device.as_str() == name);
-                    if !self.device.as_ref().is_none_or(is_ours) {
+                    let is_ours = |name: &String| devices.iter().any(|ours| meets(ours, name));
+                    if !self.devices.is_empty() && !self.devices.iter().any(is_ours) {
                         return None;
                     }
                 }
@@ -174,6 +181,35 @@ impl Theirs {
             }
         }
         first
+    }
+}
+
+/// Returns a rule of nft without its comments, those of the elements of maps included.
+fn without_comments(rule: &str) -> String {
+    let mut parts = rule.split(" comment \"");
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |text, part| text + part.split_once('"').map_or("", |(_, rest)| rest))
+}
+
+/// Returns the words of a set in braces, or the first word, without quotes and commas.
+fn braced<'w>(words: &[&'w str]) -> Vec<&'w str> {
+    let bare = |word: &&'w str| word.trim_matches(['"', ',']);
+    match words {
+        ["{", rest @ ..] => rest.iter().take_while(|word| **word != "}").map(bare).collect(),
+        [one, ..] => vec![bare(one)],
+        [] => Vec::new(),
+    }
+}
+
+/// Returns true if an interface of ours is meant by a name of theirs: `eth*` of nft and `eth+` of iptables are all that
+/// begin so, and `@names` a set that may have it.
+fn meets(ours: &Interface, theirs: &str) -> bool {
+    match theirs.strip_suffix(['*', '+']) {
+        Some(start) => {
+            let own = ours.prefix().unwrap_or(ours.as_str());
+            own.starts_with(start) || (ours.prefix().is_some() && start.starts_with(own))
+        }
+        None => theirs.starts_with('@') || ours.covers(theirs),
     }
 }
 
@@ -240,6 +276,16 @@ mod tests {
             ("tcp dport 50009 redirect to :2121 comment \"udp dport 5\"", 50009),
             ("dnat ip to tcp dport map { 80 : 10.0.0.9, 21 : 10.0.0.8 }", 21),
             ("tcp dport @services dnat to 10.0.0.9", 21),
+            ("iifname { \"wan0\", \"wan9\" } tcp dport 21 dnat to 10.0.0.9", 21),
+            ("iifname \"wan*\" tcp dport 21 dnat to 10.0.0.9", 21),
+            ("iifname @outer tcp dport 21 dnat to 10.0.0.9", 21),
+            ("-i wan+ -p tcp -m tcp --dport 21 -j DNAT --to-destination 10.0.0.9", 21),
+            ("meta l4proto { tcp, udp } th dport 21 dnat to 10.0.0.9", 21),
+            ("dnat ip to iifname . tcp dport map { \"wan0\" . 21 : 10.0.0.9 }", 21),
+            (
+                "tcp dport map { 80 comment \"portolan:a\" : 10.0.0.9, 50001 comment \"portolan:b\" : 10.0.0.8 } dnat ip to 1",
+                50001,
+            ),
             (
                 "! -s 10.0.0.0/8 -p tcp -m multiport --dports 1:20,21 -j DNAT --to-destination 10.0.0.9",
                 21,
@@ -269,6 +315,10 @@ mod tests {
             "-p udp -m udp --dport 21 -j DNAT --to-destination 10.0.0.9",
             "tcp dport 21 accept",
             "iifname \"lan0\" tcp dport 21 dnat to 10.0.0.9",
+            "iifname { \"lan0\", \"lan1\" } tcp dport 21 dnat to 10.0.0.9",
+            "iifname \"lan*\" tcp dport 21 dnat to 10.0.0.9",
+            "meta l4proto { udp, sctp } th dport 21 dnat to 10.0.0.9",
+            "meta l4proto udp th dport 21 dnat to 10.0.0.9",
             "ip daddr 203.0.113.2 tcp dport 21 dnat to 10.0.0.9",
             "tcp dport 21 accept comment \"dnat\"",
         ] {

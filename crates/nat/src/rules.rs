@@ -248,9 +248,11 @@ impl Maker<'_> {
             matches.extend(part.except.as_ref().map(not_to));
             matches.extend(service(part.protocol, part.ports.as_ref()));
             self.allowed.push(rule(Hook::Forward, family, matches, RuleAction::Accept, &note));
+            self.clamped.usual.insert(out.clone());
             self.pass(out);
         }
         for device in devices {
+            self.clamped.usual.insert(device.clone());
             self.pass(device);
         }
         // Forwarding of IPv6 has side effects: a part that names no family does not turn it on.

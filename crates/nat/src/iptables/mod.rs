@@ -251,20 +251,23 @@ impl Backend for Iptables {
         let saved = self.saved()?.ok_or_else(not_permitted)?;
         let empty = tables::empty(&saved, made);
         if self.is_legacy {
-            return Ok(tables::note(&empty));
+            return Ok(tables::note(empty.iter().map(|(name, _)| *name)));
         }
+        let mut left = Vec::new();
         for (name, chains) in empty {
             let (family, table) = name.split_once(' ').unwrap_or(("ip", name));
             let program = if family == "ip6" { "ip6tables" } else { "iptables" };
             for chain in chains {
                 let words = [program, "-w", "5", "-t", table, "-X", chain];
-                tools::run(&words, "").map_err(|error| Error::local("run", program, error))?;
+                let ran = tools::run(&words, "");
+                let ran = ran.map_err(|error| Error::local("run", program, error))?;
+                left.extend((!ran.ok).then_some(name));
             }
-            // An empty table is not in the way of packets, and only nft removes it.
+            // A table without chains is not in the way of packets, and only nft removes it.
             tables::remove_by_nft(family, table);
         }
-        let saved = self.saved()?.ok_or_else(not_permitted)?;
-        Ok(tables::note(&tables::empty(&saved, made)))
+        left.dedup();
+        Ok(tables::note(left.into_iter()))
     }
 
     fn exported(&self, table: &str, body: &str) -> String {
