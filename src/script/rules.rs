@@ -292,21 +292,20 @@ fn opened(
 pub fn allow(map: &Map) -> Result<Vec<RulesetPart>> {
     let what = "allow";
     let given = read(map, what, &rule::ALLOW)?;
-    let RuleOptions { source, mut targets, except, protocol, ports, .. } = given;
+    let RuleOptions { source, targets, except, protocol, ports, .. } = given;
     let device = RuleOptions::need(given.device, what, "in")?;
     let out = RuleOptions::need(given.out, what, "out")?;
-    let part = |source, to, except| {
-        let (device, out, ports) = (device.clone(), out.clone(), ports.clone());
-        RulesetPart::Allow(Allow { device, out, source, to, except, protocol, ports })
-    };
-    if [&source, &targets, &except].iter().all(|nets| nets.is_empty()) {
-        return Ok(vec![part(None, None, None)]);
+    let whole =
+        Allow { device, out, source: None, to: None, except: None, protocol, ports, family: None };
+    let nets = [source.as_slice(), &targets].concat();
+    let mut named = families(&nets);
+    if named.is_empty() && except.is_empty() {
+        return Ok(vec![RulesetPart::Allow(whole)]);
     }
-    if source.is_empty() && targets.is_empty() {
+    if named.is_empty() {
         // Everything but the exceptions, in both families.
-        targets = vec![Net::all(Family::V4), Net::all(Family::V6)];
+        named = vec![Family::V4, Family::V6];
     }
-    let named = families(&[source.as_slice(), &targets].concat());
     for (nets, key, others, name) in
         [(&source, "source", &targets, "`to`"), (&targets, "to", &source, "`source`")]
     {
@@ -318,7 +317,9 @@ pub fn allow(map: &Map) -> Result<Vec<RulesetPart>> {
     let of = |family: Family| {
         let sets = [&source, &targets, &except].map(|nets| of_family(nets, family));
         let [source, to, except] = sets;
-        Ok(part(source?, to?, except?))
+        let part = Allow { source: source?, to: to?, except: except?, ..whole.clone() };
+        let family = Some(family).filter(|_| part.named_family().is_none());
+        Ok(RulesetPart::Allow(Allow { family, ..part }))
     };
     named.into_iter().map(of).collect()
 }

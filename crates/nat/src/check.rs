@@ -155,15 +155,6 @@ impl Net {
         Self { address, prefix }
     }
 
-    /// Returns the network of all addresses of a family.
-    pub const fn all(family: Family) -> Self {
-        let address = match family {
-            Family::V4 => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
-            Family::V6 => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
-        };
-        Self { address, prefix: 0 }
-    }
-
     /// Returns its address family.
     pub const fn family(&self) -> Family {
         Family::of(self.address)
@@ -219,7 +210,7 @@ macro_rules! as_text {
 as_text!(Interface, Interface::pattern; Net, Net::parse; Ports, Ports::parse);
 
 /// IPv4 or IPv6.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Family {
     /// IPv4.
     V4,

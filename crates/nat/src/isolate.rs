@@ -49,7 +49,7 @@ impl Maker<'_> {
         if has_target {
             add(vec![Match::Translated, Match::New], RuleAction::Accept, "isolate: forwarded");
         }
-        self.rules.all.append(&mut self.allowed);
+        self.allow_before_limits();
         let mut shut = |matches| {
             self.rules.all.push(rule(Hook::Forward, None, matches, RuleAction::Drop, REST));
         };
@@ -60,6 +60,22 @@ impl Maker<'_> {
                 shut(vec![Match::Out(device)]);
             }
         }
+    }
+
+    /// Adds what is allowed. If an `allow` names less than all traffic between its interfaces, the rest of that traffic is
+    /// dropped before a masquerade lets it pass.
+    fn allow_before_limits(&mut self) {
+        let mut allowed = std::mem::take(&mut self.allowed);
+        if !self.limits.is_empty() {
+            // Only rules of `allow` match the interface by which packets come in.
+            let is_explicit =
+                |rule: &Rule| rule.matches.iter().any(|one| matches!(one, Match::In(_)));
+            let (explicit, implied): (Vec<_>, Vec<_>) = allowed.into_iter().partition(is_explicit);
+            self.rules.all.extend(explicit);
+            self.rules.all.append(&mut self.limits);
+            allowed = implied;
+        }
+        self.rules.all.append(&mut allowed);
     }
 
     /// Drops packets to the host, except for open ports, replies and the SSH ports: an SSH session may be older than

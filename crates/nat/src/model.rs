@@ -125,6 +125,16 @@ pub struct Allow {
     pub protocol: Option<Protocol>,
     /// The only destination ports.
     pub ports: Option<Ports>,
+    /// The only family, if no network tells it; both if `None`.
+    pub family: Option<Family>,
+}
+
+impl Allow {
+    /// Returns the family of its networks; `None` if it names none.
+    pub fn named_family(&self) -> Option<Family> {
+        let sets = [&self.source, &self.to, &self.except];
+        sets.into_iter().flatten().map(NetSet::family).next()
+    }
 }
 
 /// The kernel's FTP helper.
@@ -382,7 +392,8 @@ pub(super) mod tests {
 
     pub(crate) fn allow(device_in: &str, out: &str) -> Allow {
         let (device, out) = (device(device_in), device(out));
-        Allow { device, out, source: None, to: None, except: None, protocol: None, ports: None }
+        let (source, to, except) = (None, None, None);
+        Allow { device, out, source, to, except, protocol: None, ports: None, family: None }
     }
 
     pub(crate) fn open(what: &'static str, ports: &str) -> Open {

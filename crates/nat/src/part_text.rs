@@ -3,7 +3,7 @@
 use std::fmt::{self, Formatter};
 
 use super::{
-    check::{InterfaceSelector, Ports, Protocol},
+    check::{Family, InterfaceSelector, Ports, Protocol},
     model::{Allow, Forward, Helper, Masquerade, Open, RulesetPart},
     rules::HELPER_NOTE,
 };
@@ -94,6 +94,10 @@ impl Allow {
             maybe(" from ", self.source.as_ref()),
             maybe(" to ", self.to.as_ref()),
             maybe(" except ", self.except.as_ref()),
+            maybe(
+                " ",
+                self.family.map(|family| if family == Family::V4 { "IPv4" } else { "IPv6" }),
+            ),
             maybe(" ", protocol),
             maybe(" ", self.ports.as_ref()),
         ];

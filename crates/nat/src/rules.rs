@@ -20,6 +20,9 @@ use portolan_core::error::Result;
 /// The prefix of a helper's description.
 pub(super) const HELPER_NOTE: &str = "ftp helper";
 
+/// The description of the rules that drop what no `allow` names of the traffic that it is about.
+const LIMIT_NOTE: &str = "isolate: no more than is allowed";
+
 /// The rules of a ruleset, and the interfaces that they concern.
 #[derive(Debug, Clone, Default)]
 pub(super) struct CompiledRules {
@@ -94,6 +97,8 @@ pub(super) struct Maker<'h> {
     pub(super) rules: CompiledRules,
     /// The rules for traffic that may pass an isolated gateway.
     pub(super) allowed: Vec<Rule>,
+    /// The rules that drop what `allow` leaves out of its traffic, before a masquerade lets it pass.
+    pub(super) limits: Vec<Rule>,
     /// The rules for traffic that may come to the host.
     pub(super) opened: Vec<Rule>,
     /// The networks that are translated, each with its interface.
@@ -107,6 +112,7 @@ impl<'h> Maker<'h> {
             here,
             rules: CompiledRules::default(),
             allowed: Vec::new(),
+            limits: Vec::new(),
             opened: Vec::new(),
             translated: Vec::new(),
             clamped: Clamped::default(),
@@ -237,13 +243,14 @@ impl Maker<'_> {
     }
 
     fn allow(&mut self, part: &Allow) -> Result<()> {
-        let sets = [&part.source, &part.to, &part.except];
-        let family = sets.into_iter().flatten().map(NetSet::family).next();
+        let named = part.named_family();
+        let family = named.or(part.family);
         let devices = self.devices(&part.device, family, None)?;
         for out in self.devices(&part.out, family, part.source.as_ref())? {
             let note = part.text(&listed(&devices), out.as_str());
             let mut matches = vec![Match::In(devices.clone()), Match::Out(out.clone())];
             matches.extend(part.source.clone().map(Match::Source));
+            self.limits.extend(limit(part, &matches, family));
             matches.extend(part.to.clone().map(Match::Destination));
             matches.extend(part.except.as_ref().map(not_to));
             matches.extend(service(part.protocol, part.ports.as_ref()));
@@ -255,8 +262,8 @@ impl Maker<'_> {
             self.clamped.usual.insert(device.clone());
             self.pass(device);
         }
-        // Forwarding of IPv6 has side effects: a part that names no family does not turn it on.
-        self.rules.families.insert(family.unwrap_or(Family::V4));
+        // Forwarding of IPv6 has side effects: a part that names no network of it does not turn it on.
+        self.rules.families.insert(named.unwrap_or(Family::V4));
         Ok(())
     }
 
@@ -294,6 +301,17 @@ impl Maker<'_> {
 
 fn listed(devices: &[Interface]) -> String {
     devices.iter().map(Interface::as_str).collect::<Vec<_>>().join(", ")
+}
+
+/// Returns the rule that drops the traffic of a part, given by `matches`, as far as the part does not allow it; `None` if
+/// it allows all of it.
+fn limit(part: &Allow, matches: &[Match], family: Option<Family>) -> Option<Rule> {
+    let is_all = part.to.is_none()
+        && part.except.is_none()
+        && part.protocol.is_none()
+        && part.ports.is_none();
+    let drop = || rule(Hook::Forward, family, matches.to_vec(), RuleAction::Drop, LIMIT_NOTE);
+    (!is_all).then(drop)
 }
 
 /// Returns the matches of the connections that a forward takes, without their ports.

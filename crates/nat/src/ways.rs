@@ -166,8 +166,7 @@ fn forward(part: &Forward, here: &HostNetwork, found: &mut Vec<ConnectionPath>) 
 }
 
 fn allow(part: &Allow, here: &HostNetwork, found: &mut Vec<ConnectionPath>) -> Result<()> {
-    let sets = [&part.source, &part.to];
-    let said = sets.into_iter().flatten().map(NetSet::family).next();
+    let said = part.named_family().or(part.family);
     let family = said.unwrap_or(Family::V4);
     for to in devices(Some(&part.out), said, None, here)? {
         for from in devices(Some(&part.device), said, None, here)? {

@@ -332,7 +332,8 @@ pub mod functions {
     }
 
     /// Allows packets from the interface `in` to the interface `out`, if the ruleset is isolated. With `to` and `ports`
-    /// it is a pinhole for a server with an IPv6 address of its own.
+    /// it is a pinhole for a server with an IPv6 address of its own, or a limit: of the packets between its interfaces
+    /// that a `masquerade` would let out, only those that it names pass.
     ///
     /// {options of `allow`}
     ///

@@ -93,6 +93,45 @@ fn what_may_pass_is_named_by_ports_protocol_and_networks() {
     });
 }
 
+#[test]
+fn an_allow_limits_what_a_masquerade_lets_out() {
+    each_filter(|gate, filter| {
+        gate.add_ipv6();
+        gate.client.sh("ip addr add 192.168.50.200/24 dev eth0");
+        gate.server.sh("ip addr add 203.0.113.11/24 dev eth0");
+        for address in ["0.0.0.0:7000", "0.0.0.0:7001", "[2001:db8:113::10]:7001"] {
+            serve(&gate.server, address);
+        }
+        let client = &gate.client;
+        let masquerade = r#"rules.masquerade(#{ source: ["192.168.50.0/24", "2001:db8:50::/64"], out: "wan" });
+            rules.isolate(true);"#;
+        gate.apply_in(filter, masquerade);
+        assert!(connects(client, "203.0.113.10:7000") && connects(client, "203.0.113.10:7001"));
+        let ports = r#"rules.allow(#{ in: "lan", out: "wan", ports: 7000 });"#;
+        gate.apply_in(filter, &format!("{masquerade} {ports}"));
+        assert!(connects(client, "203.0.113.10:7000") && !connects(client, "203.0.113.10:7001"));
+        assert!(!answers(client, "203.0.113.10:7000"));
+        assert!(!connects(client, "[2001:db8:113::10]:7001"), "both families");
+        let except = r#"rules.allow(#{ in: "lan", out: "wan", except: "203.0.113.11" });"#;
+        gate.apply_in(filter, &format!("{except} {masquerade}"));
+        assert!(connects(client, "203.0.113.10:7001") && !connects(client, "203.0.113.11:7001"));
+        assert!(connects(client, "[2001:db8:113::10]:7001"));
+        // For some sources only.
+        let guests =
+            r#"rules.allow(#{ in: "lan", out: "wan", source: "192.168.50.128/25", ports: 7000 });"#;
+        gate.apply_in(filter, &format!("{masquerade} {guests}"));
+        assert!(connects(client, "203.0.113.10:7001"));
+        client.sh("ip route replace 203.0.113.0/24 via 192.168.50.1 src 192.168.50.200");
+        assert!(connects(client, "203.0.113.10:7000") && !connects(client, "203.0.113.10:7001"));
+        // An allow of everything limits nothing, as ever.
+        gate.apply_in(
+            filter,
+            &format!(r#"{masquerade} rules.allow(#{{ in: "lan", out: "wan", source: "192.168.50.10" }});"#),
+        );
+        assert!(connects(client, "203.0.113.10:7001"));
+    });
+}
+
 /// Checks the kind of packets that the kernel translates in no rule, since they belong to no connection.
 #[test]
 fn packets_that_belong_to_no_connection_do_not_leave() {
