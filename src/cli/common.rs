@@ -142,11 +142,6 @@ impl Common {
         Netrc::read(&path)
     }
 
-    /// Returns the directory of the undo records of rules, also with `--no-memory`.
-    pub(super) fn ledger_folder(&self) -> Option<PathBuf> {
-        self.state.ledger_folder()
-    }
-
     /// Returns the store of NAT undo records; `None` if there is no state directory.
     pub(super) fn ledger(&self) -> Option<Arc<dyn RulesetStore>> {
         self.state.ledger(Clock::System)

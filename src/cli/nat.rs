@@ -246,7 +246,7 @@ fn run_verb(verb: &NatCommand, args: &Args, common: &Common) -> ExitResult {
         Ok((source, settings, described, context))
     };
     let (verb, json) = (verb.clone(), common.json());
-    let state = common.ledger_folder();
+    let state = common.named_state_folder();
     let ended = || {
         let (source, settings, found, context) = prepared().map_err(UsageError)?;
         let stop = context.stop.clone();
@@ -287,7 +287,7 @@ struct NatContext<'w> {
     context: &'w RunContext,
     backend: Choice,
     ledger: Option<&'w dyn RulesetStore>,
-    /// The state directory, which has the ledger.
+    /// The state directory that the user names.
     state: Option<&'w Path>,
     json: bool,
 }

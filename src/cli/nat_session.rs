@@ -63,8 +63,9 @@ pub(super) struct SessionGuard {
 }
 
 impl SessionGuard {
-    /// Starts the guard for trials of rulesets of these names, which are not yet applied.
-    pub(super) fn start(state: &Path, names: &[&str]) -> Result<Self> {
+    /// Starts the guard for trials of rulesets of these names, which are not yet applied. `state` is the state directory if
+    /// the user names one.
+    pub(super) fn start(state: Option<&Path>, names: &[&str]) -> Result<Self> {
         let processes = session_processes();
         if processes.is_empty() {
             let message = "there is no session that could end: use `--confirm-within` alone, which needs none";
@@ -72,9 +73,12 @@ impl SessionGuard {
         }
         let failed = |error| Error::local("start", "the guard of the session", error);
         let program = std::env::current_exe().map_err(failed)?;
-        let state = std::path::absolute(state).map_err(failed)?;
         let mut command = Command::new(program);
-        command.arg("--state").arg(state).args(["nat", "guard-session"]);
+        command.args(["nat", "guard-session"]);
+        // The guard runs in another directory.
+        if let Some(state) = state {
+            command.arg("--state").arg(std::path::absolute(state).map_err(failed)?);
+        }
         for process in processes {
             command.args(["--process", &process.to_string()]);
         }

@@ -14,6 +14,7 @@ use crate::{
     error::{Error, Result},
     exit_code::Exit,
     nat::{
+        NatError,
         machine::{Choice, NatHost},
         mend::{MendReport, Mended},
         notice::NetworkNotices,
@@ -127,6 +128,9 @@ impl Watcher<'_> {
                 }
                 Err(fault) => {
                     is_settled = false;
+                    if fault.name == Some(NatError::Busy.name()) {
+                        continue;
+                    }
                     let text = fault.message.clone();
                     if seen.faults.insert(name.clone(), text.clone()) != Some(text.clone()) {
                         self.observer.warn(format!("ruleset {name}: {text}"));

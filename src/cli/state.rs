@@ -91,11 +91,6 @@ impl StateOptions {
         if self.no_memory { None } else { self.named_or_usual() }
     }
 
-    /// Returns the directory of the undo records of rules.
-    pub(super) fn ledger_folder(&self) -> Option<PathBuf> {
-        self.named_or_usual()
-    }
-
     fn named_or_usual(&self) -> Option<PathBuf> {
         let named = self.folder.clone().or_else(|| folder_of("PORTOLAN_STATE"));
         named.or_else(|| usual_folder(|name| env::var_os(name)))

@@ -46,7 +46,7 @@ struct FirstPacket<'p> {
 
 /// The fate of a packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Fate {
+enum PacketFate {
     Accepted,
     /// Accepted if it has what is not known of it.
     Perhaps,
@@ -61,7 +61,7 @@ pub(super) fn check(rules: &CompiledRules, here: Option<&HostServices>) -> Resul
         let device = way.as_ref().map(|(device, _)| device.as_str());
         let source = Some(login.peer);
         let packet = FirstPacket { is_udp: false, port: login.port, source, device };
-        if fate(rules, packet) == Fate::Dropped {
+        if fate(rules, packet) == PacketFate::Dropped {
             return Err(lockout(
                 &format!(
                     "you are logged in from {} at port {}, and the next login there would be dropped",
@@ -74,7 +74,7 @@ pub(super) fn check(rules: &CompiledRules, here: Option<&HostServices>) -> Resul
         let Some((tunnel, true)) = way else { continue };
         if let Some((port, is_udp)) = here.carriers().into_iter().find(|(port, is_udp)| {
             let packet = FirstPacket { is_udp: *is_udp, port: *port, source: None, device: None };
-            fate(rules, packet) == Fate::Dropped
+            fate(rules, packet) == PacketFate::Dropped
         }) {
             let word = word(is_udp);
             return Err(lockout(
@@ -104,7 +104,7 @@ pub(super) fn warnings(rules: &CompiledRules, here: Option<&HostServices>) -> Ve
     let is_open = |login: &LoginConnection| {
         // Only where the rules drop others.
         let other = FirstPacket { is_udp: false, port: 0, source: None, device: None };
-        !login.is_named && fate(rules, other) == Fate::Dropped
+        !login.is_named && fate(rules, other) == PacketFate::Dropped
     };
     let logins = here.logins.iter().map(|(login, _)| login).filter(|login| is_open(login));
     let told = logins.map(|LoginConnection { port, peer, .. }| Warning {
@@ -124,7 +124,7 @@ fn warning(rules: &CompiledRules, here: &HostServices) -> Option<Warning> {
     for socket in here.services() {
         let port = socket.local.port();
         let packet = FirstPacket { is_udp: socket.is_udp, port, source: None, device: None };
-        if fate(rules, packet) == Fate::Dropped {
+        if fate(rules, packet) == PacketFate::Dropped {
             let owner = here.owner(socket).map(|owner| owner.name.clone()).unwrap_or_default();
             services.entry(owner).or_default().insert((port, socket.is_udp));
             dropped.insert((port, socket.is_udp));
@@ -191,12 +191,15 @@ impl HostServices {
     }
 
     /// Returns the ports at which tunnels get their own packets: those of the kernel, and of programs with a tunnel
-    /// device.
+    /// device, unless they are ports of clients, whose packets are answers.
     fn carriers(&self) -> Vec<(u16, bool)> {
         let Some(owners) = &self.owners else { return Vec::new() };
         let carries = |socket: &&HostSocket| match owners.get(&socket.inode) {
             None => socket.is_udp,
-            Some(owner) => owner.has_tunnel,
+            Some(owner) => {
+                let (first, last) = self.ephemeral;
+                owner.has_tunnel && !(first..=last).contains(&socket.local.port())
+            }
         };
         let waiting = self.sockets.iter().filter(|socket| socket.peer.is_none());
         waiting.filter(carries).map(|socket| (socket.local.port(), socket.is_udp)).collect()
@@ -226,18 +229,18 @@ fn remedy(ports: &BTreeSet<(u16, bool)>) -> String {
 }
 
 /// Returns the fate of the first packet of a connection.
-fn fate(rules: &CompiledRules, packet: FirstPacket<'_>) -> Fate {
+fn fate(rules: &CompiledRules, packet: FirstPacket<'_>) -> PacketFate {
     let mut is_perhaps = false;
     for rule in rules.all.iter().filter(|rule| rule.hook == Hook::Input) {
         match (matches(rule, packet), &rule.action) {
-            (Some(true), RuleAction::Drop) if is_perhaps => return Fate::Perhaps,
-            (Some(true), RuleAction::Drop) => return Fate::Dropped,
-            (Some(true), RuleAction::Accept) => return Fate::Accepted,
+            (Some(true), RuleAction::Drop) if is_perhaps => return PacketFate::Perhaps,
+            (Some(true), RuleAction::Drop) => return PacketFate::Dropped,
+            (Some(true), RuleAction::Accept) => return PacketFate::Accepted,
             (None, RuleAction::Accept) => is_perhaps = true,
             _ => {}
         }
     }
-    Fate::Accepted
+    PacketFate::Accepted
 }
 
 /// Returns whether a rule matches; `None` if that depends on what is not known of the packet.
@@ -368,6 +371,20 @@ mod tests {
         };
         let rules = compiled(vec![inside, from, open("53", Some(Protocol::Both))]);
         assert!(warning(&rules, &services()).is_none(), "each is let in for some");
+    }
+
+    #[test]
+    fn a_tunnel_is_carried_by_the_kernel_or_by_a_program_that_serves_it() {
+        let sockets = vec![
+            socket(true, "0.0.0.0:1194", "", 1),
+            socket(true, "0.0.0.0:40000", "", 1),
+            socket(true, "0.0.0.0:51820", "", 9),
+            socket(true, "0.0.0.0:53", "", 2),
+        ];
+        let owners = [(1, owner("openvpn", true)), (2, owner("dnsmasq", false))].into();
+        let here = HostServices { sockets, owners: Some(owners), ..services() };
+        assert_eq!(here.carriers(), [(1194, true), (51820, true)]);
+        assert_eq!(HostServices { owners: None, ..here }.carriers(), []);
     }
 
     #[test]

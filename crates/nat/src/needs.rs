@@ -11,7 +11,7 @@ use super::{
     check::{Family, Interface},
     foreign::Warning,
     host::HostNetwork,
-    model::{Forward, RulesetPart},
+    model::{Forward, RulesetPart, RulesetSpec},
     nets::NetSet,
     rules::CompiledRules,
     sysctl::{ALL4, ALL6, REDIRECTS4, Sysctl, key, switch_of},
@@ -44,6 +44,35 @@ const EVERYWHERE6: Need = (ALL6, "1");
 
 /// The name of the values that a new interface begins with.
 const DEFAULT: &str = "default";
+
+/// The kernel settings that a ruleset needs.
+pub(super) struct RulesetSettings {
+    /// Each, by path.
+    pub(super) needs: Vec<(String, String)>,
+    /// Those of interfaces that are still to come.
+    pub(super) coming: Vec<Sysctl>,
+    /// Those that are to be changed.
+    pub(super) changes: Vec<Sysctl>,
+    /// Those that would have to be, if the ruleset turned forwarding on.
+    pub(super) idle: Vec<Sysctl>,
+}
+
+/// Returns the settings of `ruleset`, as far as they differ from those of the host.
+pub(super) fn settings(
+    ruleset: &RulesetSpec,
+    made: &CompiledRules,
+    here: &HostNetwork,
+    read: impl Fn(&str) -> Option<String>,
+) -> RulesetSettings {
+    let needed = needed(made, here, read);
+    let needs = needed.iter().map(|one| (one.path.clone(), one.set.clone())).collect();
+    let coming = needed.iter().filter(|one| one.absent).cloned().collect();
+    let changes = needed.into_iter().filter(Sysctl::is_change).collect();
+    if ruleset.is_forwarding() {
+        return RulesetSettings { needs, coming, changes, idle: Vec::new() };
+    }
+    RulesetSettings { needs: Vec::new(), coming: Vec::new(), changes: Vec::new(), idle: changes }
+}
 
 /// Returns the settings that make the kernel forward packets as `rules` need it, including those that are set
 /// already, and those of interfaces that are still to come. For IPv4 it is enough that both interfaces of a path forward; IPv6 supports that from Linux 6.17 on, and before it

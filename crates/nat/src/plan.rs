@@ -287,7 +287,8 @@ pub(super) fn plan(
     let Loadable { made, chains, body, wanted, unclamped } =
         loadable(ruleset, &table, here, backend)?;
     let live = LiveState::of(backend, &table, &found);
-    let RulesetSettings { needs, coming, changes: sysctls, idle } = settings(ruleset, &made, here);
+    let needs::RulesetSettings { needs, coming, changes: sysctls, idle } =
+        needs::settings(ruleset, &made, here, sysctl::read);
     let modules = sysctl::modules(&made);
     let is_same = match (&wanted, &live, &found) {
         (Some(wanted), LiveState::Rules(_), FoundRules::Listing(listing)) => wanted == listing,
@@ -370,29 +371,6 @@ fn listed_now(
     };
     let body = backend.body(table, chains);
     Ok(backend.listed(table, &body)?.unwrap_or(body))
-}
-
-/// The kernel settings that a ruleset needs.
-struct RulesetSettings {
-    /// Each, by path.
-    needs: Vec<(String, String)>,
-    /// Those of interfaces that are still to come.
-    coming: Vec<Sysctl>,
-    /// Those that are to be changed.
-    changes: Vec<Sysctl>,
-    /// Those that would have to be, if the ruleset turned forwarding on.
-    idle: Vec<Sysctl>,
-}
-
-fn settings(ruleset: &RulesetSpec, made: &CompiledRules, here: &HostNetwork) -> RulesetSettings {
-    let needed = needs::needed(made, here, sysctl::read);
-    let needs = needed.iter().map(|one| (one.path.clone(), one.set.clone())).collect();
-    let coming = needed.iter().filter(|one| one.absent).cloned().collect();
-    let changes = needed.into_iter().filter(Sysctl::is_change).collect();
-    if ruleset.is_forwarding() {
-        return RulesetSettings { needs, coming, changes, idle: Vec::new() };
-    }
-    RulesetSettings { needs: Vec::new(), coming: Vec::new(), changes: Vec::new(), idle: changes }
 }
 
 impl RulesetPlan {

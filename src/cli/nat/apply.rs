@@ -17,7 +17,6 @@ use crate::{
         history::check_comment,
         machine::NatHost,
         plan::RulesetPlan,
-        undo::no_ledger,
     },
     script::{rules::Ruleset, value::parse_duration},
 };
@@ -147,7 +146,7 @@ impl NatContext<'_> {
             return Ok(None);
         }
         let names: Vec<_> = plans.iter().map(|(_, plan)| plan.ruleset.as_str()).collect();
-        SessionGuard::start(self.state.ok_or_else(no_ledger)?, &names).map(Some)
+        SessionGuard::start(self.state, &names).map(Some)
     }
 }
 
