@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, OpenOptions},
-    io::Write,
+    io::{self, Write},
     os::unix::fs::FileTypeExt,
     path::{Path, PathBuf},
     time::Duration,
@@ -21,7 +21,7 @@ use crate::{
     ftp::{
         path::RemotePath,
         session::{RunContext, Session},
-        transfer::{OPTIONS, TransferOptions},
+        transfer::{OPTIONS, TransferOptions, TransferStats},
         url::Url,
     },
     mirror::{self, MirrorOptions, report::Report},
@@ -175,9 +175,9 @@ impl Download<'_> {
     async fn file(&mut self, session: &mut Session, remote: &RemotePath) -> Result<()> {
         let moved = match &self.target {
             LocalTarget::Stream(None) => {
-                let mut sink = StreamSink::new(output::results(), "standard output");
-                let moved = session.get_into(remote, &mut sink, &self.options).await?;
-                sink.finish()?;
+                let Some(moved) = print_file(session, remote, &self.options).await? else {
+                    return Ok(());
+                };
                 Some(moved)
             }
             LocalTarget::Stream(Some(path)) => {
@@ -219,6 +219,38 @@ impl Download<'_> {
     /// Counts the failure of one of several downloads.
     fn settle(&mut self, fetched: Result<()>, is_alone: bool) -> Result<()> {
         settle(self.done, fetched, is_alone)
+    }
+}
+
+/// Standard output as the target of a file: remembers if it took no more.
+struct StandardOutput {
+    is_closed: bool,
+}
+
+impl Write for StandardOutput {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        output::results().write(bytes).inspect_err(|_| self.is_closed = true)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        output::results().flush().inspect_err(|_| self.is_closed = true)
+    }
+}
+
+/// Writes a file to standard output; returns `None` if that takes no more: a full disk is reported at the end, and a reader
+/// that has seen enough is no failure.
+async fn print_file(
+    session: &mut Session,
+    remote: &RemotePath,
+    options: &TransferOptions,
+) -> Result<Option<TransferStats>> {
+    let writer = StandardOutput { is_closed: false };
+    let mut sink = StreamSink::new(writer, "standard output");
+    let moved = session.get_into(remote, &mut sink, options).await;
+    let moved = moved.and_then(|moved| sink.finish().map(|()| moved));
+    match moved {
+        Err(_) if sink.writer().is_closed => Ok(None),
+        moved => moved.map(Some),
     }
 }
 
@@ -301,14 +333,14 @@ pub(super) fn cat(args: &CatArgs, common: &Common) -> ExitResult {
     interruptible(&stop, move || {
         with_session(site, &context, async |session| {
             let options = TransferOptions::default();
-            let mut sink = StreamSink::new(output::results(), "standard output");
             for url in &urls {
                 for file in operands::expand(session, url).await? {
-                    session.get_into(&file, &mut sink, &options).await?;
-                    sink = StreamSink::new(output::results(), "standard output");
+                    if print_file(session, &file, &options).await?.is_none() {
+                        return Ok(());
+                    }
                 }
             }
-            sink.finish()
+            Ok(())
         })?;
         Ok(Exit::Done)
     })

@@ -12,6 +12,7 @@ mod flags;
 mod functions;
 mod get;
 mod init;
+mod jobs;
 mod ls;
 mod man;
 mod mirror;
@@ -72,6 +73,8 @@ enum Subcommand {
     Rehearse(rehearse::Args),
     /// Run the jobs of a jobs file on their schedules.
     Serve(serve::Args),
+    /// List the jobs with their schedules, last results and next runs.
+    Jobs(jobs::Args),
     /// List runs with their times and results.
     Runs(runs::Args),
     /// Show one run in full.
@@ -146,6 +149,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Subcommand::Run(args) => run::run(&args, &common),
         Subcommand::Rehearse(args) => rehearse::run(&args, &common),
         Subcommand::Serve(args) => serve::run(&args, &common),
+        Subcommand::Jobs(args) => jobs::run(&args, &common),
         Subcommand::Runs(args) => runs::run(&args, &common),
         Subcommand::Show(args) => show::run(&args, &common),
         Subcommand::Trigger(args) => trigger::run(&args, &common),

@@ -1,6 +1,6 @@
 //! `portolan next`: shows when jobs run.
 
-use std::path::PathBuf;
+use std::{collections::BTreeSet, path::PathBuf};
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::{
     ExitResult,
     common::Common,
+    place::{JobsFile, failed},
     report::{self, Reported, UsageError},
     slots,
 };
@@ -52,17 +53,20 @@ struct NextSlot<'r> {
     job: Option<&'r Job>,
     schedule: &'r Schedule,
     slot: Slot,
+    /// True if the job is paused: the slot will be skipped unless it is resumed before.
+    is_paused: bool,
 }
 
 pub(super) fn run(args: &Args, common: &Common) -> ExitResult {
     let (zones, now) = (Zones::newest(), Clock::System.now());
     if let Some(text) = &args.cron {
         let schedule = schedule(text, args.timezone.as_deref(), &zones)?;
-        return show(args, common, &zones, now, &[(None, &schedule)]);
+        return show(args, common, &zones, now, &[(None, &schedule)], &BTreeSet::new());
     }
     let jobs = slots::jobs(&args.jobs, &zones, now)?;
     let all = chosen(&jobs, args.job.as_deref()).map_err(UsageError)?;
-    let exit = show(args, common, &zones, now, &all)?;
+    let paused = JobsFile::at(&args.jobs).paused(common).map_err(failed)?;
+    let exit = show(args, common, &zones, now, &all, &paused)?;
     let others = jobs.all.iter().filter(|job| job.schedule.is_none());
     if args.job.is_none() && !common.json() {
         let lines = others.map(|job| format!("{} runs {}\n", job.name, when(job)));
@@ -85,7 +89,7 @@ fn chosen<'j>(jobs: &'j Jobs, job: Option<&str>) -> Result<Vec<(Option<&'j Job>,
 }
 
 /// Describes when a job without `cron` runs.
-fn when(job: &Job) -> String {
+pub(super) fn when(job: &Job) -> String {
     match &job.after[..] {
         [] => "when it is triggered".to_owned(),
         all => format!("after {} has succeeded", all.join(" and ")),
@@ -132,6 +136,7 @@ fn show(
     zones: &Zones,
     now: Timestamp,
     schedules: &[(Option<&Job>, &Schedule)],
+    paused: &BTreeSet<String>,
 ) -> ExitResult {
     let (mut rows, mut since) = (Vec::new(), now);
     for (job, schedule) in schedules {
@@ -139,7 +144,8 @@ fn show(
         let after = after.unwrap_or(Ok(now)).map_err(UsageError)?;
         since = after;
         let slots = schedule.firings(after).take(args.count.into());
-        rows.extend(slots.map(|slot| NextSlot { job: *job, schedule, slot }));
+        let is_paused = job.is_some_and(|job| paused.contains(&*job.name));
+        rows.extend(slots.map(|slot| NextSlot { job: *job, schedule, slot, is_paused }));
     }
     rows.sort_by_key(|row| row.slot.at);
     rows.truncate(args.count.into());
@@ -172,6 +178,7 @@ struct SlotDocument<'j> {
 struct DescribedJob<'j> {
     job: &'j str,
     description: Option<&'j str>,
+    paused: bool,
 }
 
 impl<'j> SlotDocument<'j> {
@@ -184,6 +191,7 @@ impl<'j> SlotDocument<'j> {
             job: row.job.map(|job| DescribedJob {
                 job: &job.name,
                 description: job.description.as_deref(),
+                paused: row.is_paused,
             }),
         }
     }
@@ -201,7 +209,7 @@ fn table(
     let mut cells: Vec<Vec<String>> = Vec::new();
     let mut before = since;
     for row in rows {
-        let NextSlot { job, schedule, slot } = row;
+        let NextSlot { job, schedule, slot, is_paused } = row;
         let change = slots::change(before, slot.at, &schedule.zone);
         if let Some(change) = change.filter(|_| !many) {
             cells.push(vec![format!("  -- {change}")]);
@@ -214,7 +222,9 @@ fn table(
         }
         let until = (since == now).then(|| slot.at.duration_since(now).as_secs());
         let until = until.map(|seconds| format!("in {}", rough(seconds)));
-        let notes: Vec<_> = until.into_iter().chain(slots::note(slot, &schedule.zone)).collect();
+        let paused = is_paused.then(|| "paused".to_owned());
+        let notes = until.into_iter().chain(paused).chain(slots::note(slot, &schedule.zone));
+        let notes: Vec<_> = notes.collect();
         line.push(notes.join(", "));
         cells.push(line);
     }

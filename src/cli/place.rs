@@ -1,6 +1,9 @@
 //! The location of the scheduler's files: its jobs file and its state directory.
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+};
 
 use super::{
     common::Common,
@@ -35,6 +38,24 @@ impl JobsFile {
     /// Returns the path of the jobs file.
     pub(super) fn path(&self) -> &Path {
         self.file.as_deref().unwrap_or(Path::new(JOBS_FILE))
+    }
+
+    /// Returns the jobs file at `path`.
+    pub(super) fn at(path: &Path) -> Self {
+        Self { file: Some(path.to_owned()) }
+    }
+
+    /// Returns the jobs that are paused; none if nothing has ever run.
+    pub(super) fn paused(&self, common: &Common) -> Result<BTreeSet<String>> {
+        let store = match self.store(common) {
+            Ok((_, store)) => store,
+            Err(fault) if matches!(fault.kind, ErrorKind::NotFound | ErrorKind::Invalid) => {
+                return Ok(BTreeSet::new());
+            }
+            Err(fault) => return Err(fault),
+        };
+        let states = store.job_states()?.into_iter();
+        Ok(states.filter(|state| state.paused_at.is_some()).map(|state| state.job).collect())
     }
 
     /// Returns the default jobs file.

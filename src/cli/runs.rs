@@ -1,21 +1,24 @@
 //! `portolan runs`: lists the runs, with their times and results.
 
+use jiff::Timestamp;
 use serde_json::Value;
 
 use super::{
     ExitResult,
     common::Common,
     place::{JobsFile, failed},
-    report,
+    report, slots,
     table::{TextTable, width},
     times::local,
 };
 use crate::{
-    error::{ErrorKind, Result},
+    clock::Clock,
+    duration::parse_duration,
+    error::{Error, ErrorKind, Result},
     exit_code::Exit,
     observe::{format_duration, format_size, visible::visible},
-    schedule::facts,
-    store::history::{HistoryRun, RunState},
+    schedule::{facts, zone::Zones},
+    store::history::{HistoryRun, RunFilter, RunState},
 };
 
 /// The arguments of `portolan runs`.
@@ -26,6 +29,15 @@ pub(super) struct Args {
     /// Number of runs to show (newest first)
     #[arg(long, default_value_t = 20, value_name = "N")]
     limit: u32,
+    /// Show only runs since: 2026-03-08, "2026-03-08 02:30", 2026-03-08T07:00:00Z, or 24h for the last 24 hours
+    #[arg(long, value_name = "T")]
+    since: Option<String>,
+    /// Show only runs before
+    #[arg(long, value_name = "T")]
+    until: Option<String>,
+    /// Show only runs that failed, in full or in part
+    #[arg(long)]
+    failed: bool,
     #[command(flatten)]
     jobs: JobsFile,
 }
@@ -38,7 +50,14 @@ pub(super) fn run(args: &Args, common: &Common) -> ExitResult {
             Err(fault) if fault.kind == ErrorKind::NotFound => return Ok(Vec::new()),
             Err(fault) => return Err(fault),
         };
-        let runs = store.runs(args.job.as_deref(), args.limit)?;
+        let time = |text: &Option<String>| text.as_deref().map(past).transpose();
+        let runs = store.runs_matching(&RunFilter {
+            job: args.job.clone(),
+            since: time(&args.since)?,
+            until: time(&args.until)?,
+            failed: args.failed,
+            most: args.limit,
+        })?;
         if let Some(job) = args.job.as_ref().filter(|_| runs.is_empty()) {
             args.jobs.know(job, &store)?;
         }
@@ -49,11 +68,21 @@ pub(super) fn run(args: &Args, common: &Common) -> ExitResult {
         let all: Vec<Value> = runs.iter().map(facts::run).collect();
         report::json(&all);
     } else if runs.is_empty() {
-        report::print("no runs yet\n");
+        let is_filtered = args.failed || args.since.is_some() || args.until.is_some();
+        report::print(if is_filtered { "no such runs\n" } else { "no runs yet\n" });
     } else {
         report::output(&table(&runs));
     }
     Ok(Exit::Done)
+}
+
+/// Parses a time in the past: a duration before now, or a date or time of this host.
+fn past(text: &str) -> Result<Timestamp> {
+    let now = Clock::System.now();
+    let Some(ago) = parse_duration(text) else {
+        return slots::moment(text, &Zones::newest().of_this_machine(), now);
+    };
+    now.checked_sub(ago).map_err(|_| Error::invalid(format!("{text} is too long ago")))
 }
 
 fn table(runs: &[HistoryRun]) -> String {

@@ -25,8 +25,8 @@ use crate::{
 /// The arguments of `portolan show`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Number of the run, as shown by `portolan runs`
-    run: i64,
+    /// Number of the run, as shown by `portolan runs`; `last`, or a job for its last run
+    run: String,
     /// Print only the log of the run
     #[arg(long)]
     log: bool,
@@ -49,8 +49,9 @@ struct Whole {
 pub(super) fn run(args: &Args, common: &Common) -> ExitResult {
     let shown = || -> Result<()> {
         let (state, store) = args.jobs.store(common)?;
-        let whole = Whole::read(&store, args.run)?;
-        let path = log::path(&state, &whole.run.job, args.run);
+        let id = number(&args.run, &store, &args.jobs)?;
+        let whole = Whole::read(&store, id)?;
+        let path = log::path(&state, &whole.run.job, id);
         if args.log {
             let log = std::fs::read_to_string(&path)
                 .map_err(|error| Error::local("read the log", &path, error))?;
@@ -72,6 +73,22 @@ pub(super) fn run(args: &Args, common: &Common) -> ExitResult {
     };
     shown().map_err(failed)?;
     Ok(Exit::Done)
+}
+
+/// Returns the number of the run that `text` means: a number, `last`, or a job.
+fn number(text: &str, store: &Store, jobs: &JobsFile) -> Result<i64> {
+    if let Ok(id) = text.parse() {
+        return Ok(id);
+    }
+    let job = (text != "last").then_some(text);
+    let newest = store.runs(job, 1)?.pop();
+    if let (None, Some(job)) = (&newest, job) {
+        jobs.know(job, store)?;
+    }
+    newest.map(|run| run.id).ok_or_else(|| {
+        let whose = job.map(|job| format!(" of {job}")).unwrap_or_default();
+        Error::new(ErrorKind::NotFound, Origin::Here, format!("there is no run{whose} yet"))
+    })
 }
 
 impl Whole {

@@ -15,7 +15,7 @@ use tempfile::TempDir;
 use crate::support::{rehearsal::Rehearsal, wait};
 
 /// The commands that write no result to standard output: they make files, or report in the log.
-const WITHOUT_RESULTS: [&str; 3] = ["man", "rm", "serve"];
+const WITHOUT_RESULTS: [&str; 6] = ["chmod", "man", "mkdir", "mv", "rm", "serve"];
 
 const JOBS: &str = "\
 [runner]
@@ -57,6 +57,8 @@ const ROWS: &[Row] = &[
     row("--state state runs --json"),
     row("--state state show 1"),
     row("--state state show 1 --json"),
+    row("jobs"),
+    row("jobs --json"),
     row("trigger a --json"),
     row("pause a"),
     row("pause a --json"),
@@ -67,6 +69,14 @@ const ROWS: &[Row] = &[
     row("ls URL/"),
     row("ls --json URL/"),
     row("get --json URL/a.txt FRESH"),
+    row("get URL/a.txt -"),
+    row("cat URL/a.txt"),
+    row("find URL/"),
+    row("find --json URL/"),
+    row("du URL/"),
+    row("du --json URL/"),
+    row("hash URL/a.txt"),
+    row("hash --json URL/a.txt"),
     row("put --json print.rhai URL/new.txt"),
     row("mirror URL/ FRESH"),
     row("mirror --json URL/ FRESH"),

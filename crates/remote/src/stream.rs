@@ -93,6 +93,11 @@ impl<W: Write> StreamSink<W> {
         Self { to, name: name.into(), written: 0, taken: 0 }
     }
 
+    /// Returns the writer, to look at.
+    pub const fn writer(&self) -> &W {
+        &self.to
+    }
+
     /// Returns the writer.
     pub fn into_inner(self) -> W {
         self.to

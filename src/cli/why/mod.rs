@@ -30,12 +30,13 @@ use crate::{
 
 /// The arguments of `portolan why`.
 #[derive(Debug, clap::Args)]
+#[command(override_usage = "portolan why [OPTIONS] <JOB> [--at <T>]")]
 pub(super) struct Args {
     /// Job to explain
     job: String,
-    /// Time to explain: 2026-03-08T07:00:00Z, or "2026-03-08 02:30" in the time zone of the job
+    /// Time to explain: 2026-03-08T07:00:00Z, or "2026-03-08 02:30" in the time zone of the job [default: its last run time]
     #[arg(long, value_name = "T")]
-    at: String,
+    at: Option<String>,
     #[command(flatten)]
     jobs: JobsFile,
 }
@@ -65,9 +66,14 @@ pub(super) fn run(args: &Args, common: &Common) -> ExitResult {
     let zone =
         job.schedule.as_ref().map_or_else(|| zones.of_this_machine(), |one| one.zone.clone());
     let answered = || -> Result<_> {
+        let last = || {
+            let slot = job.schedule.as_ref().and_then(|schedule| schedule.last(now));
+            slot.map_or_else(|| "now".to_owned(), |slot| slot.at.to_string())
+        };
+        let at = args.at.clone().unwrap_or_else(last);
         let answer = match &job.schedule {
-            Some(schedule) => answer(schedule, &args.at, now)?,
-            None => without_schedule(job, slots::moment(&args.at, &zone, now)?),
+            Some(schedule) => answer(schedule, &at, now)?,
+            None => without_schedule(job, slots::moment(&at, &zone, now)?),
         };
         let told = history(args, common, job, &answer, now)?;
         Ok((answer, told))

@@ -184,3 +184,64 @@ fn metrics_count_runs_by_job_and_outcome_and_name_nothing_else() {
     running.signal(Signal::TERM);
     drop(running.wait().succeeds().any_stderr());
 }
+
+#[test]
+fn all_jobs_are_seen_at_a_glance_and_runs_are_found() {
+    let jobs = format!(
+        "{EVERY_SECOND}{}{}[[job]]\nname = \"night\"\nscript = \"tick.rhai\"\ncron = \"0 3 * * *\"\ntimezone = \"Europe/Berlin\"\n",
+        on_request("bad", ""),
+        on_request("never", "")
+    );
+    let mut scheduler = Scheduler::new(&jobs);
+    for (name, text) in [("tick.rhai", ""), ("bad.rhai", "fail(\"no luck\");"), ("never.rhai", "")]
+    {
+        scheduler.file(name, text);
+    }
+    let before = scheduler.command(&["jobs"]).succeeds();
+    drop(before.stdout_has("night  0 3 * * * (Europe/Berlin)"));
+    drop(scheduler.command(&["pause", "night", "--reason", "moving"]).succeeds().any_stdout());
+    scheduler.start();
+    scheduler.until_outcome("tick", "done");
+    drop(scheduler.command(&["trigger", "bad", "--wait"]).any_code().any_stdout().any_stderr());
+    let table = scheduler.command(&["jobs"]).succeeds();
+    for part in ["paused: moving", "failed 2", "done 2", "0% of 1"] {
+        assert!(table.stdout_text().contains(part), "{part}: {}", table.stdout_text());
+    }
+    drop(table.any_stdout());
+    let all = scheduler.command(&["--json", "jobs"]).succeeds().json();
+    let job = |name: &str| all.as_array().unwrap().iter().find(|job| job["job"] == name).unwrap();
+    assert_eq!(
+        (&job("night")["paused"], &job("night")["pause_reason"]),
+        (&true.into(), &"moving".into())
+    );
+    assert_eq!(
+        (&job("bad")["last"]["outcome"], &job("bad")["runs_30d"]),
+        (&"failed".into(), &1.into())
+    );
+    assert!(job("never")["last"].is_null() && job("never")["schedule"] == "0 0 29 2 *");
+    assert!(job("tick")["succeeded_30d"].as_i64() > Some(0) && job("tick")["seconds"].is_number());
+
+    let failed =
+        scheduler.command(&["--json", "runs", "--failed", "--since", "1h"]).succeeds().json();
+    let failed = failed.as_array().unwrap();
+    assert!(!failed.is_empty() && failed.iter().all(|run| run["job"] == "bad"), "{failed:?}");
+    drop(scheduler.command(&["runs", "--until", "2001-01-01"]).succeeds().stderr("no such runs\n"));
+    drop(
+        scheduler
+            .command(&["runs", "--since", "soon"])
+            .fails_with(2)
+            .stderr_has("`soon` is no time"),
+    );
+    drop(scheduler.command(&["show", "bad"]).succeeds().stdout_has("of bad: failed"));
+    drop(scheduler.command(&["show", "last"]).succeeds().stdout_has("run "));
+    drop(scheduler.command(&["show", "nigth"]).fails_with(2).stderr_has("did you mean `night`?"));
+    drop(
+        scheduler
+            .command(&["show", "never"])
+            .fails_with(5)
+            .stderr_has("there is no run of never yet"),
+    );
+    drop(scheduler.command(&["why", "tick"]).any_code().any_stderr().any_stdout());
+    drop(scheduler.command(&["next", "night"]).succeeds().stdout_has(", paused"));
+    scheduler.stop();
+}

@@ -10,7 +10,41 @@ use portolan_core::error::Result;
 const COLUMNS: &str = "id, job, revision, slot, script, cause, scheduled_for, moved_from, not_before, give_up_at,
     needs_since, decided_at, started_at, ended_at, outcome, reason, covers, up_to, attempts, files, bytes, route, fallbacks, exit_code, error_kind, error, reason_code, covered_by";
 
+/// The runs that a query is about.
+#[derive(Debug, Clone, Default)]
+pub struct RunFilter {
+    /// Only runs of this job.
+    pub job: Option<String>,
+    /// Only runs that were due, or that began, at this time or later.
+    pub since: Option<Timestamp>,
+    /// Only runs that were due, or that began, before this time.
+    pub until: Option<Timestamp>,
+    /// Only runs that did not do everything: failed, partial and interrupted ones.
+    pub failed: bool,
+    /// The maximum number.
+    pub most: u32,
+}
+
 impl Store {
+    /// Returns the newest runs that `filter` is about, the newest first.
+    pub fn runs_matching(&self, filter: &RunFilter) -> Result<Vec<HistoryRun>> {
+        let RunFilter { job, since, until, failed, most } = filter;
+        let query = format!(
+            "SELECT {COLUMNS} FROM runs WHERE ($1 IS NULL OR job = $1)
+                AND ($2 IS NULL OR COALESCE(scheduled_for, started_at, decided_at) >= $2)
+                AND ($3 IS NULL OR COALESCE(scheduled_for, started_at, decided_at) < $3)
+                AND (NOT $4 OR outcome IN ($5, $6, $7))
+            ORDER BY id DESC LIMIT $8"
+        );
+        let [since, until] = [since, until].map(|time| time.map(Timestamp::as_millisecond));
+        let [one, two, three] =
+            [RunState::Failed, RunState::Partial, RunState::Interrupted].map(RunState::word);
+        self.read(|connection| {
+            let values = params![job, since, until, failed, one, two, three, most];
+            connection.prepare(&query)?.query_map(values, run)?.collect()
+        })
+    }
+
     /// Returns the run with the number `id`.
     pub fn run(&self, id: i64) -> Result<Option<HistoryRun>> {
         self.read(|connection| run_in(connection, id))

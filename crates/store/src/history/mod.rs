@@ -20,6 +20,7 @@ pub use self::{
     parts::{AttemptRecord, FallBack, FileMoved},
 };
 use super::Store;
+pub use look::RunFilter;
 use portolan_core::error::Result;
 
 /// The state of a run. The words are an interface.
