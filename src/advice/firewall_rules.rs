@@ -111,7 +111,7 @@ fn connections(
 
 /// Returns the range that the server's passive ports seem to be limited to: the smallest block that has all of them.
 /// Ports from all over the place are those of a server without a range, which then gets the usual one.
-fn passive_range(diagnosis: &Diagnosis, control: u16) -> RangeInclusive<u16> {
+pub(super) fn passive_range(diagnosis: &Diagnosis, control: u16) -> RangeInclusive<u16> {
     let trials = diagnosis.endpoints.iter().flat_map(|endpoint| &endpoint.trials);
     let passive = trials.filter(|trial| !trial.step.is_active());
     let seen = passive.filter_map(|trial| trial.address.parse::<SocketAddr>().ok());
@@ -177,6 +177,7 @@ mod tests {
             endpoints: vec![endpoint],
             server: None,
             left: Vec::new(),
+            own_filters: Vec::new(),
             is_cut_short: false,
         }
     }

@@ -4,7 +4,7 @@ use rhai::{Dynamic, Map};
 
 use super::{run::ScriptRun, site::site, value::CallOptions};
 use crate::{
-    advice::diagnosis_value,
+    advice::{diagnosis_value, look_at_host},
     error::{Error, Result},
     ftp::{
         doctor::{DoctorOptions, OPTIONS, survey, verdict},
@@ -31,7 +31,8 @@ pub fn examine(run: &ScriptRun, url: &str, options: &Map) -> Result<Map> {
     let (options, connect) = split(options)?;
     let site = run.aim(site(&url, &connect, &run.settings.overrides)?)?;
     run.only_rulesets()?;
-    let found = run.wait(survey(&site, &options, &run.context))?;
+    let mut found = run.wait(survey(&site, &options, &run.context))?;
+    look_at_host(&mut found);
     let value = diagnosis_value(&found, &verdict(&found));
     let map = rhai::serde::to_dynamic(value).ok().and_then(Dynamic::try_cast);
     map.ok_or_else(|| Error::invalid("what was found is too large for a script"))

@@ -11,7 +11,7 @@ use portolan_core::error::Result;
 use portolan_proto::{ReplyCode, Verb};
 
 /// The addresses that either side reports.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Addresses {
     /// The local address, as the local host knows it.
     pub ours: IpAddr,
@@ -23,6 +23,8 @@ pub struct Addresses {
     pub server_says: Option<IpAddr>,
     /// True if the control connection is encrypted.
     pub is_encrypted: bool,
+    /// The reply to STAT, in which most servers name their software; empty if there is none.
+    pub software: String,
 }
 
 impl Session {
@@ -33,12 +35,10 @@ impl Session {
         let ours = self.control.local.ip().to_canonical();
         let server = self.control.peer.ip().to_canonical();
         let time = answer_time(self.data_path.profile.round_trip(), self.site.connect_timeout);
-        let mut seen_as = self.data_path.ours_there();
-        if seen_as.is_none() {
-            let said = self.control.ask_within(time, &FtpCommand::bare(Verb::Stat)).await;
-            seen_as = said.ok().and_then(|reply| our_address_in(&reply.text(), server));
-            self.ensure().await?;
-        }
+        let said = self.control.ask_within(time, &FtpCommand::bare(Verb::Stat)).await;
+        let software = said.map(|reply| reply.text()).unwrap_or_default();
+        let seen_as = self.data_path.ours_there().or_else(|| our_address_in(&software, server));
+        self.ensure().await?;
         let mut server_says = None;
         if server.is_ipv4() && self.site.proxy.is_none() {
             let said = self.control.ask_within(time, &FtpCommand::bare(Verb::Pasv)).await;
@@ -47,6 +47,6 @@ impl Session {
             self.ensure().await?;
         }
         let is_encrypted = self.security.is_some();
-        Ok(Addresses { ours, server, seen_as, server_says, is_encrypted })
+        Ok(Addresses { ours, server, seen_as, server_says, is_encrypted, software })
     }
 }

@@ -66,6 +66,11 @@ impl TableOwner {
     }
 }
 
+/// Returns the owner of a table, in words.
+pub(super) fn owner_of(table: &FilterTable) -> &'static str {
+    TableOwner::of(table).word()
+}
+
 /// The effects of other people's rules on a ruleset.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct ForeignEffects {

@@ -32,6 +32,7 @@
 //! gateway, address                          the default gateway, and which addresses are public
 //! portmap                                   ports mapped on that router, as leases
 //! detect, suggest                           which NAT is in the path, and settings for the other hosts
+//! gateway_report                            what the host does as a gateway, by everybody's rules
 //! history                                   each change, and the way back to it
 //! import                                    foreign iptables lines as a script
 //! ```
@@ -52,6 +53,7 @@ mod features;
 mod fold;
 pub mod foreign;
 pub mod gateway;
+pub mod gateway_report;
 mod guard;
 pub mod history;
 pub mod host;

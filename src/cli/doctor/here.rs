@@ -12,6 +12,7 @@ use crate::{
         table::TextTable,
     },
     clock::Clock,
+    nat::gateway_report::GatewayReport,
     observe::visible::visible,
     schedule::zone::Zones,
 };
@@ -23,6 +24,7 @@ pub(super) struct HostReport {
     state: Option<PathBuf>,
     /// The process of the scheduler that uses the state directory.
     scheduler: Option<String>,
+    gateway: GatewayReport,
     now: Timestamp,
 }
 
@@ -38,6 +40,7 @@ impl HostReport {
             scheduler: state.as_deref().and_then(scheduler),
             zones,
             state,
+            gateway: GatewayReport::look(),
             now: Clock::System.now(),
         }
     }
@@ -55,6 +58,28 @@ impl HostReport {
         put("state", self.state.as_ref().map_or_else(|| "no place for it".to_owned(), there));
         let process = self.scheduler.as_ref().map(|process| format!("process {process}"));
         put("scheduler", process.unwrap_or_else(|| "none at work".to_owned()));
+        let gateway = &self.gateway;
+        put("gateway", gateway.summary().to_owned());
+        let listed = |names: &[String]| {
+            if names.is_empty() {
+                "not forwarded".to_owned()
+            } else {
+                format!("forwarded on {}", visible(names.join(", ")))
+            }
+        };
+        put("IPv4", listed(&gateway.forwarding));
+        put("IPv6", listed(&gateway.forwarding6));
+        if !gateway.is_readable {
+            put("rules", "to be read with CAP_NET_ADMIN only".to_owned());
+        }
+        for (name, rules) in [
+            ("NAT", &gateway.masquerades),
+            ("forward", &gateway.forwards),
+            ("helper", &gateway.helpers),
+            ("filter", &gateway.filters),
+        ] {
+            rules.iter().for_each(|rule| put(name, rule.clone()));
+        }
         let old = self.zones.is_old(self.now).then_some(OLD);
         table.text() + old.unwrap_or_default()
     }
@@ -72,6 +97,16 @@ impl HostReport {
             },
             "state": self.state.as_ref().map(|state| state.display().to_string()),
             "scheduler": self.scheduler,
+            "gateway": {
+                "summary": self.gateway.summary(),
+                "forwarding": self.gateway.forwarding,
+                "forwarding6": self.gateway.forwarding6,
+                "masquerades": self.gateway.masquerades,
+                "forwards": self.gateway.forwards,
+                "helpers": self.gateway.helpers,
+                "filters": self.gateway.filters,
+                "readable": self.gateway.is_readable,
+            },
         })
     }
 }

@@ -17,13 +17,17 @@ use super::{
     report::{self, UsageError},
 };
 use crate::{
-    advice::{diagnosis_value, rules},
+    advice::{
+        chart::{self as chart_advice, channels, charts},
+        diagnosis_value, look_at_host, rules,
+    },
     error::Result,
     exit_code::Exit,
     ftp::{
         doctor::{Advice, Diagnosis, DoctorOptions, OPTIONS, survey, verdict},
         url::Url,
     },
+    nat::gateway::Gateway,
     option_table::OptionTable,
 };
 
@@ -33,8 +37,25 @@ use crate::{
 pub(super) struct Args {
     /// Server and directory to test, such as ftp://deploy@www.example.com/htdocs [default: none; report on the local host]
     url: Option<String>,
+    /// Print only the chart of the connections
+    #[arg(long, value_enum, value_name = "FORMAT", requires = "url")]
+    chart: Option<ChartFormat>,
+    /// Print only the channels in both directions, for filters without state
+    #[arg(long, requires = "url", conflicts_with = "chart")]
+    channels: bool,
     #[command(flatten)]
     options: OptionFlags<Self>,
+}
+
+/// The formats of charts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum ChartFormat {
+    /// Boxes and steps
+    Text,
+    /// A sequence diagram of Mermaid
+    Mermaid,
+    /// A picture
+    Svg,
 }
 
 impl OptionCommand for Args {
@@ -54,13 +75,16 @@ pub(super) fn run(args: &Args, common: &Common) -> ExitResult {
     };
     let (site, options, context) = prepared().map_err(UsageError)?;
     let (stop, json) = (context.stop.clone(), common.json());
+    let wanted = PrintedParts { json, chart: args.chart, channels: args.channels };
     interruptible(&stop, move || {
         let surveyed =
             runtime().and_then(|runtime| runtime.block_on(survey(&site, &options, &context)));
         if !json {
             doing::done();
         }
-        Ok(show(&surveyed?, json))
+        let mut surveyed = surveyed?;
+        look_at_host(&mut surveyed);
+        Ok(show(&surveyed, wanted))
     })
 }
 
@@ -74,19 +98,31 @@ fn tell_of_here(common: &Common) -> Exit {
     Exit::Done
 }
 
+/// The parts of a diagnosis to print.
+#[derive(Debug, Clone, Copy)]
+struct PrintedParts {
+    json: bool,
+    chart: Option<ChartFormat>,
+    channels: bool,
+}
+
 /// Prints the findings, and returns the exit code.
-fn show(survey: &Diagnosis, json: bool) -> Exit {
+fn show(survey: &Diagnosis, wanted: PrintedParts) -> Exit {
     let verdict = verdict(survey);
-    if json {
+    let unicode = page::is_utf8_locale();
+    let gateway = Gateway::find().ok().map(|gateway| gateway.address);
+    let charts = charts(survey, &verdict, gateway);
+    if wanted.json {
         report::json(&diagnosis_value(survey, &verdict));
-    } else {
-        report::output(&page::page(
-            survey,
-            &verdict,
-            &rules(survey, &verdict),
-            page::is_utf8_locale(),
-        ));
+        return code(&verdict);
     }
+    report::output(&match wanted.chart {
+        Some(ChartFormat::Text) => page::drawings(survey, &verdict, &charts, unicode),
+        Some(ChartFormat::Mermaid) => chart_advice::mermaid(&charts),
+        Some(ChartFormat::Svg) => chart_advice::svg(&charts),
+        None if wanted.channels => page::channels(&channels(survey, &verdict)),
+        None => page::page(survey, &verdict, &charts, &rules(survey, &verdict), unicode),
+    });
     code(&verdict)
 }
 

@@ -2,7 +2,11 @@
 
 use super::chart::{Pen, chart};
 use crate::{
-    advice::AllowedConnection,
+    advice::{
+        AllowedConnection,
+        chart::{ModeChart, StatelessChannel, steps},
+    },
+    cli::table::TextTable,
     ftp::{
         data::method::DataMethod,
         doctor::{
@@ -33,6 +37,7 @@ pub(super) fn is_utf8_locale() -> bool {
 pub(super) fn page(
     survey: &Diagnosis,
     verdict: &Advice,
+    charts: &[ModeChart],
     rules: &[AllowedConnection],
     unicode: bool,
 ) -> String {
@@ -42,19 +47,44 @@ pub(super) fn page(
         parts.push(snippet(verdict));
     }
     parts.extend(table(survey, &pen));
-    if let Some(door) = chosen(survey, verdict) {
-        // If no mode works, passive mode is the one that is easier to enable.
-        let mode = verdict.mode.unwrap_or(Mode::Passive);
-        let other = if mode == Mode::Active { Mode::Passive } else { Mode::Active };
-        for drawn in [mode, other] {
-            let picture = chart(survey, door, drawn, &pen);
-            parts.push(format!("{}\n\n{picture}", heading(drawn, verdict, door)));
-        }
-        parts.push(LEGEND.to_owned());
+    let drawn = drawings(survey, verdict, charts, unicode);
+    if !drawn.is_empty() {
+        parts.push(drawn);
         parts.extend(what_to_open(rules));
     }
     parts.push(list(survey));
     parts.join("\n")
+}
+
+/// Returns the diagram of each mode with its steps; empty without a login.
+pub(super) fn drawings(
+    survey: &Diagnosis,
+    verdict: &Advice,
+    charts: &[ModeChart],
+    unicode: bool,
+) -> String {
+    let pen = Pen::new(unicode);
+    let Some(door) = chosen(survey, verdict) else { return String::new() };
+    let draw = |one: &ModeChart| {
+        let picture = chart(survey, door, one.mode, &pen);
+        let steps = steps(one, unicode);
+        let steps: String = steps.iter().map(|line| wrapped(line, "  ", "     ")).collect();
+        format!("{}\n\n{picture}\n{steps}", heading(one.mode, verdict, door))
+    };
+    let mut parts: Vec<_> = charts.iter().map(draw).collect();
+    parts.push(LEGEND.to_owned());
+    parts.join("\n")
+}
+
+/// Returns the channels as a table.
+pub(super) fn channels(channels: &[StatelessChannel]) -> String {
+    let mut table = TextTable::new(&["mode", "from", "to", "packets", "what"]);
+    for one in channels {
+        let packets = if one.opens { "all, the first is SYN" } else { "with ACK only" };
+        let cells = [one.mode, &one.from, &one.to, packets, one.what];
+        table.row(cells.map(str::to_owned));
+    }
+    table.text()
 }
 
 /// Returns the line for the script, with one option per line if it is too long for the page.

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use super::{code, page::page};
 use crate::{
-    advice::rules_with,
+    advice::{chart::charts, rules_with},
     error::{Error, ErrorKind, Origin},
     exit_code::Exit,
     ftp::{
@@ -86,6 +86,7 @@ fn survey(tls: TlsMode, endpoints: Vec<Endpoint>) -> Diagnosis {
         endpoints,
         server: Some(ServerInfo::default()),
         left: Vec::new(),
+        own_filters: Vec::new(),
         is_cut_short: false,
     }
 }
@@ -94,7 +95,13 @@ fn survey(tls: TlsMode, endpoints: Vec<Endpoint>) -> Diagnosis {
 #[track_caller]
 fn shows(survey: &Diagnosis, unicode: bool, name: &str) -> Exit {
     let verdict = verdict(survey);
-    let page = page(survey, &verdict, &rules_with(survey, &verdict, &[]), unicode);
+    let page = page(
+        survey,
+        &verdict,
+        &charts(survey, &verdict, None),
+        &rules_with(survey, &verdict, &[]),
+        unicode,
+    );
     assert!(!page.contains("hunter2"));
     assert!(page.lines().all(|line| line.chars().count() <= 80), "too wide:\n{page}");
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/cli/doctor/pages");

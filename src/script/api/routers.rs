@@ -12,9 +12,11 @@ use crate::{
     limits::{LEASE_TIME_MAX, LEASE_TIME_MIN, MAPPED_PORTS_MAX},
     nat::{
         NatError,
+        address::why_unreachable,
         detect::{SessionFacts, Situation},
         gateway::Gateway,
         portmap::{self, Mapped, MappingRequest, Via},
+        suggest::software::ServerSoftware,
     },
     option_table::{OptionKind, OptionRow, OptionTable},
     script::{
@@ -25,6 +27,9 @@ use crate::{
         run::ScriptRun,
     },
 };
+
+/// The time for the router to say its address: one that answers takes milliseconds.
+const ROUTER_TIME_MAX: Duration = Duration::from_secs(2);
 
 /// The options of `nat::map_ports`.
 #[derive(Debug, Default)]
@@ -130,6 +135,8 @@ fn situation_value(facts: &SessionFacts, found: Situation) -> Map {
     map.insert("server".into(), text(Some(facts.server)));
     map.insert("server_says".into(), text(facts.server_says));
     map.insert("gateway".into(), text(facts.gateway.map(IpAddr::from)));
+    map.insert("router_outside".into(), text(facts.router_outside.map(IpAddr::from)));
+    map.insert("balancer".into(), found.balancer.into());
     map.insert("mode".into(), found.mode.into());
     map.insert("advice".into(), found.advice.into());
     map
@@ -203,7 +210,9 @@ pub mod functions {
     ///
     /// The map has `client_nat`, `server_nat` and `cgnat` (true or false), `local` (the local address), `seen_as` (the
     /// same as the server sees it, or `()`), `server`, `server_says` (the address in its reply to PASV, or `()`),
-    /// `gateway` (the local router, or `()`), `mode` (the one with the fewest requirements) and `advice` (instructions
+    /// `gateway` (the local router, or `()`), `router_outside` (the address that the router says it has outside, or `()`;
+    /// another one than `seen_as` tells of a carrier's NAT behind it), `balancer` (true if a load balancer or proxy is
+    /// before the server), `mode` (the one with the fewest requirements) and `advice` (instructions
     /// in sentences).
     ///
     /// ```rhai
@@ -214,13 +223,31 @@ pub mod functions {
     #[rhai_fn(return_raw, volatile)]
     pub fn detect(ctx: NativeCallContext<'_>, site: &mut Session) -> RhaiResultOf<Map> {
         let found = site.with(&ctx, async |session, _| session.addresses().await)?;
+        let run = ScriptRun::of(&ctx)?;
+        let gateway = Gateway::find().ok();
+        // Only a home router in front of a private address is asked.
+        let is_home =
+            why_unreachable(found.ours).is_some() && why_unreachable(found.server).is_none();
+        let router_outside = match &gateway {
+            Some(gateway) if is_home && !run.is_nat_inert() => {
+                let stop = run.context.stop.clone();
+                let asked = run.wait(async {
+                    let asked = Box::pin(portmap::outside_of(gateway));
+                    stop.run_until_cancelled(tokio::time::timeout(ROUTER_TIME_MAX, asked)).await
+                });
+                asked.or_raise(&ctx)?.ok().flatten()
+            }
+            _ => None,
+        };
         let facts = SessionFacts {
             ours: found.ours,
             server: found.server,
             seen_as: found.seen_as,
             server_says: found.server_says,
             is_encrypted: found.is_encrypted,
-            gateway: Gateway::find().ok().map(|gateway| gateway.address),
+            gateway: gateway.map(|gateway| gateway.address),
+            router_outside,
+            software: ServerSoftware::of(&found.software),
         };
         let situation = facts.situation();
         Ok(situation_value(&facts, situation))

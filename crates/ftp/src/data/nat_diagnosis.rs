@@ -69,12 +69,28 @@ impl ObservedAddresses {
             ));
         }
         let carriers = |address| matches!(address, IpAddr::V4(v4) if is_carriers(v4));
+        if let Some(there) = there.filter(|_| self.has_balancer()) {
+            return Some(format!(
+                "a load balancer or proxy stands before the server, which sees this machine as {there}"
+            ));
+        }
         if carriers(ours) {
             return Some(format!("this machine is behind carrier-grade NAT: {ours} is shared"));
         }
         let there = there?;
         let grade = if carriers(there) { "carrier-grade NAT" } else { "NAT" };
         Some(format!("this machine is behind {grade}: the server sees it as {there}"))
+    }
+
+    /// Returns true if the server sees clients at an address of its own side: no NAT of the client has a private outside
+    /// address towards a public server.
+    fn has_balancer(&self) -> bool {
+        let is_private = |address| match address {
+            IpAddr::V4(v4) => is_unroutable(address) && !is_carriers(v4),
+            IpAddr::V6(_) => is_unroutable(address),
+        };
+        !is_unroutable(self.peer)
+            && self.ours_there.is_some_and(|there| there != self.ours && is_private(there))
     }
 
     fn explain_passive(&self) -> Option<String> {
@@ -186,6 +202,12 @@ mod tests {
             ),
             ("192.168.1.5", Some("198.51.100.7"), Some("198.51.100.7"), ""),
             ("198.51.100.7", None, None, ""),
+            (
+                "198.51.100.7",
+                Some("192.168.0.1"),
+                None,
+                "a load balancer or proxy stands before the server, which sees this machine as 192.168.0.1",
+            ),
             ("198.51.100.7", Some("198.51.100.7"), None, ""),
         ] {
             let parse = |text: Option<&str>| text.map(|text| text.parse().unwrap());

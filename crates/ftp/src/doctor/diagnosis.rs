@@ -38,6 +38,8 @@ pub struct Diagnosis {
     pub server: Option<ServerInfo>,
     /// The probe files that could not be removed.
     pub left: Vec<String>,
+    /// The chains of this host that filter what goes out, such as `inet filter output`; empty if they are not known.
+    pub own_filters: Vec<String>,
     /// True if the time limit was reached before everything was tried.
     pub is_cut_short: bool,
 }

@@ -82,6 +82,7 @@ pub async fn survey(
         endpoints: Vec::new(),
         server: None,
         left: Vec::new(),
+        own_filters: Vec::new(),
         is_cut_short: false,
     };
     let probe = Prober::new(site, options, context);

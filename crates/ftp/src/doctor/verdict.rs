@@ -161,7 +161,12 @@ pub(super) fn reason(
             "the server's connection does not come through to this machine (a firewall here or on the way)".into()
         }
         (false, nat) if is_of_network => {
-            let why = nat.unwrap_or_else(|| " (a firewall in front of it)".into());
+            let own = diagnosis.own_filters.join(" and ");
+            let why = match nat {
+                Some(nat) => nat,
+                None if own.is_empty() => " (a firewall in front of it)".into(),
+                None => format!(" (this machine's own filter {own} lets not all out, or a firewall in front of it)"),
+            };
             format!("the ports that the server names cannot be reached{why}")
         }
         _ => error.message.clone(),

@@ -172,23 +172,32 @@ pub(super) async fn give_back(leases: &[Lease]) -> Vec<(Lease, Refusal)> {
     stay
 }
 
+/// Returns the router's external address, whether others can reach it or not; `None` if it does not say it.
+pub async fn outside_of(gateway: &Gateway) -> Option<Ipv4Addr> {
+    asked_outside(gateway).await.ok()
+}
+
 /// Returns the router's external address, without mapping a port: by NAT-PMP, else by UPnP.
 pub async fn external_address(gateway: &Gateway) -> Result<Ipv4Addr> {
+    let address = asked_outside(gateway).await?;
+    check_outside(gateway, address)?;
+    Ok(address)
+}
+
+async fn asked_outside(gateway: &Gateway) -> Result<Ipv4Addr> {
     let natpmp = async { told(Via::NatPmp, pcp::address_natpmp(gateway.address).await) };
     let upnp = async {
         let said = async { Router::find(gateway.address, gateway.ours).await?.outside().await };
         told(Via::Upnp, said.await)
     };
-    let address = prefer(natpmp, upnp).await.map_err(|tried| {
+    prefer(natpmp, upnp).await.map_err(|tried| {
         let message = format!(
             "the router {} does not say its address ({}); `nat::detect` asks the FTP server instead",
             gateway.address,
             tried.words()
         );
         NatError::NoMapping.fault(message)
-    })?;
-    check_outside(gateway, address)?;
-    Ok(address)
+    })
 }
 
 impl RouterProtocol {

@@ -18,7 +18,7 @@ use std::{net::Ipv4Addr, time::Duration};
 use serde::{Deserialize, Serialize};
 
 pub use self::{
-    ask::external_address,
+    ask::{external_address, outside_of},
     lease_journal::LeaseJournal,
     leases::{Leases, Mapped, reap},
 };

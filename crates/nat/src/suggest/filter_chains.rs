@@ -33,6 +33,11 @@ impl FilterChain {
         Self { family, table, name, hook: hook.to_owned() }
     }
 
+    /// Returns its name, as messages have it.
+    pub fn words(&self) -> String {
+        format!("`{} {} {}`", self.family, self.table, self.name)
+    }
+
     /// Returns true if packets of `family` pass it.
     pub(super) fn sees(&self, family: Option<Family>) -> bool {
         family.is_none_or(|family| self.family == "inet" || self.family == family.word())

@@ -3,6 +3,7 @@
 
 mod history;
 mod imported;
+mod recognized;
 mod suggested;
 
 use std::{
