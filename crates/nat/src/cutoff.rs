@@ -181,7 +181,7 @@ impl HostServices {
 
     /// Returns the sockets that wait for others. A UDP socket at a port for clients is a client's, unless no program holds
     /// it: then it is a tunnel of the kernel, such as that of `WireGuard`.
-    fn services(&self) -> impl Iterator<Item = &HostSocket> {
+    pub(super) fn services(&self) -> impl Iterator<Item = &HostSocket> {
         let (first, last) = self.ephemeral;
         self.sockets.iter().filter(move |socket| {
             let is_for_clients = (first..=last).contains(&socket.local.port());

@@ -3,6 +3,7 @@
 use super::{
     NatError,
     check::{Interface, Protocol},
+    cutoff::HostServices,
     host::HostNetwork,
     rules::{CompiledRules, Rule, RuleAction},
 };
@@ -37,6 +38,28 @@ fn captured(rule: &Rule, here: &HostNetwork) -> Result<()> {
     Err(NatError::Conflict.fault(format!(
         "`{note}` takes port {first} away from a service of this host that listens there; `force` applies it \
          anyway"
+    )))
+}
+
+/// Fails with `nat.conflict` for rules that capture a UDP port of a service, such as that of a tunnel.
+pub(super) fn check_datagrams(
+    rules: &CompiledRules,
+    services: Option<&HostServices>,
+) -> Result<()> {
+    let waiting = services.into_iter().flat_map(HostServices::services);
+    let mut waiting = waiting.filter(|socket| socket.is_udp);
+    let takes = |rule: &&Rule, port: u16| {
+        matches!(rule.action, RuleAction::Dnat(_))
+            && rule.protocol() != Protocol::Tcp
+            && rule.ports().is_some_and(|ports| ports.has(port))
+    };
+    let found = waiting.find_map(|socket| {
+        let port = socket.local.port();
+        rules.all.iter().find(|rule| takes(rule, port)).map(|rule| (&rule.note, port))
+    });
+    let Some((note, port)) = found else { return Ok(()) };
+    Err(NatError::Conflict.fault(format!(
+        "`{note}` takes udp port {port} away from a service of this host that waits there; `force` applies it anyway"
     )))
 }
 
@@ -76,10 +99,13 @@ pub(super) fn absent_fault(absent: &[String]) -> Error {
 
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
+
     use super::*;
     use crate::{
         model::{Forward, RulesetPart, RulesetSpec, tests::forward},
         rules::rules,
+        sockets::HostSocket,
     };
 
     fn here() -> HostNetwork {
@@ -103,6 +129,28 @@ mod tests {
         assert_eq!(judged("2000-3000"), Some("nat.would_lock_out"));
         assert_eq!(judged("20-21"), Some("nat.conflict"));
         assert_eq!(judged("40000-40009"), None);
+    }
+
+    #[test]
+    fn a_forward_of_a_udp_port_in_use_is_refused() {
+        let socket = |is_udp, port| HostSocket {
+            is_udp,
+            local: SocketAddr::from(([0; 4], port)),
+            peer: None,
+            inode: 1,
+        };
+        let services = HostServices {
+            sockets: vec![socket(true, 51820), socket(false, 80)],
+            ..HostServices::default()
+        };
+        let judged = |ports: &str, protocol| {
+            let mut ruleset = RulesetSpec::new("x").unwrap();
+            let part = Forward { protocol, ..forward(ports, "10.0.0.5") };
+            ruleset.add(RulesetPart::Forward(part)).unwrap();
+            check_datagrams(&rules(&ruleset, &here()).unwrap(), Some(&services)).is_ok()
+        };
+        assert!(!judged("51800-51900", Protocol::Udp) && !judged("51820", Protocol::Both));
+        assert!(judged("51820", Protocol::Tcp) && judged("80", Protocol::Udp));
     }
 
     #[test]

@@ -6,10 +6,11 @@ pub use super::backend::Choice;
 use super::{
     NatError,
     backend::{self, Backend, Chosen, FoundRules},
+    check::Protocol,
     cutoff::HostServices,
     foreign::{ForeignEffects, Warning},
     host::HostNetwork,
-    model::RulesetSpec,
+    model::{RulesetPart, RulesetSpec},
     plan::{HostSnapshot, RulesetPlan, plan},
     ruleset_store::RulesetRecord,
     twin::rehearsal::PlanRehearsal,
@@ -86,8 +87,13 @@ impl NatHost {
             .map(|path| fs::read_to_string(path).unwrap_or_default());
         let [names4, names6] =
             if self.backend.sees_legacy() { &Default::default() } else { &names };
-        // Only an isolated ruleset cuts off anybody.
-        let services = ruleset.is_isolated().then(|| HostServices::look(&here));
+        // Only an isolated ruleset cuts off anybody, and one that forwards UDP takes ports away.
+        let leads_udp = |part: &RulesetPart| match part {
+            RulesetPart::Forward(part) => part.protocol != Protocol::Tcp,
+            _ => false,
+        };
+        let is_looked_at = ruleset.is_isolated() || ruleset.parts().iter().any(leads_udp);
+        let services = is_looked_at.then(|| HostServices::look(&here));
         let sight = HostSnapshot {
             here: &here,
             services: services.as_ref(),

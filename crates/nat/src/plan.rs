@@ -308,6 +308,7 @@ pub(super) fn plan(
     // It is told before it happens, and not for ever after.
     let services = sight.services.filter(|_| !is_same);
     let refusal = guard::check(&made, here)
+        .and_then(|()| guard::check_datagrams(&made, services))
         .and_then(|()| cutoff::check(&made, services))
         .and_then(|()| conflicts::check(&effects.conflicts))
         .err();

@@ -88,6 +88,18 @@ fn five_hundred_forwards_are_one_map() {
 }
 
 #[test]
+fn a_udp_port_of_a_service_is_not_led_away() {
+    each_filter(|gate, filter| {
+        serve(&gate.router, "203.0.113.1:5353");
+        let taken =
+            r#"rules.forward(#{ in: "wan", ports: 5353, protocol: "udp", to: "192.168.50.10" });"#;
+        let ran = gate.nat(&ruleset(taken), &["apply", "--backend", filter]).fails_with(7);
+        ran.stderr_has("takes udp port 5353 away").stderr_has("(nat.conflict)").any_stderr();
+        gate.apply_in(filter, &taken.replace("5353", "5354"));
+    });
+}
+
+#[test]
 fn a_masquerade_leaves_exceptions_as_they_are() {
     each_filter(|gate, filter| {
         gate.add_ipv6();
