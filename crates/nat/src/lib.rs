@@ -14,7 +14,7 @@
 //! chains, nft, fold, listing                rules as text, and parsing of that text
 //! masters                                   ports of bridges and members of VRFs, by the names that filters see
 //! backend, nftables, iptables               the packet filter, driven by its program
-//! plan    foreign, conflicts, guard         the changes, with warnings and refusals
+//! plan    loadable, foreign, conflicts, guard         the changes, with warnings and refusals
 //! cutoff                                    the services and logins that rules cut off
 //! session, sockets                          the user's session and logins; the sockets of the host
 //! ways, remedies                            the connections that should pass, and commands that let them
@@ -61,6 +61,7 @@ pub mod import;
 mod iptables;
 mod isolate;
 mod listing;
+mod loadable;
 pub mod machine;
 mod masters;
 pub mod mend;

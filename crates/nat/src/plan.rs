@@ -14,13 +14,14 @@ use super::{
     guard,
     host::HostNetwork,
     listing::FilterTable,
+    loadable::{Loadable, loadable},
     masters,
     model::{ACCEPT, ACTIVE_RANGE, Open, RulesetPart, RulesetSpec},
     needs,
     nets::NetSet,
     overlaps,
     plan_report::diff,
-    rules::{CompiledRules, Hook, rules},
+    rules::CompiledRules,
     ruleset_store::OpenPorts,
     sysctl::{self, Sysctl},
     twin::rehearsal::PlanRehearsal,
@@ -231,48 +232,6 @@ impl HostSnapshot<'_> {
         }
         Ok(effects)
     }
-}
-
-/// The rules of a ruleset, in a form that the filter accepts.
-pub(super) struct Loadable {
-    pub(super) made: CompiledRules,
-    pub(super) chains: Chains,
-    pub(super) body: String,
-    /// The body as the filter would list it, if that is known.
-    wanted: Option<String>,
-    /// The warning that segments are not limited.
-    unclamped: Vec<Warning>,
-}
-
-/// Compiles `ruleset`. If the filter cannot limit segments, they are limited only if the ruleset says so, and it fails
-/// then.
-pub(super) fn loadable(
-    ruleset: &RulesetSpec,
-    table: &str,
-    here: &HostNetwork,
-    backend: &dyn Backend,
-) -> Result<Loadable> {
-    let tried = |made: CompiledRules| -> Result<Loadable> {
-        let chains = backend.chains(&made.all)?;
-        let body = backend.body(table, &chains);
-        let wanted = backend.listed(table, &body)?;
-        Ok(Loadable { made, chains, body, wanted, unclamped: Vec::new() })
-    };
-    let made = rules(ruleset, here)?;
-    features::ipv6(&made.all, features::has_ipv6())?;
-    let is_asked_for = ruleset.clamp() == Some(true)
-        || ruleset.parts().iter().any(|part| matches!(part, RulesetPart::Clamp(_)));
-    let without: Vec<_> =
-        made.all.iter().filter(|rule| rule.hook != Hook::Clamp).cloned().collect();
-    if is_asked_for || without.len() == made.all.len() {
-        return tried(made);
-    }
-    tried(made.clone()).or_else(|fault| {
-        let mut found = tried(CompiledRules { all: without, ..made })?;
-        let text = format!("segments are not limited to the size of the line: {}", fault.message);
-        found.unclamped.push(Warning { about: "clamp", text, remedy: String::new() });
-        Ok(found)
-    })
 }
 
 /// Plans `ruleset`. `remembered` is the text that was loaded last, and its listing.
