@@ -318,8 +318,11 @@ fn settings_that_cannot_be_written_stop_all_before_anything_is_done() {
     let folder = gate.state.path().join("bin");
     std::fs::create_dir(&folder).unwrap();
     let (nft, mark) = (folder.join("nft"), folder.join("loaded"));
+    let own = gate.router.read("readlink /proc/self/ns/net");
     let text = format!(
-        "#!/bin/sh\n[ \"$*\" = '-f -' ] && ip link show lan >/dev/null 2>&1 && : >{}\nexec /usr/sbin/nft \"$@\"\n",
+        "#!/bin/sh\n[ \"$*\" = '-f -' ] && [ \"$(readlink /proc/self/ns/net)\" = '{}' ] && : >{}\n\
+         exec /usr/sbin/nft \"$@\"\n",
+        own.trim(),
         mark.display()
     );
     std::fs::write(&nft, text).unwrap();
