@@ -9,6 +9,7 @@
 //! schedule                         jobs, cron expressions, the planner and the daemon
 //! script                           the Rhai engine and the script API; the only module that names rhai
 //! state_adapter  port_provider     server records and the state of mirrors; inbound ports for data
+//! nat_proof                        FTP sessions that prove a ruleset
 //! advice                           what administrators have to let through, from a diagnosis
 //! mirror                           plan and apply for trees
 //! ftp    nat    store    rehearse  the client; NAT rules; persistent state; the embedded server (none uses another)
@@ -33,6 +34,7 @@ pub use portolan_store as store;
 pub use portolan_testserver as rehearse;
 
 pub mod advice;
+pub mod nat_proof;
 pub mod port_provider;
 pub mod schedule;
 pub mod script;

@@ -1,6 +1,7 @@
 //! `portolan nat`: plans, applies and reverts the rulesets that a script describes.
 
 mod apply;
+mod proof;
 mod standing;
 
 use std::{
@@ -11,7 +12,10 @@ use std::{
 use serde::Serialize;
 use serde_json::json;
 
-use self::apply::{Apply, comment};
+use self::{
+    apply::{Apply, comment},
+    proof::ProofLogin,
+};
 use super::{
     ExitResult,
     common::{Common, interruptible},
@@ -243,12 +247,12 @@ fn run_verb(verb: &NatCommand, args: &Args, common: &Common) -> ExitResult {
         let file = target.script.clone().unwrap_or_default();
         let (context, states) = common.single_context()?;
         let settings = Settings { states, nat, ..settings(common, &file, target.rest.clone())? };
-        Ok((source, settings, described, context))
+        Ok((source, settings, described, context, ProofLogin::of(common)?))
     };
     let (verb, json) = (verb.clone(), common.json());
     let state = common.named_state_folder();
     let ended = || {
-        let (source, settings, found, context) = prepared().map_err(UsageError)?;
+        let (source, settings, found, context, login) = prepared().map_err(UsageError)?;
         let stop = context.stop.clone();
         interruptible(&stop, move || {
             let ledger = settings.nat.ledger.clone();
@@ -269,7 +273,8 @@ fn run_verb(verb: &NatCommand, args: &Args, common: &Common) -> ExitResult {
                 }
             }
             let (ledger, state) = (ledger.as_deref(), state.as_deref());
-            let work = NatContext { context: &context, backend, ledger, state, json };
+            let login = &login;
+            let work = NatContext { context: &context, backend, ledger, state, login, json };
             Ok(work.all(&verb, target.ruleset.as_deref(), &found.all())?)
         })
     };
@@ -289,6 +294,8 @@ struct NatContext<'w> {
     ledger: Option<&'w dyn RulesetStore>,
     /// The state directory that the user names.
     state: Option<&'w Path>,
+    /// The logins for sessions that prove a ruleset.
+    login: &'w ProofLogin,
     json: bool,
 }
 

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use crate::{
     error::{Error, Result},
+    ftp::url::Url,
     nat::{
         apply::ApplyOptions,
         check::{self, InterfaceSelector, Net, Ports, Protocol},
@@ -293,6 +294,17 @@ pub const APPLY: OptionTable<ApplyOptions> = OptionTable {
             Own,
             "a closure that is called during the trial (of 60 s, unless `confirm_within` is given); if it raises an \
              error or returns `false` the old rules are restored, otherwise the new ones are confirmed",
+        ),
+        OptionRow::<ApplyOptions>::new(
+            "probe",
+            Text(|it, text| {
+                Url::parse(text)?;
+                it.probe = Some(text.to_owned());
+                Ok(())
+            }),
+            "the URL of an FTP server with which sessions are held during the trial (of 60 s, unless `confirm_within` is \
+             given), from an inside address of this host, in passive and active mode, plain and under TLS; if a mode fails \
+             that the rules should let through, the old rules are restored, otherwise the new ones are confirmed",
         ),
         OptionRow::<ApplyOptions>::new(
             "force",

@@ -2,7 +2,11 @@
 
 use rhai::{Dynamic, Map};
 
-use super::{run::ScriptRun, site::site, value::CallOptions};
+use super::{
+    run::ScriptRun,
+    site::{site, site_of},
+    value::CallOptions,
+};
 use crate::{
     advice::{diagnosis_value, look_at_host},
     error::{Error, Result},
@@ -11,6 +15,8 @@ use crate::{
         site::OPTIONS as CONNECT,
         url::Url,
     },
+    nat::model::RulesetSpec,
+    nat_proof,
 };
 
 /// Splits the options into those of the survey and those of the connection.
@@ -36,4 +42,10 @@ pub fn examine(run: &ScriptRun, url: &str, options: &Map) -> Result<Map> {
     let value = diagnosis_value(&found, &verdict(&found));
     let map = rhai::serde::to_dynamic(value).ok().and_then(Dynamic::try_cast);
     map.ok_or_else(|| Error::invalid("what was found is too large for a script"))
+}
+
+/// Proves `ruleset` by sessions with the server of `url`, and returns the steps that worked.
+pub fn prove(run: &ScriptRun, url: &str, ruleset: &RulesetSpec) -> Result<Vec<String>> {
+    let site = run.aim(site_of(&Url::parse(url)?, &run.settings.overrides)?)?;
+    run.wait(nat_proof::prove(&site, ruleset, &run.context))
 }

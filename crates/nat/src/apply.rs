@@ -36,6 +36,8 @@ pub struct ApplyOptions {
     pub plan_id: Option<String>,
     /// The reason, for the history.
     pub comment: Option<String>,
+    /// The URL of an FTP server that must be reached during the trial. Whoever applies the plan does that.
+    pub probe: Option<String>,
 }
 
 /// The result of applying a plan.

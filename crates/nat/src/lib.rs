@@ -27,6 +27,7 @@
 //! persist, boot_unit, boot_check            loading at boot: the files, the unit, and their comparison with what rules
 //! mend    notice                            making hold again what was applied, when the host has changed
 //! open    a table that exists only while it is held
+//! proof   the FTP sessions that prove a ruleset
 //! twin    a copy of the host's network and rules, in which packets are tried
 //!
 //! gateway, address                          the default gateway, and which addresses are public
@@ -79,6 +80,7 @@ mod persist;
 pub mod plan;
 pub mod plan_report;
 pub mod portmap;
+pub mod proof;
 mod reason;
 mod remedies;
 mod rule;

@@ -55,6 +55,8 @@ pub enum NatError {
     DoubleNat,
     /// The router supports no port mapping protocol.
     NoMapping,
+    /// The FTP session that should prove a ruleset failed.
+    ProbeFailed,
     /// No twin of the host can be made, in which packets are tried.
     NoTwin,
     /// nft refused the rules.
@@ -94,6 +96,7 @@ impl NatError {
             Self::MappingRefused => "nat.mapping_refused",
             Self::DoubleNat => "nat.double_nat",
             Self::NoMapping => "nat.no_mapping",
+            Self::ProbeFailed => "nat.probe_failed",
             Self::NoTwin => "nat.no_twin",
             Self::NftFailed => "nat.nft_failed",
             Self::IptablesFailed => "nat.iptables_failed",
@@ -115,6 +118,7 @@ impl NatError {
             | Self::WouldLockOut
             | Self::ChangedSincePlan
             | Self::BlockedBy
+            | Self::ProbeFailed
             | Self::TrialPending => ErrorKind::Guard,
             Self::NoBackend
             | Self::HelperMissing

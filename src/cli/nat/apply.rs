@@ -12,6 +12,8 @@ use super::{
 use crate::{
     error::{Error, Result},
     exit_code::Exit,
+    ftp::url::Url,
+    limits::NAT_TRIAL_USUAL,
     nat::{
         apply::{Applied, ApplyOptions},
         history::check_comment,
@@ -42,6 +44,9 @@ pub(super) struct Apply {
     /// Apply only if the plan has this id, as shown by `plan --json`
     #[arg(long, value_name = "ID")]
     plan: Option<String>,
+    /// Hold FTP sessions with this server on trial; confirm, or roll back and name the step
+    #[arg(long, value_name = "URL", value_parser = url)]
+    probe: Option<String>,
     /// Reason of the change, for `nat log`
     #[arg(long, value_name = "TEXT", value_parser = comment)]
     comment: Option<String>,
@@ -54,8 +59,11 @@ impl Apply {
     fn order(&self, own: ApplyOptions) -> ApplyOptions {
         let usual = self.while_connected.then_some(nat_session::TRIAL);
         let persist = self.persist.then(|| PathBuf::from("/"));
+        let probe = self.probe.clone().or(own.probe);
+        let usual = usual.or(probe.is_some().then_some(NAT_TRIAL_USUAL));
         ApplyOptions {
             confirm_within: self.confirm_within.or(own.confirm_within).or(usual),
+            probe,
             persist: own.persist.or(persist),
             force: self.force || own.force,
             absent_ok: self.absent_ok || own.absent_ok,
@@ -68,6 +76,10 @@ impl Apply {
 /// Parses the reason of a change.
 pub(super) fn comment(text: &str) -> Result<String, String> {
     check_comment(text).map(|()| text.to_owned()).map_err(|error| error.message)
+}
+
+fn url(text: &str) -> Result<String, String> {
+    Url::parse(text).map(|_| text.to_owned()).map_err(|error| error.message)
 }
 
 fn time(text: &str) -> Result<Duration, String> {
@@ -87,9 +99,18 @@ impl NatContext<'_> {
         let guard = self.session_guard(asked, &plans)?;
         let mut done = Vec::new();
         let mut failed = None;
-        for ((machine, plan), order) in plans.iter().zip(&orders) {
+        for (ruleset, ((machine, plan), order)) in rulesets.iter().zip(plans.iter().zip(&orders)) {
             match machine.apply(plan, order, ledger, self.context.clock.now()) {
-                Ok(applied) => done.push(self.applied(plan, applied, guard.is_some())),
+                Ok(mut applied) => {
+                    let proved = self.prove((machine, &ruleset.model()), order, &mut applied);
+                    done.push(self.applied(plan, applied, guard.is_some()));
+                    if let Err(fault) = proved {
+                        // It is as it was before.
+                        done.pop();
+                        failed = Some(of_ruleset(fault, plan, plans.len()));
+                        break;
+                    }
+                }
                 Err(fault) => {
                     failed = Some(of_ruleset(fault, plan, plans.len()));
                     break;

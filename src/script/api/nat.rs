@@ -18,6 +18,7 @@ use crate::{
         raise::{Raise, RhaiResultOf},
         rules,
         run::ScriptRun,
+        survey,
         value::Time,
     },
 };
@@ -111,14 +112,51 @@ fn apply_now(run: &ScriptRun, rules: &rules::Ruleset, order: ApplyOptions) -> Re
     Ok(done)
 }
 
+/// Applies `rules` on trial, and holds sessions with the server of `url`: confirms the rules then, or takes them back.
+fn apply_proved(
+    run: &ScriptRun,
+    rules: &rules::Ruleset,
+    mut order: ApplyOptions,
+    url: &str,
+) -> Result<Applied> {
+    order.confirm_within.get_or_insert(NAT_TRIAL_USUAL);
+    let mut done = apply_now(run, rules, order)?;
+    if run.is_nat_inert() || run.settings.nat.described.is_some() {
+        return Ok(done);
+    }
+    let model = rules.model();
+    let proved = survey::prove(run, url, &model);
+    if done.trial_until.is_some() {
+        let (machine, ledger) = (standing(run, rules)?, run.nat_ledger()?);
+        let now = run.context.clock.now();
+        if let Err(fault) = proved {
+            machine.rollback(model.name(), &*ledger, now)?;
+            let message = format!("{}: the old rules are back", fault.message);
+            return Err(Error { message, ..fault });
+        }
+        machine.confirm(model.name(), &*ledger, now)?;
+        done.trial_until = None;
+    }
+    let text = format!("ruleset {}: proved by {}", model.name(), proved?.join("; "));
+    run.say(MessageLevel::Info, text);
+    Ok(done)
+}
+
 fn apply(ctx: &NativeCallContext<'_>, rules: &rules::Ruleset, options: &Map) -> RhaiResultOf<Map> {
     let run = ScriptRun::of(ctx)?;
     let mut order = rules::order(options).or_raise(ctx)?;
     let test = options.get("test").filter(|test| !test.is_unit()).cloned();
     let Some(test) = test else {
-        let done = apply_now(&run, rules, order).or_raise(ctx)?;
-        return Ok(applied_map(&done));
+        let done = match order.probe.clone() {
+            None => apply_now(&run, rules, order),
+            Some(url) => apply_proved(&run, rules, order, &url),
+        };
+        return done.map(|done| applied_map(&done)).or_raise(ctx);
     };
+    if order.probe.is_some() {
+        let message = "`probe` and `test` both end the trial: name one of them";
+        return Err(Error::invalid(message)).or_raise(ctx);
+    }
     let test: FnPtr = test
         .try_cast()
         .ok_or_else(|| Error::invalid("`test` wants a closure, such as || site.exists(\"/\")"))

@@ -15,7 +15,7 @@ const LAYERS: [&[&str]; 12] = [
     &["remote"],
     &["ftp", "nat", "store", "testserver"],
     &["mirror"],
-    &["advice", "state", "port_provider"],
+    &["advice", "nat_proof", "state", "port_provider"],
     &["script"],
     &["schedule"],
     &["cli", "fuzzing"],

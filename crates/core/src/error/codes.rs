@@ -2,6 +2,13 @@
 //!
 //! Hints, tests, notifications and programs use the code, never the message, which may change.
 
+pub use super::code_names::{
+    CONNECT_REFUSED, CONNECT_UNKNOWN_HOST, DATA_FALLBACK_OFF, LIMIT_MAX_TOTAL, LIMIT_MIN_FREE,
+    LOCAL_NO_DIRECTORY, LOGIN_DENIED, TLS_CERTIFICATE, TLS_NOT_OFFERED, TLS_REQUIRED,
+    TLS_WRONG_PORT, TRANSFER_NAME_REFUSED, TRANSFER_NAME_SHORTENED, TRANSFER_RENAME_REFUSED,
+    TRANSFER_SOURCE_CHANGED, TRANSFER_TARGET_EXISTS,
+};
+
 /// A code, with its explanation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ErrorCode {
@@ -14,39 +21,6 @@ pub struct ErrorCode {
     /// The remedy. It is printed as the hint of an error with a code of its own.
     pub remedy: &'static str,
 }
-
-/// No program listens at the port.
-pub const CONNECT_REFUSED: &str = "connect.refused";
-/// The name of the server cannot be resolved.
-pub const CONNECT_UNKNOWN_HOST: &str = "connect.unknown_host";
-/// One data-connection mode failed, and `fallback` is off.
-pub const DATA_FALLBACK_OFF: &str = "data.fallback_off";
-/// The run would transfer more than `max_total`.
-pub const LIMIT_MAX_TOTAL: &str = "limit.max_total";
-/// The local disk would have less free than `min_free`.
-pub const LIMIT_MIN_FREE: &str = "limit.min_free";
-/// A directory above a local file does not exist.
-pub const LOCAL_NO_DIRECTORY: &str = "local.no_directory";
-/// The server refused the login.
-pub const LOGIN_DENIED: &str = "login.denied";
-/// A certificate is not trusted.
-pub const TLS_CERTIFICATE: &str = "tls.certificate";
-/// The server refused AUTH TLS.
-pub const TLS_NOT_OFFERED: &str = "tls.not_offered";
-/// The server refused to go on without TLS.
-pub const TLS_REQUIRED: &str = "tls.required";
-/// The server answered a TLS handshake with something else.
-pub const TLS_WRONG_PORT: &str = "tls.wrong_port";
-/// The server refuses temporary names.
-pub const TRANSFER_NAME_REFUSED: &str = "transfer.name_refused";
-/// The server shortens names.
-pub const TRANSFER_NAME_SHORTENED: &str = "transfer.name_shortened";
-/// The server refuses to rename.
-pub const TRANSFER_RENAME_REFUSED: &str = "transfer.rename_refused";
-/// A file changed while it was transferred.
-pub const TRANSFER_SOURCE_CHANGED: &str = "transfer.source_changed";
-/// The target of a transfer exists.
-pub const TRANSFER_TARGET_EXISTS: &str = "transfer.target_exists";
 
 /// Returns the explanation of `code`.
 pub fn explain(code: &str) -> Option<&'static ErrorCode> {
@@ -339,6 +313,12 @@ pub const ALL: &[ErrorCode] = &[
         "`portolan nat` reached a part of a script that does something else than to describe rulesets.",
         "A transfer or a question to a server before a ruleset is applied.",
         "put the rulesets before the first transfer, or in a script of their own",
+    ),
+    row(
+        "nat.probe_failed",
+        "The FTP session that should prove a ruleset failed, and the old rules are back.",
+        "The server does not answer, or the rules do not let the named mode through.",
+        "look at the step that is named: `portolan doctor URL` and `portolan nat test` tell more",
     ),
     row(
         "nat.sysctl_readonly",

@@ -1,5 +1,6 @@
 //! The error type of all modules: the kind, the side, and the details of a failure.
 
+mod code_names;
 pub mod codes;
 
 use std::{fmt, io, sync::Arc};

@@ -18,6 +18,7 @@ mod links;
 mod openings;
 mod others;
 mod packet;
+mod proof;
 mod races;
 mod reach;
 mod replaced;

@@ -1,0 +1,34 @@
+//! The codes that several modules name.
+
+/// No program listens at the port.
+pub const CONNECT_REFUSED: &str = "connect.refused";
+/// The name of the server cannot be resolved.
+pub const CONNECT_UNKNOWN_HOST: &str = "connect.unknown_host";
+/// One data-connection mode failed, and `fallback` is off.
+pub const DATA_FALLBACK_OFF: &str = "data.fallback_off";
+/// The run would transfer more than `max_total`.
+pub const LIMIT_MAX_TOTAL: &str = "limit.max_total";
+/// The local disk would have less free than `min_free`.
+pub const LIMIT_MIN_FREE: &str = "limit.min_free";
+/// A directory above a local file does not exist.
+pub const LOCAL_NO_DIRECTORY: &str = "local.no_directory";
+/// The server refused the login.
+pub const LOGIN_DENIED: &str = "login.denied";
+/// A certificate is not trusted.
+pub const TLS_CERTIFICATE: &str = "tls.certificate";
+/// The server refused AUTH TLS.
+pub const TLS_NOT_OFFERED: &str = "tls.not_offered";
+/// The server refused to go on without TLS.
+pub const TLS_REQUIRED: &str = "tls.required";
+/// The server answered a TLS handshake with something else.
+pub const TLS_WRONG_PORT: &str = "tls.wrong_port";
+/// The server refuses temporary names.
+pub const TRANSFER_NAME_REFUSED: &str = "transfer.name_refused";
+/// The server shortens names.
+pub const TRANSFER_NAME_SHORTENED: &str = "transfer.name_shortened";
+/// The server refuses to rename.
+pub const TRANSFER_RENAME_REFUSED: &str = "transfer.rename_refused";
+/// A file changed while it was transferred.
+pub const TRANSFER_SOURCE_CHANGED: &str = "transfer.source_changed";
+/// The target of a transfer exists.
+pub const TRANSFER_TARGET_EXISTS: &str = "transfer.target_exists";
