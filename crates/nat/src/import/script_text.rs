@@ -23,8 +23,10 @@ pub(super) fn script(
     for one in &found.forwards {
         let options = [
             one.device.as_ref().map(|device| quoted("in", device)),
+            one.is_udp.then(|| quoted("protocol", "udp")),
             Some(ports(&one.ports)),
             Some(quoted("to", one.to)),
+            one.to_port.map(|port| format!("to_port: {port}")),
             one.from.map(|from| quoted("from", from)),
             one.external.map(|external| quoted("external", external)),
             one.hairpin.map(|inside| quoted("hairpin", inside)),

@@ -106,9 +106,23 @@ COMMIT
 }
 
 #[test]
+fn a_forward_may_be_of_udp_and_to_another_port() {
+    let found = read(
+        "iptables -t nat -A PREROUTING -i eth0 -p udp --dport 53 -j DNAT --to 10.0.0.5
+iptables -t nat -A PREROUTING -i eth0 -p tcp --dport 53 -j DNAT --to 10.0.0.5:5353\n",
+    );
+    let wanted = [
+        "rules.forward(#{ in: \"eth0\", protocol: \"udp\", ports: 53, to: \"10.0.0.5\" });",
+        "rules.forward(#{ in: \"eth0\", ports: 53, to: \"10.0.0.5\", to_port: 5353 });",
+    ];
+    assert_eq!(calls(&found), wanted);
+    assert_eq!(reasons(&found), [""; 0]);
+}
+
+#[test]
 fn each_line_that_is_lost_is_named_with_its_number_and_the_reason() {
     let text = "iptables -t nat -A POSTROUTING -o eth0 -j MASQUERADE
-iptables -t nat -A PREROUTING -p udp --dport 53 -j DNAT --to 10.0.0.5
+iptables -t nat -A PREROUTING -p tcp --dport 80:81 -j DNAT --to 10.0.0.5:8080
 iptables -t nat -A PREROUTING -p tcp -j DNAT --to 10.0.0.5
 iptables -t nat -A PREROUTING -p tcp --dport 80 -j REDIRECT --to-ports 3128
 iptables -t nat -A PREROUTING -i eth0 -p tcp --dport 22 -j DNAT --to 10.0.0.5

@@ -22,8 +22,12 @@ pub(super) struct ImportedMasquerade {
 #[derive(Debug, PartialEq)]
 pub(super) struct ImportedForward {
     pub(super) device: Option<InterfaceSelector>,
+    /// True for UDP.
+    pub(super) is_udp: bool,
     pub(super) ports: Ports,
     pub(super) to: IpAddr,
+    /// The port there, if it is another one.
+    pub(super) to_port: Option<u16>,
     pub(super) from: Option<Net>,
     pub(super) external: Option<IpAddr>,
     pub(super) hairpin: Option<Net>,
@@ -155,7 +159,9 @@ impl Translation {
     fn rule(&mut self, line: usize, text: &str, words: &[String], family: Family) -> LineResult {
         let table = if self.is_saved { self.table.as_str() } else { "filter" };
         if words.iter().any(|word| word == "TCPMSS") {
-            return lost("the size of segments is not a part of the script yet");
+            return lost(
+                "a ruleset clamps segments by itself where a line is narrow; else add `rules.clamp_mss`",
+            );
         }
         let rule = IptablesRule::read(words, family, table)?;
         match rule.action {
@@ -241,14 +247,18 @@ impl Translation {
             ("REDIRECT", _) => return lost("a redirect to this host itself has no counterpart"),
             (target, _) => return Err(format!("the target `{target}` has no counterpart").into()),
         };
-        if rule.protocol.as_deref() != Some("tcp") {
-            return lost("a forward is for TCP ports (-p tcp)");
-        }
+        let is_udp = match rule.protocol.as_deref() {
+            Some("tcp") => false,
+            Some("udp") => true,
+            _ => return lost("a forward is for ports of TCP or UDP (-p tcp)"),
+        };
         let Some(ports) = rule.ports else {
             return lost("without ports, everything would be led there: name them (--dport)");
         };
-        if port.is_some_and(|port| ports.ranges() != [(port, port)]) {
-            return lost("a forward keeps the port; the server has to listen on the same one");
+        let to_port = port.filter(|port| ports.ranges() != [(*port, *port)]);
+        let is_one = matches!(ports.ranges(), [(first, last)] if first == last);
+        if to_port.is_some() && !is_one {
+            return lost("several ports cannot be led to one");
         }
         if to.is_loopback() {
             return lost("connections are not led to loopback");
@@ -259,7 +269,16 @@ impl Translation {
             Some(_) => return lost("the outside address (-d) has to be one"),
         };
         let from = rule.source.filter(|net| net.prefix() > 0);
-        let one = ImportedForward { device: rule.device, ports, to, from, external, hairpin: None };
+        let one = ImportedForward {
+            device: rule.device,
+            is_udp,
+            ports,
+            to,
+            to_port,
+            from,
+            external,
+            hairpin: None,
+        };
         if self.forwards.contains(&one) {
             return Err(NotTaken::Needless(SAID_BEFORE));
         }
@@ -381,14 +400,17 @@ impl Translation {
 
 /// Returns a port that two forwards would lead to different places.
 fn clash(one: &ImportedForward, other: &ImportedForward) -> Option<u16> {
-    let meets = |is_equal: bool, is_open: bool| is_equal || is_open;
-    let devices = meets(one.device == other.device, one.device.is_none() || other.device.is_none());
+    let either = |is_equal: bool, is_open: bool| is_equal || is_open;
+    let devices =
+        either(one.device == other.device, one.device.is_none() || other.device.is_none());
     let outside =
-        meets(one.external == other.external, one.external.is_none() || other.external.is_none());
+        either(one.external == other.external, one.external.is_none() || other.external.is_none());
     let sources = match (one.from, other.from) {
         (Some(one), Some(other)) => one.has(other.address()) || other.has(one.address()),
         _ => true,
     };
     let families = one.to.is_ipv4() == other.to.is_ipv4();
-    one.ports.shared(&other.ports).filter(|_| devices && outside && sources && families)
+    let protocols = one.is_udp == other.is_udp;
+    let meets = devices && outside && sources && families && protocols;
+    one.ports.shared(&other.ports).filter(|_| meets)
 }
