@@ -259,10 +259,8 @@ pub(super) fn plan(
     let shown = wanted.as_deref().unwrap_or(&body);
     let now = listed_now(backend, &table, &live, &found)?;
     let diff = if is_same { String::new() } else { diff(&now, shown) };
-    let loading = match diff.as_str() {
-        "" => Vec::new(),
-        _ => backend.commands(&table, &body, &found),
-    };
+    let loading =
+        if diff.is_empty() { Vec::new() } else { backend.commands(&table, &body, &found) };
     let effects = sight.effects(ruleset, &made, (&table, &body))?;
     // It is told before it happens, and not for ever after.
     let services = sight.services.filter(|_| !is_same);

@@ -77,7 +77,7 @@ fn arrow(text: &mut String, y: usize, number: usize, step: &ChartStep) {
         "<line x1=\"{from}\" y1=\"{y}\" x2=\"{to}\" y2=\"{y}\" stroke=\"{color}\"{dashes} marker-end=\"url(#end)\"/>"
     )
     .ok();
-    let middle = (CLIENT + SERVER) / 2;
+    let middle = CLIENT.midpoint(SERVER);
     write(text, middle, y - 6, "middle", color, &format!("{number}. {}", step.text));
     if let Some(why) = &step.broken {
         write(

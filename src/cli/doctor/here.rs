@@ -78,7 +78,9 @@ impl HostReport {
             ("helper", &gateway.helpers),
             ("filter", &gateway.filters),
         ] {
-            rules.iter().for_each(|rule| put(name, rule.clone()));
+            for rule in rules {
+                put(name, rule.clone());
+            }
         }
         let old = self.zones.is_old(self.now).then_some(OLD);
         table.text() + old.unwrap_or_default()
