@@ -10,14 +10,18 @@ use super::{
 use portolan_core::error::{Error, Result};
 
 /// Fails with `nat.would_lock_out` for rules that capture an SSH port of the host, and with `nat.conflict` for those
-/// that capture a port of another service.
-pub(super) fn check(rules: &CompiledRules, here: &HostNetwork) -> Result<()> {
+/// that capture a port of another service: of TCP, and of UDP if the `services` are known.
+pub(super) fn check(
+    rules: &CompiledRules,
+    here: &HostNetwork,
+    services: Option<&HostServices>,
+) -> Result<()> {
     for rule in &rules.all {
         if matches!(rule.action, RuleAction::Dnat(_)) {
             captured(rule, here)?;
         }
     }
-    Ok(())
+    check_datagrams(rules, services)
 }
 
 /// Checks a rule that redirects connections to ports of the host.
@@ -42,10 +46,7 @@ fn captured(rule: &Rule, here: &HostNetwork) -> Result<()> {
 }
 
 /// Fails with `nat.conflict` for rules that capture a UDP port of a service, such as that of a tunnel.
-pub(super) fn check_datagrams(
-    rules: &CompiledRules,
-    services: Option<&HostServices>,
-) -> Result<()> {
+fn check_datagrams(rules: &CompiledRules, services: Option<&HostServices>) -> Result<()> {
     let waiting = services.into_iter().flat_map(HostServices::services);
     let mut waiting = waiting.filter(|socket| socket.is_udp);
     let takes = |rule: &&Rule, port: u16| {
@@ -120,7 +121,7 @@ mod tests {
     fn judged(ports: &str) -> Option<&'static str> {
         let mut ruleset = RulesetSpec::new("x").unwrap();
         ruleset.add(RulesetPart::Forward(forward(ports, "10.0.0.5"))).unwrap();
-        check(&rules(&ruleset, &here()).unwrap(), &here()).err().and_then(|fault| fault.name)
+        check(&rules(&ruleset, &here()).unwrap(), &here(), None).err().and_then(|fault| fault.name)
     }
 
     #[test]

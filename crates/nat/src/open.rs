@@ -60,7 +60,7 @@ impl TemporaryRule {
         let here = HostNetwork::look();
         let made = rules(&ruleset, &here)?;
         if !force {
-            guard::check(&made, &here)?;
+            guard::check(&made, &here, None)?;
         }
         let absent = guard::absent(&made, &here);
         if !absent.is_empty() {

@@ -264,8 +264,7 @@ pub(super) fn plan(
     let effects = sight.effects(ruleset, &made, (&table, &body))?;
     // It is told before it happens, and not for ever after.
     let services = sight.services.filter(|_| !is_same);
-    let refusal = guard::check(&made, here)
-        .and_then(|()| guard::check_datagrams(&made, services))
+    let refusal = guard::check(&made, here, services)
         .and_then(|()| cutoff::check(&made, services))
         .and_then(|()| conflicts::check(&effects.conflicts))
         .err();
