@@ -103,7 +103,7 @@ pub(super) fn rollback_to(
         let entry = history::entry(name, number, ledger)?;
         let machine = NatHost::this(entry.backend, ledger.load(name)?.as_ref())?;
         machine.rollback_to(&entry, &order, ledger, now)?;
-        words.push_str(&[name.as_ref(), ": rolled back to ", &number.to_string(), "\n"].concat());
+        words.push_str(&[*name, ": rolled back to ", &number.to_string(), "\n"].concat());
     }
     Ok((json!({ "done": "rolled back", "to": number, "rulesets": names }), words))
 }

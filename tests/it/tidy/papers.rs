@@ -1,5 +1,7 @@
 //! The project files: the changelog, the dependencies, the lints.
 
+use std::path::Path;
+
 use super::{assert_none, project, read};
 
 /// Returns the problems of the changelog for this version.
@@ -138,7 +140,8 @@ fn is_path(word: &str) -> bool {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | '/');
     // Such as `api/FAMILY.rs`; the names of papers are in capitals as well.
     let is_capital = |part: &str| part.len() > 2 && part.bytes().all(|b| b.is_ascii_uppercase());
-    let is_placeholder = !word.ends_with(".md") && word.split(['/', '.']).any(is_capital);
+    let is_paper = Path::new(word).extension().is_some_and(|extension| extension == "md");
+    let is_placeholder = !is_paper && word.split(['/', '.']).any(is_capital);
     let ends = [".rs", ".md", ".toml", ".json", ".txt"];
     word.contains('/')
         && word.chars().all(is_plain)
@@ -201,8 +204,8 @@ fn dead_filters(page: &str, text: &str) -> Vec<String> {
             let at = words.iter().position(|word| *word == flag)?;
             words.get(at + 1).copied()
         };
-        let Some(end) = words.iter().position(|word| *word == "--") else { continue };
-        let filter = words[end + 1..].iter().find(|word| !word.starts_with('-'));
+        let behind_dashes = words.iter().skip_while(|word| **word != "--").skip(1);
+        let filter = behind_dashes.into_iter().find(|word| !word.starts_with('-'));
         let Some(module) = filter.and_then(|filter| filter.split("::").next()) else { continue };
         let folder = match (behind("-p"), behind("--test")) {
             (_, Some("it")) => "tests/it".to_owned(),

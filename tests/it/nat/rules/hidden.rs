@@ -90,73 +90,76 @@ fn parts_that_may_be_meant_so_are_told() {
     drop(plan.any_stdout());
 }
 
+/// Parts that are refused, each with its code and a part of the message.
+const REFUSED: &[(&str, &str, &str)] = &[
+    (
+        r#"masquerade(#{ source: ["10.0.0.0/8", "10.1.0.0/16"], out: "wan" })"#,
+        "nat.bad_cidr",
+        "10.1.0.0/16 is part of 10.0.0.0/8",
+    ),
+    (
+        r#"masquerade(#{ source: ["10.0.0.0/8", "10.0.0.0/8"], out: "wan" })"#,
+        "nat.bad_cidr",
+        "10.0.0.0/8 is named twice",
+    ),
+    (
+        r#"masquerade(#{ source: [], out: "wan" })"#,
+        "nat.bad_cidr",
+        "1 to 64 networks are wanted, got 0",
+    ),
+    (
+        r#"masquerade(#{ source: ["10.0.0.0/8", "wan; drop"], out: "wan" })"#,
+        "nat.bad_cidr",
+        "wan; drop",
+    ),
+    (
+        r#"masquerade(#{ source: "10.0.0.0/8", out: "wan", except: "fd00::/8" })"#,
+        "nat.family_mismatch",
+        "`except` names fd00::/8",
+    ),
+    (
+        r#"masquerade(#{ source: "10.0.0.0/8", out: "wan", to: "127.0.0.1" })"#,
+        "nat.bad_cidr",
+        "`to` is 127.0.0.1",
+    ),
+    (
+        r#"allow(#{ in: "lan", out: "wan", source: "10.0.0.0/8", to: "fd00::/8" })"#,
+        "nat.family_mismatch",
+        "`source` names 10.0.0.0/8",
+    ),
+    (
+        r#"allow(#{ in: "lan", out: "wan", source: ["10.0.0.0/8", "fd00::/8"], to: "fd00::1" })"#,
+        "nat.family_mismatch",
+        "`source` names 10.0.0.0/8",
+    ),
+    (r#"allow(#{ in: "lan", out: "wan", protocol: "icmp" })"#, "", "`protocol` wants"),
+    (
+        r#"allow(#{ in: "lan", out: "wan", to: "server.example" })"#,
+        "nat.bad_cidr",
+        "server.example",
+    ),
+    (r#"accept(#{ ports: 53, from: "lan" })"#, "nat.bad_cidr", "\"lan\""),
+    (r#"accept(#{ protocol: "udp" })"#, "", "`accept` without `ports`, `in` and `from`"),
+    (r"accept(#{ ports: [53, 53] })", "nat.bad_range", "53 and 53 share ports"),
+    (
+        r#"forward(#{ ports: "80-82", to: "10.0.0.5", to_port: "90-91" })"#,
+        "nat.bad_range",
+        "80-82 are 3, 90-91 are 2",
+    ),
+    (r#"forward(#{ ports: 80, to: "10.0.0.5", to_port: 0 })"#, "nat.bad_range", "0"),
+    (
+        r#"forward(#{ ports: 80, to: "10.0.0.5", from: ["10.0.0.0/8", "fd00::/8"] })"#,
+        "nat.family_mismatch",
+        "two address families",
+    ),
+    (r#"ftp_helper(#{ server: "ftp.example" })"#, "nat.bad_cidr", "ftp.example"),
+    (r#"clamp_mss(#{ out: "w*n" })"#, "nat.bad_interface", "w*n"),
+];
+
 #[test]
 fn what_cannot_be_is_refused_by_its_name() {
     let Some(gate) = Gate::lay() else { return };
-    for (part, code, said) in [
-        (
-            r#"masquerade(#{ source: ["10.0.0.0/8", "10.1.0.0/16"], out: "wan" })"#,
-            "nat.bad_cidr",
-            "10.1.0.0/16 is part of 10.0.0.0/8",
-        ),
-        (
-            r#"masquerade(#{ source: ["10.0.0.0/8", "10.0.0.0/8"], out: "wan" })"#,
-            "nat.bad_cidr",
-            "10.0.0.0/8 is named twice",
-        ),
-        (
-            r#"masquerade(#{ source: [], out: "wan" })"#,
-            "nat.bad_cidr",
-            "1 to 64 networks are wanted, got 0",
-        ),
-        (
-            r#"masquerade(#{ source: ["10.0.0.0/8", "wan; drop"], out: "wan" })"#,
-            "nat.bad_cidr",
-            "wan; drop",
-        ),
-        (
-            r#"masquerade(#{ source: "10.0.0.0/8", out: "wan", except: "fd00::/8" })"#,
-            "nat.family_mismatch",
-            "`except` names fd00::/8",
-        ),
-        (
-            r#"masquerade(#{ source: "10.0.0.0/8", out: "wan", to: "127.0.0.1" })"#,
-            "nat.bad_cidr",
-            "`to` is 127.0.0.1",
-        ),
-        (
-            r#"allow(#{ in: "lan", out: "wan", source: "10.0.0.0/8", to: "fd00::/8" })"#,
-            "nat.family_mismatch",
-            "`source` names 10.0.0.0/8",
-        ),
-        (
-            r#"allow(#{ in: "lan", out: "wan", source: ["10.0.0.0/8", "fd00::/8"], to: "fd00::1" })"#,
-            "nat.family_mismatch",
-            "`source` names 10.0.0.0/8",
-        ),
-        (r#"allow(#{ in: "lan", out: "wan", protocol: "icmp" })"#, "", "`protocol` wants"),
-        (
-            r#"allow(#{ in: "lan", out: "wan", to: "server.example" })"#,
-            "nat.bad_cidr",
-            "server.example",
-        ),
-        (r#"accept(#{ ports: 53, from: "lan" })"#, "nat.bad_cidr", "\"lan\""),
-        (r#"accept(#{ protocol: "udp" })"#, "", "`accept` without `ports`, `in` and `from`"),
-        (r#"accept(#{ ports: [53, 53] })"#, "nat.bad_range", "53 and 53 share ports"),
-        (
-            r#"forward(#{ ports: "80-82", to: "10.0.0.5", to_port: "90-91" })"#,
-            "nat.bad_range",
-            "80-82 are 3, 90-91 are 2",
-        ),
-        (r#"forward(#{ ports: 80, to: "10.0.0.5", to_port: 0 })"#, "nat.bad_range", "0"),
-        (
-            r#"forward(#{ ports: 80, to: "10.0.0.5", from: ["10.0.0.0/8", "fd00::/8"] })"#,
-            "nat.family_mismatch",
-            "two address families",
-        ),
-        (r#"ftp_helper(#{ server: "ftp.example" })"#, "nat.bad_cidr", "ftp.example"),
-        (r#"clamp_mss(#{ out: "w*n" })"#, "nat.bad_interface", "w*n"),
-    ] {
+    for (part, code, said) in REFUSED {
         // By a variable, the check before the run does not see it.
         let (name, options) = part.split_once('(').unwrap();
         let options = options.strip_suffix(')').unwrap();

@@ -226,8 +226,8 @@ fn answers_by_another_uplink_are_told_and_the_remedy_leads_them_back() {
         assert!(!reaches(), "before {remedy}");
         gate.router.sh(remedy);
     }
-    let reached = wait::until(Duration::from_secs(20), || reaches().then_some(()));
-    assert!(reached.is_some(), "{text}");
+    let answered = wait::until(Duration::from_secs(20), || reaches().then_some(()));
+    assert!(answered.is_some(), "{text}");
     let plan = gate.nat(script, &["plan"]).succeeds().any_stderr().never_says(words);
     let text = plan.stdout_text().to_owned();
     drop(plan.any_stdout());

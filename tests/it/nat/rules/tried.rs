@@ -1,6 +1,7 @@
 //! Plans beside rules of others: each way of a ruleset is tried, what drops or diverts it is named, the remedy works, and
 //! opens nothing else.
 
+use std::fmt::Write as _;
 use std::{
     net::{SocketAddr, TcpStream},
     time::Duration,
@@ -41,7 +42,7 @@ fn warnings(gate: &Gate, script: &str) -> Vec<String> {
     let mut ran = gate.nat(script, &["plan", "--json"]).any_end();
     let document: Value = ran.json();
     drop(ran.any_stderr());
-    let all = document["warnings"].as_array().unwrap().iter();
+    let all = document.get("warnings").and_then(Value::as_array).unwrap().iter();
     all.map(|one| one.as_str().unwrap().to_owned()).collect()
 }
 
@@ -256,13 +257,14 @@ fn two_hundred_services_are_not_told_one_by_one() {
     let (mut jumps, mut chains) = (String::new(), String::new());
     for number in 0..200 {
         let address = format!("10.96.{}.{}", number / 100, number % 100);
-        jumps.push_str(&format!(
-            "ip daddr {address} tcp dport 8080 counter jump KUBE-SVC-{number}\n"
-        ));
-        chains.push_str(&format!(
+        writeln!(jumps, "ip daddr {address} tcp dport 8080 counter jump KUBE-SVC-{number}")
+            .unwrap();
+        write!(
+            chains,
             "chain KUBE-SVC-{number} {{\n counter jump KUBE-SEP-{number}\n }}\n\
              chain KUBE-SEP-{number} {{\n meta l4proto tcp counter dnat to 10.244.0.{number}:8080\n }}\n"
-        ));
+        )
+        .unwrap();
     }
     let rules = format!(
         "table ip nat {{\n{chains}chain KUBE-SERVICES {{\n{jumps}}}\nchain PREROUTING {{\n type nat hook prerouting priority dstnat\n \
