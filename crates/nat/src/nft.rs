@@ -246,7 +246,8 @@ fn matched(one: &Match, family: &str) -> String {
         }
         Match::SourcePort(port) => format!("tcp sport {port}"),
         Match::Ports(ports) => format!("tcp dport {}", port_set(ports)),
-        Match::Icmp => "meta l4proto { icmp, ipv6-icmp }".into(),
+        // ICMP and ICMPv6: small systems have no /etc/protocols with their names.
+        Match::Icmp => "meta l4proto { 1, 58 }".into(),
         Match::Established => "ct state established".into(),
         Match::Related => "ct state related".into(),
         Match::FtpData => "ct state related ct helper \"ftp\" tcp dport 1024-65535".into(),
