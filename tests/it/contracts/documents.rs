@@ -98,7 +98,7 @@ fn documents_about_jobs_keep_their_keys() {
     scheduler.file("tick.rhai", "print(\"tick\");");
     scheduler.file("broken.rhai", "throw \"no\";");
     scheduler.start();
-    scheduler.until_outcome("tick", "done");
+    let done = scheduler.until_outcome("tick", "done");
     scheduler.until_outcome("broken", "failed");
     scheduler.stop();
     let mut lines = BTreeSet::new();
@@ -111,7 +111,8 @@ fn documents_about_jobs_keep_their_keys() {
     ask("show", &["--json", "show", "1"]);
     ask("show", &["--json", "show", "2"]);
     ask("next", &["--json", "next"]);
-    ask("why", &["--json", "why", "tick", "--at", "now"]);
+    let due = done["scheduled_for"].as_str().unwrap();
+    ask("why", &["--json", "why", "tick", "--at", due]);
     let span = ["--from", "2026-03-01T00:00:00Z", "--to", "2026-03-01T00:00:03Z"];
     ask("simulate", &[&["--json", "simulate"][..], &span].concat());
     ask("pause", &["--json", "pause", "tick"]);
