@@ -100,19 +100,36 @@ impl StateOptions {
 /// Returns the directory of root's NAT records: `/var/lib/portolan`, or one in `/run` for another network than that of the
 /// host, whose rules end with it. `None` for other users, and where root may not write there, such as in a user namespace.
 fn roots_folder() -> Option<PathBuf> {
-    const NETWORK: &str = "/proc/self/ns/net";
     if !rustix::process::geteuid().is_root() {
         return None;
     }
-    let first = fs::metadata("/proc/1/ns/net").map(|found| found.ino());
-    let folder = match (fs::metadata(NETWORK).map(|found| found.ino()), first) {
-        (Ok(own), Ok(first)) if own != first => {
+    let own = network_of(std::process::id());
+    let folder = match (own, hosts_network()) {
+        (Some(own), Some(host)) if own != host => {
             Path::new("/run/portolan").join(format!("net-{own}"))
         }
         _ => PathBuf::from("/var/lib/portolan"),
     };
     let above = folder.ancestors().find(|above| above.is_dir())?;
     rustix::fs::access(above, rustix::fs::Access::WRITE_OK).is_ok().then_some(folder)
+}
+
+/// Returns the number of the network namespace of a process, if it may be read.
+fn network_of(process: u32) -> Option<u64> {
+    fs::metadata(format!("/proc/{process}/ns/net")).ok().map(|found| found.ino())
+}
+
+/// Returns the number of the host's network namespace: that of the first process, or of the highest ancestor of this one
+/// that may be read.
+fn hosts_network() -> Option<u64> {
+    const ANCESTORS_MAX: usize = 64;
+    let parent = |process: &u32| {
+        let stat = fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
+        // The name in brackets may contain anything; the state and the parent follow.
+        stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()
+    };
+    let ancestors = std::iter::successors(Some(std::process::id()), parent).take(ANCESTORS_MAX);
+    network_of(1).or_else(|| ancestors.filter_map(network_of).last())
 }
 
 fn folder_of(name: &str) -> Option<PathBuf> {
