@@ -314,12 +314,20 @@ pub mod functions {
     }
 
     /// Returns the length of the text that it prints. Functions of strings take a time as its text.
+    ///
+    /// ```rhai
+    /// print(now().len());
+    /// ```
     #[rhai_fn(pure)]
     pub fn len(time: &mut Time) -> i64 {
         i64::try_from(time.to_string().len()).unwrap_or(i64::MAX)
     }
 
     /// Returns a part of the text that it prints, from character `start` on.
+    ///
+    /// ```rhai
+    /// print(now().sub_string(11));
+    /// ```
     #[rhai_fn(pure)]
     pub fn sub_string(time: &mut Time, start: i64) -> String {
         sub_string_of(time, start, i64::MAX)
@@ -333,18 +341,30 @@ pub mod functions {
     }
 
     /// Returns true if the text that it prints contains `part`.
+    ///
+    /// ```rhai
+    /// if now().contains("-12-24") { print("Christmas Eve"); }
+    /// ```
     #[rhai_fn(pure)]
     pub fn contains(time: &mut Time, part: &str) -> bool {
         time.to_string().contains(part)
     }
 
     /// Returns true if the text that it prints begins with `part`.
+    ///
+    /// ```rhai
+    /// if now().starts_with("2026") { print("this year"); }
+    /// ```
     #[rhai_fn(pure)]
     pub fn starts_with(time: &mut Time, part: &str) -> bool {
         time.to_string().starts_with(part)
     }
 
     /// Returns the parts of the text that it prints, cut at each `separator`.
+    ///
+    /// ```rhai
+    /// let day = now().split("T")[0];
+    /// ```
     #[rhai_fn(pure)]
     pub fn split(time: &mut Time, separator: &str) -> Array {
         time.to_string().split(separator).map(|part| part.to_owned().into()).collect()

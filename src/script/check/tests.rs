@@ -88,7 +88,12 @@ fn a_wrong_number_of_arguments_lists_the_signatures() {
         "fn twice(x) { x * 2 } twice(1, 2);",
         &["1:23 `twice` takes 1 argument, 2 given (`twice(x)`)"],
     );
-    says("now(1);", &["1:1 `now` takes no arguments, 1 given (`now() -> Time`)"]);
+    says(
+        "now(1, 2);",
+        &[
+            "1:1 `now` takes 0 or 1 arguments, 2 given (`now() -> Time` or `now(zone: string) -> Time`)",
+        ],
+    );
 }
 
 #[test]
