@@ -7,31 +7,14 @@ use std::{
     process::{Command, Stdio},
 };
 
-use crate::support::{
-    program::Portolan,
-    rehearsal::Rehearsal,
-    server::{Kind, Options, RealServer, Tls},
+use crate::{
+    oneliners::{each, portolan, url},
+    support::{
+        program::Portolan,
+        rehearsal::Rehearsal,
+        server::{Kind, Options, RealServer},
+    },
 };
-
-/// Calls `test` with every kind of server, plain and with TLS.
-fn each(mut test: impl FnMut(&RealServer)) {
-    for kind in Kind::ALL {
-        for tls in [Tls::Off, Tls::Explicit] {
-            let options = Options { tls, require_tls: tls != Tls::Off, ..Options::default() };
-            let Some(server) = RealServer::start(kind, &options) else { return };
-            test(&server);
-        }
-    }
-}
-
-fn portolan(server: &RealServer) -> Portolan {
-    let ca = format!("ca_file={}", server.ca().display());
-    Portolan::new().env("PORTOLAN_PASSWORD", RealServer::PASSWORD).args(["--set", &ca])
-}
-
-fn url(server: &RealServer, path: &str) -> String {
-    server.url() + path
-}
 
 /// Returns the program with the password of the embedded server.
 fn embedded() -> Portolan {

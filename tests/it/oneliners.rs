@@ -9,7 +9,7 @@ use crate::support::{
 };
 
 /// Calls `test` with every kind of server, plain and with TLS.
-fn each(mut test: impl FnMut(&RealServer)) {
+pub(crate) fn each(mut test: impl FnMut(&RealServer)) {
     for kind in Kind::ALL {
         for tls in [Tls::Off, Tls::Explicit] {
             let options = Options { tls, require_tls: tls != Tls::Off, ..Options::default() };
@@ -20,12 +20,12 @@ fn each(mut test: impl FnMut(&RealServer)) {
 }
 
 /// Returns the program with the credentials for `server`.
-fn portolan(server: &RealServer) -> Portolan {
+pub(crate) fn portolan(server: &RealServer) -> Portolan {
     let ca = format!("ca_file={}", server.ca().display());
     Portolan::new().env("PORTOLAN_PASSWORD", RealServer::PASSWORD).args(["--set", &ca])
 }
 
-fn url(server: &RealServer, path: &str) -> String {
+pub(crate) fn url(server: &RealServer, path: &str) -> String {
     server.url() + path
 }
 

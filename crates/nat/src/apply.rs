@@ -94,7 +94,7 @@ impl NatHost {
         let done = self.carry_out(plan, &body).and_then(|()| self.verify(plan, time.is_some()));
         let (listing, verified) = match done {
             Ok(seen) => seen,
-            // The rules of somebody else are not taken back.
+            // Rules of other programs are not rolled back.
             Err(fault) if fault.name == Some(NatError::ChangedSincePlan.name()) => {
                 return Err(fault);
             }
@@ -278,7 +278,7 @@ impl NatHost {
     }
 }
 
-/// Returns the fault of rules that somebody else has replaced while they were applied.
+/// Returns the error for rules that another program has replaced while they were applied.
 fn changed_meanwhile(plan: &RulesetPlan) -> Error {
     let message = format!("{} was changed by another program while it was applied", plan.place);
     NatError::ChangedSincePlan.fault(message)

@@ -1,4 +1,4 @@
-//! The systemd unit that loads a ruleset at boot, and what systemd is told about it.
+//! The systemd unit that loads a ruleset at boot, and the calls of systemctl for it.
 
 use std::{fs, path::Path};
 

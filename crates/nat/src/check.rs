@@ -13,7 +13,7 @@ use portolan_core::{error::Result, limits::NAT_RANGES_MAX};
 /// The maximum length of an interface's name: the kernel's `IFNAMSIZ` less the terminating zero byte.
 const INTERFACE_LENGTH_MAX: usize = 15;
 
-/// The end of a name that stands for all names with that beginning.
+/// The wildcard at the end of an interface name.
 const WILDCARD: char = '*';
 
 /// The minimum length of such a beginning.
@@ -47,7 +47,7 @@ impl Interface {
         // One letter is the beginning of nearly all names of a host: `e*` is every Ethernet card, `w*` both WLAN and VPN.
         if start.len() < START_LENGTH_MIN {
             let message = format!(
-                "{text:?} stands for too much: names are begun by {START_LENGTH_MIN} letters or more, such as \"ppp*\""
+                "{text:?} matches too much: a wildcard needs at least {START_LENGTH_MIN} letters before it, such as \"ppp*\""
             );
             return Err(NatError::BadInterface.fault(message));
         }
@@ -60,12 +60,12 @@ impl Interface {
         &self.0
     }
 
-    /// Returns the beginning of the names that it stands for; `None` if it is a single name.
+    /// Returns the prefix of a wildcard; `None` for a single name.
     pub fn prefix(&self) -> Option<&str> {
         self.0.strip_suffix(WILDCARD)
     }
 
-    /// Returns true if it is that name, or stands for it.
+    /// Returns true if it matches that name.
     pub fn covers(&self, name: &str) -> bool {
         match self.prefix() {
             Some(start) => name.starts_with(start),

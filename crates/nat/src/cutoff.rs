@@ -97,7 +97,7 @@ fn lockout(text: &str, port: u16, is_udp: bool) -> Error {
         .fault(format!("{text}: `{remedy}` lets them in, `force` applies it anyway"))
 }
 
-/// Returns a warning for the services that nobody reaches any longer, and one for each login that is recognised by its
+/// Returns a warning for the services that become unreachable, and one for each login that is recognised by its
 /// connection alone, whose port stays open.
 pub(super) fn warnings(rules: &CompiledRules, here: Option<&HostServices>) -> Vec<Warning> {
     let Some(here) = here else { return Vec::new() };
@@ -117,7 +117,7 @@ pub(super) fn warnings(rules: &CompiledRules, here: Option<&HostServices>) -> Ve
     warning(rules, here).into_iter().chain(told).collect()
 }
 
-/// Returns a warning that names the services which nobody reaches any longer, and the sessions with them.
+/// Returns a warning that names the services that become unreachable, and the sessions with them.
 fn warning(rules: &CompiledRules, here: &HostServices) -> Option<Warning> {
     let mut services: BTreeMap<String, BTreeSet<(u16, bool)>> = BTreeMap::new();
     let mut dropped = BTreeSet::new();

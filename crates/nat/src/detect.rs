@@ -95,7 +95,7 @@ impl SessionFacts {
         }
         let seen_as = self.seen_as;
         if self.ours.is_ipv6() && seen_as.is_some_and(|it| it.is_ipv4()) {
-            return "This machine has IPv6 alone and reaches the server by NAT64, through which nobody can connect to it: \
+            return "This machine has IPv6 alone and reaches the server by NAT64, which lets no connections in: \
                     use passive mode."
                 .into();
         }
@@ -125,10 +125,10 @@ impl SessionFacts {
     fn for_carrier(&self) -> String {
         match (self.gateway, self.router_outside) {
             (Some(gateway), Some(outside)) => format!(
-                "The router {gateway} is itself behind NAT, with {outside} outside: its provider's, through which nobody can \
-                 connect to this machine, whatever the router forwards. Use passive mode."
+                "The router {gateway} is itself behind NAT, with {outside} outside: its provider's, which lets no connections \
+                 in, whatever the router forwards. Use passive mode."
             ),
-            _ => "This machine is behind its provider's NAT, through which nobody can connect to it: use passive \
+            _ => "This machine is behind its provider's NAT, which lets no connections in: use passive \
                   mode."
                 .into(),
         }
