@@ -117,7 +117,7 @@ fn below(folder: &Path, depth: usize, found: &mut Vec<PathBuf>) -> Result<()> {
 
 fn value(finding: &ScriptFinding) -> serde_json::Value {
     json!({
-        "level": finding.level.word(),
+        "level": finding.level.as_str(),
         "message": finding.message,
         "file": finding.place.file,
         "line": finding.place.line,

@@ -76,7 +76,7 @@ pub(super) fn run(args: &Args, common: &Common) -> ExitResult {
                     .map(|one| {
                         json!({
                             "path": one.path.to_string(),
-                            "kind": one.entry.kind.word(),
+                            "kind": one.entry.kind.as_str(),
                             "size": one.entry.size,
                         })
                     })

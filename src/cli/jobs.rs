@@ -158,7 +158,7 @@ impl History {
         );
         let last = self.last.as_ref().map_or_else(String::new, |run| {
             let at = run.ended_at.or(run.started_at).map(local).unwrap_or_default();
-            format!("{} {at}", run.state.word())
+            format!("{} {at}", run.state.as_str())
         });
         let next = job.schedule.as_ref().and_then(|schedule| schedule.next(now));
         let is_paused = state.is_some_and(|state| state.paused_at.is_some());
@@ -203,7 +203,7 @@ impl History {
             running: self.is_running,
             last: self.last.as_ref().map(|run| LastRun {
                 run: run.id,
-                outcome: run.state.word(),
+                outcome: run.state.as_str(),
                 at: run.ended_at.or(run.started_at).map(|at| at.to_string()),
                 error: run.sum.error.clone(),
             }),

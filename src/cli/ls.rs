@@ -152,7 +152,7 @@ impl ListedEntry {
     fn of(entry: &Entry, names: NameText, unread: usize) -> Self {
         Self {
             name: names.text(&entry.name),
-            kind: entry.kind.word(),
+            kind: entry.kind.as_str(),
             size: entry.size,
             modified: entry.modified.map(moment),
             permissions: entry.mode.map(|mode| format!("{:04o}", mode & 0o7777)),

@@ -174,7 +174,7 @@ struct Revert {
 }
 
 fn backend(text: &str) -> Result<Choice, String> {
-    Choice::named(text).ok_or_else(|| "one of auto, nft and iptables is wanted".into())
+    Choice::from_name(text).ok_or_else(|| "one of auto, nft and iptables is wanted".into())
 }
 
 impl NatCommand {

@@ -163,7 +163,7 @@ impl RunRecord {
                 exit_code: Some(i64::from(code.code())),
                 error_kind: fault
                     .map(|fault| fault.kind.clone())
-                    .or_else(|| unwritten.map(|fault| fault.kind.word().into())),
+                    .or_else(|| unwritten.map(|fault| fault.kind.as_str().into())),
                 error: fault
                     .map(|fault| visible::cut(&fault.words, ERROR_BYTES_MAX, ""))
                     .or_else(|| unwritten.map(ToString::to_string)),

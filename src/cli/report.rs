@@ -71,7 +71,7 @@ pub(super) fn findings<'f>(
         let veil =
             text.as_ref().map(|text| Veil::of(&finding.place.file, text)).unwrap_or_default();
         let shown = |words: &str| visible(veil.words(words));
-        let mut lines = vec![format!("{}: {}", finding.level.word(), shown(&finding.message))];
+        let mut lines = vec![format!("{}: {}", finding.level.as_str(), shown(&finding.message))];
         lines.extend(excerpt(&finding.place, text.as_deref(), &veil));
         lines.extend(finding.hint.iter().map(|hint| format!("hint: {}", shown(hint))));
         print(&(lines.join("\n") + "\n\n"));

@@ -93,7 +93,7 @@ fn table(runs: &[HistoryRun]) -> String {
             run.id.to_string(),
             visible(&run.job),
             due(run),
-            run.state.word().to_owned(),
+            run.state.as_str().to_owned(),
             took(run),
             count(run),
             size(run),
@@ -131,8 +131,8 @@ fn note(run: &HistoryRun) -> String {
     if run.attempts > 1 {
         parts.push(format!("{} attempts", run.attempts));
     }
-    if run.cause.word() != "schedule" {
-        parts.push(run.cause.word().to_owned());
+    if run.cause.as_str() != "schedule" {
+        parts.push(run.cause.as_str().to_owned());
     }
     if run.covers > 1 {
         parts.push(format!("for {} slots", run.covers));

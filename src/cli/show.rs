@@ -130,7 +130,7 @@ impl Whole {
     fn head(&self) -> String {
         let run = &self.run;
         let mut lines =
-            vec![format!("run {} of {}: {}", run.id, visible(&run.job), run.state.word())];
+            vec![format!("run {} of {}: {}", run.id, visible(&run.job), run.state.as_str())];
         let mut put = |name: &str, value: Option<String>| {
             if let Some(value) = value.filter(|value| !value.is_empty()) {
                 lines.push(format!("  {name:<8} {value}"));
@@ -139,7 +139,7 @@ impl Whole {
         let moved = run.moved_from.as_ref().map(|time| format!(" (moved: there was no {time})"));
         let due = run.scheduled_for.map(local);
         put("due", due.map(|due| due + moved.as_deref().unwrap_or_default()));
-        put("by", Some(run.cause.word().to_owned()));
+        put("by", Some(run.cause.as_str().to_owned()));
         put("began", run.started_at.map(local));
         put("ended", run.ended_at.map(local));
         put("took", Some(took(run)));
@@ -163,7 +163,7 @@ impl Whole {
             table.row([
                 attempt.number.to_string(),
                 local(attempt.started_at),
-                attempt.state.word().to_owned(),
+                attempt.state.as_str().to_owned(),
                 attempt.sum.files.to_string(),
                 format_size(u64::try_from(attempt.sum.bytes).unwrap_or(0)),
                 attempt.sum.route.clone().unwrap_or_default(),

@@ -293,9 +293,9 @@ fn value(row: &SimulatedEvent) -> Value {
             DecisionKind::Cancel(_) => "cancel",
         },
         "through": last,
-        "trigger": decision.trigger.word(),
+        "trigger": decision.trigger.as_str(),
         "covers": decision.covers,
-        "reason": decision.reason.word(),
+        "reason": decision.reason.as_str(),
         "why": row.words,
     })
 }

@@ -72,7 +72,7 @@ fn ask(args: &Args, common: &Common) -> Result<Exit> {
         if common.json() {
             report::json(&facts::run(&run));
         } else {
-            report::output(&format!("run {} of `{}` is {}\n", run.id, run.job, run.state.word()));
+            report::output(&format!("run {} of `{}` is {}\n", run.id, run.job, run.state.as_str()));
         }
         return Ok(Exit::Done);
     }
@@ -102,7 +102,7 @@ fn ask(args: &Args, common: &Common) -> Result<Exit> {
             "run {} of `{}` is {}{error}\n",
             run.id,
             run.job,
-            run.state.word()
+            run.state.as_str()
         ));
     }
     Ok(code(&run))

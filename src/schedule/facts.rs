@@ -21,8 +21,8 @@ pub fn run(run: &HistoryRun) -> Value {
         "started_at": time(run.started_at),
         "ended_at": time(run.ended_at),
         "late_s": late,
-        "outcome": run.state.word(),
-        "trigger": run.cause.word(),
+        "outcome": run.state.as_str(),
+        "trigger": run.cause.as_str(),
         "reason": run.reason,
         "reason_code": run.reason_code,
         "covers": run.covers,
@@ -64,7 +64,7 @@ fn attempt(attempt: &AttemptRecord) -> Value {
         "number": attempt.number,
         "started_at": attempt.started_at.to_string(),
         "ended_at": time(attempt.ended_at),
-        "outcome": attempt.state.word(),
+        "outcome": attempt.state.as_str(),
         "files": attempt.sum.files,
         "bytes": attempt.sum.bytes,
         "route": attempt.sum.route,
@@ -113,7 +113,7 @@ pub fn job(state: &JobStateRecord) -> Value {
         "paused_at": time(state.paused_at),
         "reason": state.pause_reason,
         "last_success": time(state.last_success),
-        "health": state.health.word(),
+        "health": state.health.as_str(),
     })
 }
 

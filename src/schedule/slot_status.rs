@@ -58,7 +58,7 @@ pub enum SlotStatus {
 
 impl SlotStatus {
     /// Returns its word in `--json`.
-    pub const fn word(&self) -> &'static str {
+    pub const fn as_str(&self) -> &'static str {
         match self {
             Self::Ran(run) if matches!(run.state, RunState::Running) => "running",
             Self::Ran(_) => "ran",

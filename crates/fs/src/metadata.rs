@@ -20,7 +20,7 @@ pub enum LocalKind {
 
 impl LocalKind {
     /// Returns the word that scripts and `--json` use.
-    pub const fn word(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::File => "file",
             Self::Folder => "folder",

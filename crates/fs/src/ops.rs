@@ -181,7 +181,7 @@ mod tests {
         let names: Vec<_> = list(scratch.path(), &stop)
             .unwrap()
             .into_iter()
-            .map(|entry| format!("{} {}", entry.path.display(), entry.kind.word()))
+            .map(|entry| format!("{} {}", entry.path.display(), entry.kind.as_str()))
             .collect();
         assert_eq!(names, ["a file", "c file", "d folder"]);
         delete(at("c")).unwrap();

@@ -214,7 +214,7 @@ mod tests {
 
         let found = walk(&root, &CancelToken::new()).unwrap();
         assert_eq!(paths(&found), ["all", "b", "b/c", "b/c/f", "b.txt", "loop"]);
-        let kinds: Vec<_> = found.entries.iter().map(|entry| entry.kind.word()).collect();
+        let kinds: Vec<_> = found.entries.iter().map(|entry| entry.kind.as_str()).collect();
         assert_eq!(kinds, ["link", "folder", "folder", "file", "file", "link"]);
         assert_eq!(found.leftovers, [Path::new("b/.portolan-0123456789abcdef.part")]);
         assert!(found.is_complete());

@@ -71,7 +71,7 @@ impl DataPath {
         }
         let path = Self {
             fallback_order,
-            reported_mode: site.proxy.is_some().then(|| mode.word()),
+            reported_mode: site.proxy.is_some().then(|| mode.as_str()),
             seen: ObservedAddresses { ours, peer, ours_there: None, announced, named: None },
             asked_for_ours: false,
             profile: record.map(ServerProfile::with_record).unwrap_or_default(),
@@ -151,7 +151,7 @@ impl DataPath {
     pub(super) fn start_race(&mut self, mode: Mode) {
         self.fallback_order.start_race(mode);
         self.is_restricted = true;
-        self.reported_mode = Some(mode.word());
+        self.reported_mode = Some(mode.as_str());
     }
 
     /// Restores all steps, with the observations of the `other` side of the race.

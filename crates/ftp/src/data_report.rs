@@ -35,7 +35,7 @@ impl Session {
         started: Instant,
     ) {
         let attempt = ConnectAttempt {
-            step: step.word(),
+            step: step.as_str(),
             address,
             worked: error.is_none(),
             ms: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),

@@ -87,7 +87,7 @@ impl Session {
         }
         let entry = self.stat(&path).await?;
         entry.size.filter(|_| entry.kind != EntryKind::Dir).ok_or_else(|| {
-            let message = format!("the server reports no size for this {}", entry.kind.word());
+            let message = format!("the server reports no size for this {}", entry.kind.as_str());
             Error::unsupported(Origin::Server, message)
                 .at(path.to_string())
                 .with_host(&self.site.host)

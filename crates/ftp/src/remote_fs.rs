@@ -186,7 +186,7 @@ impl RemoteFs for Session {
     }
 
     async fn hash(&mut self, path: &RemotePath, algorithm: HashAlgorithm) -> Result<String> {
-        self.checksum(path, algorithm.word()).await
+        self.checksum(path, algorithm.as_str()).await
     }
 
     async fn read_if_there_and(

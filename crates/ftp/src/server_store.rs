@@ -70,7 +70,7 @@ impl ServerPlace {
             host: site.host.to_ascii_lowercase(),
             port: site.port,
             user: site.user.clone(),
-            protection: site.tls.word(),
+            protection: site.tls.as_str(),
             network: network(ours),
         }
     }

@@ -151,7 +151,7 @@ impl Session {
     /// transfer.
     pub(crate) const fn route(&self) -> &'static str {
         match self.data_path.fallback_order.current() {
-            Some(step) => step.word(),
+            Some(step) => step.as_str(),
             None => "",
         }
     }

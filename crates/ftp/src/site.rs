@@ -54,7 +54,7 @@ pub enum TlsMode {
 
 impl TlsMode {
     /// Returns the word that scripts use.
-    pub const fn word(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Off => "off",
             Self::Explicit => "explicit",
@@ -78,14 +78,14 @@ pub enum Mode {
 
 impl Mode {
     /// Returns the mode with that name.
-    pub fn named(word: &str) -> Option<Self> {
+    pub fn from_name(name: &str) -> Option<Self> {
         [Self::Auto, Self::Active, Self::Passive, Self::Race]
             .into_iter()
-            .find(|mode| mode.word() == word)
+            .find(|mode| mode.as_str() == name)
     }
 
     /// Returns the word that scripts use.
-    pub const fn word(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Auto => "auto",
             Self::Active => "active",

@@ -271,7 +271,7 @@ impl<'a> Diff<'a> {
     }
 
     fn conflict(&mut self, path: &'a [u8], source: &Node, target: &Node) {
-        let (wanted, found) = (source.word(), target.word());
+        let (wanted, found) = (source.as_str(), target.as_str());
         let reason = match (target.kind, self.options.delete) {
             (NodeKind::Other, _) => "which is left alone",
             (_, true) => "which cannot go",

@@ -269,7 +269,7 @@ impl MirrorPlan {
 
 impl Action {
     /// Returns the first word of a line of the plan.
-    pub const fn word(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Sweep => "sweep",
             Self::MakeFolder => "mkdir",
@@ -292,7 +292,7 @@ const fn files_word(count: usize) -> &'static str {
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let path = if self.path.is_empty() { ".".to_owned() } else { visible(&self.path) };
-        write!(f, "{}  {path}", self.act.word())?;
+        write!(f, "{}  {path}", self.act.as_str())?;
         match (self.act, self.size) {
             (Action::Sweep, _) => f.write_str("  (left by a run that was cut off)"),
             (Action::MakeFolder, _) => f.write_str("/"),

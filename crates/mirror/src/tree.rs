@@ -90,7 +90,7 @@ impl Node {
     }
 
     /// Returns a noun for the node.
-    pub(super) const fn word(&self) -> &'static str {
+    pub(super) const fn as_str(&self) -> &'static str {
         match self.kind {
             NodeKind::File => "file",
             NodeKind::Folder | NodeKind::Way => "folder",

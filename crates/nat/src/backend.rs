@@ -32,7 +32,7 @@ impl Choice {
     pub const ALL: [Self; 3] = [Self::Auto, Self::Nft, Self::Iptables];
 
     /// Returns the word that users write for it.
-    pub const fn word(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Auto => "auto",
             Self::Nft => "nft",
@@ -41,8 +41,8 @@ impl Choice {
     }
 
     /// Returns the choice of that word.
-    pub fn named(word: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|choice| choice.word() == word)
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|choice| choice.as_str() == name)
     }
 }
 

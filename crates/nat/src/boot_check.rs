@@ -86,7 +86,7 @@ impl BootCheck {
     }
 
     /// Returns its word in JSON.
-    pub const fn word(&self) -> &'static str {
+    pub const fn as_str(&self) -> &'static str {
         match (self.is_written, self.differences.is_empty()) {
             (false, _) => "missing",
             (true, true) => "same",

@@ -225,7 +225,7 @@ impl Family {
     }
 
     /// Returns nft's keyword for it.
-    pub const fn word(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::V4 => "ip",
             Self::V6 => "ip6",

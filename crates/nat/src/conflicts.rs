@@ -148,7 +148,7 @@ impl Theirs {
 
     /// Returns the first port that both rules match.
     fn shared(&self, table: &FilterTable, rule: &Rule) -> Option<u16> {
-        let family = rule.family.map_or("inet", Family::word);
+        let family = rule.family.map_or("inet", Family::as_str);
         if rule.protocol() == Protocol::Udp {
             return None;
         }

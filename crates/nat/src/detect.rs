@@ -138,7 +138,7 @@ impl SessionFacts {
         let said = self.server_says.map_or(String::new(), |it| format!(" as {it}"));
         let range = self.software.range_setting(&SERVER_PORTS);
         let address = self.software.address_setting();
-        let format = match self.software.word() {
+        let format = match self.software.as_str() {
             "" => "vsftpd",
             word => word,
         };

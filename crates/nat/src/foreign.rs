@@ -32,7 +32,7 @@ impl Warning {
 
 impl TableOwner {
     /// Returns its name, as warnings have it.
-    pub(super) const fn word(self) -> &'static str {
+    pub(super) const fn as_str(self) -> &'static str {
         match self {
             Self::Docker => "docker",
             Self::Ufw => "ufw",
@@ -68,7 +68,7 @@ impl TableOwner {
 
 /// Returns the owner of a table, in words.
 pub(super) fn owner_of(table: &FilterTable) -> &'static str {
-    TableOwner::of(table).word()
+    TableOwner::of(table).as_str()
 }
 
 /// The effects of other people's rules on a ruleset.
@@ -137,7 +137,7 @@ pub(super) fn blocked(place: &DropPlace, does: &str, remedy: String) -> Warning 
     let DropPlace { owner, family, table, chain, .. } = place;
     let text = format!(
         "{family} {table} {chain} ({}) {does}; an accept in portolan's table cannot overrule it",
-        owner.word()
+        owner.as_str()
     );
     Warning { about: "blocked", text, remedy }
 }

@@ -47,8 +47,8 @@ impl NatHost {
         }
         let message = format!(
             "the rules of `{ruleset}` are in {}, not in {}: `portolan nat revert` takes them away first",
-            here.word(),
-            choice.word()
+            here.as_str(),
+            choice.as_str()
         );
         Err(NatError::Conflict.fault(message))
     }

@@ -174,7 +174,7 @@ fn map_line(first: &Rule, group: &[&Rule]) -> String {
         })
     });
     let elements: Vec<_> = elements.collect();
-    let (family, port) = (first.family.map_or("", Family::word), destination_port(first));
+    let (family, port) = (first.family.map_or("", Family::as_str), destination_port(first));
     words.push(format!("dnat {family} to {port} map {{ {} }}", elements.join(", ")));
     words.join(" ")
 }
@@ -192,7 +192,7 @@ fn matches(rule: &Rule, has_ports: bool) -> Vec<String> {
                 words.push(format!("{} {}", destination_port(rule), port_set(ports)));
             }
             Match::Ports(_) => {}
-            _ => words.push(matched(one, rule.family.map_or("", Family::word))),
+            _ => words.push(matched(one, rule.family.map_or("", Family::as_str))),
         }
     }
     // A rule that matches no address must name its family.
@@ -213,7 +213,7 @@ fn destination_port(rule: &Rule) -> &'static str {
 }
 
 fn action(rule: &Rule) -> String {
-    let family = rule.family.map_or("", Family::word);
+    let family = rule.family.map_or("", Family::as_str);
     match &rule.action {
         RuleAction::Helper => "ct helper set \"ftp\"".into(),
         RuleAction::Masquerade => "masquerade".into(),

@@ -187,7 +187,7 @@ fn services(way: &ConnectionPath, hook: &str) -> Vec<String> {
 fn nft(place: &DropPlace, way: &ConnectionPath) -> Vec<String> {
     let DropPlace { family, table, chain, hook, .. } = place;
     let head = format!("nft insert rule {family} {table} {chain}");
-    let word = way.family.word();
+    let word = way.family.as_str();
     let name = |key: &str, device: Option<&Interface>| {
         device.map(|device| format!(" {key} '\"{device}\"'")).unwrap_or_default()
     };

@@ -35,7 +35,7 @@ pub enum RulesetState {
 
 impl RulesetState {
     /// Returns its word in scripts and JSON.
-    pub const fn word(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Applied => "applied",
             Self::Trial => "trial",

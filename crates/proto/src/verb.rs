@@ -15,7 +15,7 @@ macro_rules! verbs {
             pub const ALL: &[Self] = &[$(Self::$name,)+];
 
             /// Returns the word on the wire.
-            pub const fn word(self) -> &'static str {
+            pub const fn as_str(self) -> &'static str {
                 match self { $(Self::$name => $word,)+ }
             }
         }
@@ -36,7 +36,7 @@ verbs! {
 impl Verb {
     /// Returns the verb with this word, in upper or lower case.
     pub fn parse(word: &str) -> Option<Self> {
-        Self::ALL.iter().copied().find(|verb| verb.word().eq_ignore_ascii_case(word))
+        Self::ALL.iter().copied().find(|verb| verb.as_str().eq_ignore_ascii_case(word))
     }
 
     /// Returns the verb of a command with this word.
@@ -70,7 +70,7 @@ impl Verb {
 
 impl std::fmt::Display for Verb {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(self.word())
+        f.write_str(self.as_str())
     }
 }
 
@@ -81,8 +81,8 @@ mod tests {
     #[test]
     fn each_verb_is_read_back_in_upper_and_lower_case() {
         for verb in Verb::ALL {
-            assert_eq!(Verb::parse(verb.word()), Some(*verb));
-            assert_eq!(Verb::parse(&verb.word().to_lowercase()), Some(*verb));
+            assert_eq!(Verb::parse(verb.as_str()), Some(*verb));
+            assert_eq!(Verb::parse(&verb.as_str().to_lowercase()), Some(*verb));
         }
         assert_eq!((Verb::parse("XYZZY"), Verb::parse("")), (None, None));
     }

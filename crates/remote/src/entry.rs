@@ -17,7 +17,7 @@ pub enum EntryKind {
 
 impl EntryKind {
     /// Returns the name used in scripts and `--json`.
-    pub const fn word(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::File => "file",
             Self::Dir => "dir",

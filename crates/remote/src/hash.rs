@@ -17,11 +17,11 @@ impl HashAlgorithm {
     /// Returns the best of those that are `offered`, by the names of [`Self::word`].
     pub fn best(offered: &[&str]) -> Option<Self> {
         let all = [Self::Sha256, Self::Sha1, Self::Md5, Self::Crc32];
-        all.into_iter().find(|algorithm| offered.contains(&algorithm.word()))
+        all.into_iter().find(|algorithm| offered.contains(&algorithm.as_str()))
     }
 
     /// Returns the name that scripts use.
-    pub const fn word(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Sha256 => "sha256",
             Self::Sha1 => "sha1",

@@ -120,10 +120,10 @@ impl ServerStore for StateAdapter {
     fn recall(&self, place: &ServerPlace) -> Option<ServerRecord> {
         let found = self.with(|store| store.recall(&key(place), self.clock.now()))??;
         // A step that this version does not know cannot be used to start with.
-        let step = DataMethod::named(&found.step)?;
+        let step = DataMethod::from_name(&found.step)?;
         Some(ServerRecord {
             step,
-            failed_mode: Mode::named(&found.failed_mode),
+            failed_mode: Mode::from_name(&found.failed_mode),
             tls12_only: found.tls12_only,
             refuses_list_all: found.refuses_list_all,
             is_elsewhere: found.is_elsewhere,
@@ -138,8 +138,8 @@ impl ServerStore for StateAdapter {
 
     fn remember(&self, place: &ServerPlace, known: ServerRecord) {
         let route = Route {
-            step: known.step.word().into(),
-            failed_mode: known.failed_mode.map_or("", Mode::word).into(),
+            step: known.step.as_str().into(),
+            failed_mode: known.failed_mode.map_or("", Mode::as_str).into(),
             tls12_only: known.tls12_only,
             refuses_list_all: known.refuses_list_all,
             is_elsewhere: known.is_elsewhere,
@@ -150,7 +150,7 @@ impl ServerStore for StateAdapter {
     }
 
     fn forget(&self, place: &ServerPlace, step: DataMethod) {
-        self.with(|store| store.forget(&key(place), step.word()));
+        self.with(|store| store.forget(&key(place), step.as_str()));
     }
 }
 

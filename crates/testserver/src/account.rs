@@ -189,7 +189,7 @@ impl ClientSession {
     /// Executes `HELP`.
     pub(super) fn help(&self) -> ServerReply {
         let there = Verb::ALL.iter().filter(|verb| !self.is_missing(**verb));
-        let words: Vec<_> = there.map(|verb| verb.word()).filter(|word| word.len() < 5).collect();
+        let words: Vec<_> = there.map(|verb| verb.as_str()).filter(|word| word.len() < 5).collect();
         let lines: Vec<_> = words.chunks(12).map(|row| row.join(" ").into_bytes()).collect();
         ServerReply::lines(ReplyCode::HELP, "The following commands are known:", &lines, "Help OK.")
     }

@@ -100,7 +100,7 @@ impl ClientCommand {
     /// Returns the line for the log: the arguments of `PASS` and `ACCT` are masked.
     pub(super) fn masked(&self, line: &[u8]) -> Vec<u8> {
         match self.verb {
-            verb @ (Verb::Pass | Verb::Acct) => format!("{} ***", verb.word()).into_bytes(),
+            verb @ (Verb::Pass | Verb::Acct) => format!("{} ***", verb.as_str()).into_bytes(),
             _ => line.to_vec(),
         }
     }

@@ -52,7 +52,7 @@ fn number(lots: &mut SeededRng) -> u64 {
 }
 
 fn verb(lots: &mut SeededRng) -> &'static str {
-    lots.one_of(Verb::ALL).map_or("", |verb| verb.word())
+    lots.one_of(Verb::ALL).map_or("", |verb| verb.as_str())
 }
 
 #[cfg(test)]

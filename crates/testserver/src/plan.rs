@@ -229,7 +229,7 @@ fn split_times(text: &str) -> Result<(&str, u32)> {
 
 fn verb(word: &str) -> Result<Verb> {
     Verb::parse(word).ok_or_else(|| {
-        let words = Verb::ALL.iter().map(|verb| verb.word());
+        let words = Verb::ALL.iter().map(|verb| verb.as_str());
         let near = nearest(&word.to_ascii_uppercase(), words);
         Error::invalid(format!("`{word}` is no command that the server knows{near}"))
     })

@@ -113,13 +113,13 @@ impl ClientSession {
         if address.ip() != self.peer.ip() || address.port() < CLIENT_PORT_MIN {
             return Err(ServerReply::new(
                 ReplyCode::UNKNOWN_COMMAND,
-                format!("Illegal {} command.", command.verb.word()),
+                format!("Illegal {} command.", command.verb.as_str()),
             ));
         }
         self.port = DataPort::Calling(address);
         Ok(ServerReply::new(
             ReplyCode::OKAY,
-            format!("{} command successful.", command.verb.word()),
+            format!("{} command successful.", command.verb.as_str()),
         ))
     }
 

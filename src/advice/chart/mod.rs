@@ -145,7 +145,7 @@ fn steps_of(
     let seen = tried.and_then(|trial| trial.address.parse::<SocketAddr>().ok());
     let fault = tried.and_then(|trial| trial.listing.as_ref().err());
     let command = tried.map_or(if is_active { "PORT" } else { "PASV" }.to_owned(), |trial| {
-        trial.step.word().to_ascii_uppercase()
+        trial.step.as_str().to_ascii_uppercase()
     });
     let mut steps = vec![step(true, true, format!("{local} -> {control}: commands"))];
     let mut data = if is_active {

@@ -45,7 +45,7 @@ impl NatContext<'_> {
             found.push(machine.status(name, plan.as_ref(), record.as_ref(), now)?);
         }
         let values: Vec<_> = found.iter().map(StatusDocument::of).collect();
-        let first = found.first().map(|one| one.state.word());
+        let first = found.first().map(|one| one.state.as_str());
         let words: String = match found.as_slice() {
             [] => "no ruleset is known here\n".into(),
             found => found.iter().map(status_words).collect(),
@@ -108,7 +108,7 @@ impl<'s> StatusDocument<'s> {
     fn of(status: &'s Status) -> Self {
         Self {
             ruleset: &status.ruleset,
-            status: status.state.word(),
+            status: status.state.as_str(),
             note: &status.note,
             problems: &status.problems,
             since: status.since.map(|time| time.to_string()),
@@ -120,7 +120,7 @@ impl<'s> StatusDocument<'s> {
 }
 
 fn status_words(status: &Status) -> String {
-    let mut text = format!("{}: {}", status.ruleset, status.state.word());
+    let mut text = format!("{}: {}", status.ruleset, status.state.as_str());
     if let Some(until) = status.trial_until {
         write!(text, " until {until}").ok();
     } else if let Some(since) = status.since {
@@ -155,7 +155,7 @@ impl<'c> BootDocument<'c> {
     fn of(check: &'c BootCheck) -> Self {
         Self {
             ruleset: &check.ruleset,
-            boot: check.word(),
+            boot: check.as_str(),
             differences: &check.differences,
             diff: &check.diff,
         }
@@ -163,7 +163,7 @@ impl<'c> BootDocument<'c> {
 }
 
 fn boot_words(check: &BootCheck) -> String {
-    let what = match check.word() {
+    let what = match check.as_str() {
         "missing" => "nothing is loaded at boot; `apply` with `persist` writes it",
         "same" => "the next boot loads what is in force",
         _ => "the next boot loads something else than what is in force; `apply` writes it anew",

@@ -261,7 +261,7 @@ fn value(job: &Job, zone: &Zone, answer: &SlotAnswer, told: Option<&HistoryAnswe
         "timezone": job.schedule.as_ref().map(|schedule| &schedule.zone.name),
         "at": answer.at.to_string(),
         "why": why.join("; "),
-        "became": told.map(|told| told.became.word()),
+        "became": told.map(|told| told.became.as_str()),
         "run": told.and_then(|told| told.became.row()).map(facts::run),
         "covered_by": told.and_then(HistoryAnswer::covering).map(facts::run),
         "during": told.map(|told| told.during.iter().map(facts::run).collect::<Vec<_>>()),

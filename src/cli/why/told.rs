@@ -143,7 +143,7 @@ fn undecided(up_to: Option<Timestamp>, is_served: bool, zone: &Zone) -> String {
 fn ended(run: &HistoryRun) -> String {
     let mut parts = vec![match run.state {
         RunState::Running => "is still running".to_owned(),
-        state => format!("is {}", state.word()),
+        state => format!("is {}", state.as_str()),
     }];
     let is_told = matches!(run.cause, Trigger::CatchUp) && run.covers > 1;
     parts.extend(is_told.then(|| format!("for {} slots", run.covers)));

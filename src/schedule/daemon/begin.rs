@@ -72,7 +72,7 @@ impl Daemon {
         now: Timestamp,
     ) -> Result<()> {
         let Some(job) = self.planner.jobs().get(job).map(Arc::clone) else { return Ok(()) };
-        let text = format!("run {run} of `{}` begins ({})", job.name, cause.word());
+        let text = format!("run {run} of `{}` begins ({})", job.name, cause.as_str());
         let before = self.store.attempts(run)?.last().map_or(0, |attempt| attempt.number);
         self.observer.message(MessageLevel::Info, text);
         let moment = Instant::now();
@@ -192,7 +192,7 @@ const SHORTAGE_WAIT_MAX: u64 = 30;
 fn could_not_begin(fault: &Error, clock: &crate::clock::Clock) -> RunStage {
     let verdict = AttemptResult {
         state: RunState::Failed,
-        kind: Some(fault.kind.word().into()),
+        kind: Some(fault.kind.as_str().into()),
         error: Some(fault.to_string()),
         is_worth_another: false,
     };

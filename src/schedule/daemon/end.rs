@@ -89,7 +89,7 @@ impl Daemon {
         let mut log = end.log.take();
         self.finish(run, &verdict, &attempt.sum, at)?;
         let text = verdict.error.map_or_else(String::new, |error| format!(": {error}"));
-        log.end(MessageLevel::Info, &format!("run {run} is {}{text}", verdict.state.word()));
+        log.end(MessageLevel::Info, &format!("run {run} is {}{text}", verdict.state.as_str()));
         Ok(())
     }
 
@@ -155,7 +155,7 @@ impl Daemon {
         let number = |count: i64| u64::try_from(count).unwrap_or(0);
         self.metrics.ended(&metrics::EndedRun {
             job: &active.job.name,
-            outcome: verdict.state.word(),
+            outcome: verdict.state.as_str(),
             is_success: verdict.state == RunState::Done,
             at: run.ended_at.unwrap_or_default(),
             took,
@@ -174,7 +174,7 @@ impl Daemon {
             "run {} of `{}` is {} after {}, {files} files, {bytes}{error}",
             active.run,
             active.job.name,
-            verdict.state.word(),
+            verdict.state.as_str(),
             format_duration(took)
         );
         self.observer.message(level, text);
@@ -217,7 +217,7 @@ impl Daemon {
     pub(super) fn tell_skip(&self, row: &NewRun) {
         let reason = row.reason.as_deref().unwrap_or_default();
         let due = row.scheduled_for.map(|at| format!(" of {at}")).unwrap_or_default();
-        self.metrics.count(&row.job, RunState::Skipped.word());
+        self.metrics.count(&row.job, RunState::Skipped.as_str());
         self.observer.message(
             MessageLevel::Info,
             format!("`{}`: the slot{due} is skipped: {reason}", row.job),

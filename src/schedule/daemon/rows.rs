@@ -148,7 +148,7 @@ fn row(decision: &Decision, planner: &Planner) -> Option<NewRun> {
         moved_from: slot.moved_from.map(|time| time.to_string()),
         wait,
         state,
-        reason_code: words.as_ref().map(|_| reason.word()),
+        reason_code: words.as_ref().map(|_| reason.as_str()),
         covered_by: reason.covered_by(),
         reason: words,
         covers: i64::try_from(covers).unwrap_or(i64::MAX),
@@ -199,7 +199,7 @@ pub(super) fn order(
         run: active.run,
         attempt,
         scheduled_for: active.slot.at.to_string(),
-        trigger: active.cause.word().into(),
+        trigger: active.cause.as_str().into(),
         last_success: last_success.map(Timestamp::as_second),
         lock: state.join(super::lock::RUNS),
         ..AttemptSpec::of_job(&active.job)?

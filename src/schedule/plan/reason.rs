@@ -113,7 +113,7 @@ pub const PAUSED: &str = "paused";
 
 impl DecisionReason {
     /// Returns its word in history and in `--json`.
-    pub const fn word(&self) -> &'static str {
+    pub const fn as_str(&self) -> &'static str {
         match self {
             Self::Due => "due",
             Self::Asked => "asked",

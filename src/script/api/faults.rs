@@ -32,7 +32,7 @@ pub mod functions {
     /// ```
     #[rhai_fn(get = "kind", pure)]
     pub fn kind(err: &mut Fault) -> ImmutableString {
-        err.kind.word().into()
+        err.kind.as_str().into()
     }
 
     /// The side on which it failed: "script", "here", "network" or "server".
@@ -42,7 +42,7 @@ pub mod functions {
     /// ```
     #[rhai_fn(get = "side", pure)]
     pub fn side(err: &mut Fault) -> ImmutableString {
-        err.side.word().into()
+        err.side.as_str().into()
     }
 
     /// The error message.

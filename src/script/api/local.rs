@@ -17,7 +17,7 @@ use crate::{
 fn map(entry: &LocalEntry) -> Map {
     let kind = match entry.kind {
         LocalKind::Folder => "dir",
-        other => other.word(),
+        other => other.as_str(),
     };
     let mut map = Map::new();
     map.insert("name".into(), entry.path.to_string_lossy().into_owned().into());

@@ -44,7 +44,7 @@ fn map(entry: &Entry, names: NameText) -> Map {
     let size = entry.size.and_then(|size| i64::try_from(size).ok());
     let mut map = Map::new();
     map.insert("name".into(), text(&entry.name));
-    map.insert("kind".into(), entry.kind.word().into());
+    map.insert("kind".into(), entry.kind.as_str().into());
     map.insert("size".into(), size.map_or(Dynamic::UNIT, Dynamic::from));
     let modified = entry.modified.map(|modified| Dynamic::from(time(modified)));
     map.insert("modified".into(), modified.unwrap_or(Dynamic::UNIT));

@@ -641,7 +641,7 @@ pub mod functions {
             };
             let now = run.context.clock.now();
             let status = machine.status(model.name(), plan.as_ref(), record.as_ref(), now)?;
-            Ok(status.state.word().into())
+            Ok(status.state.as_str().into())
         };
         looked().or_raise(&ctx)
     }

@@ -113,7 +113,7 @@ fn mapped_value(mapped: &Mapped) -> Map {
     };
     map.insert("pairs".into(), Dynamic::from_array(mapped.leases.iter().map(pair).collect()));
     if let Some(lease) = mapped.leases.first() {
-        map.insert("via".into(), lease.via.word().into());
+        map.insert("via".into(), lease.via.as_str().into());
         map.insert("external".into(), lease.address.to_string().into());
         map.insert("gateway".into(), lease.router.to_string().into());
         let seconds = lease.time.map(|time| i64::try_from(time.as_secs()).unwrap_or(i64::MAX));

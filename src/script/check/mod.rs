@@ -30,7 +30,7 @@ pub enum Severity {
 
 impl Severity {
     /// Returns the name of the level.
-    pub const fn word(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Error => "error",
             Self::Warning => "warning",

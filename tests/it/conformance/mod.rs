@@ -38,7 +38,7 @@ impl fmt::Display for Cell {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let family = if self.ipv6 { "IPv6" } else { "IPv4" };
         let program = self.kind.program();
-        write!(f, "{program}, {:?} TLS, {}, {family}", self.tls, self.mode.word())
+        write!(f, "{program}, {:?} TLS, {}, {family}", self.tls, self.mode.as_str())
     }
 }
 

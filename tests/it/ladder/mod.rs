@@ -58,7 +58,7 @@ async fn go_through(row: &Row, stage: &Rehearsal) -> Result<Measured> {
     assert_eq!(session.list(&path("/")).await?.entries.len(), 2, "{}", row.name);
     assert_eq!(session.route(), row.route, "{}: {:#?}", row.name, session.attempts());
     session.close().await;
-    let name = format!("{}, {}", row.name, row.mode.word());
+    let name = format!("{}, {}", row.name, row.mode.as_str());
     let time_max = match (row.is_slow(), row.waits()) {
         (true, _) => SLOW_TIME_MAX,
         (_, true) => ROW_TIME_MAX,
@@ -75,7 +75,8 @@ fn measure(row: &Row, tls: bool) -> Measured {
         panic!("{} (TLS {tls}): {fault:?}\n{log}", row.name)
     });
     let told = stage.told();
-    let is_other = row.mode.word() != "auto" && is_active(row.route) != (row.mode == Mode::Active);
+    let is_other =
+        row.mode.as_str() != "auto" && is_active(row.route) != (row.mode == Mode::Active);
     if is_other {
         assert_eq!(told.len(), 1, "{}: told once and no more: {told:?}", row.name);
     }

@@ -250,7 +250,7 @@ fn s70_three_days_off_are_caught_up_once_and_the_others_have_their_reason() {
     let runs = set.runs();
     let done: Vec<_> = runs.iter().filter(|run| run.state == RunState::Done).collect();
     assert_eq!(done.len(), 2, "{runs:?}");
-    assert_eq!((done[1].cause.word(), done[1].covers), ("catchup", 72));
+    assert_eq!((done[1].cause.as_str(), done[1].covers), ("catchup", 72));
     assert_eq!(runs.len(), 73);
     assert!(runs.iter().all(|run| run.state == RunState::Done || run.reason.is_some()));
 }
@@ -268,7 +268,7 @@ fn a_request_that_nobody_hears_for_a_day_is_not_run() {
     set.open();
     set.turn();
     let runs = set.runs();
-    let asked: Vec<_> = runs.iter().filter(|run| run.cause.word() == "manual").collect();
+    let asked: Vec<_> = runs.iter().filter(|run| run.cause.as_str() == "manual").collect();
     assert_eq!([asked[0].state, asked[1].state], [RunState::Skipped, RunState::Done], "{asked:?}");
     assert!(asked[0].reason.as_ref().unwrap().contains("late"), "{asked:?}");
 }

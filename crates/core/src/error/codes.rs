@@ -420,7 +420,7 @@ mod tests {
         for part in [&kinds, &single] {
             assert!(part.is_sorted_by(|one: &&ErrorCode, next| one.code < next.code), "{part:?}");
         }
-        let mut words = ErrorKind::ALL.map(ErrorKind::word);
+        let mut words = ErrorKind::ALL.map(ErrorKind::as_str);
         words.sort_unstable();
         assert_eq!(kinds.iter().map(|row| row.code).collect::<Vec<_>>(), words);
     }

@@ -61,7 +61,7 @@ impl ErrorKind {
     ];
 
     /// Returns the word that scripts and `--json` use.
-    pub const fn word(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Unreachable => "unreachable",
             Self::Timeout => "timeout",
@@ -84,7 +84,7 @@ impl ErrorKind {
 
 impl fmt::Display for ErrorKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.word())
+        f.write_str(self.as_str())
     }
 }
 
@@ -103,7 +103,7 @@ pub enum Origin {
 
 impl Origin {
     /// Returns the word that scripts and `--json` use.
-    pub const fn word(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Script => "script",
             Self::Here => "here",
@@ -115,7 +115,7 @@ impl Origin {
 
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.word())
+        f.write_str(self.as_str())
     }
 }
 
@@ -253,7 +253,7 @@ impl Error {
 
     /// Returns the stable code: that of the failure if it has one, else the word of its kind.
     pub fn stable_code(&self) -> &'static str {
-        self.name.unwrap_or_else(|| self.kind.word())
+        self.name.unwrap_or_else(|| self.kind.as_str())
     }
 
     /// Returns the code of an error of NAT, which messages and `err.code` show: no server has a reply code for it.

@@ -128,8 +128,8 @@ impl<W> JsonState<W> {
 /// Converts a fault to JSON for other programs.
 pub fn fault_value(fault: &Error) -> Value {
     let mut value = json!({
-        "kind": fault.kind.word(),
-        "side": fault.side.word(),
+        "kind": fault.kind.as_str(),
+        "side": fault.side.as_str(),
         "message": fault.message,
         "code": fault.code,
         "host": fault.host,

@@ -184,7 +184,7 @@ fn moved(event: &Event, transfer: &Transfer) {
 
 /// Logs a fault with everything that is known about it.
 fn failed(fault: &Error, what: &str) {
-    let (kind, side, code) = (fault.kind.word(), fault.side.word(), fault.code);
+    let (kind, side, code) = (fault.kind.as_str(), fault.side.as_str(), fault.code);
     let host = fault.host.as_ref().map(visible);
     let path = fault.path.as_ref().map(visible);
     let message = visible(&fault.message);

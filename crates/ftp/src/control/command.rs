@@ -59,7 +59,7 @@ impl FtpCommand {
 
     /// Returns a command of `verb` alone.
     pub fn bare(verb: Verb) -> Self {
-        Self { verb, line: verb.word().into(), path_at: None }
+        Self { verb, line: verb.as_str().into(), path_at: None }
     }
 
     /// Returns a command of `verb` and `argument`, which consists of our own words and numbers only.

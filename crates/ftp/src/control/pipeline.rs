@@ -115,9 +115,9 @@ impl ControlConnection {
         let mut lines = question.map_or_else(Vec::new, |it| it.spelt(self.syntax).line());
         lines.extend(early.iter().flat_map(|early| early.lines(self.syntax)));
         self.link.lock().with_next = lines;
-        let mut first = self.next_reply(time, verb.word()).await?;
+        let mut first = self.next_reply(time, verb.as_str()).await?;
         if !has_begun && first.is_preliminary() {
-            first = self.next_reply(time, verb.word()).await?;
+            first = self.next_reply(time, verb.as_str()).await?;
         }
         let told = match question {
             Some(question) => Some(self.told(verb, &first, question).await?),
@@ -138,7 +138,7 @@ impl ControlConnection {
             self.ahead = Some(PipelinedCommand::new(ahead, None));
             return Ok(TransferEnd::in_turn(first, told));
         }
-        let second = self.next_reply(self.reply_timeout, ahead.word()).await?;
+        let second = self.next_reply(self.reply_timeout, ahead.as_str()).await?;
         let Some(in_turn) = are_in_turn(first.code, second.code, ahead) else {
             let said = format!("\"{}\" and \"{}\"", first.words(), second.words());
             let error = Error::protocol(format!("{verb} and {ahead} were answered by {said}"));
@@ -156,7 +156,7 @@ impl ControlConnection {
         if !end.code.ends_transfer() {
             return Err(self.out_of_step(verb, end, question));
         }
-        let told = self.next_reply(self.reply_timeout, question.verb().word()).await?;
+        let told = self.next_reply(self.reply_timeout, question.verb().as_str()).await?;
         match told.code {
             ReplyCode::SERVICE_UNAVAILABLE => Err(told.fault().with_host(&self.host)),
             ReplyCode::FILE_STATUS => Ok(told),
@@ -245,7 +245,7 @@ impl ControlConnection {
         let command = FtpCommand::bare(ahead.command);
         let reply = match ahead.reply {
             Some(reply) => Ok(reply),
-            None => self.next_reply(time, ahead.command.word()).await,
+            None => self.next_reply(time, ahead.command.as_str()).await,
         };
         let reply = self.own(reply, &command).await;
         if reply.is_err() {

@@ -25,14 +25,14 @@ pub enum DataMethod {
 
 impl DataMethod {
     /// Returns the method with this name.
-    pub fn named(word: &str) -> Option<Self> {
+    pub fn from_name(name: &str) -> Option<Self> {
         [Self::Epsv, Self::Pasv, Self::Eprt, Self::Port]
             .into_iter()
-            .find(|step| step.word() == word)
+            .find(|step| step.as_str() == name)
     }
 
     /// Returns the name used in events and in the record.
-    pub const fn word(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Epsv => "epsv",
             Self::Pasv => "pasv",
@@ -77,7 +77,7 @@ impl DataMethod {
 
     /// Returns `active` or `passive`.
     pub const fn mode(self) -> &'static str {
-        self.kind().word()
+        self.kind().as_str()
     }
 
     /// Returns the mode of the method.

@@ -21,7 +21,7 @@ pub(super) fn options(
     if diagnosis.site.password.is_some() {
         options.push(("password", "secret(\"FTP_PASSWORD\")".into()));
     }
-    options.push(("mode", quoted(mode.word())));
+    options.push(("mode", quoted(mode.as_str())));
     if mode == Mode::Active {
         let range = diagnosis.site.port_range.clone().unwrap_or(PORT_RANGE);
         options.push(("port_range", quoted(&format!("{}-{}", range.start(), range.end()))));

@@ -34,7 +34,7 @@ pub enum FindingSeverity {
 
 impl FindingSeverity {
     /// Returns the name used in JSON.
-    pub const fn word(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Warning => "warning",
             Self::Note => "note",

@@ -40,7 +40,7 @@ impl Prober<'_> {
             if self.inner.stop.is_set() {
                 return;
             }
-            let word = step.word().to_ascii_uppercase();
+            let word = step.as_str().to_ascii_uppercase();
             self.say(format!("trying {word} {}", super::endpoints::words(endpoint)));
             session.hold(*step);
             let seen = diagnosis

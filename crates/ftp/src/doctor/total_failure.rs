@@ -44,7 +44,7 @@ fn deaf(diagnosis: &Diagnosis) -> Option<(String, Error)> {
         let trial = endpoint.trials.iter().find(|trial| trial.step.is_active() == is_active)?;
         let (mode, error) = (mode_of(trial.step), trial.fault()?);
         let why = reason(diagnosis, endpoint, mode, error);
-        Some((format!("{} mode does not work, because {why}", mode.word()), error.clone()))
+        Some((format!("{} mode does not work, because {why}", mode.as_str()), error.clone()))
     };
     let (passive, error) = failed(false)?;
     let active = failed(true).map(|(active, _)| format!("; {active}")).unwrap_or_default();

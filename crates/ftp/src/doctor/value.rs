@@ -43,7 +43,7 @@ pub fn value(diagnosis: &Diagnosis, verdict: &Advice) -> Value {
         verdict.options.iter().map(|(key, text)| ((*key).to_owned(), json!(text))).collect();
     let findings: Vec<_> = findings(diagnosis)
         .into_iter()
-        .map(|finding| json!({ "weight": finding.weight.word(), "text": finding.text }))
+        .map(|finding| json!({ "weight": finding.weight.as_str(), "text": finding.text }))
         .collect();
     let addresses: Vec<_> = diagnosis
         .addresses
@@ -64,8 +64,8 @@ pub fn value(diagnosis: &Diagnosis, verdict: &Advice) -> Value {
     json!({
         "verdict": verdict.sentence,
         "works": verdict.mode.is_some() && verdict.error.is_none(),
-        "mode": verdict.mode.map(Mode::word),
-        "route": verdict.step.map(DataMethod::word),
+        "mode": verdict.mode.map(Mode::as_str),
+        "route": verdict.step.map(DataMethod::as_str),
         "tls": tls(verdict.tls),
         "options": options,
         "snippet": verdict.snippet,
@@ -125,8 +125,8 @@ fn trial(endpoint: &Endpoint, trial: &ModeProbe) -> Value {
     json!({
         "tls": tls(endpoint.tls),
         "address": endpoint.address.to_string(),
-        "mode": mode_of(trial.step).word(),
-        "step": trial.step.word(),
+        "mode": mode_of(trial.step).as_str(),
+        "step": trial.step.as_str(),
         "works": trial.fault().is_none(),
         "data_address": trial.address,
         "ms": trial.time().as_ref().map(exact_ms),

@@ -58,10 +58,10 @@ pub fn verdict(diagnosis: &Diagnosis) -> Advice {
     };
     let mode = mode_of(trial.step);
     let mut sentence = match trial.fault() {
-        None => format!("Use {} mode: it works {}", mode.word(), places(diagnosis, mode)),
+        None => format!("Use {} mode: it works {}", mode.as_str(), places(diagnosis, mode)),
         Some(error) => format!(
             "{} mode gets data through, but not every way: {}",
-            capital(mode.word()),
+            capital(mode.as_str()),
             error.message
         ),
     };

@@ -73,7 +73,7 @@ impl ListingFormat {
     ];
 
     /// Returns the name used in logs and `--json`.
-    pub const fn word(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Unknown => "unknown",
             Self::Mlsd => "mlsd",

@@ -67,7 +67,7 @@ async fn the_first_to_deliver_is_kept_and_carries_everything_from_then_on() {
             assert_eq!(get(&mut session, "/a").await.1, b"bytes");
         }
         assert!(ways(&session).ends_with(&[won; 4]), "{:?}", session.attempts());
-        assert_eq!(session.site().mode.word(), "race");
+        assert_eq!(session.site().mode.as_str(), "race");
         assert_eq!(bench.count("USER"), 2, "no session was made anew");
         // Sessions that are opened later for parallel work do not race.
         let mut other = session.open_sibling().await.unwrap();

@@ -320,7 +320,7 @@ impl Backend for Iptables {
 fn as_tables(saved: &str) -> Vec<FilterTable> {
     let mut all: Vec<FilterTable> = Vec::new();
     for (family, name, line) in lines(saved) {
-        let family = family.word();
+        let family = family.as_str();
         if all
             .last()
             .is_none_or(|table| (table.family.as_str(), table.name.as_str()) != (family, name))

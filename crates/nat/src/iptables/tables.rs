@@ -12,7 +12,7 @@ fn present(saved: &str) -> Vec<String> {
             family = Family::V6;
         }
         if let Some(name) = line.strip_prefix('*') {
-            tables.push(format!("{} {name}", family.word()));
+            tables.push(format!("{} {name}", family.as_str()));
         }
     }
     tables
@@ -24,7 +24,7 @@ pub(super) fn missing<'w>(
     wanted: impl Iterator<Item = &'w (Family, String)>,
 ) -> Vec<String> {
     let present = present(saved);
-    let wanted = wanted.map(|(family, table)| format!("{} {table}", family.word()));
+    let wanted = wanted.map(|(family, table)| format!("{} {table}", family.as_str()));
     wanted.filter(|table| !present.contains(table)).collect()
 }
 
@@ -34,7 +34,7 @@ pub(super) fn empty<'t>(saved: &'t str, made: &'t [String]) -> Vec<(&'t str, Vec
     let present = present(saved);
     let mut found = Vec::new();
     for name in made.iter().filter(|name| present.contains(name)) {
-        let is_of = |family: Family, table: &str| format!("{} {table}", family.word()) == *name;
+        let is_of = |family: Family, table: &str| format!("{} {table}", family.as_str()) == *name;
         let own = lines(saved).filter(|(family, table, _)| is_of(*family, table));
         let chains: Option<Vec<_>> = own
             .map(|(_, _, line)| match line {

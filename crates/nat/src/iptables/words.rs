@@ -216,7 +216,7 @@ mod tests {
         let here = HostNetwork { routes, login_ports: [22].into(), ..HostNetwork::default() };
         let made = chains(&rules(&ruleset, &here).unwrap().all, true);
         let shown = made.iter().flat_map(|((hook, family), rules)| {
-            let family = family.unwrap().word();
+            let family = family.unwrap().as_str();
             let place = format!("{family} {} {}", hook.table(), hook.entry());
             rules.iter().map(move |rule| {
                 let (before, after) =

@@ -39,7 +39,7 @@ impl FailedProbes {
     }
 
     fn words(&self) -> String {
-        let words = |(via, refusal): &(Via, Refusal)| format!("{}: {refusal}", via.word());
+        let words = |(via, refusal): &(Via, Refusal)| format!("{}: {refusal}", via.as_str());
         self.0.iter().map(words).collect::<Vec<_>>().join("; ")
     }
 

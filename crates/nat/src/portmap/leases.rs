@@ -256,7 +256,7 @@ impl LeaseShared {
             lease.router,
             ports.join(", "),
             lease.address,
-            lease.via.word()
+            lease.via.as_str()
         );
         self.observer.message(MessageLevel::Info, text);
     }

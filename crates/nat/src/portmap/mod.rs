@@ -45,7 +45,7 @@ impl Via {
     pub const ALL: [Self; 3] = [Self::Pcp, Self::NatPmp, Self::Upnp];
 
     /// Returns the word that scripts use.
-    pub const fn word(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Pcp => "pcp",
             Self::NatPmp => "nat-pmp",
@@ -54,8 +54,8 @@ impl Via {
     }
 
     /// Returns the protocol of that word.
-    pub fn named(word: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|via| via.word() == word)
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|via| via.as_str() == name)
     }
 }
 

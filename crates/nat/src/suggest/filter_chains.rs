@@ -40,7 +40,7 @@ impl FilterChain {
 
     /// Returns true if packets of `family` pass it.
     pub(super) fn sees(&self, family: Option<Family>) -> bool {
-        family.is_none_or(|family| self.family == "inet" || self.family == family.word())
+        family.is_none_or(|family| self.family == "inet" || self.family == family.as_str())
     }
 }
 

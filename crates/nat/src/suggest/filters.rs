@@ -21,7 +21,7 @@ impl WantedPorts {
     fn nft_other(&self, is_inbound: bool) -> String {
         self.from.map_or(String::new(), |net| {
             let end = if is_inbound { "saddr" } else { "daddr" };
-            format!("{} {end} {net} ", net.family().word())
+            format!("{} {end} {net} ", net.family().as_str())
         })
     }
 
@@ -61,7 +61,7 @@ impl WantedPorts {
             let hook = if rule.is_inbound { "input" } else { "output" };
             return self.insert_nft(hook, &[format!("{device}{other}tcp dport {ports} accept")]);
         };
-        let family = Family::of(to).word();
+        let family = Family::of(to).as_str();
         if !rule.is_inbound {
             let rules = [format!("{device}{family} saddr {to} {other}tcp dport {ports} accept")];
             return self.insert_nft("forward", &rules);

@@ -37,7 +37,7 @@ impl ServerSoftware {
     }
 
     /// Returns its name in `nat::suggest`; empty for an unknown one.
-    pub const fn word(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Vsftpd => "vsftpd",
             Self::Proftpd => "proftpd",

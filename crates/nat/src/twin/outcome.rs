@@ -27,7 +27,7 @@ pub enum PacketVerdict {
 
 impl PacketVerdict {
     /// Returns its name.
-    pub const fn word(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Passes => "passes",
             Self::Dropped => "dropped",
@@ -146,9 +146,9 @@ impl PacketOutcome {
         PacketDocument {
             from: self.packet.from.ip().to_string(),
             to: self.packet.to.to_string(),
-            protocol: self.packet.transport.word(),
+            protocol: self.packet.transport.as_str(),
             device: self.packet.device.as_deref(),
-            verdict: self.verdict.word(),
+            verdict: self.verdict.as_str(),
             passes: self.verdict == PacketVerdict::Passes,
             rule: self.rule.as_ref(),
             translated: &self.translated,

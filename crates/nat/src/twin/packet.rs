@@ -26,7 +26,7 @@ pub enum Transport {
 
 impl Transport {
     /// Returns its name, as nft writes it.
-    pub const fn word(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Tcp => "tcp",
             Self::Udp => "udp",
@@ -34,8 +34,8 @@ impl Transport {
     }
 
     /// Returns the protocol of that name.
-    pub fn named(word: &str) -> Option<Self> {
-        [Self::Tcp, Self::Udp].into_iter().find(|one| one.word() == word)
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::Tcp, Self::Udp].into_iter().find(|one| one.as_str() == name)
     }
 }
 
@@ -55,7 +55,7 @@ pub struct Packet {
 impl fmt::Display for Packet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { from, to, transport, device } = self;
-        write!(f, "{} -> {to} ({}", from.ip(), transport.word())?;
+        write!(f, "{} -> {to} ({}", from.ip(), transport.as_str())?;
         match device {
             Some(device) => write!(f, ", in by {device})"),
             None => write!(f, ", from this host)"),
@@ -66,7 +66,7 @@ impl fmt::Display for Packet {
 impl Packet {
     /// Returns the rule that traces it.
     pub(super) fn trace_rule(&self) -> String {
-        let (family, proto) = (Family::of(self.to.ip()).word(), self.transport.word());
+        let (family, proto) = (Family::of(self.to.ip()).as_str(), self.transport.as_str());
         let (from, to, port) = (self.from.ip(), self.to.ip(), self.to.port());
         format!("{family} saddr {from} {family} daddr {to} {proto} dport {port} meta nftrace set 1")
     }
@@ -205,6 +205,6 @@ mod tests {
             let sent = Packet { from, to, transport, device: None }.send().unwrap();
             assert!(sent.port() > 0, "{transport:?}");
         }
-        assert_eq!(Transport::named("udp"), Some(Transport::Udp));
+        assert_eq!(Transport::from_name("udp"), Some(Transport::Udp));
     }
 }

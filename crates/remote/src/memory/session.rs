@@ -166,7 +166,7 @@ impl RemoteFs for MemoryFs {
     }
 
     async fn hash(&mut self, path: &RemotePath, algorithm: HashAlgorithm) -> Result<String> {
-        let message = format!("the server has no {}", algorithm.word());
+        let message = format!("the server has no {}", algorithm.as_str());
         Err(Error::unsupported(Origin::Server, message).at(path.to_string()))
     }
 

@@ -41,7 +41,10 @@ impl Store {
         let query = "SELECT id, revision FROM runs WHERE outcome = $1 AND slot IS NULL ORDER BY id";
         self.read(|connection| {
             let pair = |row: &rusqlite::Row<'_>| Ok((row.get("id")?, row.get("revision")?));
-            connection.prepare(query)?.query_map(params![RunState::Running.word()], pair)?.collect()
+            connection
+                .prepare(query)?
+                .query_map(params![RunState::Running.as_str()], pair)?
+                .collect()
         })
     }
 

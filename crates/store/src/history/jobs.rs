@@ -21,7 +21,7 @@ pub enum Health {
 
 impl Health {
     /// Returns the word for it.
-    pub const fn word(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Unknown => "unknown",
             Self::Good => "good",
@@ -29,8 +29,8 @@ impl Health {
         }
     }
 
-    fn named(word: &str) -> Self {
-        match word {
+    fn from_name(name: &str) -> Self {
+        match name {
             "good" => Self::Good,
             "bad" => Self::Bad,
             _ => Self::Unknown,
@@ -74,7 +74,7 @@ pub(super) fn mark(transaction: &Transaction<'_>, state: &JobStateRecord) -> rus
     let JobStateRecord { job, revision, watermark, label, last_success, .. } = state;
     let [watermark, last_success] =
         [watermark, last_success].map(|time| time.map(Timestamp::as_millisecond));
-    let unknown = Health::Unknown.word();
+    let unknown = Health::Unknown.as_str();
     let values = params![job, revision, watermark, label, last_success, unknown];
     transaction.execute(put, values).map(drop)
 }
@@ -89,8 +89,8 @@ pub(super) fn fares_in(
     let put = "INSERT INTO job_states (job, revision, health) VALUES ($1, '', $2)
         ON CONFLICT (job) DO UPDATE SET health = excluded.health";
     let before: Option<String> = transaction.query_row(find, [job], |row| row.get(0)).optional()?;
-    transaction.execute(put, params![job, health.word()])?;
-    Ok(before.map_or(Health::Unknown, |word| Health::named(&word)))
+    transaction.execute(put, params![job, health.as_str()])?;
+    Ok(before.map_or(Health::Unknown, |word| Health::from_name(&word)))
 }
 
 /// Removes a request that has been taken up: it has its row in history now.
@@ -136,7 +136,7 @@ impl Store {
         let put = "INSERT INTO job_states (job, revision, paused_at, pause_reason, health) VALUES ($1, '', $2, $3, $4)
             ON CONFLICT (job) DO UPDATE SET paused_at = COALESCE(job_states.paused_at, excluded.paused_at),
                 pause_reason = excluded.pause_reason";
-        let values = params![job, now.as_millisecond(), reason, Health::Unknown.word()];
+        let values = params![job, now.as_millisecond(), reason, Health::Unknown.as_str()];
         self.write(|transaction| transaction.execute(put, values).map(drop))
     }
 
@@ -160,6 +160,6 @@ fn job_state(row: &Row<'_>) -> rusqlite::Result<JobStateRecord> {
         last_success: time("last_success")?,
         paused_at: time("paused_at")?,
         pause_reason: row.get("pause_reason")?,
-        health: Health::named(&health),
+        health: Health::from_name(&health),
     })
 }

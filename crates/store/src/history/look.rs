@@ -38,7 +38,7 @@ impl Store {
         );
         let [since, until] = [since, until].map(|time| time.map(Timestamp::as_millisecond));
         let [one, two, three] =
-            [RunState::Failed, RunState::Partial, RunState::Interrupted].map(RunState::word);
+            [RunState::Failed, RunState::Partial, RunState::Interrupted].map(RunState::as_str);
         self.read(|connection| {
             let values = params![job, since, until, failed, one, two, three, most];
             connection.prepare(&query)?.query_map(values, run)?.collect()
@@ -63,7 +63,7 @@ impl Store {
     pub fn runs_that_are(&self, state: RunState) -> Result<Vec<HistoryRun>> {
         let query = format!("SELECT {COLUMNS} FROM runs WHERE outcome = $1 ORDER BY id");
         self.read(|connection| {
-            connection.prepare(&query)?.query_map([state.word()], run)?.collect()
+            connection.prepare(&query)?.query_map([state.as_str()], run)?.collect()
         })
     }
 
@@ -71,7 +71,7 @@ impl Store {
     pub fn slots_begun(&self, job: &str, revision: &str, at: Timestamp) -> Result<Vec<String>> {
         let query = "SELECT slot FROM runs WHERE job = $1 AND revision = $2 AND scheduled_for > $3
             AND slot IS NOT NULL AND outcome NOT IN ($4, $5)";
-        let [waiting, skipped] = [RunState::Waiting, RunState::Skipped].map(RunState::word);
+        let [waiting, skipped] = [RunState::Waiting, RunState::Skipped].map(RunState::as_str);
         let values = params![job, revision, at.as_millisecond(), waiting, skipped];
         self.read(|connection| {
             connection.prepare(query)?.query_map(values, |row| row.get(0))?.collect()
@@ -122,7 +122,7 @@ impl Store {
         let query = format!(
             "SELECT {COLUMNS} FROM runs WHERE job = $1 AND outcome = $2 ORDER BY ended_at DESC, id DESC LIMIT 1"
         );
-        let values = params![job, RunState::Done.word()];
+        let values = params![job, RunState::Done.as_str()];
         self.read(|connection| connection.query_row(&query, values, run).optional())
     }
 
@@ -165,7 +165,7 @@ pub(super) fn sum(row: &Row<'_>) -> rusqlite::Result<Sum> {
 pub(super) fn state(row: &Row<'_>) -> rusqlite::Result<RunState> {
     let word: String = row.get("outcome")?;
     // An unknown word was written by another version; such a run is not in progress here.
-    Ok(RunState::named(&word).unwrap_or(RunState::Interrupted))
+    Ok(RunState::from_name(&word).unwrap_or(RunState::Interrupted))
 }
 
 const fn wait(times: [Option<Timestamp>; 3]) -> Option<Wait> {
@@ -186,7 +186,7 @@ fn run(row: &Row<'_>) -> rusqlite::Result<HistoryRun> {
         revision: row.get("revision")?,
         slot: row.get("slot")?,
         script: row.get("script")?,
-        cause: Trigger::named(&cause).unwrap_or(Trigger::Manual),
+        cause: Trigger::from_name(&cause).unwrap_or(Trigger::Manual),
         scheduled_for: time("scheduled_for")?,
         moved_from: row.get("moved_from")?,
         wait: wait([time("not_before")?, time("give_up_at")?, time("needs_since")?]),

@@ -55,7 +55,7 @@ impl RunState {
     ];
 
     /// Returns the word for it in the store, in `--json` and in metrics.
-    pub const fn word(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Waiting => "waiting",
             Self::Running => "running",
@@ -68,8 +68,8 @@ impl RunState {
     }
 
     /// Returns the state for `word`.
-    pub fn named(word: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|state| state.word() == word)
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.as_str() == name)
     }
 }
 
@@ -88,7 +88,7 @@ pub enum Trigger {
 
 impl Trigger {
     /// Returns the word for it, which scripts see as `job::TRIGGER`.
-    pub const fn word(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Schedule => "schedule",
             Self::CatchUp => "catchup",
@@ -98,10 +98,10 @@ impl Trigger {
     }
 
     /// Returns the trigger for `word`.
-    pub fn named(word: &str) -> Option<Self> {
+    pub fn from_name(name: &str) -> Option<Self> {
         [Self::Schedule, Self::CatchUp, Self::Manual, Self::Dependency]
             .into_iter()
-            .find(|trigger| trigger.word() == word)
+            .find(|trigger| trigger.as_str() == name)
     }
 }
 
@@ -263,7 +263,7 @@ impl Store {
     pub fn take_up(&mut self, run: i64, wait: Wait, reason: &str) -> Result<()> {
         let turn = "UPDATE runs SET outcome = $1, cause = $2, reason = $3, reason_code = NULL, not_before = $4, give_up_at = $5,
             needs_since = $6, ended_at = NULL WHERE id = $7";
-        let (word, cause) = (RunState::Waiting.word(), Trigger::CatchUp.word());
+        let (word, cause) = (RunState::Waiting.as_str(), Trigger::CatchUp.as_str());
         let [not_before, give_up, needs_since] = wait.columns();
         let values = params![word, cause, reason, not_before, give_up, needs_since, run];
         self.write(|transaction| transaction.execute(turn, values).map(drop))
@@ -276,7 +276,7 @@ impl Store {
         self.write(|transaction| {
             let found = transaction
                 .prepare(find)?
-                .query_map([RunState::Running.word()], |row| row.get(0))?
+                .query_map([RunState::Running.as_str()], |row| row.get(0))?
                 .collect::<rusqlite::Result<Vec<i64>>>()?;
             for run in &found {
                 interrupt_in(transaction, *run, error, now)?;
@@ -296,7 +296,7 @@ fn interrupt_in(
         "UPDATE runs SET outcome = $1, ended_at = $2, error_kind = $1, error = $3 WHERE id = $4";
     let attempts = "UPDATE attempts SET outcome = $1, ended_at = $2, error_kind = $1, error = $3
         WHERE run = $4 AND ended_at IS NULL";
-    let (word, at) = (RunState::Interrupted.word(), now.as_millisecond());
+    let (word, at) = (RunState::Interrupted.as_str(), now.as_millisecond());
     transaction.execute(runs, params![word, at, error, run])?;
     transaction.execute(attempts, params![word, at, error, run]).map(drop)
 }
@@ -311,7 +311,7 @@ fn begin_in(
         WHERE id = $4";
     let attempt = "INSERT INTO attempts (run, number, started_at, outcome, files, bytes)
         VALUES ($1, $2, $3, $4, 0, 0)";
-    let (now, running) = (now.as_millisecond(), RunState::Running.word());
+    let (now, running) = (now.as_millisecond(), RunState::Running.as_str());
     transaction.execute(begin, params![running, number, now, run])?;
     transaction.execute(attempt, params![run, number, now, running]).map(drop)
 }
@@ -331,7 +331,7 @@ fn finish_in(
         fallbacks = (SELECT COUNT(*) FROM fallbacks WHERE fallbacks.run = runs.id) WHERE id = $8";
     let Sum { route, exit_code, error_kind, error, .. } = sum;
     let at = now.as_millisecond();
-    let values = params![state.word(), at, reason, route, exit_code, error_kind, error, run];
+    let values = params![state.as_str(), at, reason, route, exit_code, error_kind, error, run];
     transaction.execute(finish, values).map(drop)
 }
 
@@ -363,7 +363,7 @@ fn put(
         .query_row(known, params![job, revision, slot], |row| Ok((row.get(0)?, row.get(1)?)))
         .optional()?;
     let found: Option<(i64, String)> = found.filter(|_| slot.is_some());
-    match found.map(|(id, state)| (id, RunState::named(&state))) {
+    match found.map(|(id, state)| (id, RunState::from_name(&state))) {
         None => insert(transaction, run, now).map(Some),
         Some((id, Some(RunState::Waiting | RunState::Skipped))) => turn(transaction, id, run, now),
         Some(_) => Ok(None),
@@ -389,7 +389,7 @@ fn insert(transaction: &Transaction<'_>, run: &NewRun, now: Timestamp) -> rusqli
         revision,
         slot,
         script,
-        run.cause.word(),
+        run.cause.as_str(),
         scheduled_for,
         moved_from,
         not_before,
@@ -398,7 +398,7 @@ fn insert(transaction: &Transaction<'_>, run: &NewRun, now: Timestamp) -> rusqli
         now.as_millisecond(),
         started,
         ended,
-        run.state.word(),
+        run.state.as_str(),
         reason,
         covers,
         up_to,
@@ -421,13 +421,13 @@ fn turn(
     let [not_before, give_up, needs_since] = waits(run);
     let [started, ended] = times(run.state, now);
     let values = params![
-        run.cause.word(),
+        run.cause.as_str(),
         not_before,
         give_up,
         needs_since,
         started,
         ended,
-        run.state.word(),
+        run.state.as_str(),
         run.reason,
         run.covers,
         run.reason_code,

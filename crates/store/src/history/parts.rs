@@ -98,7 +98,7 @@ pub(super) fn end_in(
             error_kind = $7, error = $8 WHERE run = $9 AND number = $10";
     let Sum { files: count, bytes, route, exit_code, error_kind, error } = &attempt.sum;
     let ended = attempt.ended_at.map(Timestamp::as_millisecond);
-    let word = attempt.state.word();
+    let word = attempt.state.as_str();
     let values = params![
         ended,
         word,

@@ -215,9 +215,9 @@ fn the_end_of_a_run_its_health_and_who_is_told_of_it_are_one_thing() {
         vec![NewNotice {
             run: run.id,
             job: run.job.clone(),
-            event: format!("{} {}", before.word(), after.word()),
+            event: format!("{} {}", before.as_str(), after.as_str()),
             channel: "webhook".into(),
-            body: run.state.word().into(),
+            body: run.state.as_str().into(),
         }]
     };
     let sql = |store: &Store, words: &str| {

@@ -20,7 +20,7 @@ fn told(text: &str) -> String {
     }
     assert_eq!(reading.jobs.is_none(), finding.level == Severity::Error);
     let hint = finding.hint.clone().unwrap_or_default();
-    format!("{}: {} | {hint}", finding.level.word(), finding.message)
+    format!("{}: {} | {hint}", finding.level.as_str(), finding.message)
 }
 
 fn check(wrong: &mut String, told: &str, wanted: &str, text: &str) {

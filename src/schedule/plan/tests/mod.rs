@@ -51,7 +51,7 @@ fn shown(decision: &Decision) -> String {
         many => format!(" {many}"),
     };
     let Decision { job, slot, trigger, reason, .. } = decision;
-    format!("{job}: {action} {} {}{covers}: {reason}", slot.at, trigger.word())
+    format!("{job}: {action} {} {}{covers}: {reason}", slot.at, trigger.as_str())
 }
 
 fn decided(planner: &mut Planner, now: &str, running: &[RunningJob]) -> Vec<String> {

@@ -129,7 +129,7 @@ proptest! {
     ) {
         let at = jiff::Timestamp::from_second(seconds).unwrap();
         let kind = if is_dir { EntryKind::Dir } else { EntryKind::File };
-        let word = kind.word();
+        let word = kind.as_str();
         let time = time_val(at).unwrap();
         let mut line =
             format!("modify={time};type={word};size={size};UNIX.mode={mode:04o}; ").into_bytes();

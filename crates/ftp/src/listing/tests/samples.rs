@@ -65,7 +65,7 @@ fn check(listing: &Listing, expect: &Value, line: &str) {
     let is_suspect = text(expect, "type").is_none() || listing.format == ListingFormat::MvsJes;
     assert_eq!(listing.complete, !is_suspect, "{line}");
     assert_eq!(Some(entry.name.as_slice()), text(expect, "name").map(str::as_bytes), "{line}");
-    assert_eq!(entry.kind.word(), text(expect, "type").unwrap_or("other"), "{line}");
+    assert_eq!(entry.kind.as_str(), text(expect, "type").unwrap_or("other"), "{line}");
     assert_eq!(entry.size, expect.get("size").and_then(Value::as_u64), "{line}");
     assert_eq!(entry.modified, text(expect, "mtime").map(modified), "{line}");
     assert_eq!(entry.target.as_deref(), text(expect, "target").map(str::as_bytes), "{line}");
@@ -90,7 +90,7 @@ fn every_sample_is_read_right_and_its_format_found_out() {
         let now: Timestamp = text(expect, "now").map_or_else(now, |now| now.parse().unwrap());
         let listing = read(ListingReader::list(), format!("{line}\r\n").as_bytes(), now);
         let is_read = text(expect, "reject") != Some("unparsed");
-        assert_eq!(listing.format.word(), if is_read { format } else { "unknown" }, "{line}");
+        assert_eq!(listing.format.as_str(), if is_read { format } else { "unknown" }, "{line}");
         check(&listing, expect, line);
         if format == "mlsd" {
             let listing = read(reader(ListingFormat::Mlsd), format!("{line}\r\n").as_bytes(), now);
@@ -104,7 +104,7 @@ fn a_listing_of_all_samples_of_one_format_is_read_in_that_format() {
     for format in ListingFormat::LISTED {
         let lines: Vec<_> = samples()
             .iter()
-            .filter(|row| text(row, "format") == Some(format.word()))
+            .filter(|row| text(row, "format") == Some(format.as_str()))
             .map(|row| format!("{}\r\n", text(row, "line").unwrap()))
             .collect();
         assert_eq!(list(lines.concat()).format, format);
