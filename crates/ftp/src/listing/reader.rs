@@ -23,7 +23,7 @@ const SAMPLE_LINES: usize = 64;
 /// A reader of one listing, which accepts bytes in pieces of any size.
 ///
 /// ```
-/// use portolan::ftp::listing::ListingReader;
+/// use portolan_ftp::listing::ListingReader;
 ///
 /// let mut reader = ListingReader::mlsd();
 /// reader.push(b"type=file;size=3; a b\r\nty")?;
@@ -31,7 +31,7 @@ const SAMPLE_LINES: usize = 64;
 /// let listing = reader.finish("2026-06-15T12:00:00Z".parse().unwrap())?;
 /// assert!(listing.complete && listing.vouched);
 /// assert_eq!(listing.entries[0].name, b"a b");
-/// # Ok::<(), portolan::error::Error>(())
+/// # Ok::<(), portolan_core::error::Error>(())
 /// ```
 #[derive(Debug)]
 pub struct ListingReader {
