@@ -14,7 +14,7 @@ pub enum HashAlgorithm {
 }
 
 impl HashAlgorithm {
-    /// Returns the best of those that are `offered`, by the names of [`Self::word`].
+    /// Returns the best of those that are `offered`, by the names of [`Self::as_str`].
     pub fn best(offered: &[&str]) -> Option<Self> {
         let all = [Self::Sha256, Self::Sha1, Self::Md5, Self::Crc32];
         all.into_iter().find(|algorithm| offered.contains(&algorithm.as_str()))
