@@ -174,7 +174,7 @@ struct Revert {
 }
 
 fn backend(text: &str) -> Result<Choice, String> {
-    Choice::from_name(text).ok_or_else(|| "one of auto, nft and iptables is wanted".into())
+    text.parse().map_err(|_| "one of auto, nft and iptables is wanted".into())
 }
 
 impl NatCommand {

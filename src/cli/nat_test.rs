@@ -52,7 +52,7 @@ fn source(text: &str) -> std::result::Result<(IpAddr, Option<u16>), String> {
 }
 
 fn transport(text: &str) -> std::result::Result<Transport, String> {
-    Transport::from_name(text).ok_or_else(|| "one of tcp and udp is wanted".into())
+    text.parse().map_err(|_| "one of tcp and udp is wanted".into())
 }
 
 /// The answer as `--json` has it.

@@ -1,12 +1,14 @@
 //! File metadata: kind, size, time and mode, in the form that both sides of a mirror share.
 
 use std::path::PathBuf;
+use strum::IntoStaticStr;
 
 use jiff::Timestamp;
 use rustix::fs::{FileType, Stat, Timespec, Timestamps, UTIME_OMIT};
 
 /// The kind of a file system entry.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, IntoStaticStr)]
+#[strum(serialize_all = "lowercase")]
 pub enum LocalKind {
     /// A regular file.
     File,
@@ -20,13 +22,8 @@ pub enum LocalKind {
 
 impl LocalKind {
     /// Returns the word that scripts and `--json` use.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::File => "file",
-            Self::Folder => "folder",
-            Self::Link => "link",
-            Self::Other => "other",
-        }
+    pub fn as_str(self) -> &'static str {
+        self.into()
     }
 }
 

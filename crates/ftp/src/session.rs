@@ -149,7 +149,7 @@ impl Session {
 
     /// Returns the method that carries the data now: `epsv`, `pasv`, `eprt`, `port`, or empty before the first
     /// transfer.
-    pub(crate) const fn route(&self) -> &'static str {
+    pub(crate) fn route(&self) -> &'static str {
         match self.data_path.fallback_order.current() {
             Some(step) => step.as_str(),
             None => "",

@@ -6,6 +6,7 @@ use std::{
     path::PathBuf,
     time::Duration,
 };
+use strum::{EnumString, IntoStaticStr};
 
 pub use portolan_core::limits::PARALLEL_AUTO;
 pub use portolan_remote::transfer::InPlace;
@@ -42,7 +43,8 @@ pub(super) const KEEPALIVE: Duration = Duration::from_secs(30);
 const KEEPALIVE_MAX: Duration = Duration::from_hours(9);
 
 /// The protection of the control connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, IntoStaticStr)]
+#[strum(serialize_all = "lowercase")]
 pub enum TlsMode {
     /// None.
     Off,
@@ -54,17 +56,14 @@ pub enum TlsMode {
 
 impl TlsMode {
     /// Returns the word that scripts use.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Off => "off",
-            Self::Explicit => "explicit",
-            Self::Implicit => "implicit",
-        }
+    pub fn as_str(self) -> &'static str {
+        self.into()
     }
 }
 
 /// The side that opens the data connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, IntoStaticStr, EnumString)]
+#[strum(serialize_all = "lowercase")]
 pub enum Mode {
     /// The mode that worked last, else passive.
     Auto,
@@ -77,21 +76,9 @@ pub enum Mode {
 }
 
 impl Mode {
-    /// Returns the mode with that name.
-    pub fn from_name(name: &str) -> Option<Self> {
-        [Self::Auto, Self::Active, Self::Passive, Self::Race]
-            .into_iter()
-            .find(|mode| mode.as_str() == name)
-    }
-
     /// Returns the word that scripts use.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Auto => "auto",
-            Self::Active => "active",
-            Self::Passive => "passive",
-            Self::Race => "race",
-        }
+    pub fn as_str(self) -> &'static str {
+        self.into()
     }
 }
 

@@ -1,6 +1,7 @@
 //! The packet filter of the host: nftables, or iptables if there is no nft.
 
 use std::{path::Path, time::Duration};
+use strum::{EnumString, IntoStaticStr};
 
 use serde::{Deserialize, Serialize};
 
@@ -15,7 +16,10 @@ use super::{
 use portolan_core::error::{Error, Result};
 
 /// The packet filter that holds a ruleset's rules.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, IntoStaticStr, EnumString,
+)]
+#[strum(serialize_all = "lowercase")]
 #[serde(rename_all = "lowercase")]
 pub enum Choice {
     /// nft if it works, otherwise iptables.
@@ -28,21 +32,9 @@ pub enum Choice {
 }
 
 impl Choice {
-    /// All choices.
-    pub const ALL: [Self; 3] = [Self::Auto, Self::Nft, Self::Iptables];
-
     /// Returns the word that users write for it.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Auto => "auto",
-            Self::Nft => "nft",
-            Self::Iptables => "iptables",
-        }
-    }
-
-    /// Returns the choice of that word.
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|choice| choice.as_str() == name)
+    pub fn as_str(self) -> &'static str {
+        self.into()
     }
 }
 

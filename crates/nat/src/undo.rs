@@ -1,6 +1,7 @@
 //! The lifecycle of a ruleset after it is applied: confirm, rollback, revert and status.
 
 use jiff::Timestamp;
+use strum::IntoStaticStr;
 
 use super::{
     NatError,
@@ -19,7 +20,8 @@ use super::{
 use portolan_core::error::{Error, Result};
 
 /// The state of a ruleset.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, IntoStaticStr)]
+#[strum(serialize_all = "lowercase")]
 pub enum RulesetState {
     /// Its rules are in force.
     Applied,
@@ -35,14 +37,8 @@ pub enum RulesetState {
 
 impl RulesetState {
     /// Returns its word in scripts and JSON.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Applied => "applied",
-            Self::Trial => "trial",
-            Self::Drifted => "drifted",
-            Self::Missing => "missing",
-            Self::Foreign => "foreign",
-        }
+    pub fn as_str(self) -> &'static str {
+        self.into()
     }
 }
 

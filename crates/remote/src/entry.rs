@@ -1,9 +1,11 @@
 //! An entry of a directory, and the precision of its time.
 
 use jiff::{Timestamp, civil, tz::TimeZone};
+use strum::IntoStaticStr;
 
 /// The kind of an entry.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, IntoStaticStr)]
+#[strum(serialize_all = "lowercase")]
 pub enum EntryKind {
     /// A file.
     File,
@@ -17,13 +19,8 @@ pub enum EntryKind {
 
 impl EntryKind {
     /// Returns the name used in scripts and `--json`.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::File => "file",
-            Self::Dir => "dir",
-            Self::Link => "link",
-            Self::Other => "other",
-        }
+    pub fn as_str(self) -> &'static str {
+        self.into()
     }
 }
 

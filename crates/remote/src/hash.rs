@@ -1,7 +1,10 @@
 //! Hash algorithms that a server may compute.
 
+use strum::IntoStaticStr;
+
 /// A hash algorithm.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, IntoStaticStr)]
+#[strum(serialize_all = "lowercase")]
 pub enum HashAlgorithm {
     /// SHA-256.
     Sha256,
@@ -21,13 +24,8 @@ impl HashAlgorithm {
     }
 
     /// Returns the name that scripts use.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Sha256 => "sha256",
-            Self::Sha1 => "sha1",
-            Self::Md5 => "md5",
-            Self::Crc32 => "crc32",
-        }
+    pub fn as_str(self) -> &'static str {
+        self.into()
     }
 }
 

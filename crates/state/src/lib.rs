@@ -120,10 +120,10 @@ impl ServerStore for StateAdapter {
     fn recall(&self, place: &ServerPlace) -> Option<ServerRecord> {
         let found = self.with(|store| store.recall(&key(place), self.clock.now()))??;
         // A step that this version does not know cannot be used to start with.
-        let step = DataMethod::from_name(&found.step)?;
+        let step = found.step.parse().ok()?;
         Some(ServerRecord {
             step,
-            failed_mode: Mode::from_name(&found.failed_mode),
+            failed_mode: found.failed_mode.parse().ok(),
             tls12_only: found.tls12_only,
             refuses_list_all: found.refuses_list_all,
             is_elsewhere: found.is_elsewhere,

@@ -4,9 +4,11 @@ mod code_names;
 pub mod codes;
 
 use std::{fmt, io, sync::Arc};
+use strum::IntoStaticStr;
 
 /// The kind of a failure. Scripts see it as `err.kind`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 pub enum ErrorKind {
     /// No connection could be made: refused, no route, unknown name.
     Unreachable,
@@ -61,24 +63,8 @@ impl ErrorKind {
     ];
 
     /// Returns the word that scripts and `--json` use.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Unreachable => "unreachable",
-            Self::Timeout => "timeout",
-            Self::Denied => "denied",
-            Self::Refused => "refused",
-            Self::NotFound => "not_found",
-            Self::Busy => "busy",
-            Self::Full => "full",
-            Self::Tls => "tls",
-            Self::Protocol => "protocol",
-            Self::DataConnection => "data_connection",
-            Self::Local => "local",
-            Self::Interrupted => "interrupted",
-            Self::Invalid => "invalid",
-            Self::Unsupported => "unsupported",
-            Self::Guard => "guard",
-        }
+    pub fn as_str(self) -> &'static str {
+        self.into()
     }
 }
 
@@ -89,7 +75,8 @@ impl fmt::Display for ErrorKind {
 }
 
 /// The side that failed. Scripts see it as `err.side`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, IntoStaticStr)]
+#[strum(serialize_all = "lowercase")]
 pub enum Origin {
     /// The user's input: a script, an option, a command line.
     Script,
@@ -103,13 +90,8 @@ pub enum Origin {
 
 impl Origin {
     /// Returns the word that scripts and `--json` use.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Script => "script",
-            Self::Here => "here",
-            Self::Network => "network",
-            Self::Server => "server",
-        }
+    pub fn as_str(self) -> &'static str {
+        self.into()
     }
 }
 

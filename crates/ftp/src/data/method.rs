@@ -2,6 +2,7 @@
 //! the next method.
 
 use std::time::Duration;
+use strum::{EnumString, IntoStaticStr};
 
 use crate::site::Mode;
 use portolan_core::{
@@ -11,7 +12,8 @@ use portolan_core::{
 use portolan_proto::{ReplyCode, Verb};
 
 /// A method of opening a data connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, IntoStaticStr, EnumString)]
+#[strum(serialize_all = "lowercase")]
 pub enum DataMethod {
     /// Extended passive mode: the server names a port (RFC 2428, 3).
     Epsv,
@@ -24,21 +26,9 @@ pub enum DataMethod {
 }
 
 impl DataMethod {
-    /// Returns the method with this name.
-    pub fn from_name(name: &str) -> Option<Self> {
-        [Self::Epsv, Self::Pasv, Self::Eprt, Self::Port]
-            .into_iter()
-            .find(|step| step.as_str() == name)
-    }
-
     /// Returns the name used in events and in the record.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Epsv => "epsv",
-            Self::Pasv => "pasv",
-            Self::Eprt => "eprt",
-            Self::Port => "port",
-        }
+    pub fn as_str(self) -> &'static str {
+        self.into()
     }
 
     /// Returns the verb of its command.
@@ -76,7 +66,7 @@ impl DataMethod {
     }
 
     /// Returns `active` or `passive`.
-    pub const fn mode(self) -> &'static str {
+    pub fn mode(self) -> &'static str {
         self.kind().as_str()
     }
 

@@ -2,6 +2,7 @@
 //! Pure.
 
 use jiff::Timestamp;
+use strum::IntoStaticStr;
 
 use super::{
     certificate::ServerCertificate,
@@ -24,7 +25,8 @@ pub struct DoctorFinding {
 }
 
 /// The severity of a finding.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, IntoStaticStr)]
+#[strum(serialize_all = "lowercase")]
 pub enum FindingSeverity {
     /// A finding that should be fixed.
     Warning,
@@ -34,11 +36,8 @@ pub enum FindingSeverity {
 
 impl FindingSeverity {
     /// Returns the name used in JSON.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Warning => "warning",
-            Self::Note => "note",
-        }
+    pub fn as_str(self) -> &'static str {
+        self.into()
     }
 }
 

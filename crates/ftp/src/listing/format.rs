@@ -4,10 +4,12 @@ use super::{
     as400_guardian, dos, eplf, line::ParsedLine, ls_time::Hints, mlsx, names, netware_mac, nortel,
     os2_vxworks, unix, vms, zos,
 };
+use strum::IntoStaticStr;
 
 /// The format of a listing. The sources are RFC 3659 for MLSD, cr.yp.to/ftp/list/eplf.html for EPLF, the servers
 /// themselves for Unix and DOS, and for the rest the parsers of Commons Net, `FluentFTP`, `FileZilla` and lftp.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, IntoStaticStr)]
+#[strum(serialize_all = "kebab-case")]
 pub enum ListingFormat {
     /// An unknown format: no line identified it.
     Unknown,
@@ -73,28 +75,8 @@ impl ListingFormat {
     ];
 
     /// Returns the name used in logs and `--json`.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Unknown => "unknown",
-            Self::Mlsd => "mlsd",
-            Self::Unix => "unix",
-            Self::Dos => "dos",
-            Self::Eplf => "eplf",
-            Self::Netware => "netware",
-            Self::Vms => "vms",
-            Self::Mvs => "mvs",
-            Self::MvsMember => "mvs-member",
-            Self::MvsJes => "mvs-jes",
-            Self::Os400 => "os400",
-            Self::Mac => "mac",
-            Self::Guardian => "guardian",
-            Self::Os2 => "os2",
-            Self::Vxworks => "vxworks",
-            Self::Enterprise => "enterprise",
-            Self::Nortel => "nortel",
-            Self::Mpe => "mpe",
-            Self::Names => "names",
-        }
+    pub fn as_str(self) -> &'static str {
+        self.into()
     }
 
     /// Returns true if entries missing from such a listing may be deleted elsewhere: only formats that were seen live

@@ -14,6 +14,7 @@ mod pcp;
 mod upnp;
 
 use std::{net::Ipv4Addr, time::Duration};
+use strum::{EnumString, IntoStaticStr};
 
 use serde::{Deserialize, Serialize};
 
@@ -29,7 +30,8 @@ use portolan_core::{
 };
 
 /// The protocol for requests to a router.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, IntoStaticStr, EnumString)]
+#[strum(serialize_all = "kebab-case")]
 #[serde(rename_all = "kebab-case")]
 pub enum Via {
     /// Port Control Protocol.
@@ -45,17 +47,8 @@ impl Via {
     pub const ALL: [Self; 3] = [Self::Pcp, Self::NatPmp, Self::Upnp];
 
     /// Returns the word that scripts use.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Pcp => "pcp",
-            Self::NatPmp => "nat-pmp",
-            Self::Upnp => "upnp",
-        }
-    }
-
-    /// Returns the protocol of that word.
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|via| via.as_str() == name)
+    pub fn as_str(self) -> &'static str {
+        self.into()
     }
 }
 

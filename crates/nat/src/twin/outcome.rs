@@ -1,6 +1,7 @@
 //! The end of one packet, as values, text and JSON: pure.
 
 use std::{fmt::Write, net::SocketAddr};
+use strum::IntoStaticStr;
 
 use serde::Serialize;
 
@@ -11,7 +12,8 @@ use super::{
 use portolan_core::observe::visible::visible;
 
 /// The end of a packet.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, IntoStaticStr)]
+#[strum(serialize_all = "lowercase")]
 pub enum PacketVerdict {
     /// It passes: it leaves by an interface, or arrives at the host itself.
     Passes,
@@ -27,14 +29,8 @@ pub enum PacketVerdict {
 
 impl PacketVerdict {
     /// Returns its name.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Passes => "passes",
-            Self::Dropped => "dropped",
-            Self::Diverted => "diverted",
-            Self::Queued => "queued",
-            Self::Lost => "lost",
-        }
+    pub fn as_str(self) -> &'static str {
+        self.into()
     }
 }
 

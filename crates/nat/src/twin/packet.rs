@@ -6,6 +6,7 @@ use std::{
     io,
     net::{IpAddr, SocketAddr, UdpSocket},
 };
+use strum::{EnumString, IntoStaticStr};
 
 use rustix::net::{
     AddressFamily, SocketFlags, SocketType, bind, connect, getsockname, socket_with,
@@ -15,7 +16,8 @@ use rustix::net::{
 use crate::check::Family;
 
 /// A transport protocol.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, IntoStaticStr, EnumString)]
+#[strum(serialize_all = "lowercase")]
 pub enum Transport {
     /// TCP.
     #[default]
@@ -26,16 +28,8 @@ pub enum Transport {
 
 impl Transport {
     /// Returns its name, as nft writes it.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Tcp => "tcp",
-            Self::Udp => "udp",
-        }
-    }
-
-    /// Returns the protocol of that name.
-    pub fn from_name(name: &str) -> Option<Self> {
-        [Self::Tcp, Self::Udp].into_iter().find(|one| one.as_str() == name)
+    pub fn as_str(self) -> &'static str {
+        self.into()
     }
 }
 
@@ -205,6 +199,6 @@ mod tests {
             let sent = Packet { from, to, transport, device: None }.send().unwrap();
             assert!(sent.port() > 0, "{transport:?}");
         }
-        assert_eq!(Transport::from_name("udp"), Some(Transport::Udp));
+        assert_eq!("udp".parse(), Ok(Transport::Udp));
     }
 }

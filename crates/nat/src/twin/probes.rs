@@ -48,7 +48,7 @@ pub(super) fn probes(
         let Some((device, from, to)) = ends(way, here) else { continue };
         for port in ports(way, &named) {
             for protocol in way.protocols() {
-                let transport = Transport::from_name(protocol).unwrap_or_default();
+                let transport = protocol.parse().unwrap_or_default();
                 let from = SocketAddr::new(from, way.source_port.unwrap_or(0));
                 let packet = Packet {
                     from,

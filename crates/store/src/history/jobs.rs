@@ -2,13 +2,15 @@
 
 use jiff::Timestamp;
 use rusqlite::{OptionalExtension, Row, Transaction, params};
+use strum::{EnumString, IntoStaticStr};
 
 use super::look::instant;
 use crate::Store;
 use portolan_core::error::Result;
 
 /// The health of a job: the result of its last finished run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, IntoStaticStr, EnumString)]
+#[strum(serialize_all = "lowercase")]
 pub enum Health {
     /// No run has finished yet.
     #[default]
@@ -21,20 +23,8 @@ pub enum Health {
 
 impl Health {
     /// Returns the word for it.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Unknown => "unknown",
-            Self::Good => "good",
-            Self::Bad => "bad",
-        }
-    }
-
-    fn from_name(name: &str) -> Self {
-        match name {
-            "good" => Self::Good,
-            "bad" => Self::Bad,
-            _ => Self::Unknown,
-        }
+    pub fn as_str(self) -> &'static str {
+        self.into()
     }
 }
 
@@ -90,7 +80,7 @@ pub(super) fn fares_in(
         ON CONFLICT (job) DO UPDATE SET health = excluded.health";
     let before: Option<String> = transaction.query_row(find, [job], |row| row.get(0)).optional()?;
     transaction.execute(put, params![job, health.as_str()])?;
-    Ok(before.map_or(Health::Unknown, |word| Health::from_name(&word)))
+    Ok(before.and_then(|word| word.parse().ok()).unwrap_or_default())
 }
 
 /// Removes a request that has been taken up: it has its row in history now.
@@ -160,6 +150,6 @@ fn job_state(row: &Row<'_>) -> rusqlite::Result<JobStateRecord> {
         last_success: time("last_success")?,
         paused_at: time("paused_at")?,
         pause_reason: row.get("pause_reason")?,
-        health: Health::from_name(&health),
+        health: health.parse().unwrap_or_default(),
     })
 }

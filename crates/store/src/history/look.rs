@@ -165,7 +165,7 @@ pub(super) fn sum(row: &Row<'_>) -> rusqlite::Result<Sum> {
 pub(super) fn state(row: &Row<'_>) -> rusqlite::Result<RunState> {
     let word: String = row.get("outcome")?;
     // An unknown word was written by another version; such a run is not in progress here.
-    Ok(RunState::from_name(&word).unwrap_or(RunState::Interrupted))
+    Ok(word.parse().unwrap_or(RunState::Interrupted))
 }
 
 const fn wait(times: [Option<Timestamp>; 3]) -> Option<Wait> {
@@ -186,7 +186,7 @@ fn run(row: &Row<'_>) -> rusqlite::Result<HistoryRun> {
         revision: row.get("revision")?,
         slot: row.get("slot")?,
         script: row.get("script")?,
-        cause: Trigger::from_name(&cause).unwrap_or(Trigger::Manual),
+        cause: cause.parse().unwrap_or(Trigger::Manual),
         scheduled_for: time("scheduled_for")?,
         moved_from: row.get("moved_from")?,
         wait: wait([time("not_before")?, time("give_up_at")?, time("needs_since")?]),

@@ -12,6 +12,7 @@ mod prune;
 
 use jiff::Timestamp;
 use rusqlite::{OptionalExtension, Transaction, params};
+use strum::{EnumString, IntoStaticStr};
 
 pub use self::{
     close::RunEnd,
@@ -24,7 +25,8 @@ pub use look::RunFilter;
 use portolan_core::error::Result;
 
 /// The state of a run. The words are an interface.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, IntoStaticStr, EnumString)]
+#[strum(serialize_all = "lowercase")]
 pub enum RunState {
     /// It will run, but not yet.
     Waiting,
@@ -43,38 +45,15 @@ pub enum RunState {
 }
 
 impl RunState {
-    /// Every state.
-    pub const ALL: [Self; 7] = [
-        Self::Waiting,
-        Self::Running,
-        Self::Done,
-        Self::Partial,
-        Self::Failed,
-        Self::Skipped,
-        Self::Interrupted,
-    ];
-
     /// Returns the word for it in the store, in `--json` and in metrics.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Waiting => "waiting",
-            Self::Running => "running",
-            Self::Done => "done",
-            Self::Partial => "partial",
-            Self::Failed => "failed",
-            Self::Skipped => "skipped",
-            Self::Interrupted => "interrupted",
-        }
-    }
-
-    /// Returns the state for `word`.
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|state| state.as_str() == name)
+    pub fn as_str(self) -> &'static str {
+        self.into()
     }
 }
 
 /// The trigger of a slot or a run. The words are an interface.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, IntoStaticStr, EnumString)]
+#[strum(serialize_all = "lowercase")]
 pub enum Trigger {
     /// Its slot was due.
     Schedule,
@@ -88,20 +67,8 @@ pub enum Trigger {
 
 impl Trigger {
     /// Returns the word for it, which scripts see as `job::TRIGGER`.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Schedule => "schedule",
-            Self::CatchUp => "catchup",
-            Self::Manual => "manual",
-            Self::Dependency => "dependency",
-        }
-    }
-
-    /// Returns the trigger for `word`.
-    pub fn from_name(name: &str) -> Option<Self> {
-        [Self::Schedule, Self::CatchUp, Self::Manual, Self::Dependency]
-            .into_iter()
-            .find(|trigger| trigger.as_str() == name)
+    pub fn as_str(self) -> &'static str {
+        self.into()
     }
 }
 
@@ -363,7 +330,7 @@ fn put(
         .query_row(known, params![job, revision, slot], |row| Ok((row.get(0)?, row.get(1)?)))
         .optional()?;
     let found: Option<(i64, String)> = found.filter(|_| slot.is_some());
-    match found.map(|(id, state)| (id, RunState::from_name(&state))) {
+    match found.map(|(id, state)| (id, state.parse().ok())) {
         None => insert(transaction, run, now).map(Some),
         Some((id, Some(RunState::Waiting | RunState::Skipped))) => turn(transaction, id, run, now),
         Some(_) => Ok(None),
