@@ -40,6 +40,7 @@ const LOST: Expected = Fails(&[
     "no answer",
     "imed out",
     "timeout",
+    "Timeout - reconnecting",
     "max-retries",
     "refused",
     "425 Failed",
