@@ -10,6 +10,7 @@ use serde_json::json;
 use super::{
     ExitResult,
     common::Common,
+    place::JOBS_FILE,
     report::{self, UsageError},
 };
 use crate::{
@@ -29,7 +30,7 @@ use crate::{
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// Scripts, jobs files (.toml) with their scripts, or directories (recursive)
-    #[arg(required = true)]
+    #[arg(default_value = JOBS_FILE)]
     paths: Vec<PathBuf>,
 }
 

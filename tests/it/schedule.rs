@@ -170,11 +170,12 @@ fn simulate_shows_tables_of_eighty_columns() {
 
 #[test]
 fn check_looks_at_a_jobs_file_and_at_the_scripts_that_it_names() {
-    with_jobs(JOBS)
-        .args(["check", "portolan.toml"])
-        .run()
-        .succeeds()
-        .stderr("1 jobs file and 1 script, nothing wrong\n");
+    for arguments in [&["check", "portolan.toml"][..], &["check"]] {
+        let portolan = with_jobs(JOBS).args(arguments.iter().copied());
+        portolan.run().succeeds().stderr("1 jobs file and 1 script, nothing wrong\n");
+    }
+    let none = Portolan::new().args(["check"]).run();
+    none.fails_with(2).stderr_has("error: portolan.toml: ");
     with_jobs(&JOBS.replace("after =", "aftr ="))
         .file("scripts/mirror.rhai", "prnt(1);")
         .args(["check", "portolan.toml"])
