@@ -74,10 +74,14 @@ pub(super) fn run(args: &Args, common: &Common) -> ExitResult {
         let (sources, target) = parts(&args.operands);
         let (site, urls) = operands::urls(sources, common)?;
         let is_one = matches!(&urls[..], [url] if url.pattern.is_none());
-        if urls.iter().any(|url| url.is_folder) && !args.recursive {
-            let message = "`get` fetches files, and the URL names a folder: -r fetches it with its contents, `portolan mirror \
-                           URL FOLDER` makes a local folder like it";
-            return Err(Error::invalid(message));
+        if let Some(url) = urls.iter().find(|url| url.is_folder)
+            && !args.recursive
+        {
+            let name = url.path.as_ref().map_or_else(|| "/".into(), ToString::to_string);
+            return Err(Error::invalid(format!(
+                "`get` fetches files, and the URL names a folder, {name}: -r fetches it with its contents, `portolan mirror \
+                 URL FOLDER` makes a local folder like it"
+            )));
         }
         let target = local_target(target, is_one)?;
         if args.recursive && matches!(target, LocalTarget::Stream(_)) {
