@@ -179,7 +179,9 @@ fn a_wrong_path() {
     line(knowing("secret"), &["ls", &url("pub/*.csv")], &star);
     let above = told(
         5,
-        &["error: /x/a.csv: there is no folder /x on the server; a script's mkdir makes it\n"],
+        &[
+            "error: /x/a.csv: there is no folder /x on the server; `portolan mkdir`, or site.mkdir() in a script, makes it\n",
+        ],
     );
     line(knowing("secret").file("a.csv", ""), &["put", "a.csv", &url("x/a.csv")], &above);
     let local = told(5, &["error: gone.csv: cannot open: no such file or directory\n"]);

@@ -73,8 +73,9 @@ impl Session {
         if !is_ours || self.exists(&folder).await.unwrap_or(true) {
             return error;
         }
-        let message =
-            format!("there is no folder {folder} on the server; a script's mkdir makes it");
+        let message = format!(
+            "there is no folder {folder} on the server; `portolan mkdir`, or site.mkdir() in a script, makes it"
+        );
         Error { kind: ErrorKind::NotFound, message, name: None, ..error }
     }
 
