@@ -15,7 +15,7 @@
 //! ftp    nat    store    rehearse  the client; NAT rules; persistent state; the embedded server (none uses another)
 //! remote                           paths, entries and transfers of servers of any protocol
 //! observe                          one event enum, its sinks
-//! files                            local files, safe from links, races and partial writes
+//! files  permissions               local files, safe from links, races and partial writes; what a script may do
 //! error  limits  random  encoding  exit_code  buffer  cancel  clock  option_table  leaves
 //! ```
 
@@ -27,6 +27,7 @@ pub use portolan_fs as files;
 pub use portolan_ftp as ftp;
 pub use portolan_mirror as mirror;
 pub use portolan_nat as nat;
+pub use portolan_permissions as permissions;
 pub use portolan_proto as proto;
 pub use portolan_remote as remote;
 pub use portolan_state as state_adapter;

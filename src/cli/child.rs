@@ -8,6 +8,7 @@ use std::{
 use super::{
     ExitResult,
     common::{Common, interruptible},
+    permissions::permissions,
     run::script,
 };
 use crate::{
@@ -27,7 +28,9 @@ pub(super) fn run(common: &Common) -> ExitResult {
     isolation::listen(input, Arc::clone(&drain))?;
     let lines = JsonLines::new(order.run.to_string(), Clock::System, output::results()).with_log();
     let sinks: Vec<Box<dyn Sink>> = vec![Box::new(lines), Box::new(drain)];
-    let (context, states) = common.child_context(stop, sinks)?;
+    let (mut context, states) = common.child_context(stop, sinks)?;
+    let (options, is_named) = order.permissions();
+    context.permissions = Arc::new(permissions(&options, is_named)?);
     let source = ScriptSource::read_guarded(&order.script)?;
     let settings = Settings {
         args: Vec::new(),
@@ -36,7 +39,7 @@ pub(super) fn run(common: &Common) -> ExitResult {
         netrc: common.netrc()?,
         rehearsal: None,
         states,
-        nat: common.nat(order.allow_nat),
+        nat: common.nat(),
         job: order.facts(),
     };
     let stop = context.stop.clone();

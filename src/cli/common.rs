@@ -207,11 +207,10 @@ impl Common {
         self.state.book()
     }
 
-    /// Returns the NAT settings of a script run: its permission and its stores. Every command that runs scripts gets
-    /// them from here.
-    pub(super) fn nat(&self, is_allowed: bool) -> NatSettings {
+    /// Returns the NAT settings of a script run: its stores. Every command that runs scripts gets them from here.
+    pub(super) fn nat(&self) -> NatSettings {
         let (ledger, book) = (self.ledger(), self.lease_book());
-        NatSettings { is_allowed, ledger, book, ..NatSettings::default() }
+        NatSettings { ledger, book, ..NatSettings::default() }
     }
 
     /// Returns the context of a run of the scheduler, which reports to these sinks only.

@@ -92,11 +92,15 @@ impl<C: OptionCommand> OptionFlags<C> {
                     set(to, texts.cloned().collect());
                 }
             }
+            OptionKind::EachText(set) => {
+                if let Some(texts) = matches.get_many::<String>(row.key) {
+                    set(to, &texts.cloned().collect::<Vec<_>>())?;
+                }
+            }
             OptionKind::Address(set) => store(matches, row.key, to, *set),
             OptionKind::FlagOrPath(..)
             | OptionKind::Secret(..)
             | OptionKind::Ports(_)
-            | OptionKind::EachText(_)
             | OptionKind::Own => {}
         }
         Ok(())
@@ -188,6 +192,9 @@ fn valued<T>(row: &OptionRow<T>, arg: Arg) -> Arg {
             usual(row, arg.value_name("WORD").value_parser(WordParser(words.collect())))
         }
         OptionKind::Texts(_) => arg.value_name("TEXT").action(ArgAction::Append),
+        OptionKind::EachText(_) => {
+            arg.value_name("TEXT").action(ArgAction::Append).value_delimiter(',')
+        }
         OptionKind::Address(_) => {
             arg.value_name("ADDRESS").value_parser(value_parser!(std::net::IpAddr))
         }

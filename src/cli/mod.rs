@@ -26,6 +26,7 @@ mod nat_watch;
 mod next;
 mod operands;
 mod pause;
+mod permissions;
 mod place;
 mod put;
 mod record;

@@ -238,7 +238,6 @@ fn run_verb(verb: &NatCommand, args: &Args, common: &Common) -> ExitResult {
         let source = target.script.as_deref().map(ScriptSource::read).transpose()?;
         let described = Described::default();
         let nat = NatSettings {
-            is_allowed: false,
             backend,
             ledger: common.ledger(),
             book: None,

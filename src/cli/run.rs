@@ -10,6 +10,7 @@ use super::{
     check::counted,
     child,
     common::{Common, interruptible},
+    permissions::{PermissionArgs, permissions},
     record::RunRecord,
     report::{self, UsageError},
 };
@@ -31,9 +32,8 @@ use crate::{
 #[derive(Debug, clap::Args)]
 #[command(after_help = HELP)]
 pub(super) struct Args {
-    /// Allow the script to change the NAT rules of this host
-    #[arg(long)]
-    allow_nat: bool,
+    #[command(flatten)]
+    permissions: PermissionArgs,
     /// For the scheduler: read the order from standard input
     #[arg(long, hide = true)]
     as_child: bool,
@@ -48,6 +48,7 @@ const HELP: &str = "\
 Examples:
     portolan run deploy.rhai dist
     portolan run --json mirror.rhai > events.jsonl
+    portolan run --allow-net=ftp.example.org --allow-write=in fetch.rhai
     portolan run report.rhai -- --since yesterday";
 
 pub(super) fn run(args: &Args, common: &Common) -> ExitResult {
@@ -57,10 +58,12 @@ pub(super) fn run(args: &Args, common: &Common) -> ExitResult {
     let prepared = || -> Result<_> {
         let source = ScriptSource::read(&args.script)?;
         let exposed = exposed(&args.script)?;
+        let (options, is_named) = args.permissions.options()?;
+        let permissions = permissions(&options, is_named)?;
         let mut settings = settings(common, &args.script, args.rest.clone())?;
-        settings.nat.is_allowed = args.allow_nat;
         let accounts = Arc::new(Accounts::default());
-        let (context, states) = common.context_with_account(Box::new(Arc::clone(&accounts)))?;
+        let (mut context, states) = common.context_with_account(Box::new(Arc::clone(&accounts)))?;
+        context.permissions = Arc::new(permissions);
         settings.states = states;
         if let Some(words) = exposed {
             context.observer.warn(words);
@@ -99,7 +102,7 @@ pub(super) fn settings(common: &Common, script: &Path, args: Vec<String>) -> Res
         netrc: common.netrc()?,
         rehearsal: None,
         states: None,
-        nat: common.nat(false),
+        nat: common.nat(),
         job: JobFacts { name, ..JobFacts::default() },
     })
 }

@@ -30,11 +30,9 @@ use crate::{
     },
 };
 
-/// The NAT permissions of a script, and the records of its changes.
+/// The NAT settings of a script, and the records of its changes.
 #[derive(Debug, Clone, Default)]
 pub struct NatSettings {
-    /// True if the user allows it to change rules (`--allow-nat`).
-    pub is_allowed: bool,
     /// The packet filter that the user requested; otherwise the ruleset decides.
     pub backend: Choice,
     /// The store of the undo records of rules.

@@ -45,14 +45,12 @@ use crate::{
         undo::no_ledger,
     },
     observe::{Event, MessageLevel},
+    permissions::RunPermissions,
     port_provider::{RulesetPorts, RunPortProvider},
 };
 
 /// The number of steps of a script between two checks of the clock and the stop signal.
 const STEPS_BETWEEN_LOOKS: u64 = 256;
-
-/// The message for a script that changes NAT without permission.
-const NOT_ALLOWED: &str = "this script may not change NAT: run it with `--allow-nat`, or give its job `allow = [\"nat\"]`";
 
 /// The message for a script that does something else than to describe rulesets.
 const ONLY_RULESETS: &str = "`portolan nat` carries out nothing of a script but its rulesets: they stand before its first \
@@ -168,7 +166,7 @@ impl ScriptRun {
         let mut context = context.clone();
         let (observer, clock) = (context.observer.clone(), context.clock.clone());
         let leases = Arc::new(Leases::new(settings.nat.book.clone(), observer, clock));
-        let (ledger, may_change) = (settings.nat.ledger.clone(), settings.nat.is_allowed);
+        let (ledger, may_change) = (settings.nat.ledger.clone(), context.permissions.has_nat());
         let (observer, clock) = (context.observer.clone(), context.clock.clone());
         let openings = RulesetPorts::new(ledger, may_change, observer, clock);
         context.port_provider =
@@ -227,13 +225,9 @@ impl ScriptRun {
         })
     }
 
-    /// Fails with `nat.not_allowed` unless the user allows the script to change NAT.
-    pub fn nat_allowed(&self) -> Result<()> {
-        if self.settings.nat.is_allowed {
-            Ok(())
-        } else {
-            Err(NatError::NotAllowed.fault(NOT_ALLOWED))
-        }
+    /// Returns the permissions of the run, which each function asks before it acts.
+    pub fn permissions(&self) -> &RunPermissions {
+        &self.context.permissions
     }
 
     /// Returns the store of the undo records of NAT rules; fails if there is none.
@@ -267,16 +261,36 @@ impl ScriptRun {
         self.meter.uncounted(work)
     }
 
-    /// Returns the path to read in place of `path`: itself, or its copy in a rehearsal.
+    /// Returns the path to read in place of `path`: itself, or its copy in a rehearsal. Fails with `denied_by_policy`
+    /// unless the script may read it.
     pub fn readable(&self, path: impl AsRef<Path>) -> Result<PathBuf> {
+        self.permissions().allow_read(path.as_ref())?;
+        self.seen(path)
+    }
+
+    /// Returns the path to look at in place of `path`, for a function that asks for its permission itself.
+    pub fn seen(&self, path: impl AsRef<Path>) -> Result<PathBuf> {
         match &self.overlay {
             None => Ok(path.as_ref().to_owned()),
             Some(overlay) => overlay.readable(path.as_ref(), &self.context.stop),
         }
     }
 
-    /// Returns the path to write in place of `path`: itself, or a copy in a rehearsal.
+    /// Returns the path to write in place of `path`: itself, or a copy in a rehearsal. Fails with `denied_by_policy`
+    /// unless the script may write it.
     pub fn writable(&self, path: impl AsRef<Path>) -> Result<PathBuf> {
+        self.permissions().allow_write(path.as_ref())?;
+        self.replaced(path)
+    }
+
+    /// Returns the path to remove in place of `path`: itself, or a copy in a rehearsal. Fails with `denied_by_policy`
+    /// unless the script may remove it.
+    pub fn deletable(&self, path: impl AsRef<Path>) -> Result<PathBuf> {
+        self.permissions().allow_delete(path.as_ref())?;
+        self.replaced(path)
+    }
+
+    fn replaced(&self, path: impl AsRef<Path>) -> Result<PathBuf> {
         match &self.overlay {
             None => Ok(path.as_ref().to_owned()),
             Some(overlay) => overlay.writable(path.as_ref(), &self.context.stop),
@@ -284,7 +298,11 @@ impl ScriptRun {
     }
 
     /// Completes the login of `site`, and redirects it to the embedded server in a rehearsal.
+    ///
+    /// Fails with `denied_by_policy` unless the script may connect with it and read the files that its options name.
+    /// What the user has set is not asked for again.
     pub fn aim(&self, mut site: Site) -> Result<Site> {
+        self.may_reach(&site)?;
         self.settings.netrc.complete(&mut site)?;
         if site.password.is_none() {
             site.password.clone_from(&self.settings.password);
@@ -305,6 +323,22 @@ impl ScriptRun {
             }
         }
         Ok(site)
+    }
+
+    fn may_reach(&self, site: &Site) -> Result<()> {
+        let permissions = self.permissions();
+        let Trust { ca_file, client_cert, client_key, .. } = &site.trust;
+        for (key, file) in
+            [("ca_file", ca_file), ("client_cert", client_cert), ("client_key", client_key)]
+        {
+            if let Some(file) = file.as_ref().filter(|_| !self.settings.overrides.has(key)) {
+                permissions.allow_read(file)?;
+            }
+        }
+        if site.map_ports && !self.settings.overrides.has("map_ports") {
+            permissions.allow_nat_questions()?;
+        }
+        permissions.allow_net(&site.host, site.port)
     }
 
     /// Prints a line of the script's output, within its limit.
@@ -378,6 +412,7 @@ impl ScriptRun {
         let folder =
             folder.map_err(|error| Error::local("make a folder", std::env::temp_dir(), error))?;
         let path = folder.path().to_owned();
+        self.permissions().add_scratch(&path);
         self.folders.lock().unwrap_or_else(PoisonError::into_inner).push(folder);
         Ok(path)
     }

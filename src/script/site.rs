@@ -36,6 +36,11 @@ impl Overrides {
         read(&map, "--set", &OPTIONS)?;
         Ok(Self(map))
     }
+
+    /// Returns true if the option `key` is among them.
+    pub fn has(&self, key: &str) -> bool {
+        self.0.contains_key(key)
+    }
 }
 
 /// Returns the value that `text` is for the option `key`: a password or a port range may be all digits, and is still a

@@ -79,7 +79,7 @@ impl Exit {
     pub const fn of_failure(error: &Error) -> Self {
         match (error.kind, error.side) {
             (ErrorKind::Interrupted, _) => Self::Interrupted,
-            (ErrorKind::Denied, _) => Self::Never,
+            (ErrorKind::Denied | ErrorKind::DeniedByPolicy, _) => Self::Never,
             (_, Origin::Script) => Self::Script,
             (ErrorKind::Guard, _) => Self::Guard,
             _ if error.is_retryable() => Self::Later,
@@ -102,6 +102,7 @@ mod tests {
             (ErrorKind::Timeout, Origin::Server, Exit::Later),
             (ErrorKind::Unreachable, Origin::Network, Exit::Later),
             (ErrorKind::Denied, Origin::Server, Exit::Never),
+            (ErrorKind::DeniedByPolicy, Origin::Script, Exit::Never),
             (ErrorKind::NotFound, Origin::Here, Exit::Never),
             (ErrorKind::Tls, Origin::Server, Exit::Never),
         ] {

@@ -11,6 +11,7 @@ use super::{
     temp_records::TempRecords,
 };
 use portolan_core::{cancel::CancelToken, clock::Clock, observe::EventEmitter};
+use portolan_permissions::RunPermissions;
 
 /// The address at which each host answered last, shared by all sessions of a run.
 #[derive(Debug, Clone, Default)]
@@ -51,4 +52,6 @@ pub struct RunContext {
     pub temps: TempRecords,
     /// The rate limits of each host.
     pub paces: HostRateLimiters,
+    /// The permissions of the run: the servers with which it may connect, among others.
+    pub permissions: Arc<RunPermissions>,
 }

@@ -106,7 +106,8 @@ impl NatError {
 
     const fn kind(self) -> ErrorKind {
         match self {
-            Self::NotAllowed | Self::NotPermitted => ErrorKind::Denied,
+            Self::NotAllowed => ErrorKind::DeniedByPolicy,
+            Self::NotPermitted => ErrorKind::Denied,
             Self::BadName
             | Self::BadCidr
             | Self::BadInterface

@@ -55,7 +55,7 @@ pub(super) fn run(args: &Args, common: &Common) -> ExitResult {
         }
         let job = JobFacts { name: "shell".into(), ..JobFacts::default() };
         let overrides = common.overrides()?;
-        let nat = common.nat(false);
+        let nat = common.nat();
         let (context, states) = common.context()?;
         let settings = Settings { overrides, password, states, job, nat, ..Settings::default() };
         Ok((url, settings, context))

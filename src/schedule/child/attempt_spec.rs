@@ -9,6 +9,7 @@ use serde_json::Value;
 use super::broken_order;
 use crate::{
     error::{Error, Result},
+    permissions::PermissionOptions,
     script::run::JobFacts,
 };
 
@@ -37,6 +38,9 @@ pub struct AttemptSpec {
     pub connect: Vec<String>,
     /// True if it may change NAT.
     pub allow_nat: bool,
+    /// The table `[job.permissions]`; without it only `http`, `run` and NAT are refused.
+    #[serde(default)]
+    pub permissions: Option<PermissionOptions>,
     /// The process id of the scheduler.
     pub parent: u32,
     /// The file that each child keeps locked while it lives.
@@ -62,6 +66,13 @@ impl AttemptSpec {
         from.read_line(&mut line)
             .map_err(|error| Error::local("read the order", "standard input", error))?;
         serde_json::from_str(&line).map_err(|error| broken_order(&error))
+    }
+
+    /// Returns what the script may do, and true if what is not named is refused.
+    pub fn permissions(&self) -> (PermissionOptions, bool) {
+        let nat = PermissionOptions { nat: self.allow_nat, ..PermissionOptions::default() };
+        let options = self.permissions.clone().unwrap_or_default();
+        (options.and(&nat), self.permissions.is_some())
     }
 
     /// Returns the facts about the job that the script sees.
@@ -97,6 +108,7 @@ mod tests {
             args: serde_json::json!({ "target": "/srv" }),
             connect: vec!["password=canary".into()],
             allow_nat: true,
+            permissions: Some(PermissionOptions::default()),
             parent: 1,
             lock: "state/runs.lock".into(),
         };

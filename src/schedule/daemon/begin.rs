@@ -227,6 +227,7 @@ impl AttemptSpec {
             args: job.args.clone(),
             connect: job.connect.texts(),
             allow_nat: job.allow.contains(&Allowed::Nat),
+            permissions: job.permissions.clone(),
             parent: std::process::id(),
             lock: std::path::PathBuf::new(),
         })

@@ -53,6 +53,7 @@ fn common_losses(job: &Job, losses: &mut Vec<String>) {
         "`[job.args]`: the script sees `args` as the words of a command line",
     );
     lose(!job.connect.texts().is_empty(), "`[job.connect]`: give `--set KEY=VALUE`");
+    lose(job.permissions.is_some(), "`[job.permissions]`: give `--allow-…` flags");
     let notify = &job.notify;
     let tells = [&notify.on_success, &notify.on_failure, &notify.on_change, &notify.on_missed];
     let is_told = tells.iter().any(|tell| tell.is_some()) || notify.ping.is_some();

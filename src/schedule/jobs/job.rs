@@ -21,6 +21,7 @@ use crate::{
     ftp::{secret::Secret, site::OPTIONS as CONNECT},
     limits::JOB_NAME_BYTES_MAX,
     observe::visible::visible,
+    permissions::{PERMISSIONS, PermissionOptions},
     schedule::zone::Zones,
     script::{site::Overrides, value::unknown_option},
 };
@@ -73,6 +74,7 @@ pub(super) fn read(
     retry(table, &mut job.retry, page);
     timeouts(table, &mut job.timeouts, page);
     (job.locks, job.allow) = (locks(table, page), allow(table, page));
+    job.permissions = permissions(table, page);
     job.notify = tell::notify(table, page);
     let named = name.clone().zip(script.clone());
     let job = named.map(|((name, _), script)| Job { name, script, ..job });
@@ -276,6 +278,20 @@ fn allow(table: &mut JobsTable<'_>, page: &mut JobsDocument<'_>) -> Vec<Allowed>
     words
         .filter_map(|(word, span)| choice("allow", word, span, &[("nat", Allowed::Nat)], page))
         .collect()
+}
+
+fn permissions(
+    table: &mut JobsTable<'_>,
+    page: &mut JobsDocument<'_>,
+) -> Option<PermissionOptions> {
+    let mut options = PermissionOptions::default();
+    let keys = PERMISSIONS.keys();
+    table.table("permissions", "`permissions`", &keys, page)?.fill(
+        &PERMISSIONS,
+        &mut options,
+        page,
+    );
+    Some(options)
 }
 
 /// Checks the names of all jobs together: they are unique, and `after` names other jobs without cycles.

@@ -12,6 +12,7 @@ use crate::{
         OptionKind::{Choice, Count, Duration as Time, DurationIn, Flag, Own, Text},
         OptionRow, OptionTable,
     },
+    permissions::PermissionOptions,
     schedule::cron::Schedule,
 };
 
@@ -32,6 +33,8 @@ pub struct Job {
     pub connect: Connect,
     /// The permissions of the script besides moving files.
     pub allow: Vec<Allowed>,
+    /// What the script may do at all; `None` is everything but `http`, `run` and NAT.
+    pub permissions: Option<PermissionOptions>,
     /// The rules for retries.
     pub retry: Retry,
     /// The time limits of a run.
@@ -60,6 +63,7 @@ impl Default for Job {
             args: Value::Null,
             connect: Connect::default(),
             allow: Vec::new(),
+            permissions: None,
             retry: Retry::default(),
             timeouts: Timeouts::default(),
             overlap: Overlap::Skip,
@@ -123,6 +127,12 @@ const JOB_ROWS: &[JobRow] = &[
         "options that take precedence over those that the script passes to `ftp::connect`: the table `[job.connect]`",
     ),
     JobRow::new("allow", Own, "what the script may do besides moving files: [\"nat\"] to change NAT rules"),
+    JobRow::new(
+        "permissions",
+        Own,
+        "what the script may do at all: the table `[job.permissions]`. With it, everything that it does not name is \
+         refused",
+    ),
     JobRow::new(
         "retries",
         Count(0..=JOB_RETRIES_MAX, |it, retries| it.retry.retries = retries.into()),

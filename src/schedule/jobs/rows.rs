@@ -44,6 +44,13 @@ impl JobsTable<'_> {
                     page.error(span, fault.message, None);
                 }
             }
+            OptionKind::EachText(set) => {
+                for (text, span) in self.texts(key, page) {
+                    if let Err(fault) = set(target, &[text.to_owned()]) {
+                        page.error(span, fault.to_string(), None);
+                    }
+                }
+            }
             // No key of the file has such values, or its table reads them itself.
             OptionKind::FlagOrAuto(_)
             | OptionKind::FlagOrPath(..)
@@ -51,7 +58,6 @@ impl JobsTable<'_> {
             | OptionKind::Rate(_)
             | OptionKind::Secret(..)
             | OptionKind::Texts(_)
-            | OptionKind::EachText(_)
             | OptionKind::Address(_)
             | OptionKind::Ports(_)
             | OptionKind::Own => {}

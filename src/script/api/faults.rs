@@ -22,8 +22,8 @@ pub mod functions {
     }
 
     /// The kind of error: `"unreachable"`, `"timeout"`, `"denied"`, `"refused"`, `"not_found"`, `"busy"`, `"full"`,
-    /// `"tls"`, `"protocol"`, `"data_connection"`, `"local"`, `"interrupted"`, `"invalid"`, `"unsupported"` or
-    /// `"guard"`.
+    /// `"tls"`, `"protocol"`, `"data_connection"`, `"local"`, `"interrupted"`, `"invalid"`, `"unsupported"`, `"guard"`
+    /// or `"denied_by_policy"`.
     ///
     /// ```rhai
     /// let site = ftp::connect("ftp://ftp.example.org");

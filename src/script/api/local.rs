@@ -140,7 +140,7 @@ pub mod functions {
     /// ```
     #[rhai_fn(return_raw, volatile)]
     pub fn delete(ctx: NativeCallContext<'_>, path: &str) -> RhaiResultOf<()> {
-        ScriptRun::of(&ctx)?.writable(path).and_then(ops::delete).or_raise(&ctx)
+        ScriptRun::of(&ctx)?.deletable(path).and_then(ops::delete).or_raise(&ctx)
     }
 
     /// Creates a folder and its missing parents.

@@ -27,6 +27,17 @@ fn done(run: &ScriptRun, verb: Operation, path: &RemotePath) {
     run.context.observer.emit(&Event::Done { verb, path: path.to_string() });
 }
 
+/// Returns true for a raw command that removes nothing on any server. What `SITE` and unknown commands do is the server's
+/// secret.
+fn only_asks(command: &str) -> bool {
+    const KNOWN: [&str; 17] = [
+        "NOOP", "HELP", "STAT", "FEAT", "SYST", "PWD", "CWD", "CDUP", "SIZE", "MDTM", "MLST",
+        "OPTS", "TYPE", "HASH", "XCRC", "XMD5", "CLNT",
+    ];
+    let verb = command.split_whitespace().next().unwrap_or_default();
+    KNOWN.iter().any(|known| known.eq_ignore_ascii_case(verb))
+}
+
 /// Returns a modification time for scripts. A time without a time zone is returned as the server wrote it.
 fn time(modified: Modified) -> Time {
     match modified {
@@ -242,6 +253,7 @@ pub mod functions {
     pub fn delete(ctx: NativeCallContext<'_>, site: &mut Remote, file: &str) -> RhaiResultOf<()> {
         let file = path(&ctx, site, file)?;
         site.with(&ctx, async |session, run| {
+            run.permissions().allow_remote_delete()?;
             session.remove(&file).await?;
             done(run, Operation::Delete, &file);
             Ok(())
@@ -275,6 +287,7 @@ pub mod functions {
     pub fn rmdir(ctx: NativeCallContext<'_>, site: &mut Remote, folder: &str) -> RhaiResultOf<()> {
         let folder = path(&ctx, site, folder)?;
         site.with(&ctx, async |session, run| {
+            run.permissions().allow_remote_delete()?;
             session.rmdir(&folder).await?;
             done(run, Operation::Delete, &folder);
             Ok(())
@@ -295,7 +308,10 @@ pub mod functions {
         folder: &str,
     ) -> RhaiResultOf<()> {
         let folder = path(&ctx, site, folder)?;
-        site.with(&ctx, async |session, _| session.delete_tree(&folder).await)
+        site.with(&ctx, async |session, run| {
+            run.permissions().allow_remote_delete()?;
+            session.delete_tree(&folder).await
+        })
     }
 
     /// Sets permissions, in octal ("644"). Raises `unsupported` if the server has no SITE CHMOD.
@@ -405,7 +421,12 @@ pub mod functions {
         command: &str,
     ) -> RhaiResultOf<Map> {
         let line = command.as_bytes().to_vec();
-        let reply = site.with(&ctx, async |session, _| session.quote(&line).await)?;
+        let reply = site.with(&ctx, async |session, run| {
+            if !only_asks(command) {
+                run.permissions().allow_remote_delete()?;
+            }
+            session.quote(&line).await
+        })?;
         let mut map = Map::new();
         map.insert("code".into(), i64::from(reply.code.value()).into());
         map.insert("text".into(), reply.text().into());

@@ -50,6 +50,7 @@ fn begin(ctx: &NativeCallContext<'_>, name: &str, options: &Map) -> RhaiResultOf
 }
 
 fn planned(run: &ScriptRun, rules: &rules::Ruleset) -> Result<plan::RulesetPlan> {
+    run.permissions().allow_nat_questions()?;
     rules.plan(run.settings.nat.backend, run.settings.nat.ledger.as_deref())
 }
 
@@ -95,7 +96,7 @@ fn apply_now(run: &ScriptRun, rules: &rules::Ruleset, order: ApplyOptions) -> Re
         let snapshot = String::new();
         return Ok(Applied { changed, verified: false, trial_until: None, id, snapshot });
     }
-    run.nat_allowed()?;
+    run.permissions().allow_nat()?;
     let ledger = run.nat_ledger()?;
     let order = ApplyOptions { plan_id: rules.seen(), ..order };
     let (machine, plan) = rules.fresh_plan(run.settings.nat.backend, Some(&*ledger))?;
@@ -209,7 +210,7 @@ fn changing(
         if run.is_nat_inert() {
             return Ok(());
         }
-        run.nat_allowed()?;
+        run.permissions().allow_nat()?;
         rules.seen();
         work(&run, &standing(&run, rules)?, rules.model().name())
     };
@@ -290,7 +291,7 @@ pub mod functions {
             if run.is_nat_inert() {
                 return Ok(None);
             }
-            run.nat_allowed()?;
+            run.permissions().allow_nat()?;
             TemporaryRule::new(parts, force).map(Some)
         };
         let open = opened().or_raise(&ctx)?;
@@ -308,8 +309,9 @@ pub mod functions {
     /// ```rhai
     /// for one in nat::interfaces() { print(`${one.name}: ${one.networks}`); }
     /// ```
-    #[rhai_fn(volatile)]
-    pub fn interfaces() -> Array {
+    #[rhai_fn(return_raw, volatile)]
+    pub fn interfaces(ctx: NativeCallContext<'_>) -> RhaiResultOf<Array> {
+        ScriptRun::of(&ctx)?.permissions().allow_nat_questions().or_raise(&ctx)?;
         let here = HostNetwork::look();
         let map = |name: &String| {
             let nets = here.routes.iter().filter(|(_, device)| device == name);
@@ -323,7 +325,7 @@ pub mod functions {
             let map: Map = entries.into_iter().map(|(key, value)| (key.into(), value)).collect();
             Dynamic::from_map(map)
         };
-        here.interfaces.iter().map(map).collect()
+        Ok(here.interfaces.iter().map(map).collect())
     }
 
     /// The name of the ruleset.
@@ -632,6 +634,7 @@ pub mod functions {
     ) -> RhaiResultOf<ImmutableString> {
         let run = ScriptRun::of(&ctx)?;
         let looked = || -> Result<ImmutableString> {
+            run.permissions().allow_nat_questions()?;
             let (machine, model) = (standing(&run, rules)?, rules.model());
             let record = rules.record(run.settings.nat.ledger.as_deref())?;
             // A ruleset without parts does not specify the expected rules.

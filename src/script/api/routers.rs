@@ -85,7 +85,7 @@ fn wish(options: &Map) -> Result<MappingRequest> {
 /// Fails if the user has not allowed NAT changes and a port is privileged or in use: a script may expose only ports on
 /// which it listens itself.
 fn check_free(wish: &MappingRequest, run: &ScriptRun) -> Result<()> {
-    if run.nat_allowed().is_ok() {
+    if run.permissions().has_nat() {
         return Ok(());
     }
     for port in wish.ports() {
@@ -172,6 +172,7 @@ pub mod functions {
         let run = ScriptRun::of(&ctx)?;
         let asked = || -> Result<Mapped> {
             let wish = wish(&options)?;
+            run.permissions().allow_nat_questions()?;
             if run.is_nat_inert() {
                 return Ok(Mapped::rehearsed(&wish));
             }
@@ -194,6 +195,7 @@ pub mod functions {
     pub fn external_address(ctx: NativeCallContext<'_>) -> RhaiResultOf<ImmutableString> {
         let run = ScriptRun::of(&ctx)?;
         let asked = || -> Result<Ipv4Addr> {
+            run.permissions().allow_nat_questions()?;
             if run.is_nat_inert() {
                 return Ok(Ipv4Addr::LOCALHOST);
             }
@@ -222,7 +224,10 @@ pub mod functions {
     /// ```
     #[rhai_fn(return_raw, volatile)]
     pub fn detect(ctx: NativeCallContext<'_>, site: &mut Session) -> RhaiResultOf<Map> {
-        let found = site.with(&ctx, async |session, _| session.addresses().await)?;
+        let found = site.with(&ctx, async |session, run| {
+            run.permissions().allow_nat_questions()?;
+            session.addresses().await
+        })?;
         let run = ScriptRun::of(&ctx)?;
         let gateway = Gateway::find().ok();
         // Only a home router in front of a private address is asked.
@@ -270,6 +275,8 @@ pub mod functions {
     /// ```
     #[rhai_fn(return_raw, volatile)]
     pub fn suggest(ctx: NativeCallContext<'_>, options: Map) -> RhaiResultOf<ImmutableString> {
+        // For this host it names chains of the packet filter.
+        ScriptRun::of(&ctx)?.permissions().allow_nat_questions().or_raise(&ctx)?;
         wanted(&options).and_then(|wanted| wanted.text()).map(Into::into).or_raise(&ctx)
     }
 }

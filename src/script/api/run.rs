@@ -127,6 +127,7 @@ pub mod functions {
     #[rhai_fn(return_raw, volatile)]
     pub fn secret(ctx: NativeCallContext<'_>, name: &str) -> RhaiResultOf<Secret> {
         let run = ScriptRun::of(&ctx)?;
+        run.permissions().allow_secret(name).or_raise(&ctx)?;
         let found = secrets::find(name, run.settings.rehearsal.is_some()).or_raise(&ctx)?;
         // An interactive user has set it a moment ago; a service has it there for months.
         if found.is_exposed && run.settings.job.is_scheduled {
@@ -161,12 +162,10 @@ pub mod functions {
     /// ```rhai
     /// let branch = env("CI_COMMIT_BRANCH") ?? "main";
     /// ```
-    #[rhai_fn(volatile)]
-    pub fn env(name: &str) -> Dynamic {
-        match std::env::var(name) {
-            Ok(value) => value.into(),
-            Err(_) => Dynamic::UNIT,
-        }
+    #[rhai_fn(return_raw, volatile)]
+    pub fn env(ctx: NativeCallContext<'_>, name: &str) -> RhaiResultOf<Dynamic> {
+        ScriptRun::of(&ctx)?.permissions().allow_env(name).or_raise(&ctx)?;
+        Ok(std::env::var(name).map_or(Dynamic::UNIT, Into::into))
     }
 
     /// Waits for a duration: `"90s"`, `"5m"`, or a number of seconds. Ends at once if the run is stopped.

@@ -25,7 +25,7 @@ use crate::{
 /// Returns the path of the local file: `local` itself, or the remote name in it if it is a folder.
 fn landing_path(run: &ScriptRun, local: &str, remote: &RemotePath) -> Result<std::path::PathBuf> {
     let path = std::path::Path::new(local);
-    let is_folder = local.ends_with('/') || run.readable(path)?.is_dir();
+    let is_folder = local.ends_with('/') || run.seen(path)?.is_dir();
     if !is_folder {
         return run.writable(path);
     }
@@ -98,6 +98,9 @@ pub mod functions {
         let path = site.names().path(remote).or_raise(&ctx)?;
         let moved = site.with(&ctx, async |session, run| {
             let options = options::read(&options, "get", &OPTIONS)?;
+            if options.removes_source {
+                run.permissions().allow_remote_delete()?;
+            }
             session.get_file(&path, &landing_path(run, local, &path)?, &options).await
         })?;
         Ok(report(site, moved, |report| report.downloaded = 1))
@@ -139,6 +142,9 @@ pub mod functions {
         let path = site.names().path(remote).or_raise(&ctx)?;
         let moved = site.with(&ctx, async |session, run| {
             let options = options::read(&options, "put", &OPTIONS)?;
+            if options.removes_source {
+                run.permissions().allow_delete(local.as_ref())?;
+            }
             session.put_file(&run.readable(local)?, &target(local, path)?, &options).await
         })?;
         Ok(report(site, moved, |report| report.uploaded = 1))

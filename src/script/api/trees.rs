@@ -6,7 +6,9 @@ use rhai::{Array, ImmutableString, Map, NativeCallContext, export_module};
 
 use crate::{
     error::Result,
-    mirror::{self, MirrorOptions, MirrorPlan as Steps, MirrorRequest, OPTIONS, report::Report},
+    mirror::{
+        self, Direction, MirrorOptions, MirrorPlan as Steps, MirrorRequest, OPTIONS, report::Report,
+    },
     remote::fs::RemoteFs,
     script::{
         raise::{Raise, RhaiResultOf},
@@ -28,6 +30,26 @@ fn rules(
     CallOptions::new(options, what, &OPTIONS.keys())?.fill(&OPTIONS, &mut request)?;
     let dry_run = request.dry_run;
     Ok((request.options_at(session.now()), dry_run))
+}
+
+/// Fails with `denied_by_policy` unless the script may remove what a mirror with `rules` removes from its target.
+fn permit(run: &ScriptRun, to: Direction, local: &Path, rules: &MirrorOptions) -> Result<()> {
+    match to {
+        _ if !rules.delete => Ok(()),
+        Direction::Up => run.permissions().allow_remote_delete(),
+        Direction::Down => run.permissions().allow_delete(local),
+    }
+}
+
+/// Fails with `denied_by_policy` unless the script may do what a plan does: it may come from a file.
+fn permit_plan(run: &ScriptRun, plan: &Steps) -> Result<()> {
+    let local = &plan.heading.local;
+    match plan.heading.direction {
+        Direction::Up => run.permissions().allow_read(local)?,
+        Direction::Down => run.permissions().allow_write(local)?,
+    }
+    let removes = MirrorOptions { delete: plan.counts.deletes > 0, ..plan.rules.clone() };
+    permit(run, plan.heading.direction, local, &removes)
 }
 
 /// Returns a report to the script; the run records files that were left undone, in case the script ignores them.
@@ -85,6 +107,7 @@ pub mod functions {
         let parallel = site.parallel();
         site.with(&ctx, async |session, run| {
             let (rules, dry_run) = rules(&options, "mirror_up", session, parallel)?;
+            permit(run, Direction::Up, Path::new(local), &rules)?;
             let local = run.readable(local)?;
             let report = mirror::up(session, run.states(), &local, &path, &rules, dry_run).await?;
             Ok(noted(run, report))
@@ -126,6 +149,7 @@ pub mod functions {
         let parallel = site.parallel();
         site.with(&ctx, async |session, run| {
             let (rules, dry_run) = rules(&options, "mirror_down", session, parallel)?;
+            permit(run, Direction::Down, Path::new(local), &rules)?;
             let local = run.writable(local)?;
             let report =
                 mirror::down(session, run.states(), &path, &local, &rules, dry_run).await?;
@@ -226,6 +250,7 @@ pub mod functions {
         plan: Plan,
     ) -> RhaiResultOf<Report> {
         site.with(&ctx, async |session, run| {
+            permit_plan(run, &plan)?;
             let report = mirror::apply(session, run.states(), &plan).await?;
             Ok(noted(run, report))
         })

@@ -28,6 +28,10 @@ fn every_key_is_still_known() {
             "[[job]]\nname = \"a\"\nscript = \"s.rhai\"\ncron = \"@daily\"\nbackoff = { zzzzzzzz = 1 }\n",
         ),
         (
+            "permissions",
+            "[[job]]\nname = \"a\"\nscript = \"s.rhai\"\ncron = \"@daily\"\npermissions = { zzzzzzzz = 1 }\n",
+        ),
+        (
             "notice",
             "[[job]]\nname = \"a\"\nscript = \"s.rhai\"\ncron = \"@daily\"\non_failure = { zzzzzzzz = 1 }\n",
         ),

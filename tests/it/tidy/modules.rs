@@ -11,7 +11,7 @@ const LAYERS: [&[&str]; 12] = [
     &["buffer", "cancel", "clock", "duration", "exit_code", "option_table"],
     &["observe"],
     &["core", "proto"],
-    &["cron", "fs"],
+    &["cron", "fs", "permissions"],
     &["remote"],
     &["ftp", "nat", "store", "testserver"],
     &["mirror"],

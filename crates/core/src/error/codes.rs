@@ -57,6 +57,12 @@ pub const ALL: &[ErrorCode] = &[
         "check user, password and account; ask the operator of the server what its log says",
     ),
     row(
+        "denied_by_policy",
+        "The permissions of the run do not include what the script asked for.",
+        "`portolan run` was given an `--allow-...` flag, or the job has a table `[job.permissions]`, and neither names this; `http`, `run` and `nat` have to be allowed in every run.",
+        "the message names the flag and the key that would allow it; `portolan check --permissions SCRIPT` prints all that a script needs",
+    ),
+    row(
         "full",
         "A disk or a quota is full, locally or on the server (reply 452 or 552, ENOSPC).",
         "The message names the side. On a server it is often the quota of the account.",

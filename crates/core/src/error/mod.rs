@@ -40,11 +40,13 @@ pub enum ErrorKind {
     Unsupported,
     /// A safety rule stopped it, such as too many deletes.
     Guard,
+    /// The permissions of the run do not include it.
+    DeniedByPolicy,
 }
 
 impl ErrorKind {
     /// Every kind, in the order in which the manual lists them.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Unreachable,
         Self::Timeout,
         Self::Denied,
@@ -60,6 +62,7 @@ impl ErrorKind {
         Self::Invalid,
         Self::Unsupported,
         Self::Guard,
+        Self::DeniedByPolicy,
     ];
 
     /// Returns the word that scripts and `--json` use.

@@ -24,6 +24,7 @@ use portolan_core::{
         codes::{CONNECT_REFUSED, CONNECT_UNKNOWN_HOST},
     },
 };
+use portolan_permissions::RunPermissions;
 
 /// The time after which the next address is tried in parallel with those that have not answered (RFC 8305, 5).
 const NEXT_ADDRESS_TIME: Duration = Duration::from_millis(250);
@@ -45,21 +46,37 @@ pub(crate) struct DialedConnection {
 
 /// Connects to the first of the host's addresses that answers, or to the host through its proxy. An address that has
 /// answered before, in this run or according to `memory`, is tried first.
+///
+/// # Errors
+///
+/// `denied_by_policy` if `permissions` do not name the host, or not the address to which a wildcard has led.
 pub(crate) async fn dial(
     site: &Site,
     memory: Option<&dyn ServerStore>,
+    permissions: &RunPermissions,
     stop: &CancelToken,
 ) -> Result<DialedConnection> {
     let began = Instant::now();
-    let (tcp, is_not_first) = stop.run_until_cancelled(reach(site, memory)).await??;
+    permissions.allow_net(&site.host, site.port)?;
+    let (tcp, is_not_first) = stop.run_until_cancelled(reach(site, memory, permissions)).await??;
     let ends = tcp.peer_addr().and_then(|peer| Ok((peer, tcp.local_addr()?)));
     let (peer, local) = ends.map_err(|error| Error::network("cannot use the socket", error))?;
     Ok(DialedConnection { tcp, peer, local, began, is_not_first })
 }
 
-async fn reach(site: &Site, memory: Option<&dyn ServerStore>) -> Result<(TcpStream, bool)> {
+async fn reach(
+    site: &Site,
+    memory: Option<&dyn ServerStore>,
+    permissions: &RunPermissions,
+) -> Result<(TcpStream, bool)> {
     let Some(proxy) = &site.proxy else {
         let addresses = resolve(site).await?;
+        // A detour is that of a rehearsal, which the user has ordered.
+        if site.detour.is_none() {
+            let reach =
+                |at: &SocketAddr| permissions.allow_net_address(&site.host, site.port, at.ip());
+            addresses.iter().try_for_each(reach)?;
+        }
         let first = addresses.first().copied();
         let best = site.last_address.or_else(|| remembered(site, memory, &addresses));
         let tcp = first_to_answer(site, in_order(addresses, best), "").await?;
@@ -67,6 +84,7 @@ async fn reach(site: &Site, memory: Option<&dyn ServerStore>) -> Result<(TcpStre
             tcp.peer_addr().ok().is_none_or(|peer| Some(peer.ip()) == first.map(|it| it.ip()));
         return Ok((tcp, !is_first));
     };
+    permissions.allow_net(&proxy.host, proxy.port)?;
     let addresses = look_up(site, (&proxy.host, proxy.port), "the proxy").await?;
     let mut tcp = first_to_answer(site, in_order(addresses, None), "the proxy at ").await?;
     let led = proxy.lead(&mut tcp, &site.host, site.port, site.connect_timeout).await;

@@ -2,6 +2,7 @@
 
 use std::{
     net::SocketAddr,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -121,6 +122,7 @@ impl<'a> Prober<'a> {
             answered: outer.answered.clone(),
             paces: outer.paces.clone(),
             temps: TempRecords::default(),
+            permissions: Arc::clone(&outer.permissions),
         };
         Self { site, options, outer, inner }
     }

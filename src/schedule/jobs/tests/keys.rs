@@ -6,7 +6,7 @@ use super::super::{
     BACKOFF, JOB, RETENTION, RUNNER, TELL,
     table::{JobsDocument, JobsTable},
 };
-use crate::{option_table::OptionTable, script::docs::folded};
+use crate::{option_table::OptionTable, permissions::PERMISSIONS, script::docs::folded};
 
 const HEAD: &str = "\
 # The keys of the jobs file
@@ -37,6 +37,7 @@ fn the_committed_page_has_every_key() {
         section("`retention` of `[runner]`", &RETENTION.paragraphs()),
         section("`[[job]]`", &JOB.paragraphs()),
         section("`backoff` of a job", &BACKOFF.paragraphs()),
+        section("`permissions` of a job", &PERMISSIONS.paragraphs()),
         section("Notifications of a job", &TELL.paragraphs()),
     ];
     let page = page.concat();
@@ -71,5 +72,6 @@ fn the_defaults_of_the_page_are_those_of_jobs() {
     has_defaults(&RETENTION);
     has_defaults(&JOB);
     has_defaults(&BACKOFF);
+    has_defaults(&PERMISSIONS);
     has_defaults(&TELL);
 }

@@ -1,0 +1,49 @@
+//! The permissions of a run, from the flags of `portolan run`.
+
+use super::flags::{OptionCommand, OptionFlags};
+use crate::{
+    error::{Error, Result},
+    option_table::OptionTable,
+    permissions::{PERMISSIONS, PermissionOptions, RunPermissions},
+};
+
+/// `portolan run`, for its flags.
+#[derive(Debug, Clone)]
+pub(super) struct PermissionFlags;
+
+impl OptionCommand for PermissionFlags {
+    type Options = PermissionOptions;
+    const TABLE: OptionTable<PermissionOptions> = PERMISSIONS;
+    const NAME: &'static str = "run";
+}
+
+/// The flags about permissions.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Permissions (with one of them, what is not named is refused)")]
+pub(super) struct PermissionArgs {
+    #[command(flatten)]
+    flags: OptionFlags<PermissionFlags>,
+    /// Allow the script nothing: no server, no file, no secret
+    #[arg(long)]
+    deny_all: bool,
+}
+
+impl PermissionArgs {
+    /// Returns what the flags allow, and true if what they do not name is refused.
+    pub(super) fn options(&self) -> Result<(PermissionOptions, bool)> {
+        let options = self.flags.options()?;
+        if self.deny_all && (options.restricts() || options.nat) {
+            let message = "`--deny-all` allows nothing: leave it out, or the `--allow-` flags";
+            return Err(Error::invalid(message));
+        }
+        let is_named = self.deny_all || options.restricts();
+        Ok((options, is_named))
+    }
+}
+
+/// Returns the permissions that `options` name for a run in the working directory.
+pub(super) fn permissions(options: &PermissionOptions, is_named: bool) -> Result<RunPermissions> {
+    let here = std::env::current_dir();
+    let here = here.map_err(|error| Error::local("find the working directory", ".", error))?;
+    RunPermissions::new(options, &here, is_named)
+}
