@@ -41,7 +41,8 @@ use crate::{
         netrc::{self, Netrc},
         rules::NatSettings,
         secrets,
-        site::{Overrides, site_of},
+        site::{Overrides, complete, site_of},
+        sites::password_command,
     },
 };
 
@@ -74,6 +75,9 @@ pub(super) struct Common {
     /// File with the password in its first line (or the environment variable PORTOLAN_PASSWORD)
     #[arg(long, global = true, value_name = "FILE")]
     password_file: Option<PathBuf>,
+    /// Command that prints the password in its first line, read by the shell
+    #[arg(long, global = true, value_name = "COMMAND", conflicts_with = "password_file")]
+    password_command: Option<String>,
     /// Look up logins in ~/.netrc, or in $NETRC, or in FILE
     #[arg(long, global = true, value_name = "FILE", num_args = 0..=1, require_equals = true)]
     #[expect(clippy::option_option, reason = "clap's way to say that the value may be left out")]
@@ -126,15 +130,30 @@ impl Common {
 
     /// Returns the password to use where neither URL nor script has one.
     pub(super) fn password(&self) -> Result<Option<Secret>> {
-        if let Some(file) = &self.password_file {
-            return secrets::read_file(file).map(Some);
+        if let Some(password) = self.named_password()? {
+            return Ok(Some(password));
         }
         Ok(std::env::var("PORTOLAN_PASSWORD").ok().map(Secret::new))
     }
 
+    /// Returns the password of `--password-file` or `--password-command`.
+    pub(super) fn named_password(&self) -> Result<Option<Secret>> {
+        match (&self.password_file, self.password_command()?) {
+            (Some(file), _) => secrets::read_file(file).map(Some),
+            (None, Some(words)) => password_command::run(&words).map(Some),
+            (None, None) => Ok(None),
+        }
+    }
+
+    /// Returns the command of `--password-command`.
+    pub(super) fn password_command(&self) -> Result<Option<Vec<String>>> {
+        self.password_command.as_deref().map(password_command::shell).transpose()
+    }
+
     /// Returns the logins of `--netrc`; none without it.
     pub(super) fn netrc(&self) -> Result<Netrc> {
-        let (Some(given), None) = (&self.netrc, &self.password_file) else {
+        let (Some(given), None, None) = (&self.netrc, &self.password_file, &self.password_command)
+        else {
             return Ok(Netrc::default());
         };
         let none = "--netrc=FILE names the file with the logins: there is no home folder here";
@@ -241,10 +260,7 @@ impl Common {
     pub(super) fn site(&self, url: &Url) -> Result<Site> {
         let mut site = site_of(url, &self.overrides()?)?;
         site.folder = None;
-        self.netrc()?.complete(&mut site)?;
-        if site.password.is_none() {
-            site.password = self.password()?;
-        }
+        complete(&mut site, &self.netrc()?, self.password()?.as_ref(), false)?;
         Ok(site)
     }
 }

@@ -28,6 +28,7 @@ use crate::{
     observe::{Event, output},
     option_table::OptionTable,
     remote::{fs::RemoteFs as _, stream::StreamSink},
+    script::sites::is_url,
 };
 
 /// The arguments of `portolan get`.
@@ -114,9 +115,7 @@ pub(super) fn run(args: &Args, common: &Common) -> ExitResult {
 /// Splits the operands into the URLs and the target.
 fn parts(operands: &[String]) -> (&[String], Option<&str>) {
     match operands {
-        [sources @ .., target] if !sources.is_empty() && !Url::is_one(target) => {
-            (sources, Some(target))
-        }
+        [sources @ .., target] if !sources.is_empty() && !is_url(target) => (sources, Some(target)),
         all => (all, None),
     }
 }

@@ -13,10 +13,10 @@ use crate::{
     ftp::{
         listing::{Entry, EntryKind, Listing, Modified, Precision},
         path::RemotePath,
-        url::Url,
     },
     observe::visible::visible,
     remote::fs::RemoteFs as _,
+    script::sites::parse_url,
     script::value::NameText,
 };
 
@@ -36,7 +36,7 @@ Examples:
 
 pub(super) fn run(args: &Args, common: &Common) -> ExitResult {
     let prepared = || -> Result<_> {
-        let url = Url::parse(&args.url)?;
+        let url = parse_url(&args.url)?;
         let site = common.site(&url)?;
         Ok((url, site, common.single_context()?.0))
     };

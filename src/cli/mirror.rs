@@ -21,6 +21,7 @@ use crate::{
     },
     observe::Event,
     option_table::OptionTable,
+    script::sites::{is_url, parse_url},
 };
 
 /// The arguments of `portolan mirror`.
@@ -191,7 +192,11 @@ fn explain(path: &str, local: &Path, filter: &mirror::Filter, json: bool) -> Exi
 }
 
 fn sides(source: &str, target: &str) -> Result<MirrorSides> {
-    let (direction, local, url) = match (Url::is_one(source), Url::is_one(target)) {
+    if source.is_empty() || target.is_empty() {
+        let message = "one side is empty: a variable that it comes from may not be set";
+        return Err(Error::invalid(message));
+    }
+    let (direction, local, url) = match (is_url(source), is_url(target)) {
         (false, true) => (Direction::Up, source, target),
         (true, false) => (Direction::Down, target, source),
         (true, true) => {
@@ -205,5 +210,5 @@ fn sides(source: &str, target: &str) -> Result<MirrorSides> {
             ));
         }
     };
-    Ok(MirrorSides { direction, local: PathBuf::from(local), url: Url::parse(url)? })
+    Ok(MirrorSides { direction, local: PathBuf::from(local), url: parse_url(url)? })
 }

@@ -39,6 +39,7 @@ mod serve;
 mod shell;
 mod show;
 mod simulate;
+mod site;
 mod slots;
 mod state;
 mod table;
@@ -116,6 +117,8 @@ enum Subcommand {
     Hash(find::HashArgs),
     /// Plan, apply and revert the NAT rules that a script describes.
     Nat(nat::Args),
+    /// Save servers under names, to be used as @NAME in place of URLs.
+    Site(site::Args),
     /// Open a session prompt: ls, cd, get, put, all script functions.
     Shell(shell::Args),
     /// Show when jobs run, or when a cron expression fires.
@@ -173,6 +176,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Subcommand::Du(args) => find::du(&args, &common),
         Subcommand::Hash(args) => find::hash(&args, &common),
         Subcommand::Nat(args) => nat::run(&args, &common),
+        Subcommand::Site(args) => site::run(&args, &common),
         Subcommand::Shell(args) => shell::run(&args, &common),
         Subcommand::Next(args) => next::run(&args, &common),
         Subcommand::Why(args) => why::run(&args, &common),

@@ -9,9 +9,10 @@ use super::{
 use crate::{
     error::{Error, Result},
     exit_code::Exit,
-    ftp::{listing::EntryKind, path::RemotePath, url::Url},
+    ftp::{listing::EntryKind, path::RemotePath},
     observe::{Event, Operation},
     remote::fs::RemoteFs as _,
+    script::sites::is_url,
     script::value::permissions,
 };
 
@@ -34,7 +35,7 @@ Examples:
 pub(super) fn run(args: &Args, common: &Common) -> ExitResult {
     let prepared = || -> Result<_> {
         let mut texts = vec![args.url.clone()];
-        texts.extend(Url::is_one(&args.target).then(|| args.target.clone()));
+        texts.extend(is_url(&args.target).then(|| args.target.clone()));
         let (site, urls) = operands::urls(&texts, common)?;
         let (from, other) = match &urls[..] {
             [from] => (operands::path_of(from)?, None),

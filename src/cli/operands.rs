@@ -13,6 +13,7 @@ use crate::{
         url::Url,
     },
     remote::fs::RemoteFs as _,
+    script::sites::parse_url,
 };
 
 /// Standard input as a source, or standard output as a target.
@@ -20,7 +21,7 @@ pub(super) const STANDARD: &str = "-";
 
 /// Parses `texts` as URLs of one server, and returns them with its settings.
 pub(super) fn urls(texts: &[String], common: &Common) -> Result<(Site, Vec<Url>)> {
-    let urls: Vec<Url> = texts.iter().map(|text| Url::parse(text)).collect::<Result<_>>()?;
+    let urls: Vec<Url> = texts.iter().map(|text| parse_url(text)).collect::<Result<_>>()?;
     let first = urls.first().ok_or_else(|| Error::invalid("a URL is wanted"))?;
     let is_same = |other: &&Url| {
         let (one, other) = (&first.site, &other.site);
@@ -30,7 +31,7 @@ pub(super) fn urls(texts: &[String], common: &Common) -> Result<(Site, Vec<Url>)
     };
     if let Some(at) = urls.iter().position(|url| !is_same(&url)) {
         let other = texts.get(at).map(String::as_str).unwrap_or_default();
-        let host = Url::parse(other).map(|url| url.site.host).unwrap_or_default();
+        let host = parse_url(other).map(|url| url.site.host).unwrap_or_default();
         return Err(Error::invalid(format!(
             "all URLs must be of one server and one login: {host} is another than {}",
             first.site.host

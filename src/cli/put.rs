@@ -7,6 +7,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use clap::builder::{OsStringValueParser, TypedValueParser as _};
+
 use super::{
     ExitResult,
     common::{Common, interruptible, with_session},
@@ -27,6 +29,7 @@ use crate::{
     mirror::{self, report::Report},
     option_table::OptionTable,
     remote::{fs::RemoteFs as _, stream::StreamSource},
+    script::sites::{is_url, parse_url},
 };
 
 /// The arguments of `portolan put`.
@@ -36,7 +39,12 @@ use crate::{
 pub(super) struct Args {
     /// Files to upload, or - for standard input; then the target, such as ftp://ftp.example.org/in/order.csv: a trailing
     /// slash means a directory
-    #[arg(required = true, num_args = 2.., value_name = "LOCAL")]
+    #[arg(
+        required = true,
+        num_args = 2..,
+        value_name = "LOCAL",
+        value_parser = OsStringValueParser::new().map(PathBuf::from),
+    )]
     operands: Vec<PathBuf>,
     /// Upload directories with their contents
     #[arg(long, short)]
@@ -71,7 +79,7 @@ enum LocalSource {
 pub(super) fn run(args: &Args, common: &Common) -> ExitResult {
     let prepared = || -> Result<_> {
         let (sources, target) = parts(&args.operands)?;
-        let url = Url::parse(target)?;
+        let url = parse_url(target)?;
         let sources: Vec<_> = sources.iter().map(|path| local_source(path)).collect();
         if sources.len() > 1 && !url.is_folder {
             return Err(Error::invalid(
@@ -113,10 +121,10 @@ pub(super) fn run(args: &Args, common: &Common) -> ExitResult {
 
 /// Splits the operands into the local files and the URL.
 fn parts(operands: &[PathBuf]) -> Result<(&[PathBuf], &str)> {
-    let is_url = |path: &PathBuf| path.to_str().is_some_and(Url::is_one);
+    let is_remote = |path: &PathBuf| path.to_str().is_some_and(is_url);
     let (target, sources) =
         operands.split_last().ok_or_else(|| Error::invalid("a file and a URL are wanted"))?;
-    if sources.iter().any(is_url) && !is_url(target) {
+    if sources.iter().any(is_remote) && !is_remote(target) {
         let message = "`put` wants the file first and then the URL: portolan put FILE URL";
         return Err(Error::invalid(message));
     }

@@ -24,6 +24,7 @@ pub mod secrets;
 pub mod show;
 pub mod signatures;
 pub mod site;
+pub mod sites;
 pub mod source;
 pub mod survey;
 pub mod time;

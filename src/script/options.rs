@@ -161,6 +161,7 @@ impl Taker {
 /// All functions that take options.
 pub const TAKERS: &[Taker] = &[
     Taker { name: "ftp::connect", sets: &[&ftp::site::OPTIONS] },
+    Taker { name: "ftp::site", sets: &[&ftp::site::OPTIONS] },
     Taker { name: "ftp::doctor", sets: &[&ftp::site::OPTIONS, &ftp::doctor::OPTIONS] },
     Taker { name: "nat::map_ports", sets: &[&api::routers::MAP_PORTS] },
     Taker { name: "nat::suggest", sets: &[&api::suggest::SUGGEST] },

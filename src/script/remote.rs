@@ -8,11 +8,12 @@ use super::{
     raise::{Raise, RhaiResultOf},
     run::ScriptRun,
     site::site,
+    sites,
     value::NameText,
 };
 use crate::{
     error::{Error, Result},
-    ftp::{session::Session, site::Site, url::Url},
+    ftp::{session::Session, site::Site},
 };
 
 /// A session with one server, shared by all copies of the value.
@@ -29,8 +30,9 @@ impl Remote {
     /// Opens a session with the server of `url`, with the options of `ftp::connect`. A script that only describes rulesets
     /// gets one that is opened by none of its calls: the first one ends the script.
     pub fn open(run: &ScriptRun, url: &str, options: &Map) -> Result<Self> {
-        let url = Url::parse(url)?;
-        if url.site.password.is_some() {
+        let is_saved = url.starts_with('@');
+        let url = sites::parse_url(url)?;
+        if url.site.password.is_some() && !is_saved {
             let advice = "a password stands in the URL: secret(\"NAME\") keeps it out of scripts";
             run.context.observer.warn_once(advice);
         }

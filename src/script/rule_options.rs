@@ -4,7 +4,6 @@ use std::net::IpAddr;
 
 use crate::{
     error::{Error, Result},
-    ftp::url::Url,
     nat::{
         apply::ApplyOptions,
         check::{self, InterfaceSelector, Net, Ports, Protocol},
@@ -16,6 +15,7 @@ use crate::{
         OptionKind::{self, Choice, Duration, EachText, Flag, FlagOrPath, Own, Text},
         OptionRow, OptionTable,
     },
+    script::sites::parse_url,
 };
 
 /// The options of a rule. Each kind of rule has its own table of them.
@@ -298,7 +298,7 @@ pub const APPLY: OptionTable<ApplyOptions> = OptionTable {
         OptionRow::<ApplyOptions>::new(
             "probe",
             Text(|it, text| {
-                Url::parse(text)?;
+                parse_url(text)?;
                 it.probe = Some(text.to_owned());
                 Ok(())
             }),

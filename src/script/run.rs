@@ -26,7 +26,7 @@ use super::{
     raise::{RhaiResultOf, ScriptFailure, raised},
     redact::Veil,
     rules::NatSettings,
-    site::Overrides,
+    site::{Overrides, complete},
     source::ScriptSource,
 };
 use crate::{
@@ -303,10 +303,9 @@ impl ScriptRun {
     /// What the user has set is not asked for again.
     pub fn aim(&self, mut site: Site) -> Result<Site> {
         self.may_reach(&site)?;
-        self.settings.netrc.complete(&mut site)?;
-        if site.password.is_none() {
-            site.password.clone_from(&self.settings.password);
-        }
+        let is_rehearsal = self.settings.rehearsal.is_some();
+        let Settings { netrc, password, .. } = &self.settings;
+        complete(&mut site, netrc, password.as_ref(), is_rehearsal)?;
         if let Some(rehearsal) = &self.settings.rehearsal {
             site.detour = Some(rehearsal.address);
             site.trust = Trust { ca_pem: Some(rehearsal.ca_pem.clone()), ..Trust::default() };

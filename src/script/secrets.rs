@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::netrc;
+use super::{netrc, sites::config_folder};
 use crate::{
     error::{Error, ErrorKind, Origin, Result},
     files,
@@ -27,8 +27,8 @@ pub struct FoundSecret {
     pub is_exposed: bool,
 }
 
-/// Returns the secret `name` from the first of: a systemd credential, a file of the folder of secrets, an entry of the
-/// netrc file, an environment variable. In a rehearsal a missing one is made up: it reaches nothing real.
+/// Returns the secret `name` from the first of: a systemd credential, a file of the folder of secrets or of that of
+/// the user's configuration, an entry of the netrc file, an environment variable. In a rehearsal a missing one is made up: it reaches nothing real.
 pub fn find(name: &str, is_rehearsal: bool) -> Result<FoundSecret> {
     let is_name = !name.is_empty()
         && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.'))
@@ -39,9 +39,10 @@ pub fn find(name: &str, is_rehearsal: bool) -> Result<FoundSecret> {
         return Err(Error::invalid(message));
     }
     if let Some(secret) = kept(name)? {
-        return Ok(FoundSecret { secret, is_exposed: false });
+        return Ok(FoundSecret { secret: full(name, secret)?, is_exposed: false });
     }
     match env::var(name) {
+        Ok(value) if value.is_empty() && !is_rehearsal => Err(empty(name)),
         Ok(value) => Ok(FoundSecret { secret: Secret::new(value), is_exposed: true }),
         Err(_) if is_rehearsal => {
             Ok(FoundSecret { secret: Secret::new("rehearsal"), is_exposed: false })
@@ -56,6 +57,17 @@ pub fn find(name: &str, is_rehearsal: bool) -> Result<FoundSecret> {
     }
 }
 
+/// Returns the secret, unless it is empty: it would be sent as a password that is none.
+fn full(name: &str, secret: Secret) -> Result<Secret> {
+    if secret.reveal().is_empty() { Err(empty(name)) } else { Ok(secret) }
+}
+
+fn empty(name: &str) -> Error {
+    let message =
+        format!("the secret `{name}` is empty: a variable or file of that name holds nothing");
+    Error::new(ErrorKind::Invalid, Origin::Here, message)
+}
+
 /// Returns the secret from a source that nobody else can read.
 fn kept(name: &str) -> Result<Option<Secret>> {
     if let Some(folder) = env::var_os("CREDENTIALS_DIRECTORY") {
@@ -65,8 +77,11 @@ fn kept(name: &str) -> Result<Option<Secret>> {
         }
     }
     let folder = env::var_os("PORTOLAN_SECRETS").map_or_else(|| FOLDER.into(), PathBuf::from);
-    if let Some(text) = files::read_private(&folder.join(name), SECRET_BYTES_MAX)? {
-        return Ok(Some(first_line(&text)));
+    let user = config_folder().map(|folder| folder.join(FOLDER));
+    for folder in std::iter::once(folder).chain(user) {
+        if let Some(text) = files::read_private(&folder.join(name), SECRET_BYTES_MAX)? {
+            return Ok(Some(first_line(&text)));
+        }
     }
     netrc::usual_path().map_or(Ok(None), |file| netrc::password(&file, name))
 }
@@ -81,7 +96,11 @@ pub fn read_file(path: &Path) -> Result<Secret> {
         let message = format!("a secret of more than {SECRET_BYTES_MAX} bytes is not read");
         return Err(Error::invalid(message).at(path.to_string_lossy()));
     }
-    Ok(first_line(&text))
+    let secret = first_line(&text);
+    if secret.reveal().is_empty() {
+        return Err(Error::invalid("the secret is empty").at(path.to_string_lossy()));
+    }
+    Ok(secret)
 }
 
 fn first_line(text: &str) -> Secret {

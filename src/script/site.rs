@@ -2,14 +2,17 @@
 
 use rhai::{Dynamic, Map};
 
-use super::{options::read, value::CallOptions};
+use super::{netrc::Netrc, options::read, sites, value::CallOptions};
 use crate::{
     error::{Error, Result},
     ftp::{
-        site::{OPTIONS, Site},
+        proxy_environment::proxy_of,
+        site::{OPTIONS, ProxyOrigin, Site},
         url::Url,
     },
+    observe::visible::visible,
     option_table::OptionKind,
+    secret::Secret,
 };
 
 /// The options that override a script's: `--set mode=passive`.
@@ -17,6 +20,11 @@ use crate::{
 pub struct Overrides(Map);
 
 impl Overrides {
+    /// Returns the options.
+    pub const fn map(&self) -> &Map {
+        &self.0
+    }
+
     /// Parses `KEY=VALUE` strings; `true`, `false` and whole numbers become values of their type if the option has such
     /// values.
     pub fn read(texts: &[String]) -> Result<Self> {
@@ -71,8 +79,40 @@ pub fn site(url: &Url, options: &Map, overrides: &Overrides) -> Result<Site> {
     for map in [options, &overrides.0] {
         CallOptions::new(map, "ftp::connect", &OPTIONS.keys())?.fill(&OPTIONS, &mut site)?;
     }
+    if site.proxy_origin == ProxyOrigin::Unset
+        && let Some((proxy, variable)) =
+            proxy_of(&site.host, site.port, |name| std::env::var(name).ok())?
+    {
+        site.proxy = Some(proxy);
+        site.proxy_origin = ProxyOrigin::Environment(variable);
+    }
     site.check()?;
     Ok(site)
+}
+
+/// Completes the login of `site`: by the password that it has saved, by the logins of a netrc file, or by `password`,
+/// which is used if none has one. In a rehearsal the saved one is made up.
+pub fn complete(
+    site: &mut Site,
+    netrc: &Netrc,
+    password: Option<&Secret>,
+    is_rehearsal: bool,
+) -> Result<()> {
+    sites::ask_password(site, is_rehearsal)?;
+    netrc.complete(site)?;
+    if site.password.is_none() {
+        site.password = password.cloned();
+    }
+    let is_open = site.user == "anonymous" || site.user == "ftp";
+    let is_empty = password.is_some_and(|text| text.reveal().is_empty());
+    if is_empty && !is_open && site.password.as_ref() == password {
+        let message = format!(
+            "the password of `{}` is empty: PORTOLAN_PASSWORD or the file of --password-file has none",
+            visible(&site.user)
+        );
+        return Err(Error::invalid(message).with_host(&site.host));
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -89,7 +129,7 @@ mod tests {
     #[test]
     fn a_proxy_is_a_text_or_a_secret_and_comes_by_set_as_well() {
         let text = "socks5://me:hunter2@gate";
-        let secret = Dynamic::from(crate::secret::Secret::new(text));
+        let secret = Dynamic::from(Secret::new(text));
         for (option, set) in [
             (Some(text.into()), None),
             (Some(secret), None),

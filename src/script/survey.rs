@@ -13,10 +13,10 @@ use crate::{
     ftp::{
         doctor::{DoctorOptions, OPTIONS, survey, verdict},
         site::OPTIONS as CONNECT,
-        url::Url,
     },
     nat::model::RulesetSpec,
     nat_proof,
+    script::sites::parse_url,
 };
 
 /// Splits the options into those of the survey and those of the connection.
@@ -33,7 +33,7 @@ fn split(options: &Map) -> Result<(DoctorOptions, Map)> {
 
 /// Tries every mode on the server of `url` with the options of `ftp::doctor`, and returns the results.
 pub fn examine(run: &ScriptRun, url: &str, options: &Map) -> Result<Map> {
-    let url = Url::parse(url)?;
+    let url = parse_url(url)?;
     let (options, connect) = split(options)?;
     let site = run.aim(site(&url, &connect, &run.settings.overrides)?)?;
     run.only_rulesets()?;
@@ -46,6 +46,6 @@ pub fn examine(run: &ScriptRun, url: &str, options: &Map) -> Result<Map> {
 
 /// Proves `ruleset` by sessions with the server of `url`, and returns the steps that worked.
 pub fn prove(run: &ScriptRun, url: &str, ruleset: &RulesetSpec) -> Result<Vec<String>> {
-    let site = run.aim(site_of(&Url::parse(url)?, &run.settings.overrides)?)?;
+    let site = run.aim(site_of(&parse_url(url)?, &run.settings.overrides)?)?;
     run.wait(nat_proof::prove(&site, ruleset, &run.context))
 }

@@ -41,6 +41,7 @@ mod scripts;
 mod secrets;
 mod serve;
 mod shell;
+mod sites;
 mod support;
 mod tidy;
 mod transfers;

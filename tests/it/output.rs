@@ -88,6 +88,11 @@ const ROWS: &[Row] = &[
     row("nat status rules.rhai"),
     row("nat status --json rules.rhai"),
     Row { line: "shell URL/", stdin: "pwd\n", code: 0 },
+    row("site list"),
+    row("site list --json"),
+    row("site show a"),
+    row("site show a --json"),
+    row("site add b URL/ --file FRESH"),
     row("next"),
     row("next --json"),
     row("next --cron 5_4_*_*_*"),
@@ -113,6 +118,7 @@ fn furnished() -> TempDir {
     fs::write(folder.path().join("portolan.toml"), JOBS).unwrap();
     fs::write(folder.path().join("print.rhai"), "print(\"one line\");").unwrap();
     fs::write(folder.path().join("rules.rhai"), RULES).unwrap();
+    fs::write(folder.path().join("sites.toml"), "[site.a]\nurl = \"ftp://h\"\n").unwrap();
     let ran = play(&row("--state state run print.rhai"), folder.path(), "", Stdio::null());
     assert!(ran.status.success(), "{ran:?}");
     folder

@@ -11,7 +11,7 @@ use super::{
     profile::ServerProfile,
     race,
     session::Session,
-    site::{Mode, Site, TlsMode},
+    site::{Mode, ProxyOrigin, Site, TlsMode},
     tls::{TlsContext, TlsVersions},
 };
 use portolan_core::{
@@ -20,12 +20,30 @@ use portolan_core::{
 };
 use portolan_proto::Verb;
 
+/// Names the variable that has led to the proxy of a failed connection.
+fn by_way(error: Error, site: &Site) -> Error {
+    let ProxyOrigin::Environment(variable) = site.proxy_origin else { return error };
+    let message = format!(
+        "{} (by way of the proxy that {variable} names; `no_proxy` and `--set proxy=none` go without)",
+        error.message
+    );
+    Error { message, ..error }
+}
+
 impl Session {
     /// Connects to `site` and logs in; in mode `race` it also determines the method that carries the data.
     pub async fn open(site: Site, context: RunContext) -> Result<Self> {
         site.check()?;
-        let line = dial(&site, &context).await?;
+        let line = dial(&site, &context).await.map_err(|error| by_way(error, &site))?;
         let mut path = DataPath::new(&site, &line, context.memory.clone());
+        if let (Some(proxy), ProxyOrigin::Environment(variable)) = (&site.proxy, site.proxy_origin)
+        {
+            let text = format!(
+                "{}: by way of the proxy {proxy}, which the environment variable {variable} names",
+                site.host
+            );
+            context.observer.message_once(MessageLevel::Info, text);
+        }
         if site.proxy.is_some() && site.mode == Mode::Active {
             let text =
                 format!("{}: passive mode, since a proxy cannot carry active mode", site.host);

@@ -24,7 +24,7 @@ use portolan_core::{
 
 /// The forms of a proxy's URL, for messages.
 pub(super) const FORMS: &str = "\"socks5://[user:password@]host[:1080]\" or \
-    \"http://[user:password@]host[:8080]\"; in a login, write / as %2F, : as %3A, @ as %40 and % as %25";
+    \"http://[user:password@]host[:8080]\", or \"none\"; in a login, write / as %2F, : as %3A, @ as %40 and % as %25";
 
 /// The protocol of a proxy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

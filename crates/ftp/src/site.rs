@@ -11,25 +11,11 @@ use strum::{EnumString, IntoStaticStr};
 pub use portolan_core::limits::PARALLEL_AUTO;
 pub use portolan_remote::transfer::InPlace;
 
-use super::{
-    mask::Mask,
-    path::RemotePath,
-    proxy::{FORMS as PROXY_FORMS, Proxy},
-    secret::Secret,
-};
+pub use super::site_options::OPTIONS;
+use super::{mask::Mask, path::RemotePath, proxy::Proxy, secret::Secret};
 use portolan_core::{
-    encoding::from_hex,
     error::{Error, Result},
-    limits::{
-        CONNECT_TIMEOUT, DATA_TIMEOUT, PARALLEL_MAX, REPLY_TIMEOUT, RETRY_WAIT, RETRY_WAIT_MAX,
-    },
-    option_table::{
-        OptionKind::{
-            Address, Choice, CountOrAuto, Duration as Time, DurationIn, Flag, FlagOrAuto, Rate,
-            Secret as Hidden, Size, Text,
-        },
-        OptionRow, OptionTable,
-    },
+    limits::{CONNECT_TIMEOUT, DATA_TIMEOUT, REPLY_TIMEOUT, RETRY_WAIT},
 };
 
 /// The minimum rate of a transfer in bytes per second: the slowest links in use (GSM, satellites) carry ten times as
@@ -38,9 +24,6 @@ const MIN_RATE: u64 = 100;
 
 /// The silence after which a control connection is probed: NAT boxes forget one after a minute at the earliest.
 pub(super) const KEEPALIVE: Duration = Duration::from_secs(30);
-
-/// The longest such time: Linux accepts 32,767 seconds.
-const KEEPALIVE_MAX: Duration = Duration::from_hours(9);
 
 /// The protection of the control connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, IntoStaticStr)]
@@ -101,6 +84,26 @@ pub struct Trust {
     pub tls12_only: bool,
 }
 
+/// The source of a password that is asked only when somebody logs in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PasswordSource {
+    /// The secret of that name.
+    Secret(String),
+    /// The first line that a program prints: its name and its arguments.
+    Command(Vec<String>),
+}
+
+/// The origin of the proxy of a site.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ProxyOrigin {
+    /// None: the environment may name a proxy.
+    Unset,
+    /// The option `proxy`, which may also ask for none.
+    Option,
+    /// The environment variable of that name.
+    Environment(&'static str),
+}
+
 /// A server with all settings for reaching it.
 #[derive(Debug, Clone)]
 pub struct Site {
@@ -112,6 +115,8 @@ pub struct Site {
     pub user: String,
     /// The password.
     pub password: Option<Secret>,
+    /// The source of the password, if there is none yet.
+    pub password_from: Option<PasswordSource>,
     /// The account, for servers that ask for one (332).
     pub account: Option<Secret>,
     /// The directory to enter after the login; `None` for the login directory.
@@ -134,6 +139,8 @@ pub struct Site {
     pub source_address: Option<IpAddr>,
     /// The proxy for all connections.
     pub proxy: Option<Proxy>,
+    /// The origin of the proxy, or of its absence.
+    pub proxy_origin: ProxyOrigin,
     /// The time limit for making a connection.
     pub connect_timeout: Duration,
     /// The time limit without a byte on a data connection.
@@ -186,7 +193,7 @@ impl Site {
     }
 
     /// Changes the protection; the port follows it if it is a default port.
-    fn set_tls(&mut self, tls: TlsMode) {
+    pub(super) fn set_tls(&mut self, tls: TlsMode) {
         match (tls, self.port) {
             (TlsMode::Implicit, 21) => self.port = 990,
             (TlsMode::Off | TlsMode::Explicit, 990) => self.port = 21,
@@ -208,6 +215,7 @@ impl Site {
             port: 21,
             user: "anonymous".into(),
             password: None,
+            password_from: None,
             account: None,
             folder: None,
             tls: TlsMode::Off,
@@ -219,6 +227,7 @@ impl Site {
             map_ports: false,
             source_address: None,
             proxy: None,
+            proxy_origin: ProxyOrigin::Unset,
             connect_timeout: CONNECT_TIMEOUT,
             data_timeout: DATA_TIMEOUT,
             reply_timeout: REPLY_TIMEOUT,
@@ -235,218 +244,4 @@ impl Site {
             detour: None,
         }
     }
-}
-
-/// Every option of `ftp::connect`.
-pub const OPTIONS: OptionTable<Site> = OptionTable { rows: ROWS, usual: || Site::new("") };
-
-type SiteRow = OptionRow<Site>;
-
-/// The message for a password or an account of another type.
-const SECRET: &str = "a string or a secret()";
-
-const ROWS: &[SiteRow] = &[
-    SiteRow::new(
-        "user",
-        Text(|site, name| {
-            name.clone_into(&mut site.user);
-            Ok(())
-        }),
-        "the login name, in place of the URL's",
-    ),
-    SiteRow::new(
-        "password",
-        Hidden(SECRET, |site, text| store(&mut site.password, Secret::new(text))),
-        "the password, in place of the URL's; `secret(\"NAME\")` returns one",
-    ),
-    SiteRow::new(
-        "account",
-        Hidden(SECRET, |site, text| store(&mut site.account, Secret::new(text))),
-        "the account, for servers that ask for one; `secret(\"NAME\")` returns one",
-    ),
-    SiteRow::new(
-        "mode",
-        Choice(&[
-            ("auto", |site| site.mode = Mode::Auto),
-            ("active", |site| site.mode = Mode::Active),
-            ("passive", |site| site.mode = Mode::Passive),
-            ("race", |site| site.mode = Mode::Race),
-        ]),
-        "the side that opens data connections; \"auto\" is the mode that worked last, otherwise passive",
-    )
-    .usual("auto"),
-    SiteRow::new("fallback", Flag(|site, on| site.fallback = on), "try the other mode")
-        .usual("true"),
-    SiteRow::new(
-        "port_range",
-        Text(|site, text| store(&mut site.port_range, port_range(text)?)),
-        "the ports to listen on in active mode, such as \"50000-50010\". Without it and `external_address`, a ruleset \
-         of this host that opens a range (`ftp_active` without `to`) provides both",
-    ),
-    SiteRow::new(
-        "external_address",
-        Address(|site, address| site.external_address = Some(address)),
-        "the address to announce in active mode",
-    ),
-    SiteRow::new(
-        "map_ports",
-        Choice(&[("auto", |site| site.map_ports = true), ("off", |site| site.map_ports = false)]),
-        "\"auto\" requests the ports from the home router, when active mode is tried from a private address with an \
-         outside server; without `port_range` any free ports are used. If a mapping fails, this is logged, and the \
-         session continues without it",
-    )
-    .usual("off"),
-    SiteRow::new(
-        "source_address",
-        Address(|site, address| site.source_address = Some(address)),
-        "the local address to connect from",
-    ),
-    SiteRow::new(
-        "tls",
-        Choice(&[
-            ("off", |site| site.set_tls(TlsMode::Off)),
-            ("explicit", |site| site.set_tls(TlsMode::Explicit)),
-            ("implicit", |site| site.set_tls(TlsMode::Implicit)),
-        ]),
-        "the protection of the connection, in place of the URL's",
-    ),
-    SiteRow::new(
-        "ca_file",
-        Text(|site, path| store(&mut site.trust.ca_file, path.into())),
-        "a PEM file of CAs to trust besides the system's",
-    ),
-    SiteRow::new(
-        "client_cert",
-        Text(|site, path| store(&mut site.trust.client_cert, path.into())),
-        "a PEM file with the client's own certificate",
-    ),
-    SiteRow::new(
-        "client_key",
-        Text(|site, path| store(&mut site.trust.client_key, path.into())),
-        "a PEM file with its key",
-    ),
-    SiteRow::new(
-        "pin",
-        Text(|site, text| store(&mut site.trust.pin, pin(text)?)),
-        "the SHA-256 of the only certificate to trust",
-    ),
-    SiteRow::new(
-        "insecure",
-        Flag(|site, on| site.trust.insecure = on),
-        "trust any certificate; warned about in every run",
-    )
-    .usual("false"),
-    SiteRow::new(
-        "connect_timeout",
-        Time(|site, time| site.connect_timeout = time),
-        "the time limit for making a connection",
-    )
-    .usual("15s"),
-    SiteRow::new(
-        "data_timeout",
-        Time(|site, time| site.data_timeout = time),
-        "the time limit without a byte on a data connection",
-    )
-    .usual("60s"),
-    SiteRow::new(
-        "reply_timeout",
-        Time(|site, time| site.reply_timeout = time),
-        "the time limit for a reply",
-    )
-    .usual("30s"),
-    SiteRow::new(
-        "keepalive",
-        DurationIn(Duration::ZERO..=KEEPALIVE_MAX, |site, time| {
-            site.keepalive = Some(time).filter(|time| time.as_secs() > 0);
-        }),
-        "the silence on the control connection after which TCP probes it, so that NAT boxes and firewalls do not \
-         forget it during a long transfer; 0 turns this off",
-    )
-    .usual("30s"),
-    SiteRow::new(
-        "retry_wait",
-        DurationIn(Duration::ZERO..=RETRY_WAIT_MAX, |site, time| site.retry_wait = time),
-        "the longest wait before the first retry after a temporary error; twice as long before each further one, up to \
-         a minute, of which a random part is waited",
-    )
-    .usual("1s"),
-    SiteRow::new(
-        "encoding",
-        Choice(&[
-            ("utf-8", |site| site.latin1 = false),
-            ("utf8", |site| site.latin1 = false),
-            ("latin-1", |site| site.latin1 = true),
-            ("latin1", |site| site.latin1 = true),
-            ("iso-8859-1", |site| site.latin1 = true),
-        ]),
-        "the encoding of names on the server",
-    )
-    .usual("utf-8"),
-    SiteRow::new(
-        "list_command",
-        Text(|site, command| store(&mut site.list_command, command.to_owned())),
-        "the command for listings in place of MLSD or LIST, such as \"LIST -a\"",
-    ),
-    SiteRow::new(
-        "rate_limit",
-        Rate(|site, rate| site.rate_limit = rate),
-        "bytes per second to and from the host, in all sessions of the run together, such as `\"2MiB\"`",
-    ),
-    SiteRow::new(
-        "parallel",
-        CountOrAuto(1..=PARALLEL_MAX, |site, sessions| {
-            site.parallel = sessions.unwrap_or(PARALLEL_AUTO);
-        }),
-        "the number of sessions that a mirror may use; with \"auto\" as many as make it faster",
-    )
-    .usual("1"),
-    SiteRow::new(
-        "proxy",
-        Hidden(PROXY_FORMS, |site, text| store(&mut site.proxy, Proxy::parse(text)?)),
-        "`\"socks5://[user:password@]host[:1080]\"` or `\"http://[user:password@]host[:8080]\"`; it carries every \
-         connection of the session, in passive mode, and resolves the server's name. `secret(\"NAME\")` returns one \
-         that contains a password",
-    ),
-    SiteRow::new(
-        "inplace",
-        FlagOrAuto(|site, when| site.in_place = InPlace::when(when)),
-        "upload directly under the final name, as for `put`",
-    )
-    .usual("auto"),
-    SiteRow::new(
-        "min_rate",
-        Size(|site, rate| site.min_rate = rate),
-        "bytes per second that a transfer must reach over five minutes, otherwise it fails; 0 is no limit",
-    )
-    .usual("100"),
-];
-
-#[expect(clippy::unnecessary_wraps, reason = "the setters of rows may fail")]
-fn store<T>(field: &mut Option<T>, value: T) -> Result<()> {
-    *field = Some(value);
-    Ok(())
-}
-
-fn port_range(text: &str) -> Result<RangeInclusive<u16>> {
-    let wrong = || {
-        Error::invalid(format!(
-            "`port_range` wants ports from 1024 to 65535, the lower first, such as \"50000-50010\", got \"{text}\""
-        ))
-    };
-    let (first, last) = text.split_once('-').unwrap_or((text, text));
-    let first: u16 = first.trim().parse().map_err(|_| wrong())?;
-    let last: u16 = last.trim().parse().map_err(|_| wrong())?;
-    if first < 1024 || first > last {
-        return Err(wrong());
-    }
-    Ok(first..=last)
-}
-
-/// Parses the SHA-256 of a certificate: 64 hexadecimal digits, with or without colons and the prefix `sha256/`.
-fn pin(text: &str) -> Result<[u8; 32]> {
-    let digits: String = text.trim_start_matches("sha256/").chars().filter(|c| *c != ':').collect();
-    from_hex(&digits).ok_or_else(|| {
-        let wants = "the SHA-256 of the certificate in 64 hexadecimal digits";
-        Error::invalid(format!("`pin` wants {wants}, got \"{text}\""))
-    })
 }

@@ -55,7 +55,7 @@ fn starts_with_scheme(text: &str, scheme: &str) -> bool {
 }
 
 /// Returns the URL as it may be shown: without its password, or what may be a password if the `@` is missing.
-fn without_password(text: &str) -> String {
+pub fn without_password(text: &str) -> String {
     let start = text.find("://").map_or(0, |at| at + 3);
     let (before, rest) = text.split_at_checked(start).unwrap_or(("", text));
     let authority = rest.find('/').and_then(|end| rest.get(..end)).unwrap_or(rest);
@@ -75,6 +75,9 @@ fn without_password(text: &str) -> String {
 }
 
 fn read(text: &str) -> Result<Url, String> {
+    if text.is_empty() {
+        return Err("it is empty: a variable that it comes from may not be set".into());
+    }
     if let Some(bad) = text.chars().find(|c| c.is_control() || c.is_whitespace() || *c == '\\') {
         let code = utf8_percent_encode(bad.encode_utf8(&mut [0; 4]), NON_ALPHANUMERIC).to_string();
         return Err(format!("write {bad:?} as {code}, if it belongs to it"));

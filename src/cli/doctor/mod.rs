@@ -23,12 +23,10 @@ use crate::{
     },
     error::Result,
     exit_code::Exit,
-    ftp::{
-        doctor::{Advice, Diagnosis, DoctorOptions, OPTIONS, survey, verdict},
-        url::Url,
-    },
+    ftp::doctor::{Advice, Diagnosis, DoctorOptions, OPTIONS, survey, verdict},
     nat::gateway::Gateway,
     option_table::OptionTable,
+    script::sites::parse_url,
 };
 
 /// The arguments of `portolan doctor`.
@@ -67,7 +65,7 @@ impl OptionCommand for Args {
 pub(super) fn run(args: &Args, common: &Common) -> ExitResult {
     let Some(url) = &args.url else { return Ok(tell_of_here(common)) };
     let prepared = || -> Result<_> {
-        let url = Url::parse(url)?;
+        let url = parse_url(url)?;
         let mut site = common.site(&url)?;
         site.folder.clone_from(&url.path);
         let sink = if common.json() { None } else { Some(doing::sink()) };

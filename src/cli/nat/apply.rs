@@ -12,7 +12,6 @@ use super::{
 use crate::{
     error::{Error, Result},
     exit_code::Exit,
-    ftp::url::Url,
     limits::NAT_TRIAL_USUAL,
     nat::{
         apply::{Applied, ApplyOptions},
@@ -20,7 +19,7 @@ use crate::{
         machine::NatHost,
         plan::RulesetPlan,
     },
-    script::{rules::Ruleset, value::parse_duration},
+    script::{rules::Ruleset, sites::parse_url, value::parse_duration},
 };
 
 #[derive(Debug, Clone, clap::Args)]
@@ -79,7 +78,7 @@ pub(super) fn comment(text: &str) -> Result<String, String> {
 }
 
 fn url(text: &str) -> Result<String, String> {
-    Url::parse(text).map(|_| text.to_owned()).map_err(|error| error.message)
+    parse_url(text).map(|_| text.to_owned()).map_err(|error| error.message)
 }
 
 fn time(text: &str) -> Result<Duration, String> {

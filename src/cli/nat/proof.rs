@@ -14,7 +14,8 @@ use crate::{
     observe::MessageLevel,
     script::{
         netrc::Netrc,
-        site::{Overrides, site_of},
+        site::{Overrides, complete, site_of},
+        sites::parse_url,
     },
 };
 
@@ -34,10 +35,7 @@ impl ProofLogin {
 
     fn site(&self, url: &Url) -> Result<Site> {
         let mut site = site_of(url, &self.overrides)?;
-        self.netrc.complete(&mut site)?;
-        if site.password.is_none() {
-            site.password.clone_from(&self.password);
-        }
+        complete(&mut site, &self.netrc, self.password.as_ref(), false)?;
         Ok(site)
     }
 }
@@ -52,7 +50,7 @@ impl NatContext<'_> {
     ) -> Result<()> {
         let Some(url) = &order.probe else { return Ok(()) };
         let proved = || -> Result<_> {
-            let site = self.login.site(&Url::parse(url)?)?;
+            let site = self.login.site(&parse_url(url)?)?;
             runtime()?.block_on(prove(&site, spec, self.context))
         };
         let (ledger, now) = (self.ledger()?, || self.context.clock.now());

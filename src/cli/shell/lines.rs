@@ -149,7 +149,7 @@ impl Validator for Keys {
 impl Helper for Keys {}
 
 /// Asks for the password of `user` without echo; returns `None` if the input is empty.
-pub(super) fn ask_password(user: &str, host: &str) -> Result<Option<Secret>> {
+pub(in crate::cli) fn ask_password(user: &str, host: &str) -> Result<Option<Secret>> {
     let config = Config::builder().auto_add_history(false).color_mode(ColorMode::Forced).build();
     let editor = Editor::<NoEcho, FileHistory>::with_config(config);
     let mut editor = editor.map_err(|error| trouble(&error))?;

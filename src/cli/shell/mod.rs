@@ -10,6 +10,7 @@ use rustix::termios::{OptionalActions, tcgetattr, tcsetattr};
 use tokio::signal::unix::{SignalKind, signal};
 
 use self::lines::LineSource;
+pub(super) use self::lines::ask_password;
 use super::{
     ExitResult,
     common::{Common, runtime},
@@ -24,6 +25,7 @@ use crate::{
     script::{
         prompt::{Prompt, PromptResult, Trouble},
         run::{JobFacts, Settings},
+        sites::parse_url,
     },
 };
 
@@ -47,11 +49,11 @@ Lines can also be piped in; the first error ends the shell, with the exit code o
 pub(super) fn run(args: &Args, common: &Common) -> ExitResult {
     let is_watched = io::stdin().is_terminal();
     let prepared = || -> Result<_> {
-        let url = Url::parse(&args.url)?;
+        let url = parse_url(&args.url)?;
         let mut password = common.password()?;
         let site = common.site(&url)?;
         if is_watched && site.password.is_none() && site.user != "anonymous" {
-            password = lines::ask_password(&site.user, &site.host)?;
+            password = ask_password(&site.user, &site.host)?;
         }
         let job = JobFacts { name: "shell".into(), ..JobFacts::default() };
         let overrides = common.overrides()?;

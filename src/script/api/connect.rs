@@ -13,6 +13,11 @@ fn open(ctx: &NativeCallContext<'_>, url: &str, options: &Map) -> RhaiResultOf<R
     Remote::open(&*ScriptRun::of(ctx)?, url, options).or_raise(ctx)
 }
 
+/// Returns the URL of a saved site; its name may begin with `@`, as elsewhere.
+fn saved(name: &str) -> String {
+    format!("@{}", name.strip_prefix('@').unwrap_or(name))
+}
+
 /// Sessions with FTP servers, and their functions.
 #[export_module]
 #[expect(clippy::unwrap_used, reason = "the macro unwraps arguments that the engine has matched")]
@@ -23,7 +28,8 @@ pub mod functions {
     /// Connects to the server of `url` and logs in; raises `unreachable`, `timeout`, `denied` or `tls`.
     ///
     /// `ftp://` is plain, `ftpes://` upgrades to TLS on the ordinary port, `ftps://` uses TLS from the first byte, on
-    /// port 990. A path in the URL is the folder in which the session starts.
+    /// port 990. A path in the URL is the folder in which the session starts. `@acme/in` is the folder `in` of the saved
+    /// site `acme`, with its options.
     ///
     /// ```rhai
     /// let site = ftp::connect("ftp://ftp.example.org/pub");
@@ -59,6 +65,31 @@ pub mod functions {
         options: Map,
     ) -> RhaiResultOf<Session> {
         open(&ctx, url, &options)
+    }
+
+    /// Connects to the saved site `name` of `sites.toml` and logs in, as `ftp::connect("@name")` does; raises `invalid` for
+    /// a name that is not there.
+    ///
+    /// ```rhai
+    /// let site = ftp::site("acme");
+    /// ```
+    #[rhai_fn(name = "site", return_raw, volatile)]
+    pub fn saved_site(ctx: NativeCallContext<'_>, name: &str) -> RhaiResultOf<Session> {
+        open(&ctx, &saved(name), &Map::new())
+    }
+
+    /// Connects to a saved site, with options that count before those of the site.
+    ///
+    /// ```rhai
+    /// let site = ftp::site("acme", #{ mode: "passive" });
+    /// ```
+    #[rhai_fn(name = "site", return_raw, volatile)]
+    pub fn saved_site_with(
+        ctx: NativeCallContext<'_>,
+        name: &str,
+        options: Map,
+    ) -> RhaiResultOf<Session> {
+        open(&ctx, &saved(name), &options)
     }
 
     /// Ends the session. A session that is not closed ends with the script.

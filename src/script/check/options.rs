@@ -10,6 +10,7 @@ use crate::{
         api::run::wrong_code,
         options::{Taker, taker},
         show,
+        sites::{SiteBook, parse_url},
         value::parse_duration,
     },
 };
@@ -21,7 +22,12 @@ const SECRET_HINT: &str =
 /// Checks the arguments of `call`, a function of ours if `name` is one that takes options.
 pub(super) fn check(calls: &mut Calls<'_>, name: &str, call: &FnCallExpr) {
     match (name, call.args.first()) {
-        ("ftp::connect", Some(Expr::StringConstant(text, at))) => url(calls, text, *at),
+        ("ftp::connect" | "ftp::doctor", Some(Expr::StringConstant(text, at))) => {
+            url(calls, text, *at);
+        }
+        ("ftp::site", Some(Expr::StringConstant(text, at))) => {
+            saved(calls, &format!("@{text}"), *at);
+        }
         ("sleep", Some(Expr::StringConstant(text, at))) if parse_duration(text).is_none() => {
             let message =
                 format!("sleep wants a duration such as \"90s\" or \"5m\", got \"{text}\"");
@@ -56,6 +62,9 @@ fn exit(calls: &mut Calls<'_>, code: &Expr) {
 }
 
 fn url(calls: &mut Calls<'_>, text: &str, at: Position) {
+    if text.starts_with('@') {
+        return saved(calls, text, at);
+    }
     match Url::parse(text) {
         Err(fault) => calls.wrong_value(at, fault.to_string(), None),
         Ok(url) if url.site.password.is_some() => {
@@ -64,6 +73,15 @@ fn url(calls: &mut Calls<'_>, text: &str, at: Position) {
             calls.findings.push(found.hint(Some(SECRET_HINT.into())));
         }
         Ok(_) => {}
+    }
+}
+
+/// Checks the name of a saved site, if any site is saved here: the script may run where another file of sites is.
+fn saved(calls: &mut Calls<'_>, text: &str, at: Position) {
+    let has_sites = SiteBook::read().is_ok_and(|book| !book.names().is_empty());
+    if let Some(fault) = parse_url(text).err().filter(|_| has_sites) {
+        let found = ScriptFinding::warning(calls.place(at), fault.to_string());
+        calls.findings.push(found);
     }
 }
 

@@ -62,7 +62,7 @@ impl Broken {
         let mut broken = Self::new(&[plans, &["drop-after=300000*1"]].concat()).await;
         write(&broken.bench.folder.path().join("f"), &broken.bytes);
         let target = broken.target();
-        let error: Error = get(&mut broken.session, &target).await.unwrap_err();
+        let error: Error = Box::pin(get(&mut broken.session, &target)).await.unwrap_err();
         assert!(error.is_retryable(), "{error}");
         broken
     }
@@ -71,7 +71,7 @@ impl Broken {
         let mut broken = Self::new(&[plans, &["stor-drop=300000*1"]].concat()).await;
         let source = broken.target();
         write(&source, &broken.bytes);
-        let error: Error = put(&mut broken.session, &source).await.unwrap_err();
+        let error: Error = Box::pin(put(&mut broken.session, &source)).await.unwrap_err();
         assert!(error.is_retryable(), "{error}");
         assert_eq!(fs::metadata(part_in(broken.bench.folder.path())).unwrap().len(), 300_000);
         broken
@@ -79,7 +79,8 @@ impl Broken {
 
     async fn new(plans: &[&str]) -> Self {
         let bench = bench(plans, false);
-        let session = Session::open(bench.site.clone(), RunContext::default()).await.unwrap();
+        let opened = Box::pin(Session::open(bench.site.clone(), RunContext::default()));
+        let session = opened.await.unwrap();
         let here = tempfile::tempdir().unwrap();
         Self { bench, here, bytes: content(1_000_000), session }
     }
