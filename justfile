@@ -39,7 +39,7 @@ docs:
 fuzz seconds="60" *targets:
     fuzz/run {{seconds}} {{targets}}
 
-# Write docs/functions.md, docs/jobs-file.md and the pages of `doctor` anew from the program
+# Write docs/functions.md, docs/jobs.md and the pages of `doctor` anew from the program
 update-docs:
     PORTOLAN_UPDATE=1 cargo test --test it -- functions::the_committed_manual errors::the_committed_page
     PORTOLAN_UPDATE=1 cargo test --lib -- cli::doctor schedule::jobs::tests::keys

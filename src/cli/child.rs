@@ -16,7 +16,7 @@ use crate::{
     clock::Clock,
     observe::{Sink, json::JsonLines, output},
     schedule::child::{attempt_spec::AttemptSpec, drain::Drain, isolation},
-    script::{run::Settings, site::Overrides, source::ScriptSource},
+    script::{run::Settings, secrets, site::Overrides},
 };
 
 pub(super) fn run(common: &Common) -> ExitResult {
@@ -31,10 +31,10 @@ pub(super) fn run(common: &Common) -> ExitResult {
     let (mut context, states) = common.child_context(stop, sinks)?;
     let (options, is_named) = order.permissions();
     context.permissions = Arc::new(permissions(&options, is_named)?);
-    let source = ScriptSource::read_guarded(&order.script)?;
+    let source = order.source()?;
     let settings = Settings {
         args: Vec::new(),
-        overrides: Overrides::read(&order.connect)?,
+        overrides: Overrides::read(&secrets::of_settings(&order.connect)?)?,
         password: common.password()?,
         netrc: common.netrc()?,
         rehearsal: None,

@@ -1,6 +1,10 @@
 //! The common parts of all commands: options, sinks, the stop signal, and an interruptible worker thread.
 
-use std::{io, path::PathBuf, sync::Arc};
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use anyhow::Context;
 use clap::{Args, ValueEnum};
@@ -50,7 +54,7 @@ use crate::{
 pub(super) type KeptRun = (RunContext, Option<Arc<dyn MirrorStateStore>>);
 
 /// Options of every command.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Options of every command")]
 #[expect(clippy::doc_markdown, reason = "the comments are the help that people read")]
 pub(super) struct Common {
@@ -121,6 +125,17 @@ impl Common {
         let format = if self.json { LogFormat::Json } else { self.log_format };
         start_log(level, format, Clock::System, output::log)?;
         Ok(EventEmitter::new(vec![Box::new(log::LogSink::new())]))
+    }
+
+    /// Returns the same options with another state directory.
+    pub(super) fn with_state(&self, folder: &Path) -> Self {
+        Self { state: self.state.at(folder), ..self.clone() }
+    }
+
+    /// Returns the connect options of `--set`, which take precedence over `texts`.
+    pub(super) fn overrides_over(&self, mut texts: Vec<String>) -> Result<Overrides> {
+        texts.extend(self.set.iter().cloned());
+        Overrides::read(&texts)
     }
 
     /// Returns the connect options of `--set`.

@@ -34,6 +34,7 @@ mod rehearse;
 mod report;
 mod rm;
 mod run;
+mod run_job;
 mod runs;
 mod serve;
 mod shell;

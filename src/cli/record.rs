@@ -125,10 +125,30 @@ impl RunRecord {
         accounts: Arc<Accounts>,
         observer: &EventEmitter,
     ) -> Self {
-        let clock = Clock::System;
         let job = script.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        let row =
-            common.state_folder().map(|folder| RecordedRun::begin(folder, &job, script, &clock));
+        Self::begin_in(common.state_folder(), job, script, accounts, observer)
+    }
+
+    /// Begins the record of a run of a job.
+    pub(super) fn of_job(
+        folder: PathBuf,
+        job: &str,
+        script: &Path,
+        accounts: Arc<Accounts>,
+        observer: &EventEmitter,
+    ) -> Self {
+        Self::begin_in(Some(folder), job.to_owned(), script, accounts, observer)
+    }
+
+    fn begin_in(
+        folder: Option<PathBuf>,
+        job: String,
+        script: &Path,
+        accounts: Arc<Accounts>,
+        observer: &EventEmitter,
+    ) -> Self {
+        let clock = Clock::System;
+        let row = folder.map(|folder| RecordedRun::begin(folder, &job, script, &clock));
         let row = row.transpose().unwrap_or_else(|fault| {
             without_record(observer, &fault);
             None

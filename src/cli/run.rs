@@ -11,8 +11,10 @@ use super::{
     child,
     common::{Common, interruptible},
     permissions::{PermissionArgs, permissions},
+    place::JobsFile,
     record::RunRecord,
     report::{self, UsageError},
+    run_job::{self, JobRun},
 };
 use crate::{
     error::{Error, Result},
@@ -37,8 +39,17 @@ pub(super) struct Args {
     /// For the scheduler: read the order from standard input
     #[arg(long, hide = true)]
     as_child: bool,
+    /// Run this job of the jobs file once, in the foreground, instead of a script
+    #[arg(long, value_name = "NAME")]
+    job: Option<String>,
+    /// Argument of the job that replaces its own; may be repeated
+    #[arg(long = "arg", value_name = "KEY=VALUE", requires = "job")]
+    job_args: Vec<String>,
+    #[command(flatten)]
+    jobs: JobsFile,
     /// Script to run
-    script: PathBuf,
+    #[arg(required = true, conflicts_with = "job")]
+    script: Option<PathBuf>,
     /// Arguments of the script (`args`); put `--` before any that start with a hyphen
     #[arg(value_name = "ARGS")]
     rest: Vec<String>,
@@ -49,18 +60,24 @@ Examples:
     portolan run deploy.rhai dist
     portolan run --json mirror.rhai > events.jsonl
     portolan run --allow-net=ftp.example.org --allow-write=in fetch.rhai
-    portolan run report.rhai -- --since yesterday";
+    portolan run report.rhai -- --since yesterday
+    portolan run --job catalogue --arg day=2026-11-28";
 
 pub(super) fn run(args: &Args, common: &Common) -> ExitResult {
     if args.as_child {
         return child::run(common);
     }
+    if let Some(name) = &args.job {
+        let (file, permissions) = (&args.jobs, &args.permissions);
+        return run_job::run(&JobRun { name, args: &args.job_args, permissions, file }, common);
+    }
+    let script_path = args.script.as_deref().unwrap_or(Path::new(""));
     let prepared = || -> Result<_> {
-        let source = ScriptSource::read(&args.script)?;
-        let exposed = exposed(&args.script)?;
+        let source = ScriptSource::read(script_path)?;
+        let exposed = exposed(script_path)?;
         let (options, is_named) = args.permissions.options()?;
         let permissions = permissions(&options, is_named)?;
-        let mut settings = settings(common, &args.script, args.rest.clone())?;
+        let mut settings = settings(common, script_path, args.rest.clone())?;
         let accounts = Arc::new(Accounts::default());
         let (mut context, states) = common.context_with_account(Box::new(Arc::clone(&accounts)))?;
         context.permissions = Arc::new(permissions);
@@ -68,7 +85,7 @@ pub(super) fn run(args: &Args, common: &Common) -> ExitResult {
         if let Some(words) = exposed {
             context.observer.warn(words);
         }
-        let record = RunRecord::begin(common, &args.script, accounts, &context.observer);
+        let record = RunRecord::begin(common, script_path, accounts, &context.observer);
         Ok((source, settings, context, record))
     };
     let (source, settings, context, record) = prepared().map_err(UsageError)?;
@@ -82,7 +99,7 @@ pub(super) fn run(args: &Args, common: &Common) -> ExitResult {
 /// Returns a warning about a script that others can change, if they can. A user who runs one by hand has chosen it,
 /// and checkouts of other users or with a umask of 0 are normal in CI; but a script that any user could have written
 /// is refused.
-fn exposed(script: &Path) -> Result<Option<String>> {
+pub(super) fn exposed(script: &Path) -> Result<Option<String>> {
     let found = owned::exposed(script).map_err(|error| Error::local("look at", script, error))?;
     match found {
         Some(exposed) if exposed.is_anybodys() => Err(exposed.fault()),

@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// The options for persistent state.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 #[expect(clippy::doc_markdown, reason = "the comments are the help that people read")]
 pub(super) struct StateOptions {
     /// Directory for persistent state [default: $PORTOLAN_STATE, else portolan in $XDG_STATE_HOME or ~/.local/state]
@@ -33,6 +33,11 @@ pub(super) struct StateOptions {
 }
 
 impl StateOptions {
+    /// Returns the same options with another directory.
+    pub(super) fn at(&self, folder: &Path) -> Self {
+        Self { folder: Some(folder.to_owned()), ..self.clone() }
+    }
+
     /// Returns the directory that the user names, by `--state` or `PORTOLAN_STATE`.
     pub(super) fn named(&self) -> Option<PathBuf> {
         self.folder.clone().or_else(|| folder_of("PORTOLAN_STATE"))

@@ -187,6 +187,13 @@ pub const TAKERS: &[Taker] = &[
     Taker { name: "rules.apply", sets: &[&rule::APPLY] },
 ];
 
+/// Checks the value of one option of the function `name`, as it is in a file.
+pub fn check_json(name: &str, key: &str, value: &serde_json::Value) -> Result<()> {
+    let value = rhai::serde::to_dynamic(value).unwrap_or_default();
+    let options = [(key.into(), value)].into_iter().collect();
+    taker(name).map_or(Ok(()), |taker| taker.check(&options))
+}
+
 /// Returns the function `name`, if it takes options.
 pub fn taker(name: &str) -> Option<&'static Taker> {
     TAKERS.iter().find(|taker| taker.name == name)

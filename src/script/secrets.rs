@@ -68,6 +68,25 @@ fn empty(name: &str) -> Error {
     Error::new(ErrorKind::Invalid, Origin::Here, message)
 }
 
+/// Returns the secret that `text` names as `secret:NAME`, or `text` itself.
+pub fn of_text(text: &str) -> Result<Secret> {
+    match text.strip_prefix("secret:") {
+        Some(name) => find(name.trim(), false).map(|found| found.secret),
+        None => Ok(Secret::new(text)),
+    }
+}
+
+/// Returns the connect options `KEY=VALUE` with passwords in place of the secrets that they name.
+pub fn of_settings(texts: &[String]) -> Result<Vec<String>> {
+    let resolved = |text: &String| match text.split_once('=') {
+        Some((key @ ("password" | "account" | "proxy"), value)) => {
+            Ok(format!("{key}={}", of_text(value)?.reveal()))
+        }
+        _ => Ok(text.clone()),
+    };
+    texts.iter().map(resolved).collect()
+}
+
 /// Returns the secret from a source that nobody else can read.
 fn kept(name: &str) -> Result<Option<Secret>> {
     if let Some(folder) = env::var_os("CREDENTIALS_DIRECTORY") {

@@ -321,6 +321,10 @@ pub const WAITING_MAX: usize = 100;
 pub const WATERMARK_AHEAD_MAX: jiff::SignedDuration = jiff::SignedDuration::from_hours(1);
 /// The time after which a missed slot is no longer caught up, unless `start_deadline` says otherwise.
 pub const DEADLINE_MAX: jiff::SignedDuration = jiff::SignedDuration::from_hours(24);
+/// The maximum time that a requested run of a past slot waits for those before it.
+pub const BACKFILL_TIME_MAX: jiff::SignedDuration = jiff::SignedDuration::from_hours(30 * 24);
+/// The maximum number of past slots in one request: two years of a nightly job.
+pub const BACKFILL_SLOTS_MAX: usize = 1000;
 
 /// The maximum number of bytes in a jobs file; a thousand jobs have some hundred thousand.
 pub const JOBS_FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;

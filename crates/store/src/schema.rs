@@ -185,6 +185,10 @@ const MIGRATIONS: &[&str] = &[
         entry TEXT NOT NULL,
         PRIMARY KEY (ruleset, number)
     )",
+    // 12: the arguments of a request and of its run, as JSON, and the past slot that a request is for.
+    "ALTER TABLE requests ADD COLUMN args TEXT;
+    ALTER TABLE requests ADD COLUMN slot_at BIGINT;
+    ALTER TABLE runs ADD COLUMN args TEXT",
 ];
 
 /// Applies the migrations that the file lacks, all or none; another process may do the same. Returns true if the file

@@ -1,6 +1,10 @@
 //! The parent's instructions to a child: one line of JSON through a pipe, since it may contain a password.
 
-use std::{fmt, io::BufRead, path::PathBuf};
+use std::{
+    fmt,
+    io::BufRead,
+    path::{Path, PathBuf},
+};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -10,7 +14,8 @@ use super::broken_order;
 use crate::{
     error::{Error, Result},
     permissions::PermissionOptions,
-    script::run::JobFacts,
+    schedule::jobs::{Allowed, Job, Task},
+    script::{run::JobFacts, source::ScriptSource},
 };
 
 /// The instructions for one attempt.
@@ -20,6 +25,9 @@ pub struct AttemptSpec {
     pub run: i64,
     /// The script.
     pub script: PathBuf,
+    /// The work of a job without a script.
+    #[serde(default)]
+    pub task: Option<Task>,
     /// `job::NAME`.
     pub job: String,
     /// `job::ATTEMPT`.
@@ -54,6 +62,36 @@ impl fmt::Debug for AttemptSpec {
 }
 
 impl AttemptSpec {
+    /// Returns the part of the order that is the same for all runs of a job.
+    pub fn of_job(job: &Job) -> Result<Self> {
+        let script = match &job.task {
+            Some(_) => job.script.clone(),
+            None => std::path::absolute(&job.script)
+                .map_err(|error| Error::local("find the script", &job.script, error))?,
+        };
+        Ok(Self {
+            run: 0,
+            script,
+            task: job.task.clone(),
+            job: job.name.to_string(),
+            attempt: 1,
+            scheduled_for: String::new(),
+            trigger: String::new(),
+            timezone: job
+                .schedule
+                .as_ref()
+                .map_or("local", |schedule| &schedule.zone.name)
+                .to_owned(),
+            last_success: None,
+            args: job.args.clone(),
+            connect: job.connect.texts(),
+            allow_nat: job.allow.contains(&Allowed::Nat),
+            permissions: job.permissions.clone(),
+            parent: std::process::id(),
+            lock: PathBuf::new(),
+        })
+    }
+
     /// Returns the order as a line.
     pub fn line(&self) -> String {
         // Only strings, numbers and JSON values: serialization cannot fail.
@@ -75,6 +113,14 @@ impl AttemptSpec {
         (options.and(&nat), self.permissions.is_some())
     }
 
+    /// Returns the script: that of the job, in a file that no other user can change, or that of its work.
+    pub fn source(&self) -> Result<ScriptSource> {
+        match &self.task {
+            Some(task) => Ok(task.source(Path::new("."))),
+            None => ScriptSource::read_guarded(&self.script),
+        }
+    }
+
     /// Returns the facts about the job that the script sees.
     pub fn facts(&self) -> JobFacts {
         JobFacts {
@@ -84,9 +130,17 @@ impl AttemptSpec {
             trigger: self.trigger.clone(),
             timezone: self.timezone.clone(),
             last_success: self.last_success.and_then(|at| Timestamp::from_second(at).ok()),
-            args: self.args.clone(),
+            args: self
+                .task
+                .as_ref()
+                .map_or_else(|| self.args.clone(), |task| task.args(&self.args)),
             is_scheduled: true,
         }
+    }
+
+    /// Returns the facts of a run that is not the scheduler's.
+    pub fn facts_by_hand(&self) -> JobFacts {
+        JobFacts { trigger: JobFacts::default().trigger, is_scheduled: false, ..self.facts() }
     }
 }
 
@@ -99,6 +153,7 @@ mod tests {
         let order = AttemptSpec {
             run: 7,
             script: "a.rhai".into(),
+            task: None,
             job: "a".into(),
             attempt: 2,
             scheduled_for: "2026-01-01T00:00:00Z".into(),

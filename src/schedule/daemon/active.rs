@@ -29,6 +29,8 @@ pub(super) struct ActiveRun {
     pub(super) job: Arc<Job>,
     pub(super) slot: Slot,
     pub(super) cause: Trigger,
+    /// The arguments of the request for the run.
+    pub(super) args: serde_json::Value,
     /// The start by the wall clock.
     pub(super) started_at: Timestamp,
     /// The start by the monotonic clock.

@@ -17,13 +17,10 @@ use crate::{
     observe::MessageLevel,
     schedule::{
         child::{
-            Child,
-            attempt_spec::AttemptSpec,
-            is_shortage,
+            Child, is_shortage,
             log::{self, RunLog},
             verdict::{AttemptResult, TerminationCause},
         },
-        jobs::{Allowed, Job},
         plan::{DecisionKind, PlannerStep},
         slot::Slot,
     },
@@ -76,11 +73,13 @@ impl Daemon {
         let before = self.store.attempts(run)?.last().map_or(0, |attempt| attempt.number);
         self.observer.message(MessageLevel::Info, text);
         let moment = Instant::now();
+        let args = self.store.args_of(run)?.and_then(|args| serde_json::from_str(&args).ok());
         let active = ActiveRun {
             run,
             job,
             slot,
             cause,
+            args: args.unwrap_or_default(),
             started_at: now,
             begun: moment,
             attempt: before,
@@ -204,32 +203,4 @@ fn could_not_begin(fault: &Error, clock: &crate::clock::Clock) -> RunStage {
         log: RunLog::none(clock.clone()),
     };
     RunStage::Ended(Box::new(ended), verdict, clock.now())
-}
-
-impl AttemptSpec {
-    /// Returns the part of the order that is the same for all runs of a job.
-    pub(super) fn of_job(job: &Job) -> Result<Self> {
-        let script = std::path::absolute(&job.script)
-            .map_err(|error| Error::local("find the script", &job.script, error))?;
-        Ok(Self {
-            run: 0,
-            script,
-            job: job.name.to_string(),
-            attempt: 1,
-            scheduled_for: String::new(),
-            trigger: String::new(),
-            timezone: job
-                .schedule
-                .as_ref()
-                .map_or("local", |schedule| &schedule.zone.name)
-                .to_owned(),
-            last_success: None,
-            args: job.args.clone(),
-            connect: job.connect.texts(),
-            allow_nat: job.allow.contains(&Allowed::Nat),
-            permissions: job.permissions.clone(),
-            parent: std::process::id(),
-            lock: std::path::PathBuf::new(),
-        })
-    }
 }

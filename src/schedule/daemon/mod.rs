@@ -38,9 +38,9 @@ use super::{
 use crate::{
     clock::Clock,
     error::Result,
-    limits::DAEMON_TURN_MAX,
+    limits::{DAEMON_TURN_MAX, WAITING_MAX},
     observe::{EventEmitter, MessageLevel, metrics::Metrics},
-    store::Store,
+    store::{Store, history::RunRequest},
 };
 
 pub use self::{
@@ -105,7 +105,7 @@ pub struct Daemon {
     outbox: Sender<Message>,
     /// The version of the store's data at the last look; writes by other processes change it.
     seen: Option<i64>,
-    requests: Vec<(String, Timestamp)>,
+    requests: Vec<RunRequest>,
     is_stopping: bool,
     /// The time at which the planner asked for its next step.
     wake: Option<Timestamp>,
@@ -249,18 +249,13 @@ impl Daemon {
     fn step(&mut self) -> Result<()> {
         let now = self.clock.now();
         let running: Vec<_> = self.active.values().map(ActiveRun::running).collect();
-        let known = |name: &str| self.planner.jobs().get(name).is_some();
-        let requests: Vec<_> = self.requests.iter().filter(|(job, _)| known(job)).collect();
-        let requests: Vec<_> = requests
-            .into_iter()
-            .map(|(job, at)| Request { job: job.as_str().into(), at: *at })
-            .collect();
+        let (requests, heard) = self.taken_requests();
         let step = self.planner.step(&Moment { now, running: &running, requests: &requests });
         for note in &step.notes {
             self.observer.message(MessageLevel::Error, note.to_string());
         }
         let (rows, states) = rows::of_step(&step, &self.planner);
-        let heard = std::mem::take(&mut self.requests);
+        self.requests.retain(|one| !heard.contains(&(one.job.clone(), one.asked_at)));
         if !rows.is_empty() || !states.is_empty() || !heard.is_empty() {
             let new: Vec<_> = rows.iter().map(|(_, row)| row.clone()).collect();
             let ids = self.store.decide(&new, &states, &heard, now)?;
@@ -273,6 +268,26 @@ impl Daemon {
             self.planner = rows::planner(&self.store, Arc::clone(self.planner.jobs()), now)?;
         }
         Ok(())
+    }
+
+    /// Returns the requests that the planner takes up now, and what is no longer a request. A job takes no more than can
+    /// wait.
+    fn taken_requests(&self) -> (Vec<Request>, Vec<(String, Timestamp)>) {
+        let mut taken: BTreeMap<&str, usize> = BTreeMap::new();
+        let (mut requests, mut heard) = (Vec::new(), Vec::new());
+        for RunRequest { job, asked_at, slot_at } in &self.requests {
+            if self.planner.jobs().get(job).is_some() {
+                let waiting = || self.planner.state_of(job).map_or(0, |state| state.waiting.len());
+                let count = taken.entry(job).or_insert_with(waiting);
+                *count += 1;
+                if *count > WAITING_MAX && slot_at.is_some() {
+                    continue;
+                }
+                requests.push(Request { job: job.as_str().into(), at: *asked_at, slot: *slot_at });
+            }
+            heard.push((job.clone(), *asked_at));
+        }
+        (requests, heard)
     }
 
     /// Reads requests and pauses that other processes have written to the store.

@@ -14,7 +14,7 @@ use crate::{
     schedule::{
         child::attempt_spec::AttemptSpec,
         cron::stable_hash,
-        jobs::Jobs,
+        jobs::{Jobs, args},
         plan::{
             Decision, DecisionKind, DecisionReason, JobPlanState, Pause, Planner, PlannerState,
             PlannerStep, WaitingSlot,
@@ -202,6 +202,7 @@ pub(super) fn order(
         trigger: active.cause.as_str().into(),
         last_success: last_success.map(Timestamp::as_second),
         lock: state.join(super::lock::RUNS),
+        args: args::merged(&active.job.args, &active.args),
         ..AttemptSpec::of_job(&active.job)?
     })
 }

@@ -1,6 +1,8 @@
 //! The export to crontab.
 
-use super::{Exported, Setting, common_losses, fields::five_fields, left_out, quote};
+use super::{
+    Exported, Setting, common_losses, fields::five_fields, left_out, quote, quoted, words_of,
+};
 use crate::schedule::jobs::{Jobs, Overlap};
 
 /// Returns a crontab that uses `flock` for overlaps.
@@ -42,8 +44,9 @@ pub fn crontab(jobs: &Jobs, setting: &Setting) -> Exported {
         let limit = job.timeouts.attempt.or(job.timeouts.run);
         let limit =
             limit.map(|time| format!("timeout {} ", time.as_secs().max(1))).unwrap_or_default();
-        let [program, script] = [&setting.program, &job.script].map(|path| quote::shell(path));
-        lines.push(format!("{fields} cd {folder} && {lock}{limit}{program} run {script}"));
+        let program = quote::shell(&setting.program);
+        let words = quoted(&words_of(job, setting), quote::shell);
+        lines.push(format!("{fields} cd {folder} && {lock}{limit}{program} {words}"));
     }
     out.text = lines.join("\n") + "\n";
     out

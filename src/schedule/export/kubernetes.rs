@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::{
     Exported, Setting, common_losses,
     fields::{ExportFields, five_fields},
-    left_out, quote,
+    left_out, quote, words_of,
 };
 use crate::{
     limits::JOB_NAME_BYTES_MAX,
@@ -76,6 +76,8 @@ fn cron_job(
     let limit = job.timeouts.run.or(job.timeouts.attempt);
     let limit =
         limit.map(|time| format!("      activeDeadlineSeconds: {}\n", time.as_secs().max(1)));
+    let words = words_of(job, setting).into_iter();
+    let words: Vec<_> = words.map(|word| quote::yaml(&word.display().to_string())).collect();
     format!(
         "apiVersion: batch/v1
 kind: CronJob
@@ -97,11 +99,11 @@ spec:
           containers:
             - name: portolan
               image: {}
-              args: [\"run\", {}]
+              args: [{}]
 ",
         quote::yaml(zone),
         limit.unwrap_or_default(),
         quote::yaml(&setting.image),
-        quote::yaml(&job.script.display().to_string())
+        words.join(", ")
     )
 }

@@ -6,7 +6,7 @@ mod kubernetes;
 mod quote;
 mod systemd;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 pub use self::{
     crontab::crontab,
@@ -48,17 +48,32 @@ fn common_losses(job: &Job, losses: &mut Vec<String>) {
     lose(job.timeouts.stall.is_some(), "`stall_timeout`");
     lose(!job.after.is_empty(), "`after`: it does not wait for other jobs");
     lose(!job.locks.is_empty(), "`locks`: jobs on one server may run together");
+    let is_script = job.task.is_none();
     lose(
-        !job.args.is_null(),
+        is_script && !job.args.is_null(),
         "`[job.args]`: the script sees `args` as the words of a command line",
     );
-    lose(!job.connect.texts().is_empty(), "`[job.connect]`: give `--set KEY=VALUE`");
+    lose(is_script && !job.connect.texts().is_empty(), "`[job.connect]`: give `--set KEY=VALUE`");
     lose(job.permissions.is_some(), "`[job.permissions]`: give `--allow-…` flags");
     let notify = &job.notify;
     let tells = [&notify.on_success, &notify.on_failure, &notify.on_change, &notify.on_missed];
     let is_told = tells.iter().any(|tell| tell.is_some()) || notify.ping.is_some();
     lose(is_told, "nobody is told of successes and failures");
     lose(job.catch_up.misfire == Misfire::All, "`misfire = \"all\"`: at most one run catches up");
+}
+
+/// Returns the words of the command line that does the work of a job once, behind the program.
+fn words_of(job: &Job, setting: &Setting) -> Vec<PathBuf> {
+    if job.task.is_none() {
+        return vec!["run".into(), job.script.clone()];
+    }
+    let file = setting.file.clone();
+    vec!["run".into(), "--jobs".into(), file, "--job".into(), (*job.name).into()]
+}
+
+/// Returns these words, each quoted.
+fn quoted(words: &[PathBuf], quote: fn(&Path) -> String) -> String {
+    words.iter().map(|word| quote(word)).collect::<Vec<_>>().join(" ")
 }
 
 fn left_out(job: &Job, why: &str) -> String {

@@ -5,7 +5,7 @@ use std::path::Path;
 use super::{
     Exported, Setting, common_losses,
     fields::{ExportFields, five_fields},
-    left_out, quote,
+    left_out, quote, quoted, words_of,
 };
 use crate::schedule::jobs::{Jobs, Misfire, Overlap};
 
@@ -83,14 +83,14 @@ pub fn timers(jobs: &Jobs, setting: &Setting) -> Exported {
         let limit = job.timeouts.attempt.or(job.timeouts.run);
         let limit = limit.map(|time| format!("RuntimeMaxSec={}\n", time.as_secs().max(1)));
         let name = &job.name;
-        let [program, script] =
-            [&setting.program, &job.script].map(|path| quote::unit_command(path));
+        let program = quote::unit_command(&setting.program);
+        let words = quoted(&words_of(job, setting), quote::unit_command);
         parts.push(format!(
             "# /etc/systemd/system/portolan-{name}.service
 [Service]
 Type=exec
 WorkingDirectory={folder}
-ExecStart={program} run {script}
+ExecStart={program} {words}
 {}
 # /etc/systemd/system/portolan-{name}.timer
 [Timer]

@@ -15,7 +15,7 @@ use super::{
     Allowed, BACKOFF, Connect, JOB, Job, POSITIVE, Retry, RetryOn, Timeouts,
     circles::components,
     table::{JobsDocument, JobsTable, Value, choice, twice},
-    tell, when,
+    task, tell, when,
 };
 use crate::{
     ftp::{secret::Secret, site::OPTIONS as CONNECT},
@@ -56,7 +56,14 @@ pub(super) fn read(
     let mut job = Job::default();
     table.fill(&JOB, &mut job, page);
     let name = name(table, &span, page);
-    let script = script(table, &span, place, page);
+    let errors = page.errors();
+    let task = task::read(table, page);
+    let script = match &task {
+        Some(task) => Some(PathBuf::from(task.kind.as_str())),
+        // It has been found wrong.
+        None if page.errors() > errors => None,
+        None => script(table, &span, place, page),
+    };
     let after: Vec<_> = table
         .texts("after", page)
         .into_iter()
@@ -76,7 +83,9 @@ pub(super) fn read(
     (job.locks, job.allow) = (locks(table, page), allow(table, page));
     job.permissions = permissions(table, page);
     job.notify = tell::notify(table, page);
+    job.task = task;
     let named = name.clone().zip(script.clone());
+    let script = script.filter(|_| job.task.is_none());
     let job = named.map(|((name, _), script)| Job { name, script, ..job });
     ParsedJob { name, after, script, job }
 }
@@ -164,11 +173,11 @@ fn args(table: &JobsTable<'_>, page: &mut JobsDocument<'_>) -> serde_json::Value
         let hint = Some("write a table `[job.args]`, or an array of texts".to_owned());
         page.error(value.span(), "`args` wants a table or an array", hint);
     }
-    json(value, page)
+    json_of(value, page)
 }
 
 /// Converts a value of the file to the one that a script will see.
-fn json(value: &Value<'_>, page: &mut JobsDocument<'_>) -> serde_json::Value {
+pub(super) fn json_of(value: &Value<'_>, page: &mut JobsDocument<'_>) -> serde_json::Value {
     match value.get_ref() {
         DeValue::String(text) => serde_json::Value::from(&**text),
         DeValue::Integer(number) => {
@@ -181,13 +190,22 @@ fn json(value: &Value<'_>, page: &mut JobsDocument<'_>) -> serde_json::Value {
         DeValue::Float(number) => number.as_str().parse::<f64>().ok().into(),
         DeValue::Boolean(flag) => (*flag).into(),
         DeValue::Datetime(time) => time.to_string().into(),
-        DeValue::Array(all) => all.iter().map(|item| json(item, page)).collect(),
+        DeValue::Array(all) => all.iter().map(|item| json_of(item, page)).collect(),
         DeValue::Table(all) => {
             let pairs =
-                all.iter().map(|(key, value)| (key.get_ref().to_string(), json(value, page)));
+                all.iter().map(|(key, value)| (key.get_ref().to_string(), json_of(value, page)));
             serde_json::Value::Object(pairs.collect())
         }
     }
+}
+
+/// The beginning of a value that is the name of a secret.
+pub(super) const SECRET: &str = "secret:";
+
+/// Returns the text for `{ secret = "NAME" }`.
+fn secret_of(table: &DeTable<'_>) -> Option<String> {
+    let name = table.get("secret").filter(|_| table.len() == 1)?;
+    name.get_ref().as_str().map(|name| format!("{SECRET}{name}"))
 }
 
 /// Reads the connect options, and checks each as `ftp::connect` would.
@@ -204,6 +222,7 @@ fn connect(table: &mut JobsTable<'_>, page: &mut JobsDocument<'_>) -> Connect {
             DeValue::String(text) => text.to_string(),
             DeValue::Integer(number) => number.as_str().to_owned(),
             DeValue::Boolean(flag) => flag.to_string(),
+            DeValue::Table(table) if let Some(secret) = secret_of(table) => secret,
             _ => {
                 let message = format!("`{name}` wants a string, a whole number, true or false");
                 page.error(value.span(), message, None);
@@ -213,7 +232,7 @@ fn connect(table: &mut JobsTable<'_>, page: &mut JobsDocument<'_>) -> Connect {
         if let Err(fault) = Overrides::read(&[format!("{name}={text}")]) {
             page.error(value.span(), visible(fault.message), None);
         }
-        if matches!(name, "password" | "account") {
+        if matches!(name, "password" | "account") && !text.starts_with(SECRET) {
             let hint = "the script can take it from secret(\"NAME\"), which no file shows";
             let message = format!("this {name} stands in the jobs file");
             page.warn(value.span(), message, Some(hint.into()));

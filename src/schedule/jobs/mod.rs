@@ -1,7 +1,8 @@
 //! Jobs as the jobs file defines them.
 //!
-//! Each key of the file is a row of a table, here or in `options.rs`; `docs/jobs-file.md` is written from them.
+//! Each key of the file is a row of a table, here or in `options.rs`; `docs/jobs.md` is written from them.
 
+pub mod args;
 mod circles;
 mod glance;
 mod job;
@@ -9,6 +10,7 @@ mod options;
 mod read;
 mod rows;
 mod table;
+mod task;
 mod tell;
 #[cfg(test)]
 mod tests;
@@ -22,6 +24,7 @@ pub use self::options::{
 };
 use self::options::{BACKOFF, JOB, POSITIVE};
 pub use self::read::{JobsReading, parse, read};
+pub use self::task::{Task, TaskKind};
 use crate::{
     limits::{RETENTION_AGE, RETENTION_LOG_BYTES, RETENTION_RUNS},
     option_table::{

@@ -4,7 +4,7 @@ use std::{ops::RangeInclusive, path::PathBuf, sync::Arc, time::Duration};
 
 use serde_json::Value;
 
-use super::{Connect, Notify};
+use super::{Connect, Notify, Task};
 use crate::{
     error::Error,
     limits::{CATCH_UP_SPREAD, DURATION_MAX, JOB_RETRIES_MAX, KILL_GRACE, LATE_AFTER},
@@ -23,8 +23,10 @@ pub struct Job {
     pub name: Arc<str>,
     /// The text about the job for the people who look after it.
     pub description: Option<String>,
-    /// The path of the script.
+    /// The path of the script; the kind of its work, such as `mirror`, for a job without one.
     pub script: PathBuf,
+    /// The work of a job without a script.
+    pub task: Option<Task>,
     /// The schedule; a job without one runs after other jobs, or when it is triggered.
     pub schedule: Option<Schedule>,
     /// The value of `args` in the script; `null` by default.
@@ -59,6 +61,7 @@ impl Default for Job {
             name: "".into(),
             description: None,
             script: PathBuf::new(),
+            task: None,
             schedule: None,
             args: Value::Null,
             connect: Connect::default(),
@@ -111,8 +114,12 @@ const JOB_ROWS: &[JobRow] = &[
     JobRow::new(
         "script",
         Own,
-        "the path of the script, relative to the folder of the jobs file; required",
+        "the path of the script, relative to the folder of the jobs file; required, unless the job has one of the \
+         following three",
     ),
+    JobRow::new("mirror", Own, "the mirror that the job makes, without a script: the table `[job.mirror]`"),
+    JobRow::new("get", Own, "the files that the job downloads, without a script: the table `[job.get]`"),
+    JobRow::new("put", Own, "the files that the job uploads, without a script: the table `[job.put]`"),
     JobRow::new(
         "cron",
         Own,

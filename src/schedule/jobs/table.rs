@@ -78,6 +78,12 @@ impl<'t> JobsDocument<'t> {
         self.findings.push((span.start, ScriptFinding { level, message, place, hint }));
     }
 
+    /// Returns the number of errors so far.
+    pub(super) fn errors(&self) -> usize {
+        let is_error = |found: &&(usize, ScriptFinding)| found.1.level == Severity::Error;
+        self.findings.iter().filter(is_error).count()
+    }
+
     pub(super) fn is_right(&self) -> bool {
         self.findings.iter().all(|(_, finding)| finding.level != Severity::Error)
     }
@@ -162,7 +168,7 @@ impl<'t> JobsDocument<'t> {
     }
 
     /// Reports that `key` is not one of `known`, and suggests the nearest.
-    fn unknown(&mut self, key: &SpannedKey<'_>, what: &str, known: &[&str]) {
+    pub(super) fn unknown(&mut self, key: &SpannedKey<'_>, what: &str, known: &[&str]) {
         let name = key.get_ref();
         let near = meant(name).filter(|_| known.contains(&"cron")).map(str::to_owned);
         let near = near.or_else(|| {
@@ -192,6 +198,11 @@ impl<'a> JobsTable<'a> {
         for key in table.keys().filter(|key| !known.contains(&&**key.get_ref())) {
             page.unknown(key, what, known);
         }
+        Self { table }
+    }
+
+    /// Wraps a table whose keys have been checked.
+    pub(super) const fn new_unchecked(table: &'a DeTable<'a>) -> Self {
         Self { table }
     }
 

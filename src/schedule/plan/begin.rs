@@ -71,7 +71,7 @@ impl ResourceUsage<'_> {
         let replaces = line.job.overlap == Overlap::Replace;
         waiting.sort_by_key(|waiting| {
             let is_first = replaces && waiting.trigger == Trigger::Schedule;
-            (!is_first, waiting.not_before, waiting.slot.at)
+            (!is_first, waiting.is_backfill(), waiting.not_before, waiting.slot.at)
         });
         let before = waiting.len();
         let mut kept: Vec<WaitingSlot> = Vec::new();
@@ -167,7 +167,9 @@ impl ResourceUsage<'_> {
                 line.skip(&one, DecisionReason::Replaced { by: waiting.slot.at }, step);
             }
         }
-        if let Some(ahead) = kept.iter().find(|one| is_due(one)) {
+        // What the schedule has does not wait for past slots that were requested.
+        let is_ahead = |one: &WaitingSlot| is_due(one) && !(is_scheduled && one.is_backfill());
+        if let Some(ahead) = kept.iter().find(|one| is_ahead(one)) {
             let reason = DecisionReason::StillWaiting { slot: ahead.slot.at };
             let joins = ahead.trigger == Trigger::CatchUp && job.catch_up.misfire == Misfire::All;
             let waits = !is_scheduled || joins || is_replace;

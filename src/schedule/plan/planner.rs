@@ -15,7 +15,7 @@ use super::{
     state::{JobPlanState, Moment, Pause, PlannerState, WaitingSlot},
 };
 use crate::{
-    limits::{DEADLINE_MAX, WATERMARK_AHEAD_MAX},
+    limits::{BACKFILL_TIME_MAX, DEADLINE_MAX, WATERMARK_AHEAD_MAX},
     schedule::{
         jobs::{Job, Jobs},
         slot::{Slot, SlotId},
@@ -220,11 +220,14 @@ impl Planner {
             let Some(at) = self.places.get(&request.job).copied() else { continue };
             let Some(line) = self.lines.get_mut(at) else { continue };
             self.busy.insert(at);
-            let slot = Slot { id: SlotId::Asked(request.at), at: request.at, moved_from: None };
+            let at = request.slot.unwrap_or(request.at);
+            let slot = Slot { id: SlotId::Asked(request.at), at, moved_from: None };
             if line.state.waiting.iter().any(|waiting| waiting.slot.id == slot.id) {
                 continue;
             }
-            let give_up = later(request.at.min(moment.now), DEADLINE_MAX);
+            // Many past slots may be requested at once, and run one after another.
+            let wait = if request.slot.is_some() { BACKFILL_TIME_MAX } else { DEADLINE_MAX };
+            let give_up = later(request.at.min(moment.now), wait);
             line.add(
                 WaitingSlot {
                     slot,

@@ -70,6 +70,11 @@ impl WaitingSlot {
     pub(super) const fn is_of_schedule(&self) -> bool {
         !matches!(self.slot.id, SlotId::Asked(_) | SlotId::After(_))
     }
+
+    /// Returns true for a past slot that was requested. The schedule does not wait for those.
+    pub(super) fn is_backfill(&self) -> bool {
+        matches!(self.slot.id, SlotId::Asked(at) if at != self.slot.at)
+    }
 }
 
 /// The number of a run.
@@ -102,6 +107,8 @@ pub struct Request {
     pub job: Arc<str>,
     /// The time of the request: its slot, so two requests for one job must not have the same time.
     pub at: Timestamp,
+    /// The past slot that is to be run, if it is for one.
+    pub slot: Option<Timestamp>,
 }
 
 /// A point in time, with the facts that hold at it.

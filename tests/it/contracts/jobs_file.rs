@@ -35,6 +35,18 @@ fn every_key_is_still_known() {
             "notice",
             "[[job]]\nname = \"a\"\nscript = \"s.rhai\"\ncron = \"@daily\"\non_failure = { zzzzzzzz = 1 }\n",
         ),
+        (
+            "mirror",
+            "[[job]]\nname = \"a\"\ncron = \"@daily\"\n[job.mirror]\nfrom = \"a\"\nto = \"ftp://h/\"\nzzzzzzzz = 1\n",
+        ),
+        (
+            "get",
+            "[[job]]\nname = \"a\"\ncron = \"@daily\"\n[job.get]\nfrom = \"ftp://h/a\"\nzzzzzzzz = 1\n",
+        ),
+        (
+            "put",
+            "[[job]]\nname = \"a\"\ncron = \"@daily\"\n[job.put]\nfrom = \"a\"\nto = \"ftp://h/\"\nzzzzzzzz = 1\n",
+        ),
     ] {
         let program = Portolan::new().file("portolan.toml", text).file("s.rhai", "");
         let ran =

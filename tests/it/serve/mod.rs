@@ -13,5 +13,6 @@ pub(crate) mod scheduler;
 mod secrets;
 mod soak;
 mod starts;
+mod tasks;
 pub(crate) mod told;
 mod why;

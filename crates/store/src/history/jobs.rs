@@ -83,12 +83,27 @@ pub(super) fn fares_in(
     Ok(before.and_then(|word| word.parse().ok()).unwrap_or_default())
 }
 
-/// Removes a request that has been taken up: it has its row in history now.
+/// A request for a run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunRequest {
+    /// The job.
+    pub job: String,
+    /// The time of the request, which identifies it.
+    pub asked_at: Timestamp,
+    /// The past slot that it is for, if it is for one.
+    pub slot_at: Option<Timestamp>,
+}
+
+/// Removes a request that has been taken up: it has its row in history now, which gets its arguments.
 pub(super) fn hear(
     transaction: &Transaction<'_>,
     job: &str,
     asked_at: Timestamp,
 ) -> rusqlite::Result<()> {
+    let keep = "UPDATE runs SET args = (SELECT args FROM requests WHERE job = $1 AND asked_at = $2)
+        WHERE job = $1 AND slot = $3 AND args IS NULL";
+    let at = asked_at.as_millisecond();
+    transaction.execute(keep, params![job, at, format!("M{asked_at}")])?;
     let delete = "DELETE FROM requests WHERE job = $1 AND asked_at = $2";
     transaction.execute(delete, params![job, asked_at.as_millisecond()]).map(drop)
 }
@@ -103,21 +118,53 @@ impl Store {
     /// Requests a run of a job. Returns the time of the request, which identifies it: of two at the same time, the
     /// second is moved a little later.
     pub fn ask(&mut self, job: &str, now: Timestamp) -> Result<Timestamp> {
+        let asked = self.ask_for(job, None, &[None], now)?;
+        Ok(asked.first().copied().unwrap_or(now))
+    }
+
+    /// Requests a run of a job for each of `slots`, which are past slots or `None`, with arguments as JSON: all of them
+    /// or none. Returns the time of each request.
+    pub fn ask_for(
+        &mut self,
+        job: &str,
+        args: Option<&str>,
+        slots: &[Option<Timestamp>],
+        now: Timestamp,
+    ) -> Result<Vec<Timestamp>> {
         let last = "SELECT COALESCE(MAX(asked_at), 0) FROM requests WHERE job = $1";
-        let put = "INSERT INTO requests (job, asked_at) VALUES ($1, $2)";
+        let put = "INSERT INTO requests (job, asked_at, args, slot_at) VALUES ($1, $2, $3, $4)";
         self.write(|transaction| {
-            let last: i64 = transaction.query_row(last, [job], |row| row.get(0))?;
-            let at = now.as_millisecond().max(last + 1);
-            transaction.execute(put, params![job, at])?;
-            Ok(instant(at))
+            let mut last: i64 = transaction.query_row(last, [job], |row| row.get(0))?;
+            let mut asked = Vec::new();
+            for slot in slots {
+                last = now.as_millisecond().max(last + 1);
+                let slot = slot.map(Timestamp::as_millisecond);
+                transaction.execute(put, params![job, last, args, slot])?;
+                asked.push(instant(last));
+            }
+            Ok(asked)
+        })
+    }
+
+    /// Returns the arguments with which a run was requested, as JSON.
+    pub fn args_of(&self, run: i64) -> Result<Option<String>> {
+        let query = "SELECT args FROM runs WHERE id = $1";
+        self.read(|connection| {
+            let found = connection.query_row(query, [run], |row| row.get(0)).optional()?;
+            Ok(found.flatten())
         })
     }
 
     /// Returns the pending requests, the oldest first.
-    pub fn requests(&self) -> Result<Vec<(String, Timestamp)>> {
-        let query = "SELECT job, asked_at FROM requests ORDER BY asked_at, job";
-        let request =
-            |row: &Row<'_>| Ok((row.get("job")?, instant(row.get::<_, i64>("asked_at")?)));
+    pub fn requests(&self) -> Result<Vec<RunRequest>> {
+        let query = "SELECT job, asked_at, slot_at FROM requests ORDER BY asked_at, job";
+        let request = |row: &Row<'_>| {
+            Ok(RunRequest {
+                job: row.get("job")?,
+                asked_at: instant(row.get("asked_at")?),
+                slot_at: row.get::<_, Option<i64>>("slot_at")?.map(instant),
+            })
+        };
         self.read(|connection| connection.prepare(query)?.query_map([], request)?.collect())
     }
 

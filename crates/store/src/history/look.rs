@@ -86,6 +86,14 @@ impl Store {
         self.read(|connection| connection.query_row(&query, values, run).optional())
     }
 
+    /// Returns the run of a slot that is the same under any schedule, such as that of a request.
+    pub fn run_of_request(&self, job: &str, slot: &str) -> Result<Option<HistoryRun>> {
+        let query = format!(
+            "SELECT {COLUMNS} FROM runs WHERE job = $1 AND slot = $2 ORDER BY id DESC LIMIT 1"
+        );
+        self.read(|connection| connection.query_row(&query, params![job, slot], run).optional())
+    }
+
     /// Returns the decisions on a job's slots at `at`, under any schedule, the newest first; a row that covers many
     /// slots counts for each of them.
     pub fn runs_for(&self, job: &str, at: Timestamp) -> Result<Vec<HistoryRun>> {

@@ -16,7 +16,7 @@ use strum::{EnumString, IntoStaticStr};
 
 pub use self::{
     close::RunEnd,
-    jobs::{Health, JobStateRecord},
+    jobs::{Health, JobStateRecord, RunRequest},
     notices::{NewNotice, Notice},
     parts::{AttemptRecord, FallBack, FileMoved},
 };

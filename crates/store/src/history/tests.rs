@@ -112,7 +112,21 @@ fn a_request_is_there_until_it_is_heard_and_no_two_are_the_same() {
     assert_ne!(times[0], times[1]);
     assert_eq!(store.requests().unwrap().len(), 2);
     store.decide(&[], &[], &[("a".into(), times[0])], at(61)).unwrap();
-    assert_eq!(store.requests().unwrap(), [("a".into(), times[1])]);
+    let left = RunRequest { job: "a".into(), asked_at: times[1], slot_at: None };
+    assert_eq!(store.requests().unwrap(), [left]);
+}
+
+#[test]
+fn a_run_has_the_arguments_of_its_request() {
+    let (_folder, mut store) = store();
+    let args = Some(r#"{"day":"2026-11-28"}"#);
+    let asked = store.ask_for("a", args, &[Some(at(7)), Some(at(8))], at(60)).unwrap();
+    let slots: Vec<_> = store.requests().unwrap().iter().map(|one| one.slot_at).collect();
+    assert_eq!(slots, [Some(at(7)), Some(at(8))]);
+    let run = new_run("a", Some(&format!("M{}", asked[0])));
+    let ids = store.decide(&[run], &[], &[("a".into(), asked[0])], at(61)).unwrap();
+    assert_eq!(store.args_of(ids[0].unwrap()).unwrap().as_deref(), args);
+    assert_eq!(store.args_of(99).unwrap(), None);
 }
 
 #[test]

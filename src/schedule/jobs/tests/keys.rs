@@ -1,25 +1,122 @@
 //! The page about the keys of the jobs file, and the defaults that it tells.
 
-use std::{fmt::Debug, fs, path::Path};
+use std::{collections::BTreeMap, fmt::Debug, fs, path::Path};
 
 use super::super::{
-    BACKOFF, JOB, RETENTION, RUNNER, TELL,
+    BACKOFF, JOB, RETENTION, RUNNER, TELL, TaskKind,
     table::{JobsDocument, JobsTable},
 };
-use crate::{option_table::OptionTable, permissions::PERMISSIONS, script::docs::folded};
+use super::{folder, read};
+use crate::{
+    option_table::{OptionKind, OptionRow, OptionTable},
+    permissions::PERMISSIONS,
+    script::docs::folded,
+};
 
 const HEAD: &str = "\
-# The keys of the jobs file
+# The jobs file
 
-`portolan serve` runs the jobs of a file in TOML, `portolan.toml`; `portolan check` finds mistakes in it. These are all
-its keys, each with its default and the other values that it can have. [Schedules](cron.md) explains `cron` and what
-becomes of missed slots, [operations](operations.md) the rest, both with examples.
+`portolan serve` runs the jobs of a file in TOML, `portolan.toml`; `portolan check` finds mistakes in it, and `portolan
+init` writes one to start from. These are all its keys, each with its type, its default, the other values that it can
+have, and an example. [Schedules](cron.md) explains `cron` and what becomes of missed slots, [operations](operations.md)
+the rest.
+
+A job needs no script: a mirror, a download or an upload is a table of its own, with the options of the command.
+
+```toml
+[[job]]
+name = \"catalogue\"
+cron = \"15 3 * * *\"
+retries = 3
+[job.mirror]
+from = \"ftpes://reader@ftp.example.com/catalogue\"
+to = \"catalogue\"
+delete = true
+[job.connect]
+password = \"secret:CATALOGUE_PASSWORD\"
+```
+
+`portolan run --job catalogue` runs it once in the foreground, with its arguments, options, permissions and folder, but
+without its schedule, locks, retries, limits and notifications. `portolan trigger catalogue` asks the scheduler for a
+run, `--arg day=2026-11-28` gives a value of its own to the run, and `--slot T` or `--from A --to B` run past slots.
 
 Durations are texts such as `\"90s\"` or `\"5m\"`, sizes are bytes or texts such as `\"10MiB\"`.
 ";
 
-/// Returns the lines about the keys of one table.
-fn section(heading: &str, paragraphs: &[String]) -> String {
+/// A jobs file with every key, which the examples are taken from.
+const EVERY_KEY: &str = include_str!("every-key.toml");
+
+/// Returns an example of each key of a table, as the file with every key has it.
+fn examples(table: &str) -> BTreeMap<String, toml::Value> {
+    let file: toml::Table = EVERY_KEY.parse().unwrap();
+    let mut found = BTreeMap::new();
+    collect(table, "", &toml::Value::Table(file), &mut found);
+    found
+}
+
+/// Adds the keys of tables that are called `wanted`.
+fn collect(
+    wanted: &str,
+    name: &str,
+    value: &toml::Value,
+    found: &mut BTreeMap<String, toml::Value>,
+) {
+    match value {
+        toml::Value::Array(all) => all.iter().for_each(|value| collect(wanted, name, value, found)),
+        toml::Value::Table(table) => {
+            let name = if name.starts_with("on_") { "on" } else { name };
+            for (key, value) in table {
+                if name == wanted {
+                    found.entry(key.clone()).or_insert_with(|| value.clone());
+                }
+                collect(wanted, key, value, found);
+            }
+        }
+        _ => {}
+    }
+}
+
+/// Returns the type of the values of a key.
+fn kind<T>(row: &OptionRow<T>, example: Option<&toml::Value>) -> &'static str {
+    match &row.kind {
+        OptionKind::Flag(_) => "true or false",
+        OptionKind::Count(..) | OptionKind::Number(..) => "number",
+        OptionKind::Size(_) => "size",
+        OptionKind::Duration(_) | OptionKind::DurationIn(..) => "duration",
+        OptionKind::Choice(_) => "word",
+        OptionKind::Text(_) => "string",
+        _ => match example {
+            Some(toml::Value::Array(_)) => "array",
+            Some(toml::Value::Table(_)) => "table",
+            Some(toml::Value::Float(_) | toml::Value::Integer(_)) => "number",
+            _ => "string",
+        },
+    }
+}
+
+/// Returns the lines about the keys of the tables that are called `name` in the file.
+fn section<T>(heading: &str, name: &str, table: &OptionTable<T>) -> String {
+    let examples = examples(name);
+    let paragraph = |row: &OptionRow<T>| {
+        let example = examples.get(row.key);
+        let kind = kind(row, example);
+        let text = row.paragraph();
+        let head = format!("`{}`", row.key);
+        let rest = text.strip_prefix(&head).unwrap();
+        let rest = match rest.strip_prefix(" (") {
+            Some(rest) => format!(" ({kind}; {rest}"),
+            None => format!(" ({kind}){rest}"),
+        };
+        let is_scalar = !matches!(example, Some(toml::Value::Table(table)) if table.len() > 3);
+        let example = example.filter(|_| is_scalar);
+        let example = example.map(|value| format!(". Example: `{} = {value}`", row.key));
+        assert!(example.is_some() || !is_scalar, "no example of `{}` of {heading}", row.key);
+        format!("{head}{rest}{}", example.unwrap_or_default())
+    };
+    listed(heading, &table.rows.iter().map(paragraph).collect::<Vec<_>>())
+}
+
+fn listed(heading: &str, paragraphs: &[String]) -> String {
     let mut lines = vec![format!("\n## {heading}\n")];
     for paragraph in paragraphs {
         for (number, part) in folded(paragraph, 116).into_iter().enumerate() {
@@ -29,24 +126,39 @@ fn section(heading: &str, paragraphs: &[String]) -> String {
     lines.join("\n") + "\n"
 }
 
+/// Returns the sections about jobs without a script.
+fn tasks() -> String {
+    let section =
+        |kind: TaskKind| listed(&format!("`[job.{}]`", kind.as_str()), &kind.paragraphs());
+    TaskKind::ALL.map(section).concat()
+}
+
+#[test]
+fn the_file_with_the_examples_is_valid() {
+    let folder = folder();
+    let reading = read(EVERY_KEY, folder.path());
+    assert!(reading.jobs.is_some(), "{:#?}", reading.findings);
+}
+
 #[test]
 fn the_committed_page_has_every_key() {
     let page = [
         HEAD.to_owned(),
-        section("`[runner]`", &RUNNER.paragraphs()),
-        section("`retention` of `[runner]`", &RETENTION.paragraphs()),
-        section("`[[job]]`", &JOB.paragraphs()),
-        section("`backoff` of a job", &BACKOFF.paragraphs()),
-        section("`permissions` of a job", &PERMISSIONS.paragraphs()),
-        section("Notifications of a job", &TELL.paragraphs()),
+        section("`[runner]`", "runner", &RUNNER),
+        section("`retention` of `[runner]`", "retention", &RETENTION),
+        section("`[[job]]`", "job", &JOB),
+        tasks(),
+        section("`backoff` of a job", "backoff", &BACKOFF),
+        section("`permissions` of a job", "permissions", &PERMISSIONS),
+        section("Notifications of a job", "on", &TELL),
     ];
     let page = page.concat();
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/jobs-file.md");
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/jobs.md");
     if std::env::var_os("PORTOLAN_UPDATE").is_some() {
         fs::write(&path, &page).unwrap();
     }
     let committed = fs::read_to_string(&path).unwrap_or_default();
-    assert!(page == committed, "docs/jobs-file.md is not current: PORTOLAN_UPDATE=1 writes it");
+    assert!(page == committed, "docs/jobs.md is not current: PORTOLAN_UPDATE=1 writes it");
 }
 
 /// Checks that the default of each key changes nothing.

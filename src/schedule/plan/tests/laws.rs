@@ -194,7 +194,7 @@ fn live(seed: u64) -> World {
             }
             17 => {
                 let job: Arc<str> = draw.of(&["a", "b", "c", "d"]).into();
-                requests.push(Request { job, at: furthest });
+                requests.push(Request { job, at: furthest, slot: None });
             }
             18 => {
                 for running in &mut world.running {

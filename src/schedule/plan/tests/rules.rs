@@ -175,7 +175,10 @@ fn slots_of_a_paused_job_are_skipped_with_the_reason_and_one_that_is_asked_for_r
     let why = "paused since 2026-06-01T00:05:00Z: server moves";
     assert_eq!(told, [format!("a: skip 2026-06-01T00:10:00Z schedule: {why}")]);
     let now = at("2026-06-01T00:12:00Z");
-    let requests = [Request { job: "a".into(), at: now }, Request { job: "x".into(), at: now }];
+    let requests = [
+        Request { job: "a".into(), at: now, slot: None },
+        Request { job: "x".into(), at: now, slot: None },
+    ];
     let step = planner.step(&Moment { now, running: &[], requests: &requests });
     assert_eq!(super::shown(&step.decisions[0]), "a: start 2026-06-01T00:12:00Z manual: asked for");
     planner.pause("a", None);

@@ -1,7 +1,13 @@
-//! `portolan trigger`: asks the scheduler to run a job now.
+//! `portolan trigger`: asks the scheduler to run a job now, or past slots of it.
 
-use std::time::{Duration, Instant};
+mod backfill;
 
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
+
+use jiff::Timestamp;
 use serde_json::json;
 
 use super::{
@@ -30,6 +36,18 @@ pub(super) struct Args {
     /// Wait for the run to end and exit with its code
     #[arg(long)]
     wait: bool,
+    /// Argument of the job that replaces its own in this run; may be repeated
+    #[arg(long = "arg", value_name = "KEY=VALUE")]
+    job_args: Vec<String>,
+    /// Run a past slot of the job: 2026-03-08T07:00:00Z, or 2026-03-08T02:30 in the job's time zone
+    #[arg(long, value_name = "T", conflicts_with_all = ["from", "to"])]
+    slot: Option<String>,
+    /// Run every past slot from this time on, the oldest first
+    #[arg(long, value_name = "T")]
+    from: Option<String>,
+    /// With --from: the end of that time, inclusive [default: now]
+    #[arg(long, value_name = "T", requires = "from")]
+    to: Option<String>,
     #[command(flatten)]
     jobs: JobsFile,
 }
@@ -43,28 +61,62 @@ fn ask(args: &Args, common: &Common) -> Result<Exit> {
     store::make_folder(&state)?;
     let mut store = Store::open(&state)?;
     args.jobs.know(&args.job, &store)?;
-    let asked_at = store.ask(&args.job, Clock::System.now())?;
+    let now = Clock::System.now();
+    let (slots, given) = (backfill::slots(args, now)?, backfill::arguments(args)?);
+    let asked = store.ask_for(&args.job, given.as_deref(), &slots, now)?;
     if scheduler(&state).is_none() {
-        if common.json() {
-            report::json(&json!({ "job": args.job, "id": null, "outcome": "asked" }));
-        }
+        tell_asked(args, common);
+        let what = if asked.len() == 1 { "a run" } else { "runs" };
         report::print(&format!(
-            "asked for a run of `{}`; no scheduler is running on {}, so it begins when `portolan serve` does\n",
+            "asked for {what} of `{}`; no scheduler is running on {}, so it begins when `portolan serve` does\n",
             args.job,
             state.display()
         ));
         return Ok(Exit::Done);
     }
-    let slot = SlotId::Asked(asked_at).to_string();
-    let find = |store: &Store| -> Result<Option<HistoryRun>> {
-        let runs = store.runs(Some(&args.job), 100)?;
-        Ok(runs.into_iter().find(|run| run.slot.as_deref() == Some(&slot)))
-    };
-    let started = wait_for(&store, Some(TRIGGER_TIME_MAX), |store| find(store))?;
-    let Some(run) = started else {
-        if common.json() {
-            report::json(&json!({ "job": args.job, "id": null, "outcome": "asked" }));
+    if let [asked_at] = asked[..] {
+        return follow(args, common, &store, &state, asked_at);
+    }
+    if !args.wait {
+        tell_asked(args, common);
+        report::print(&format!("requested {} runs of `{}`\n", asked.len(), args.job));
+        return Ok(Exit::Done);
+    }
+    let mut worst = Exit::Done;
+    for asked_at in asked {
+        let exit = follow(args, common, &store, &state, asked_at)?;
+        if worst == Exit::Done {
+            worst = exit;
         }
+    }
+    Ok(worst)
+}
+
+fn tell_asked(args: &Args, common: &Common) {
+    if common.json() {
+        report::json(&json!({ "job": args.job, "id": null, "outcome": "asked" }));
+    }
+}
+
+/// Waits until the run of a request begins, and with `--wait` until it ends.
+fn follow(
+    args: &Args,
+    common: &Common,
+    store: &Store,
+    state: &Path,
+    asked_at: Timestamp,
+) -> Result<Exit> {
+    let slot = SlotId::Asked(asked_at).to_string();
+    let find = |store: &Store| store.run_of_request(&args.job, &slot);
+    // One of several waits for those before it.
+    let time = (!args.wait || args.from.is_none()).then_some(TRIGGER_TIME_MAX);
+    let started = wait_for(store, time, |store| {
+        let found = find(store)?;
+        let is_served = found.is_some() || time.is_some() || scheduler(state).is_some();
+        if is_served { Ok(found) } else { Err(gone(None)) }
+    })?;
+    let Some(run) = started else {
+        tell_asked(args, common);
         report::print("requested; the scheduler has not started it yet: see `portolan runs`\n");
         return Ok(Exit::Done);
     };
@@ -77,20 +129,15 @@ fn ask(args: &Args, common: &Common) -> Result<Exit> {
         return Ok(Exit::Done);
     }
     let is_over = |run: &HistoryRun| !matches!(run.state, RunState::Waiting | RunState::Running);
-    let ended = wait_for(&store, None, |store| {
+    let ended = wait_for(store, None, |store| {
         if let Some(run) = store.run(run.id)?.filter(is_over) {
             return Ok(Some(run));
         }
-        if scheduler(&state).is_some() {
+        if scheduler(state).is_some() {
             return Ok(None);
         }
         // Checked once more: the end may have been the last thing that the scheduler wrote.
-        let message = format!(
-            "the scheduler exited before run {} finished; the next scheduler handles it according to `misfire`",
-            run.id
-        );
-        let gone = || Error::new(ErrorKind::Interrupted, Origin::Here, message);
-        store.run(run.id)?.filter(is_over).ok_or_else(gone).map(Some)
+        store.run(run.id)?.filter(is_over).ok_or_else(|| gone(Some(run.id))).map(Some)
     })?;
     let Some(run) = ended else { return Ok(Exit::Done) };
     if common.json() {
@@ -106,6 +153,16 @@ fn ask(args: &Args, common: &Common) -> Result<Exit> {
         ));
     }
     Ok(code(&run))
+}
+
+/// Returns the error for a scheduler that has ended while a run is awaited.
+fn gone(run: Option<i64>) -> Error {
+    let what =
+        run.map_or_else(|| "a requested run began".into(), |run| format!("run {run} finished"));
+    let message = format!(
+        "the scheduler exited before {what}; the next scheduler handles it according to `misfire`"
+    );
+    Error::new(ErrorKind::Interrupted, Origin::Here, message)
 }
 
 /// Returns the exit code of the run's process, or one for its state.

@@ -1,5 +1,7 @@
 //! `portolan show`: shows all details of one run.
 
+mod follow;
+
 use std::path::Path;
 
 use super::{
@@ -30,6 +32,9 @@ pub(super) struct Args {
     /// Print only the log of the run
     #[arg(long)]
     log: bool,
+    /// Print the log as it is written, until the run ends
+    #[arg(long, short, conflicts_with = "log")]
+    follow: bool,
     #[command(flatten)]
     jobs: JobsFile,
 }
@@ -50,6 +55,9 @@ pub(super) fn run(args: &Args, common: &Common) -> ExitResult {
     let shown = || -> Result<()> {
         let (state, store) = args.jobs.store(common)?;
         let id = number(&args.run, &store, &args.jobs)?;
+        if args.follow {
+            return follow::follow(&state, &store, id);
+        }
         let whole = Whole::read(&store, id)?;
         let path = log::path(&state, &whole.run.job, id);
         if args.log {

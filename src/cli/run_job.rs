@@ -1,0 +1,112 @@
+//! `portolan run --job`: one attempt of a job, in the foreground and without the scheduler.
+
+use std::{
+    env,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use super::{
+    ExitResult,
+    common::{Common, KeptRun, interruptible},
+    next::no_job,
+    permissions::{PermissionArgs, permissions},
+    place::JobsFile,
+    record::RunRecord,
+    report::{self, UsageError},
+    run::{exposed, script},
+    slots,
+};
+use crate::{
+    clock::Clock,
+    error::{Error, Result},
+    observe::account::Accounts,
+    schedule::{
+        child::attempt_spec::AttemptSpec,
+        jobs::{Job, args},
+        zone::Zones,
+    },
+    script::{run::Settings, secrets, source::ScriptSource},
+};
+
+/// The arguments of a run of a job.
+pub(super) struct JobRun<'a> {
+    /// The name of the job.
+    pub(super) name: &'a str,
+    /// The arguments of the script that replace those of the job, as `KEY=VALUE`.
+    pub(super) args: &'a [String],
+    /// The permissions besides those of the job.
+    pub(super) permissions: &'a PermissionArgs,
+    /// The jobs file.
+    pub(super) file: &'a JobsFile,
+}
+
+/// A job that is ready to run.
+struct ReadyJob {
+    source: ScriptSource,
+    settings: Settings,
+    run: KeptRun,
+    record: RunRecord,
+}
+
+pub(super) fn run(wanted: &JobRun<'_>, common: &Common) -> ExitResult {
+    let jobs = slots::jobs(wanted.file.path(), &Zones::newest(), Clock::System.now())?;
+    let Some(job) = jobs.get(wanted.name) else {
+        return Err(UsageError(no_job(&jobs, wanted.name)).into());
+    };
+    let ReadyJob { source, settings, run: (context, _), record, .. } =
+        prepared(wanted, job, common).map_err(UsageError)?;
+    let (stop, observer) = (context.stop.clone(), context.observer.clone());
+    let ended = interruptible(&stop, move || Ok(script(&source, settings, &context)));
+    let exit = ended.unwrap_or_else(|error| report::failed(&error));
+    record.end(report::settled(exit), &observer);
+    Ok(exit)
+}
+
+fn prepared(wanted: &JobRun<'_>, job: &Arc<Job>, common: &Common) -> Result<ReadyJob> {
+    let given = args::parse(wanted.args)?;
+    args::check(&job.name, &job.args, &given)?;
+    let spec = AttemptSpec { args: args::merged(&job.args, &given), ..AttemptSpec::of_job(job)? };
+    let state = absolute(&wanted.file.state(common)?)?;
+    let common = &common.with_state(&state);
+    // Relative paths of the command line count from here, those of the job from the folder of its file.
+    let (password, netrc) = (common.password()?, common.netrc()?);
+    enter(wanted.file.path())?;
+    let (source, warning) = match &spec.task {
+        Some(task) => (task.source(Path::new(".")), None),
+        None => (ScriptSource::read(&spec.script)?, exposed(&spec.script)?),
+    };
+    let overrides = common.overrides_over(secrets::of_settings(&spec.connect)?)?;
+    let accounts = Arc::new(Accounts::default());
+    let (mut context, states) = common.context_with_account(Box::new(Arc::clone(&accounts)))?;
+    let ((options, is_named), (more, is_more_named)) =
+        (spec.permissions(), wanted.permissions.options()?);
+    let options = options.and(&more);
+    context.permissions = Arc::new(permissions(&options, is_named || is_more_named)?);
+    if let Some(words) = warning {
+        context.observer.warn(words);
+    }
+    let settings = Settings {
+        args: Vec::new(),
+        overrides,
+        password,
+        netrc,
+        rehearsal: None,
+        states: states.clone(),
+        nat: common.nat(),
+        job: spec.facts_by_hand(),
+    };
+    let record = RunRecord::of_job(state, &job.name, &job.script, accounts, &context.observer);
+    Ok(ReadyJob { source, settings, run: (context, states), record })
+}
+
+fn absolute(path: &Path) -> Result<PathBuf> {
+    std::path::absolute(path).map_err(|error| Error::local("find", path, error))
+}
+
+/// Makes the folder of the jobs file the current directory, as it is for a run of the scheduler.
+fn enter(file: &Path) -> Result<()> {
+    let file = absolute(file)?;
+    let folder = file.parent().unwrap_or(&file);
+    env::set_current_dir(folder).map_err(|error| Error::local("enter the folder", folder, error))
+}

@@ -1,0 +1,405 @@
+//! The work of jobs without a script: `[job.mirror]`, `[job.get]` and `[job.put]`.
+//!
+//! Each is a script that comes with the program and gets its values as data, so that a job without a script runs, fails
+//! and is retried like any other. Its options are those of the script function, checked by the same rows.
+
+use std::{collections::BTreeMap, fmt, ops::Range, path::Path};
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value as Json, json};
+use toml::de::DeTable;
+
+use super::{
+    JOB,
+    job::json_of,
+    table::{JobsDocument, JobsTable, SpannedKey, Value},
+};
+use crate::{
+    error::{Error, Result},
+    ftp::url::Url,
+    observe::visible::visible,
+    option_table::{OptionKind::Own, OptionRow, OptionTable},
+    script::{
+        options::{Taker, check_json, taker},
+        source::ScriptSource,
+    },
+};
+
+/// The kind of work of a job without a script.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TaskKind {
+    /// `[job.mirror]`.
+    Mirror,
+    /// `[job.get]`.
+    Get,
+    /// `[job.put]`.
+    Put,
+}
+
+impl TaskKind {
+    /// Every kind.
+    pub const ALL: [Self; 3] = [Self::Mirror, Self::Get, Self::Put];
+
+    /// Returns its key in a job.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Mirror => "mirror",
+            Self::Get => "get",
+            Self::Put => "put",
+        }
+    }
+
+    /// Returns the script that does the work.
+    const fn script(self) -> &'static str {
+        match self {
+            Self::Mirror => include_str!("mirror.rhai"),
+            Self::Get => include_str!("get.rhai"),
+            Self::Put => include_str!("put.rhai"),
+        }
+    }
+
+    /// Returns the script function that takes its options.
+    const fn function(self) -> &'static str {
+        match self {
+            Self::Mirror => "mirror_up",
+            Self::Get => "get",
+            Self::Put => "put",
+        }
+    }
+
+    /// Returns the keys that every kind has, as rows of the manual.
+    pub(super) const fn places(self) -> &'static OptionTable<()> {
+        match self {
+            Self::Mirror => &MIRROR,
+            Self::Get => &GET,
+            Self::Put => &PUT,
+        }
+    }
+
+    /// Returns the paragraphs of the manual about its options.
+    #[cfg(test)]
+    pub(super) fn paragraphs(self) -> Vec<String> {
+        let options = taker(self.function()).map(Taker::paragraphs);
+        [self.places().paragraphs(), options.unwrap_or_default()].concat()
+    }
+
+    fn keys(self) -> Vec<&'static str> {
+        let options = taker(self.function()).map(Taker::keys).unwrap_or_default();
+        [self.places().keys(), options].concat()
+    }
+}
+
+type PlaceRow = OptionRow<()>;
+
+const fn places(rows: &'static [PlaceRow]) -> OptionTable<()> {
+    OptionTable { rows, usual: || () }
+}
+
+const MIRROR: OptionTable<()> = places(&[
+    PlaceRow::new("from", Own, "the side to copy: a URL, or a local directory; required"),
+    PlaceRow::new("to", Own, "the side to update: a local directory, or a URL; required"),
+]);
+
+const GET: OptionTable<()> = places(&[
+    PlaceRow::new(
+        "from",
+        Own,
+        "the file to download as a URL, which may have wildcards, or an array of them, of one server; required",
+    ),
+    PlaceRow::new(
+        "to",
+        Own,
+        "the local file or directory; with a slash at its end the directory is created. The directory of the jobs file \
+         without it",
+    ),
+]);
+
+const PUT: OptionTable<()> = places(&[
+    PlaceRow::new(
+        "from",
+        Own,
+        "the local file to upload, which may have wildcards, or an array of them; required",
+    ),
+    PlaceRow::new(
+        "to",
+        Own,
+        "the target as a URL; with a slash at its end it is a directory; required",
+    ),
+]);
+
+/// The work of a job without a script.
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
+pub struct Task {
+    /// The kind of work.
+    pub kind: TaskKind,
+    /// The values that its script gets as `args`. A URL in them may contain a password.
+    values: Json,
+}
+
+impl fmt::Debug for Task {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Task({})", self.kind.as_str())
+    }
+}
+
+impl Task {
+    /// Returns the script that does the work.
+    pub fn source(&self, folder: &Path) -> ScriptSource {
+        let shown = format!("[job.{}]", self.kind.as_str());
+        ScriptSource::from_text(self.kind.script(), shown, folder)
+    }
+
+    /// Returns the values for its script. `{NAME}` in them becomes the argument of that name.
+    pub fn args(&self, args: &Json) -> Json {
+        let mut values = self.values.clone();
+        if let Json::Object(args) = args {
+            let texts = args.iter().map(|(name, value)| {
+                (
+                    format!("{{{name}}}"),
+                    value.as_str().map_or_else(|| value.to_string(), Into::into),
+                )
+            });
+            fill_in(&mut values, &texts.collect());
+        }
+        values
+    }
+}
+
+/// Replaces the keys of `texts` in all texts of `value` by their values.
+fn fill_in(value: &mut Json, texts: &BTreeMap<String, String>) {
+    match value {
+        Json::String(text) => {
+            for (name, with) in texts {
+                if text.contains(name) {
+                    *text = text.replace(name, with);
+                }
+            }
+        }
+        Json::Array(all) => all.iter_mut().for_each(|value| fill_in(value, texts)),
+        Json::Object(all) => all.values_mut().for_each(|value| fill_in(value, texts)),
+        Json::Null | Json::Bool(_) | Json::Number(_) => {}
+    }
+}
+
+/// Reads the work of a job: `None` if it has none, or if it is unusable, which is a finding then.
+pub(super) fn read(table: &mut JobsTable<'_>, page: &mut JobsDocument<'_>) -> Option<Task> {
+    let mut found = TaskKind::ALL.into_iter().filter(|kind| table.get(kind.as_str()).is_some());
+    let kind = found.next()?;
+    let other = found.next().map(TaskKind::as_str);
+    let other = other.or_else(|| table.get("script").map(|_| "script"));
+    if let Some(span) = other.and_then(|other| table.place(other)) {
+        let other = other.unwrap_or_default();
+        let message =
+            format!("a job has one work, and this one has `{}` and `{other}`", kind.as_str());
+        page.error(span, message, Some("make two jobs of it; `after` puts them in order".into()));
+        return None;
+    }
+    let heading = table.place(kind.as_str())?;
+    let what = format!("`[job.{}]`", kind.as_str());
+    let inner = table.open_table(kind.as_str(), page)?;
+    let options = options(kind, &what, inner, page);
+    let mut inner = JobsTable::new_unchecked(inner);
+    let values = match kind {
+        TaskKind::Mirror => mirror(&mut inner, &heading, page),
+        TaskKind::Get => get(&mut inner, &heading, page),
+        TaskKind::Put => put(&mut inner, &heading, page),
+    };
+    let (mut values, options) = (values?, options?);
+    values.as_object_mut()?.insert("options".into(), options);
+    Some(Task { kind, values })
+}
+
+/// Reads the options, each checked as the script function would.
+fn options(
+    kind: TaskKind,
+    what: &str,
+    table: &DeTable<'_>,
+    page: &mut JobsDocument<'_>,
+) -> Option<Json> {
+    let (known, places) = (kind.keys(), kind.places().keys());
+    let (mut options, mut is_right) = (serde_json::Map::new(), true);
+    for (key, value) in table {
+        let name = &**key.get_ref();
+        if !known.contains(&name) {
+            if JOB.keys().contains(&name) {
+                let hint = format!("it is a job's: it stands before {what}");
+                page.error(key.span(), format!("{what} has no key `{name}`"), Some(hint));
+            } else {
+                page.unknown(key, what, &known);
+            }
+            is_right = false;
+        } else if !places.contains(&name) {
+            let given = option(kind, key, value, page);
+            is_right &= given.is_some();
+            options.insert(name.to_owned(), given.unwrap_or_default());
+        }
+    }
+    is_right.then_some(Json::Object(options))
+}
+
+fn option(
+    kind: TaskKind,
+    key: &SpannedKey<'_>,
+    value: &Value<'_>,
+    page: &mut JobsDocument<'_>,
+) -> Option<Json> {
+    let given = json_of(value, page);
+    if let Err(fault) = check_json(kind.function(), key.get_ref(), &given) {
+        page.error(value.span(), visible(fault.message), None);
+        return None;
+    }
+    Some(given)
+}
+
+/// A server and a path on it, as a script gets them.
+struct RemotePlace {
+    /// The URL without its path.
+    url: String,
+    path: String,
+    is_folder: bool,
+    pattern: Option<String>,
+}
+
+impl RemotePlace {
+    fn parse(text: &str) -> Result<Self> {
+        let url = Url::parse(text)?;
+        let utf8 = |bytes: &[u8]| {
+            String::from_utf8(bytes.to_vec())
+                .map_err(|_| Error::invalid("the path of the URL is not UTF-8: use a script"))
+        };
+        let path = url.path.as_ref().map_or(Ok(".".into()), |path| utf8(path.as_bytes()))?;
+        let pattern = url.pattern.as_ref().map(|path| utf8(path.as_bytes())).transpose()?;
+        Ok(Self { url: server_of(text).to_owned(), path, is_folder: url.is_folder, pattern })
+    }
+}
+
+/// Returns the part of a URL before its path.
+fn server_of(text: &str) -> &str {
+    let start = text.find("://").map_or(0, |at| at + 3);
+    let end = text.get(start..).and_then(|rest| rest.find('/')).map_or(text.len(), |at| start + at);
+    text.get(..end).unwrap_or(text)
+}
+
+/// Reads a URL. Messages about one show no password.
+fn remote(text: &str, span: Range<usize>, page: &mut JobsDocument<'_>) -> Option<RemotePlace> {
+    match RemotePlace::parse(text) {
+        Ok(place) => {
+            let login = place.url.rsplit_once('@').map_or("", |(login, _)| login);
+            if login.rsplit("://").next().is_some_and(|login| login.contains(':')) {
+                let hint = "`[job.connect]` takes it from a secret: `password = \"secret:NAME\"`";
+                page.warn(span, "a password stands in the URL", Some(hint.into()));
+            }
+            Some(place)
+        }
+        Err(fault) => {
+            page.error(span, visible(fault.message), None);
+            None
+        }
+    }
+}
+
+/// Reads a required place.
+fn needed<'a>(
+    table: &mut JobsTable<'a>,
+    key: &str,
+    heading: &Range<usize>,
+    page: &mut JobsDocument<'_>,
+) -> Option<(&'a str, Range<usize>)> {
+    if table.get(key).is_none() {
+        page.error(heading.clone(), format!("it has no `{key}`"), None);
+    }
+    let (text, span) = table.text(key, page)?;
+    if text.is_empty() {
+        page.error(span, format!("`{key}` is empty"), None);
+        return None;
+    }
+    Some((text, span))
+}
+
+fn mirror(
+    table: &mut JobsTable<'_>,
+    heading: &Range<usize>,
+    page: &mut JobsDocument<'_>,
+) -> Option<Json> {
+    let (from, to) = (needed(table, "from", heading, page), needed(table, "to", heading, page));
+    let ((from, from_span), (to, to_span)) = (from?, to?);
+    let is_up = Url::is_one(to);
+    if is_up == Url::is_one(from) {
+        let message = if is_up {
+            "one side of a mirror is a local directory, and both are URLs"
+        } else {
+            "one side of a mirror is a URL (ftp://, ftpes:// or ftps://), and none is"
+        };
+        page.error(to_span, message, None);
+        return None;
+    }
+    let (local, url, span) = if is_up { (from, to, to_span) } else { (to, from, from_span) };
+    let place = remote(url, span, page)?;
+    Some(json!({ "url": place.url, "remote": place.path, "local": local, "is_up": is_up }))
+}
+
+fn get(
+    table: &mut JobsTable<'_>,
+    heading: &Range<usize>,
+    page: &mut JobsDocument<'_>,
+) -> Option<Json> {
+    if table.get("from").is_none() {
+        page.error(heading.clone(), "it has no `from`", None);
+    }
+    let urls = table.texts("from", page);
+    let mut server: Option<String> = None;
+    let mut sources = Vec::new();
+    for (url, span) in urls {
+        let place = remote(url, span.clone(), page)?;
+        if server.as_ref().is_some_and(|known| *known != place.url) {
+            page.error(span, "all URLs of a job are of one server and one login", None);
+            return None;
+        }
+        if place.is_folder {
+            let hint =
+                Some("`[job.mirror]` copies a directory; `*` at its end means its files".into());
+            page.error(span, "this URL names a directory", hint);
+            return None;
+        }
+        server = Some(place.url);
+        let is_pattern = place.pattern.is_some();
+        sources
+            .push(json!({ "path": place.pattern.unwrap_or(place.path), "is_pattern": is_pattern }));
+    }
+    let local = table.text("to", page).map_or(".", |(text, _)| text);
+    let is_folder = local.ends_with('/');
+    Some(json!({ "url": server?, "from": sources, "local": local, "is_folder": is_folder }))
+}
+
+fn put(
+    table: &mut JobsTable<'_>,
+    heading: &Range<usize>,
+    page: &mut JobsDocument<'_>,
+) -> Option<Json> {
+    let (to, span) = needed(table, "to", heading, page)?;
+    if !Url::is_one(to) {
+        let hint = Some("such as `to = \"ftpes://me@ftp.example.org/in/\"`".into());
+        page.error(span, "`to` is a URL", hint);
+        return None;
+    }
+    let place = remote(to, span.clone(), page)?;
+    if table.get("from").is_none() {
+        page.error(heading.clone(), "it has no `from`", None);
+    }
+    let files = table.texts("from", page);
+    let is_pattern = |text: &str| text.contains(['*', '?', '[']);
+    let is_several = files.len() > 1 || files.iter().any(|(text, _)| is_pattern(text));
+    if is_several && !place.is_folder {
+        page.error(span, "several files need a directory: end the URL with a slash", None);
+        return None;
+    }
+    let sources =
+        files.iter().map(|(text, _)| json!({ "path": text, "is_pattern": is_pattern(text) }));
+    let sources: Vec<_> = sources.collect();
+    let mut remote = place.path;
+    if place.is_folder && !remote.ends_with('/') {
+        remote.push('/');
+    }
+    (!sources.is_empty()).then(|| json!({ "url": place.url, "from": sources, "remote": remote }))
+}

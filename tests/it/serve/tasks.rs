@@ -1,0 +1,173 @@
+//! Jobs without a script, runs in the foreground, and requests with arguments and for past slots.
+
+use std::fs;
+
+use super::scheduler::{Scheduler, on_request};
+use crate::support::{program::Portolan, rehearsal::Rehearsal, wait};
+
+/// Returns a job without a script that runs when it is triggered.
+fn task(name: &str, table: &str) -> String {
+    format!(
+        "\n[[job]]\nname = \"{name}\"\ncron = \"0 0 29 2 *\"\n{table}\n[job.connect]\npassword = \"secret:FTP\"\n"
+    )
+}
+
+fn url(server: &Rehearsal, path: &str) -> String {
+    format!("ftp://tester@127.0.0.1:{}/{path}", server.site.port)
+}
+
+/// Returns the three kinds of jobs, for a server.
+fn three(server: &Rehearsal) -> String {
+    [
+        task(
+            "copy",
+            &format!(
+                "[job.mirror]\nfrom = \"{}\"\nto = \"copy\"\ndelete = true\nexclude = [\"*.tmp\"]",
+                url(server, "pub")
+            ),
+        ),
+        task(
+            "fetch",
+            &format!(
+                "[job.get]\nfrom = \"{}\"\nto = \"in/{{day}}/\"\n[job.args]\nday = \"today\"",
+                url(server, "pub/*.csv")
+            ),
+        ),
+        task(
+            "send",
+            &format!(
+                "[job.put]\nfrom = [\"out/*.csv\", \"out/list\"]\nto = \"{}\"",
+                url(server, "in/")
+            ),
+        ),
+    ]
+    .concat()
+}
+
+fn scheduler(server: &Rehearsal) -> Scheduler {
+    server.file("pub/a.csv", "a");
+    server.file("pub/b.csv", "bb");
+    server.file("pub/c.tmp", "ccc");
+    fs::create_dir(server.root().join("in")).unwrap();
+    let scheduler = Scheduler::new(&three(server)).env("FTP", "secret");
+    scheduler.file("copy/old", "gone");
+    scheduler.file("out/x.csv", "x");
+    scheduler.file("out/list", "l");
+    scheduler
+}
+
+#[test]
+fn jobs_without_a_script_mirror_fetch_and_send() {
+    let server = Rehearsal::start(&[], false);
+    let mut scheduler = scheduler(&server);
+    scheduler.start();
+    for job in ["copy", "fetch", "send"] {
+        drop(scheduler.command(&["trigger", job, "--wait"]).succeeds().stdout_has("is done"));
+    }
+    assert_eq!(
+        (scheduler.read("copy/a.csv"), scheduler.read("copy/b.csv")),
+        ("a".into(), "bb".into())
+    );
+    assert!(!scheduler.path("copy/old").exists() && !scheduler.path("copy/c.tmp").exists());
+    assert_eq!(scheduler.read("in/today/b.csv"), "bb");
+    assert_eq!(server.bytes("in/x.csv").unwrap(), b"x");
+    assert_eq!(server.bytes("in/list").unwrap(), b"l");
+    // A value of its own for one run.
+    let ran = scheduler.command(&["trigger", "fetch", "--wait", "--arg", "day=2026-11-28"]);
+    drop(ran.succeeds().stdout_has("is done"));
+    assert_eq!(scheduler.read("in/2026-11-28/a.csv"), "a");
+    let run = scheduler.until_outcome("copy", "done");
+    assert_eq!((run["script"].as_str(), run["files"].as_i64()), (Some("mirror"), Some(2)));
+    let log = scheduler.command(&["show", "copy", "--follow"]).succeeds();
+    drop(log.stdout_has("attempt 1 of run ").any_stderr());
+    scheduler.stop();
+}
+
+#[test]
+fn a_job_runs_once_in_the_foreground_and_leaves_a_record() {
+    let server = Rehearsal::start(&[], false);
+    let mut scheduler = scheduler(&server);
+    for job in ["copy", "fetch", "send"] {
+        let ran = scheduler.command(&["run", "--job", job, "--arg", "day=now"]);
+        drop(ran.succeeds().any_stdout().any_stderr());
+    }
+    assert_eq!(scheduler.read("copy/b.csv"), "bb");
+    assert_eq!(scheduler.read("in/now/b.csv"), "bb");
+    assert_eq!(server.bytes("in/x.csv").unwrap(), b"x");
+    let runs = scheduler.runs();
+    let kept: Vec<_> =
+        runs.iter().map(|run| (run["job"].clone(), run["outcome"].clone())).collect();
+    assert_eq!(kept.len(), 3, "{runs:#?}");
+    assert!(kept.iter().all(|(_, outcome)| outcome == "done"), "{kept:?}");
+    drop(
+        scheduler
+            .command(&["run", "--job", "cpy"])
+            .fails_with(2)
+            .stderr_has("there is no job `cpy`; did you mean `copy`?"),
+    );
+    scheduler.start();
+    scheduler.stop();
+}
+
+#[test]
+fn a_script_in_the_foreground_gets_the_arguments_of_its_job() {
+    let scheduler = Scheduler::new(&on_request("a", "[job.args]\nday = \"today\"\nmost = 3"));
+    scheduler.file("a.rhai", "print(`${args.day} ${args.most + 1} ${job::NAME} ${job::TRIGGER}`); local::write(\"here\", \"x\");");
+    let ran = scheduler.command(&["run", "--job", "a"]).succeeds().any_stderr();
+    drop(ran.stdout("today 4 a manual\n"));
+    assert_eq!(scheduler.read("here"), "x");
+    let ran = scheduler.command(&["run", "--job", "a", "--arg", "most=7", "--arg", "day=x=y"]);
+    drop(ran.succeeds().any_stderr().stdout("x=y 8 a manual\n"));
+}
+
+#[test]
+fn past_slots_run_once_each_in_their_order() {
+    let job =
+        "\n[[job]]\nname = \"a\"\nscript = \"a.rhai\"\ncron = \"0 0 * * *\"\ntimezone = \"UTC\"\n";
+    let mut scheduler = Scheduler::new(job);
+    scheduler.file("a.rhai", "local::append(\"done.txt\", `${job::SCHEDULED_FOR} ${args}\n`);");
+    scheduler.start();
+    let ran = scheduler.command(&[
+        "trigger",
+        "a",
+        "--wait",
+        "--from",
+        "2026-01-01",
+        "--to",
+        "2026-01-05T12:00",
+    ]);
+    drop(ran.succeeds().any_stdout());
+    let days = scheduler.read("done.txt");
+    let days: Vec<_> = days.lines().map(|line| line[..10].to_owned()).collect();
+    assert_eq!(days, ["2026-01-01", "2026-01-02", "2026-01-03", "2026-01-04", "2026-01-05"]);
+    let ran =
+        scheduler.command(&["trigger", "a", "--wait", "--slot", "2026-02-03", "--arg", "n=1"]);
+    drop(ran.succeeds().stdout_has("is done"));
+    let found = wait::until(super::scheduler::TIME_MAX, || {
+        Some(scheduler.read("done.txt")).filter(|text| text.lines().count() == 6)
+    });
+    let text = found.unwrap();
+    assert!(text.lines().last().unwrap().starts_with("2026-02-03T00:00:00Z"), "{text}");
+    assert!(text.contains("\"n\": \"1\""), "{text}");
+    let odd = scheduler.command(&["trigger", "a", "--slot", "2026-02-03T01:00"]).fails_with(2);
+    drop(odd.stderr_has("is no slot of the job; near it are 2026-02-03T00:00:00"));
+    let later = scheduler.command(&["trigger", "a", "--slot", "2099-02-03"]).fails_with(2);
+    drop(later.stderr_has("is still to come"));
+    let ran = scheduler.runs();
+    assert!(ran.iter().all(|run| run["trigger"] == "manual"), "{ran:#?}");
+    scheduler.stop();
+}
+
+#[test]
+fn exports_of_jobs_without_a_script_run_the_job() {
+    let job = task("copy", "[job.mirror]\nfrom = \"ftp://h/pub\"\nto = \"copy\"");
+    let program = Portolan::new().file("portolan.toml", job.replace("29 2 *", "1 * *"));
+    for (to, words) in [
+        (&["crontab"][..], " run --jobs "),
+        (&["systemd", "--timers"], "portolan.toml --job copy\n"),
+        (&["kubernetes"], "\"--job\", \"copy\"]"),
+    ] {
+        let ran = program.clone().args(["export"]).args(to.iter().copied()).run();
+        drop(ran.succeeds().stdout_has(words).any_stderr().any_stdout());
+    }
+}
