@@ -159,7 +159,21 @@ impl Portolan {
             .stderr(Stdio::piped());
         let before = Manifest::of(self.folder());
         let child = command.spawn().unwrap();
-        Running::watch(child, self.stdin.clone(), Arc::clone(&self.folders), before)
+        let secrets = self.secrets();
+        Running::watch(child, self.stdin.clone(), Arc::clone(&self.folders), before, secrets)
+    }
+
+    /// Returns the secrets in its environment, by the names of the variables.
+    fn secrets(&self) -> Vec<String> {
+        /// Shorter ones occur by chance.
+        const SECRET_BYTES_MIN: usize = 8;
+        let is_secret = |name: &OsStr| {
+            let name = name.to_string_lossy();
+            ["PASSWORD", "SECRET", "TOKEN"].iter().any(|end| name.ends_with(end))
+        };
+        let all = self.environment.iter().filter(|(name, _)| is_secret(name));
+        let values = all.filter_map(|(_, value)| value.to_str().map(str::to_owned));
+        values.filter(|value| value.len() >= SECRET_BYTES_MIN).collect()
     }
 }
 

@@ -1,6 +1,7 @@
 //! The program while it runs.
 
 use std::{
+    fs,
     io::{Read, Write},
     os::unix::process::ExitStatusExt,
     process::{Child, ExitStatus},
@@ -24,6 +25,8 @@ pub(crate) struct Running {
     stderr: Stream,
     folders: Arc<Folders>,
     before: Manifest,
+    /// The secrets in its environment, which must be in nothing that it leaves behind.
+    secrets: Vec<String>,
 }
 
 impl Running {
@@ -32,6 +35,7 @@ impl Running {
         stdin: Option<Vec<u8>>,
         folders: Arc<Folders>,
         before: Manifest,
+        secrets: Vec<String>,
     ) -> Self {
         if let (Some(bytes), Some(mut pipe)) = (stdin, child.stdin.take()) {
             // A program that does not read all its input is no failure of the test.
@@ -39,7 +43,7 @@ impl Running {
         }
         let stdout = Stream::read(child.stdout.take().unwrap());
         let stderr = Stream::read(child.stderr.take().unwrap());
-        Self { child, stdout, stderr, folders, before }
+        Self { child, stdout, stderr, folders, before, secrets }
     }
 
     /// Returns its process id.
@@ -91,6 +95,7 @@ impl Running {
         let Some(status) = self.ends_within(TIME_MAX) else {
             panic!("still running after {TIME_MAX:?}\n{}", self.said());
         };
+        self.keeps_its_secrets();
         Ran::new(
             status.code(),
             status.signal(),
@@ -106,6 +111,25 @@ impl Running {
             let status = self.child.try_wait().unwrap()?;
             (self.stdout.is_over() && self.stderr.is_over()).then_some(status)
         })
+    }
+
+    /// Checks that no secret of its environment is in its state: history, logs, records of servers and mirrors.
+    fn keeps_its_secrets(&self) {
+        let mut folders = vec![self.folders.home.path().join(".local")];
+        while let Some(folder) = folders.pop() {
+            let Ok(entries) = fs::read_dir(folder) else { continue };
+            for path in entries.filter_map(|entry| Some(entry.ok()?.path())) {
+                if path.is_dir() && !path.is_symlink() {
+                    folders.push(path);
+                } else if let Ok(bytes) = fs::read(&path) {
+                    for secret in &self.secrets {
+                        let is_there =
+                            bytes.windows(secret.len()).any(|at| at == secret.as_bytes());
+                        assert!(!is_there, "a secret is in {}\n{}", path.display(), self.said());
+                    }
+                }
+            }
+        }
     }
 
     fn said(&self) -> String {
