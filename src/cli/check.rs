@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeSet,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use serde_json::json;
@@ -10,6 +11,7 @@ use serde_json::json;
 use super::{
     ExitResult,
     common::Common,
+    permissions::block,
     place::JOBS_FILE,
     report::{self, UsageError},
 };
@@ -19,9 +21,16 @@ use crate::{
     exit_code::Exit,
     limits::{DEPTH_MAX, ENTRIES_MAX},
     observe::visible::visible,
-    schedule::{jobs, zone::Zones},
+    schedule::{
+        jobs::{self, Job},
+        zone::Zones,
+    },
     script::{
-        check::{ScriptFinding, Severity, check_all},
+        check::{
+            ScriptFinding, Severity, check_all,
+            permissions::{DerivedPermissions, derive},
+        },
+        raise::ScriptLocation,
         source::ScriptSource,
     },
 };
@@ -32,18 +41,27 @@ pub(super) struct Args {
     /// Scripts, jobs files (.toml) with their scripts, or directories (recursive)
     #[arg(default_value = JOBS_FILE)]
     paths: Vec<PathBuf>,
+    /// Print the permissions that each script needs, as far as its text shows them
+    #[arg(long)]
+    permissions: bool,
 }
 
 /// The checked files and the findings.
 struct Looked {
     sources: Vec<ScriptSource>,
+    jobs: Vec<Arc<Job>>,
     /// The jobs files: the displayed name, and the text.
     files: Vec<(String, String)>,
     findings: Vec<ScriptFinding>,
 }
 
 pub(super) fn run(args: &Args, common: &Common) -> ExitResult {
-    let Looked { sources, files, findings } = look(&args.paths).map_err(UsageError)?;
+    let Looked { sources, jobs, files, findings } = look(&args.paths).map_err(UsageError)?;
+    let is_wrong = findings.iter().any(|finding| finding.level == Severity::Error);
+    if args.permissions && !is_wrong {
+        print_permissions(&sources, &jobs, common.json());
+        return Ok(Exit::Done);
+    }
     if common.json() {
         let all: Vec<_> = findings.iter().map(value).collect();
         report::json(&all);
@@ -58,8 +76,71 @@ pub(super) fn run(args: &Args, common: &Common) -> ExitResult {
         report::findings(&findings, &text_of);
         report::print(&(summary(&findings, files.len(), sources.len()) + "\n"));
     }
-    let is_wrong = findings.iter().any(|finding| finding.level == Severity::Error);
     Ok(if is_wrong { Exit::Script } else { Exit::Done })
+}
+
+/// Prints the permissions of each script, and what its text does not show; for a job with the arguments that its file has.
+fn print_permissions(sources: &[ScriptSource], jobs: &[Arc<Job>], is_json: bool) {
+    let of_source = |source: &ScriptSource| -> Vec<DerivedBlock> {
+        let shown = |job: &&Arc<Job>| visible(job.script.as_os_str().as_encoded_bytes());
+        let own: Vec<_> = jobs.iter().filter(|job| shown(job) == source.shown()).collect();
+        if own.is_empty() {
+            return vec![DerivedBlock::new(source, None)];
+        }
+        own.into_iter().map(|job| DerivedBlock::new(source, Some(job))).collect()
+    };
+    let blocks: Vec<_> = sources.iter().flat_map(of_source).collect();
+    if is_json {
+        report::json(&blocks.iter().map(DerivedBlock::value).collect::<Vec<_>>());
+    } else {
+        report::output(&blocks.iter().map(DerivedBlock::text).collect::<Vec<_>>().join("\n"));
+    }
+}
+
+/// The permissions of a script, or of a job.
+struct DerivedBlock {
+    script: String,
+    job: Option<String>,
+    derived: DerivedPermissions,
+}
+
+impl DerivedBlock {
+    fn new(source: &ScriptSource, job: Option<&Arc<Job>>) -> Self {
+        let args = job.map_or(serde_json::Value::Null, |job| job.args.clone());
+        Self {
+            script: source.shown().to_owned(),
+            job: job.map(|job| job.name.to_string()),
+            derived: derive(source, &args),
+        }
+    }
+
+    fn value(&self) -> serde_json::Value {
+        let DerivedPermissions { found, unknown } = &self.derived;
+        json!({
+            "script": self.script,
+            "job": self.job,
+            "permissions": found,
+            "flags": found.flags(),
+            "unknown": unknown.iter().map(value).collect::<Vec<_>>(),
+        })
+    }
+
+    fn text(&self) -> String {
+        let DerivedPermissions { found, unknown } = &self.derived;
+        let mut lines = vec![match &self.job {
+            None => format!("# portolan run {} {}", found.flags().join(" "), self.script),
+            Some(job) => format!("# the job `{job}`, {}", self.script),
+        }];
+        lines.extend(block(found));
+        if !unknown.is_empty() {
+            lines.push("# known only in a run, which `portolan run --audit` records:".to_owned());
+            lines.extend(unknown.iter().map(|one| {
+                let ScriptLocation { file, line, column } = &one.place;
+                format!("#   {file}:{line}:{column}: {}", one.message)
+            }));
+        }
+        lines.join("\n") + "\n"
+    }
 }
 
 /// Checks all of `paths`, and the scripts that jobs name.
@@ -68,19 +149,20 @@ fn look(paths: &[PathBuf]) -> Result<Looked> {
         |path: &&PathBuf| path.extension().is_some_and(|end| end == "toml") && !path.is_dir();
     let (named, others): (Vec<_>, Vec<_>) = paths.iter().partition(is_jobs_file);
     let (zones, now) = (Zones::newest(), Clock::System.now());
-    let (mut files, mut findings) = (Vec::new(), Vec::new());
+    let (mut files, mut findings, mut jobs) = (Vec::new(), Vec::new(), Vec::new());
     let mut all = scripts(others)?;
     for path in named {
         let reading = jobs::read(path, &zones, now)?;
         files.push((visible(path.as_os_str().as_encoded_bytes()), reading.text));
         findings.extend(reading.findings);
+        jobs.extend(reading.jobs.into_iter().flat_map(|jobs| jobs.all));
         all.extend(reading.scripts);
     }
     let mut seen = BTreeSet::new();
     all.retain(|path| seen.insert(path.clone()));
     let sources = all.iter().map(ScriptSource::read).collect::<Result<Vec<_>>>()?;
     findings.extend(check_all(&sources));
-    Ok(Looked { sources, files, findings })
+    Ok(Looked { sources, jobs, files, findings })
 }
 
 /// Returns the named files, and every `.rhai` file in the named directories, in order.

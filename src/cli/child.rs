@@ -10,6 +10,7 @@ use super::{
     common::{Common, interruptible},
     permissions::permissions,
     run::script,
+    sandbox::RunSandbox,
 };
 use crate::{
     cancel::CancelToken,
@@ -23,25 +24,28 @@ pub(super) fn run(common: &Common) -> ExitResult {
     let mut input = BufReader::new(io::stdin());
     let order = AttemptSpec::read(&mut input)?;
     let lock = isolation::raise(&order)?;
+    let source = order.source()?;
+    let mut settings = Settings {
+        overrides: Overrides::read(&secrets::of_settings(&order.connect)?)?,
+        password: common.password()?,
+        netrc: common.netrc()?,
+        nat: common.nat(),
+        job: order.facts(),
+        ..Settings::default()
+    };
+    let (options, is_named) = order.permissions();
+    let permissions = permissions(&options, is_named)?;
+    // Before anything that starts a thread.
+    let sandbox = RunSandbox::enter(common, &source, &options, &permissions, &settings)?;
+    sandbox.equip(&mut settings);
     let stop = CancelToken::new();
     let drain = Arc::new(Drain::new(stop.clone()));
     isolation::listen(input, Arc::clone(&drain))?;
     let lines = JsonLines::new(order.run.to_string(), Clock::System, output::results()).with_log();
     let sinks: Vec<Box<dyn Sink>> = vec![Box::new(lines), Box::new(drain)];
     let (mut context, states) = common.child_context(stop, sinks)?;
-    let (options, is_named) = order.permissions();
-    context.permissions = Arc::new(permissions(&options, is_named)?);
-    let source = order.source()?;
-    let settings = Settings {
-        args: Vec::new(),
-        overrides: Overrides::read(&secrets::of_settings(&order.connect)?)?,
-        password: common.password()?,
-        netrc: common.netrc()?,
-        rehearsal: None,
-        states,
-        nat: common.nat(),
-        job: order.facts(),
-    };
+    (context.permissions, settings.states) = (Arc::new(permissions), states);
+    sandbox.report(&context.observer);
     let stop = context.stop.clone();
     let ended = interruptible(&stop, move || Ok(script(&source, settings, &context)));
     // Held until here: while it is, no other scheduler starts.

@@ -36,6 +36,7 @@ mod rm;
 mod run;
 mod run_job;
 mod runs;
+mod sandbox;
 mod serve;
 mod shell;
 mod show;

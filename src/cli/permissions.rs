@@ -1,10 +1,17 @@
 //! The permissions of a run, from the flags of `portolan run`.
 
-use super::flags::{OptionCommand, OptionFlags};
+use std::{iter, sync::Arc};
+
+use serde_json::json;
+
+use super::{
+    flags::{OptionCommand, OptionFlags},
+    report,
+};
 use crate::{
     error::{Error, Result},
     option_table::OptionTable,
-    permissions::{PERMISSIONS, PermissionOptions, RunPermissions},
+    permissions::{PERMISSIONS, PermissionOptions, PermissionSet, PermissionUsage, RunPermissions},
 };
 
 /// `portolan run`, for its flags.
@@ -26,9 +33,17 @@ pub(super) struct PermissionArgs {
     /// Allow the script nothing: no server, no file, no secret
     #[arg(long)]
     deny_all: bool,
+    /// At the end, print the permissions that the run has used
+    #[arg(long)]
+    audit: bool,
 }
 
 impl PermissionArgs {
+    /// Returns the record of what the run uses, if it is wanted.
+    pub(super) fn usage(&self) -> Option<Arc<PermissionUsage>> {
+        self.audit.then(Arc::default)
+    }
+
     /// Returns what the flags allow, and true if what they do not name is refused.
     pub(super) fn options(&self) -> Result<(PermissionOptions, bool)> {
         let options = self.flags.options()?;
@@ -39,6 +54,28 @@ impl PermissionArgs {
         let is_named = self.deny_all || options.restricts();
         Ok((options, is_named))
     }
+}
+
+/// Prints what a run has used: the block that would allow it, and what was refused.
+pub(super) fn print_usage(usage: &PermissionUsage, is_json: bool) {
+    let (granted, refused) = (usage.granted(), usage.refused());
+    if is_json {
+        report::json(
+            &json!({ "event": "permissions", "permissions": granted, "refused": refused }),
+        );
+        return;
+    }
+    let mut lines = block(&granted);
+    if !refused.is_empty() {
+        lines.push("# refused:".to_owned());
+        lines.extend(refused.lines().iter().map(|line| format!("#   {line}")));
+    }
+    report::output(&(lines.join("\n") + "\n"));
+}
+
+/// Returns the lines of the table `[job.permissions]` that allows `set`.
+pub(super) fn block(set: &PermissionSet) -> Vec<String> {
+    iter::once("[job.permissions]".to_owned()).chain(set.lines()).collect()
 }
 
 /// Returns the permissions that `options` name for a run in the working directory.

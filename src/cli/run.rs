@@ -10,11 +10,12 @@ use super::{
     check::counted,
     child,
     common::{Common, interruptible},
-    permissions::{PermissionArgs, permissions},
+    permissions::{PermissionArgs, permissions, print_usage},
     place::JobsFile,
     record::RunRecord,
     report::{self, UsageError},
     run_job::{self, JobRun},
+    sandbox::RunSandbox,
 };
 use crate::{
     error::{Error, Result},
@@ -72,27 +73,39 @@ pub(super) fn run(args: &Args, common: &Common) -> ExitResult {
         return run_job::run(&JobRun { name, args: &args.job_args, permissions, file }, common);
     }
     let script_path = args.script.as_deref().unwrap_or(Path::new(""));
+    let source = ScriptSource::read(script_path).map_err(UsageError)?;
+    let usage = args.permissions.usage();
     let prepared = || -> Result<_> {
-        let source = ScriptSource::read(script_path)?;
         let exposed = exposed(script_path)?;
         let (options, is_named) = args.permissions.options()?;
         let permissions = permissions(&options, is_named)?;
-        let mut settings = settings(common, script_path, args.rest.clone())?;
-        let accounts = Arc::new(Accounts::default());
-        let (mut context, states) = common.context_with_account(Box::new(Arc::clone(&accounts)))?;
-        context.permissions = Arc::new(permissions);
-        settings.states = states;
-        if let Some(words) = exposed {
-            context.observer.warn(words);
-        }
-        let record = RunRecord::begin(common, script_path, accounts, &context.observer);
-        Ok((source, settings, context, record))
+        let permissions = match &usage {
+            Some(usage) => permissions.recorded(Arc::clone(usage)),
+            None => permissions,
+        };
+        let settings = settings(common, script_path, args.rest.clone())?;
+        Ok((exposed, options, permissions, settings))
     };
-    let (source, settings, context, record) = prepared().map_err(UsageError)?;
+    let (exposed, options, permissions, mut settings) = prepared().map_err(UsageError)?;
+    let sandbox = RunSandbox::enter(common, &source, &options, &permissions, &settings)?;
+    sandbox.equip(&mut settings);
+    let accounts = Arc::new(Accounts::default());
+    let kept = common.context_with_account(Box::new(Arc::clone(&accounts)));
+    let (mut context, states) = kept.map_err(UsageError)?;
+    context.permissions = Arc::new(permissions);
+    settings.states = states;
+    sandbox.report(&context.observer);
+    if let Some(words) = exposed {
+        context.observer.warn(words);
+    }
+    let record = RunRecord::begin(common, script_path, accounts, &context.observer);
     let (stop, observer) = (context.stop.clone(), context.observer.clone());
     let ended = interruptible(&stop, move || Ok(script(&source, settings, &context)));
     let exit = ended.unwrap_or_else(|error| report::failed(&error));
     record.end(report::settled(exit), &observer);
+    if let Some(usage) = usage {
+        print_usage(&usage, common.json());
+    }
     Ok(exit)
 }
 
@@ -121,6 +134,7 @@ pub(super) fn settings(common: &Common, script: &Path, args: Vec<String>) -> Res
         states: None,
         nat: common.nat(),
         job: JobFacts { name, ..JobFacts::default() },
+        ..Settings::default()
     })
 }
 

@@ -8,19 +8,21 @@ use std::{
 
 use super::{
     ExitResult,
-    common::{Common, KeptRun, interruptible},
+    common::{Common, interruptible},
     next::no_job,
-    permissions::{PermissionArgs, permissions},
+    permissions::{PermissionArgs, permissions, print_usage},
     place::JobsFile,
     record::RunRecord,
     report::{self, UsageError},
     run::{exposed, script},
+    sandbox::RunSandbox,
     slots,
 };
 use crate::{
     clock::Clock,
     error::{Error, Result},
     observe::account::Accounts,
+    permissions::{PermissionOptions, RunPermissions},
     schedule::{
         child::attempt_spec::AttemptSpec,
         jobs::{Job, args},
@@ -45,8 +47,10 @@ pub(super) struct JobRun<'a> {
 struct ReadyJob {
     source: ScriptSource,
     settings: Settings,
-    run: KeptRun,
-    record: RunRecord,
+    options: PermissionOptions,
+    permissions: RunPermissions,
+    state: PathBuf,
+    warning: Option<String>,
 }
 
 pub(super) fn run(wanted: &JobRun<'_>, common: &Common) -> ExitResult {
@@ -54,12 +58,33 @@ pub(super) fn run(wanted: &JobRun<'_>, common: &Common) -> ExitResult {
     let Some(job) = jobs.get(wanted.name) else {
         return Err(UsageError(no_job(&jobs, wanted.name)).into());
     };
-    let ReadyJob { source, settings, run: (context, _), record, .. } =
-        prepared(wanted, job, common).map_err(UsageError)?;
+    let ready = prepared(wanted, job, common).map_err(UsageError)?;
+    let ReadyJob { source, mut settings, options, permissions, state, warning } = ready;
+    let common = &common.with_state(&state);
+    let usage = wanted.permissions.usage();
+    let permissions = match &usage {
+        Some(usage) => permissions.recorded(Arc::clone(usage)),
+        None => permissions,
+    };
+    let sandbox = RunSandbox::enter(common, &source, &options, &permissions, &settings)?;
+    sandbox.equip(&mut settings);
+    let accounts = Arc::new(Accounts::default());
+    let kept = common.context_with_account(Box::new(Arc::clone(&accounts)));
+    let (mut context, states) = kept.map_err(UsageError)?;
+    context.permissions = Arc::new(permissions);
+    settings.states = states;
+    sandbox.report(&context.observer);
+    if let Some(words) = warning {
+        context.observer.warn(words);
+    }
+    let record = RunRecord::of_job(state, &job.name, &job.script, accounts, &context.observer);
     let (stop, observer) = (context.stop.clone(), context.observer.clone());
     let ended = interruptible(&stop, move || Ok(script(&source, settings, &context)));
     let exit = ended.unwrap_or_else(|error| report::failed(&error));
     record.end(report::settled(exit), &observer);
+    if let Some(usage) = usage {
+        print_usage(&usage, common.json());
+    }
     Ok(exit)
 }
 
@@ -77,27 +102,19 @@ fn prepared(wanted: &JobRun<'_>, job: &Arc<Job>, common: &Common) -> Result<Read
         None => (ScriptSource::read(&spec.script)?, exposed(&spec.script)?),
     };
     let overrides = common.overrides_over(secrets::of_settings(&spec.connect)?)?;
-    let accounts = Arc::new(Accounts::default());
-    let (mut context, states) = common.context_with_account(Box::new(Arc::clone(&accounts)))?;
     let ((options, is_named), (more, is_more_named)) =
         (spec.permissions(), wanted.permissions.options()?);
     let options = options.and(&more);
-    context.permissions = Arc::new(permissions(&options, is_named || is_more_named)?);
-    if let Some(words) = warning {
-        context.observer.warn(words);
-    }
+    let permissions = permissions(&options, is_named || is_more_named)?;
     let settings = Settings {
-        args: Vec::new(),
         overrides,
         password,
         netrc,
-        rehearsal: None,
-        states: states.clone(),
         nat: common.nat(),
         job: spec.facts_by_hand(),
+        ..Settings::default()
     };
-    let record = RunRecord::of_job(state, &job.name, &job.script, accounts, &context.observer);
-    Ok(ReadyJob { source, settings, run: (context, states), record })
+    Ok(ReadyJob { source, settings, options, permissions, state, warning })
 }
 
 fn absolute(path: &Path) -> Result<PathBuf> {

@@ -10,6 +10,7 @@ pub mod check;
 pub mod docs;
 pub mod engine;
 pub mod imports;
+pub mod needs;
 pub mod netrc;
 pub mod options;
 mod overlay;

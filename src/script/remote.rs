@@ -36,7 +36,7 @@ impl Remote {
             let advice = "a password stands in the URL: secret(\"NAME\") keeps it out of scripts";
             run.context.observer.warn_once(advice);
         }
-        let site = run.aim(site(&url, options, &run.settings.overrides)?)?;
+        let site = run.aim(site(&url, options, &run.settings.overrides)?, options)?;
         if run.settings.nat.described.is_some() {
             return Ok(Self::of(&site, None));
         }

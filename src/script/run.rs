@@ -13,7 +13,7 @@ use std::{
     time::Instant,
 };
 
-use rhai::NativeCallContext;
+use rhai::{Map, NativeCallContext};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
@@ -73,8 +73,10 @@ pub struct Settings {
     pub states: Option<Arc<dyn MirrorStateStore>>,
     /// The facts of the job that the script can read.
     pub job: JobFacts,
-    /// The NAT permissions of the script.
+    /// The NAT settings of the script.
     pub nat: NatSettings,
+    /// The folder for temporary folders, if it is not that of the system.
+    pub temp: Option<PathBuf>,
 }
 
 /// A server and a scratch folder in place of the real ones.
@@ -299,10 +301,10 @@ impl ScriptRun {
 
     /// Completes the login of `site`, and redirects it to the embedded server in a rehearsal.
     ///
-    /// Fails with `denied_by_policy` unless the script may connect with it and read the files that its options name.
-    /// What the user has set is not asked for again.
-    pub fn aim(&self, mut site: Site) -> Result<Site> {
-        self.may_reach(&site)?;
+    /// Fails with `denied_by_policy` unless the script may connect with it and read the files that its `options` name.
+    /// What the user has set, or saved with the site, is not asked for again.
+    pub fn aim(&self, mut site: Site, options: &Map) -> Result<Site> {
+        self.may_reach(&site, options)?;
         let is_rehearsal = self.settings.rehearsal.is_some();
         let Settings { netrc, password, .. } = &self.settings;
         complete(&mut site, netrc, password.as_ref(), is_rehearsal)?;
@@ -324,18 +326,23 @@ impl ScriptRun {
         Ok(site)
     }
 
-    fn may_reach(&self, site: &Site) -> Result<()> {
+    fn may_reach(&self, site: &Site, options: &Map) -> Result<()> {
         let permissions = self.permissions();
+        let is_asked = |key: &str| options.contains_key(key) && !self.settings.overrides.has(key);
         let Trust { ca_file, client_cert, client_key, .. } = &site.trust;
         for (key, file) in
             [("ca_file", ca_file), ("client_cert", client_cert), ("client_key", client_key)]
         {
-            if let Some(file) = file.as_ref().filter(|_| !self.settings.overrides.has(key)) {
+            if let Some(file) = file.as_ref().filter(|_| is_asked(key)) {
                 permissions.allow_read(file)?;
             }
         }
-        if site.map_ports && !self.settings.overrides.has("map_ports") {
+        if site.map_ports && is_asked("map_ports") {
             permissions.allow_nat_questions()?;
+        }
+        if let Some(proxy) = site.proxy.as_ref().filter(|_| is_asked("proxy")) {
+            let (host, port) = proxy.place();
+            permissions.allow_net(host, port)?;
         }
         permissions.allow_net(&site.host, site.port)
     }
@@ -407,9 +414,9 @@ impl ScriptRun {
 
     /// Creates a folder that is removed at the end of the run.
     pub fn temporary_folder(&self) -> Result<PathBuf> {
-        let folder = tempfile::Builder::new().prefix("portolan-").tempdir();
-        let folder =
-            folder.map_err(|error| Error::local("make a folder", std::env::temp_dir(), error))?;
+        let place = self.settings.temp.clone().unwrap_or_else(std::env::temp_dir);
+        let folder = tempfile::Builder::new().prefix("portolan-").tempdir_in(&place);
+        let folder = folder.map_err(|error| Error::local("make a folder", &place, error))?;
         let path = folder.path().to_owned();
         self.permissions().add_scratch(&path);
         self.folders.lock().unwrap_or_else(PoisonError::into_inner).push(folder);

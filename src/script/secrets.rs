@@ -1,9 +1,11 @@
 //! The sources of secrets: never argv, never the script's text.
 
 use std::{
+    collections::BTreeMap,
     env,
     io::Read,
     path::{Path, PathBuf},
+    sync::{Mutex, PoisonError},
 };
 
 use super::{netrc, sites::config_folder};
@@ -19,12 +21,23 @@ const SECRET_BYTES_MAX: u64 = 64 * 1024;
 const FOLDER: &str = "secrets";
 
 /// A secret and its exposure.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct FoundSecret {
     /// The secret.
     pub secret: Secret,
     /// True if it came from the environment, which other programs of this user can read.
     pub is_exposed: bool,
+}
+
+/// The secrets that were read before the process lost its sight of their sources.
+static KEPT: Mutex<BTreeMap<String, FoundSecret>> = Mutex::new(BTreeMap::new());
+
+/// Reads the secret `name` now, for a run that will not see its source. One that does not exist is reported when it is
+/// asked for.
+pub fn keep(name: &str) {
+    if let Ok(found) = find(name, false) {
+        KEPT.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned(), found);
+    }
 }
 
 /// Returns the secret `name` from the first of: a systemd credential, a file of the folder of secrets or of that of
@@ -37,6 +50,9 @@ pub fn find(name: &str, is_rehearsal: bool) -> Result<FoundSecret> {
         let message =
             format!("`{name}` cannot name a secret: letters, digits, `_`, `-` and `.` can");
         return Err(Error::invalid(message));
+    }
+    if let Some(found) = KEPT.lock().unwrap_or_else(PoisonError::into_inner).get(name) {
+        return Ok(found.clone());
     }
     if let Some(secret) = kept(name)? {
         return Ok(FoundSecret { secret: full(name, secret)?, is_exposed: false });
@@ -87,6 +103,13 @@ pub fn of_settings(texts: &[String]) -> Result<Vec<String>> {
     texts.iter().map(resolved).collect()
 }
 
+/// Returns the folders of secrets, the first of which is asked first.
+pub fn folders() -> Vec<PathBuf> {
+    let folder = env::var_os("PORTOLAN_SECRETS").map_or_else(|| FOLDER.into(), PathBuf::from);
+    let user = config_folder().map(|folder| folder.join(FOLDER));
+    std::iter::once(folder).chain(user).collect()
+}
+
 /// Returns the secret from a source that nobody else can read.
 fn kept(name: &str) -> Result<Option<Secret>> {
     if let Some(folder) = env::var_os("CREDENTIALS_DIRECTORY") {
@@ -95,9 +118,7 @@ fn kept(name: &str) -> Result<Option<Secret>> {
             return read_file(&file).map(Some);
         }
     }
-    let folder = env::var_os("PORTOLAN_SECRETS").map_or_else(|| FOLDER.into(), PathBuf::from);
-    let user = config_folder().map(|folder| folder.join(FOLDER));
-    for folder in std::iter::once(folder).chain(user) {
+    for folder in folders() {
         if let Some(text) = files::read_private(&folder.join(name), SECRET_BYTES_MAX)? {
             return Ok(Some(first_line(&text)));
         }

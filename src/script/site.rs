@@ -1,5 +1,7 @@
 //! The options of `ftp::connect`, parsed into a [`Site`].
 
+use std::path::PathBuf;
+
 use rhai::{Dynamic, Map};
 
 use super::{netrc::Netrc, options::read, sites, value::CallOptions};
@@ -43,6 +45,13 @@ impl Overrides {
         }
         read(&map, "--set", &OPTIONS)?;
         Ok(Self(map))
+    }
+
+    /// Returns the files that they name.
+    pub fn paths(&self) -> Vec<PathBuf> {
+        let files = ["ca_file", "client_cert", "client_key"].into_iter();
+        let file = |key| self.0.get(key)?.clone().into_immutable_string().ok();
+        files.filter_map(file).map(|file| PathBuf::from(file.as_str())).collect()
     }
 
     /// Returns true if the option `key` is among them.

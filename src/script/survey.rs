@@ -35,7 +35,7 @@ fn split(options: &Map) -> Result<(DoctorOptions, Map)> {
 pub fn examine(run: &ScriptRun, url: &str, options: &Map) -> Result<Map> {
     let url = parse_url(url)?;
     let (options, connect) = split(options)?;
-    let site = run.aim(site(&url, &connect, &run.settings.overrides)?)?;
+    let site = run.aim(site(&url, &connect, &run.settings.overrides)?, &connect)?;
     run.only_rulesets()?;
     let mut found = run.wait(survey(&site, &options, &run.context))?;
     look_at_host(&mut found);
@@ -46,6 +46,6 @@ pub fn examine(run: &ScriptRun, url: &str, options: &Map) -> Result<Map> {
 
 /// Proves `ruleset` by sessions with the server of `url`, and returns the steps that worked.
 pub fn prove(run: &ScriptRun, url: &str, ruleset: &RulesetSpec) -> Result<Vec<String>> {
-    let site = run.aim(site_of(&parse_url(url)?, &run.settings.overrides)?)?;
+    let site = run.aim(site_of(&parse_url(url)?, &run.settings.overrides)?, &Map::new())?;
     run.wait(nat_proof::prove(&site, ruleset, &run.context))
 }

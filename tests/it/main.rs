@@ -32,6 +32,7 @@ mod oneliners;
 mod options;
 mod output;
 mod packaging;
+mod permissions;
 mod readme;
 mod rehearse;
 mod remote_fs;

@@ -383,6 +383,11 @@ fn random_names(mark: Option<&(OwnerTag, Timestamp)>) -> impl Iterator<Item = St
     std::iter::repeat_with(name).take(NAME_TRIES)
 }
 
+/// Reads what is read once from `/proc`, for a process that is about to lose its sight of it.
+pub fn prepare() {
+    umask();
+}
+
 /// Returns the umask. The system call that reads it also sets it, for all threads; `/proc` only shows it. Without
 /// `/proc`, new files are private.
 fn umask() -> u32 {

@@ -28,7 +28,7 @@ mod walk;
 #[cfg(test)]
 mod hostile;
 
-pub use atomic_file::{AtomicFile, temporary_name};
+pub use atomic_file::{AtomicFile, prepare, temporary_name};
 pub use metadata::{LocalEntry, LocalKind};
 pub use owner_tag::{OwnerTag, SetAside, TaggedName, read_marked, read_set_aside};
 pub use partial_file::temporary_name_of;

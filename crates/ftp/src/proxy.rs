@@ -64,6 +64,13 @@ struct ProxyLogin {
     password: Secret,
 }
 
+impl Proxy {
+    /// Returns its host and port.
+    pub fn place(&self) -> (&str, u16) {
+        (&self.host, self.port)
+    }
+}
+
 /// Shows no login.
 impl fmt::Display for Proxy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -73,6 +73,11 @@ impl HostGrant {
         matches!(self.host, HostPattern::Any | HostPattern::Below(_))
     }
 
+    /// Returns the port; `None` is any.
+    pub(super) const fn port(&self) -> Option<u16> {
+        self.port
+    }
+
     /// Returns true if it is the name `localhost`, or one below it (RFC 6761, 6.3).
     pub(super) fn is_localhost(&self) -> bool {
         let is_own = |name: &str| name == "localhost" || name.ends_with(".localhost");

@@ -1,4 +1,4 @@
-//! What a script may do: the hosts, paths, programs and names that its user allows.
+//! The permissions of scripts: the hosts, paths, programs and names that the user allows.
 //!
 //! [`PermissionOptions`] are the flags of `portolan run` and the keys of `[job.permissions]`; [`RunPermissions`] are what
 //! functions of scripts ask. Each question has the form `permissions.allow_x(what)` and is answered by `Ok`, or by an
@@ -9,10 +9,13 @@
 
 mod denial;
 mod host;
+#[cfg(debug_assertions)]
+pub mod hostile;
 mod names;
 mod options;
 mod path;
 mod program;
+pub mod sandbox;
 mod usage;
 
 use std::{
@@ -122,9 +125,14 @@ impl RunPermissions {
         self.nat
     }
 
+    /// Returns true if the script may connect with `host`, without recording it as used.
+    pub fn has_net(&self, host: &str, port: u16) -> bool {
+        !self.is_named || self.net.iter().any(|one| one.matches(host, port))
+    }
+
     /// Decides about a connection with the FTP server `host`, as it was named.
     pub fn allow_net(&self, host: &str, port: u16) -> Result<()> {
-        let is_granted = !self.is_named || self.net.iter().any(|one| one.matches(host, port));
+        let is_granted = self.has_net(host, port);
         self.decide(PermissionKind::Net, &host::with_port(host, port), is_granted)
     }
 

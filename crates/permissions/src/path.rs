@@ -17,7 +17,7 @@ const LINKS_MAX: usize = 40;
 /// A path that is allowed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct PathGrant {
-    /// Where it really is.
+    /// The real path, without links.
     pub(super) real: PathBuf,
 }
 

@@ -120,7 +120,7 @@ fn outermost(paths: &BTreeSet<String>) -> Vec<String> {
     paths.iter().filter(|path| !is_inner(path)).cloned().collect()
 }
 
-/// What a run asked for.
+/// The record of the permissions that a run asked for.
 #[derive(Debug, Default)]
 pub struct PermissionUsage {
     granted: Mutex<PermissionSet>,

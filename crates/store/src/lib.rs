@@ -68,6 +68,8 @@ impl Store {
             write_ahead(&connection)?;
             connection.pragma_update(None, "synchronous", "full")?;
             connection.pragma_update(None, "foreign_keys", true)?;
+            // A confined run may write no temporary files of the database.
+            connection.pragma_update(None, "temp_store", "memory")?;
             Ok(connection)
         });
         let connection = prepared.map_err(|error| fault("open the store", &file, error))?;

@@ -14,6 +14,7 @@ use crate::{
     clock::Clock,
     nat::gateway_report::GatewayReport,
     observe::visible::visible,
+    permissions::sandbox::KernelSupport,
     schedule::zone::Zones,
 };
 
@@ -25,6 +26,8 @@ pub(super) struct HostReport {
     /// The process of the scheduler that uses the state directory.
     scheduler: Option<String>,
     gateway: GatewayReport,
+    /// The walls with which the kernel enforces the permissions of a run.
+    sandbox: KernelSupport,
     now: Timestamp,
 }
 
@@ -41,6 +44,7 @@ impl HostReport {
             zones,
             state,
             gateway: GatewayReport::look(),
+            sandbox: KernelSupport::detect(),
             now: Clock::System.now(),
         }
     }
@@ -58,6 +62,7 @@ impl HostReport {
         put("state", self.state.as_ref().map_or_else(|| "no place for it".to_owned(), there));
         let process = self.scheduler.as_ref().map(|process| format!("process {process}"));
         put("scheduler", process.unwrap_or_else(|| "none at work".to_owned()));
+        put("sandbox", self.sandbox.summary());
         let gateway = &self.gateway;
         put("gateway", gateway.summary().to_owned());
         let listed = |names: &[String]| {
@@ -99,6 +104,14 @@ impl HostReport {
             },
             "state": self.state.as_ref().map(|state| state.display().to_string()),
             "scheduler": self.scheduler,
+            "sandbox": {
+                "files": self.sandbox.files,
+                "truncation": self.sandbox.truncation,
+                "ports": self.sandbox.ports,
+                "signals": self.sandbox.signals,
+                "syscalls": self.sandbox.syscalls,
+                "lacks": self.sandbox.lacks(),
+            },
             "gateway": {
                 "summary": self.gateway.summary(),
                 "forwarding": self.gateway.forwarding,

@@ -35,7 +35,7 @@ pub struct Job {
     pub connect: Connect,
     /// The permissions of the script besides moving files.
     pub allow: Vec<Allowed>,
-    /// What the script may do at all; `None` is everything but `http`, `run` and NAT.
+    /// The permissions of the script; with `None` it may do everything but `http`, `run` and NAT.
     pub permissions: Option<PermissionOptions>,
     /// The rules for retries.
     pub retry: Retry,

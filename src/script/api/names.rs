@@ -29,7 +29,7 @@ fn done(run: &ScriptRun, verb: Operation, path: &RemotePath) {
 
 /// Returns true for a raw command that removes nothing on any server. What `SITE` and unknown commands do is the server's
 /// secret.
-fn only_asks(command: &str) -> bool {
+pub(in crate::script) fn only_asks(command: &str) -> bool {
     const KNOWN: [&str; 17] = [
         "NOOP", "HELP", "STAT", "FEAT", "SYST", "PWD", "CWD", "CDUP", "SIZE", "MDTM", "MLST",
         "OPTS", "TYPE", "HASH", "XCRC", "XMD5", "CLNT",

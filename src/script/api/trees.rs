@@ -192,6 +192,7 @@ pub mod functions {
         let parallel = site.parallel();
         site.with(&ctx, async |session, run| {
             let (rules, _) = rules(&options, "plan_up", session, parallel)?;
+            permit(run, Direction::Up, Path::new(local), &rules)?;
             mirror::plan_up(session, run.states(), Path::new(&run.readable(local)?), &path, &rules)
                 .await
         })
@@ -232,6 +233,7 @@ pub mod functions {
         let parallel = site.parallel();
         site.with(&ctx, async |session, run| {
             let (rules, _) = rules(&options, "plan_down", session, parallel)?;
+            permit(run, Direction::Down, Path::new(local), &rules)?;
             mirror::plan_down(session, run.states(), &path, &run.writable(local)?, &rules).await
         })
     }

@@ -92,6 +92,15 @@ impl<'e> ScriptFiles<'e> {
         self.real.as_deref()
     }
 
+    /// Returns the real paths of the imports; `None` if the name of one is known only at run time.
+    pub(super) fn import_paths(&self) -> Option<Vec<PathBuf>> {
+        let is_known = |file: &File| {
+            imports(&file.ast, &file.shown).iter().all(|import| import.file.is_some())
+        };
+        let paths = self.seen.iter().map(|(path, _)| path.clone());
+        self.all.iter().all(is_known).then(|| paths.collect())
+    }
+
     /// Returns true if the file `real` is among the imports.
     pub(super) fn imports(&self, real: &Path) -> bool {
         self.seen.iter().any(|(path, _)| path == real)

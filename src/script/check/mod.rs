@@ -6,6 +6,7 @@ mod files;
 mod names;
 mod operators;
 mod options;
+pub mod permissions;
 mod types;
 mod walk;
 
@@ -80,15 +81,19 @@ pub fn check(source: &ScriptSource) -> Vec<ScriptFinding> {
 /// Returns the findings in all of `sources`. A file that another of them imports is checked only as an import: its own
 /// imports are relative to the folder of the script that is run.
 pub fn check_all(sources: &[ScriptSource]) -> Vec<ScriptFinding> {
-    // Deep expressions need the stack size of a run.
+    let found = on_large_stack(|| on_this_thread(sources));
+    let found = found.unwrap_or_else(|| sources.first().map(crashed).into_iter().collect());
+    without_secrets(found, sources)
+}
+
+/// Runs `work` on a thread with the stack of a run, which deep expressions need; `None` if it panics.
+fn on_large_stack<T: Send>(work: impl FnOnce() -> T + Send) -> Option<T> {
     std::thread::scope(|scope| {
         let thread = std::thread::Builder::new()
             .name("check".into())
             .stack_size(SCRIPT_STACK_BYTES)
-            .spawn_scoped(scope, || on_this_thread(sources));
-        let found = thread.ok().and_then(|thread| thread.join().ok());
-        let found = found.unwrap_or_else(|| sources.first().map(crashed).into_iter().collect());
-        without_secrets(found, sources)
+            .spawn_scoped(scope, work);
+        thread.ok().and_then(|thread| thread.join().ok())
     })
 }
 

@@ -7,7 +7,7 @@ mod words;
 
 use std::{panic::AssertUnwindSafe, path::Path, sync::Arc, time::Instant};
 
-use rhai::{AST, Dynamic, Engine, EvalAltResult, LexError, ParseErrorType, Scope};
+use rhai::{AST, Dynamic, Engine, EvalAltResult, LexError, Map, ParseErrorType, Scope};
 
 pub use self::complete::{Candidate, Completer};
 use self::shortcuts::ShortcutStep;
@@ -78,7 +78,7 @@ impl Prompt {
         lost: fn(&Error),
     ) -> Result<Self> {
         let run = ScriptRun::new(settings, context)?;
-        let site = run.aim(site_of(url, &run.settings.overrides)?)?;
+        let site = run.aim(site_of(url, &run.settings.overrides)?, &Map::new())?;
         let session = run.wait(Session::open(site, run.context.clone()))?;
         let remote = Remote::new(session);
         let start = folder(&remote).unwrap_or_default();

@@ -277,7 +277,7 @@ impl SavedSite {
     }
 
     /// Returns the options whose values are secrets by name, with the names.
-    fn named_secrets(&self) -> impl Iterator<Item = (&'static str, String)> {
+    pub fn named_secrets(&self) -> impl Iterator<Item = (&'static str, String)> {
         let hidden = OPTIONS.rows.iter().filter(|row| matches!(row.kind, OptionKind::Secret(..)));
         hidden.filter_map(|row| {
             let text = self.options.get(row.key)?.clone().into_string().ok()?;

@@ -84,7 +84,6 @@ async fn reach(
             tcp.peer_addr().ok().is_none_or(|peer| Some(peer.ip()) == first.map(|it| it.ip()));
         return Ok((tcp, !is_first));
     };
-    permissions.allow_net(&proxy.host, proxy.port)?;
     let addresses = look_up(site, (&proxy.host, proxy.port), "the proxy").await?;
     let mut tcp = first_to_answer(site, in_order(addresses, None), "the proxy at ").await?;
     let led = proxy.lead(&mut tcp, &site.host, site.port, site.connect_timeout).await;

@@ -224,3 +224,19 @@ fn what_is_open_for_a_while_is_closed_with_the_program_however_that_ends() {
     program("0s").wait().stdout("open\n").any_stderr();
     assert_eq!(gate.rules(), before);
 }
+
+/// Checks that the sandbox of a run leaves what rules need: the filter's program, kernel settings, the state.
+#[test]
+fn a_confined_run_changes_nat_if_it_may_and_nothing_else() {
+    let Some(gate) = Gate::lay() else { return };
+    let script = format!(
+        "{OFFICE}\ntry {{ local::read(\"gate.rhai\"); }} catch (err) {{ print(err.kind); }}\n"
+    );
+    let program =
+        gate.portolan(&script).args(["run", "--allow-nat", "--allow-env=HOME", "gate.rhai"]);
+    let ran = gate.router.within(|| program.run());
+    ran.succeeds().stdout("denied_by_policy\n").any_stderr().forget();
+    assert!(gate.rules().contains("portolan_office"));
+    assert_eq!(gate.forwards(), ["1", "1"].map(str::to_owned));
+    gate.done(OFFICE, &["revert"]);
+}

@@ -1,0 +1,201 @@
+//! The permissions that each function of scripts asks for: one row for each function.
+//!
+//! `portolan check --permissions` reads the permissions of a script from here, and a test calls every function with and
+//! without them. A function that has no row fails that test: a new function says here what it may do.
+
+use crate::permissions::PermissionKind::{
+    self, Delete, Env, Http, Nat, Net, Read, RemoteDelete, Run, Secret, Write,
+};
+
+/// A function and the permissions that it asks for.
+#[derive(Debug)]
+pub struct FunctionNeeds {
+    /// The name by which it is called: `ftp::connect`, `site.get`.
+    pub path: &'static str,
+    /// The permissions, in the order in which they are asked for.
+    pub needs: &'static [PermissionNeed],
+}
+
+/// A permission that a function asks for, and its object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PermissionNeed {
+    /// The permission itself, without an object.
+    Plain(PermissionKind),
+    /// The permission for the argument of that number, from 0 behind the dot.
+    Argument(PermissionKind, usize),
+    /// The permission for the host of the URL that is the argument of that number.
+    Url(PermissionKind, usize),
+    /// The permission for the host of the saved site that is the argument of that number.
+    Site(PermissionKind, usize),
+    /// The permission for the program that begins the array in the argument of that number.
+    Program(usize),
+    /// The permission for the path or the proxy that an option names.
+    Option(PermissionKind, &'static str),
+    /// The permission, for the argument of that number if there is one, when an option is `true`.
+    If(&'static str, PermissionKind, Option<usize>),
+}
+
+impl PermissionNeed {
+    /// Returns the kind of the permission.
+    pub const fn kind(self) -> PermissionKind {
+        match self {
+            Self::Plain(kind)
+            | Self::Argument(kind, _)
+            | Self::Url(kind, _)
+            | Self::Site(kind, _)
+            | Self::Option(kind, _)
+            | Self::If(_, kind, _) => kind,
+            Self::Program(_) => Run,
+        }
+    }
+}
+
+/// Returns the row of the function `path`.
+pub fn needs(path: &str) -> Option<&'static FunctionNeeds> {
+    FUNCTIONS.iter().find(|row| row.path == path)
+}
+
+const fn row(path: &'static str, needs: &'static [PermissionNeed]) -> FunctionNeeds {
+    FunctionNeeds { path, needs }
+}
+
+const CONNECT: &[PermissionNeed] = &[
+    PermissionNeed::Url(Net, 0),
+    PermissionNeed::Option(Net, "proxy"),
+    PermissionNeed::Option(Read, "ca_file"),
+    PermissionNeed::Option(Read, "client_cert"),
+    PermissionNeed::Option(Read, "client_key"),
+    PermissionNeed::If("map_ports", Nat, None),
+];
+const SAVED: &[PermissionNeed] = &[
+    PermissionNeed::Site(Net, 0),
+    PermissionNeed::Option(Net, "proxy"),
+    PermissionNeed::Option(Read, "ca_file"),
+    PermissionNeed::Option(Read, "client_cert"),
+    PermissionNeed::Option(Read, "client_key"),
+    PermissionNeed::If("map_ports", Nat, None),
+];
+const REMOTE_DELETE: &[PermissionNeed] = &[PermissionNeed::Plain(RemoteDelete)];
+const NAT: &[PermissionNeed] = &[PermissionNeed::Plain(Nat)];
+const READ: &[PermissionNeed] = &[PermissionNeed::Argument(Read, 0)];
+const WRITE: &[PermissionNeed] = &[PermissionNeed::Argument(Write, 0)];
+const UP: &[PermissionNeed] =
+    &[PermissionNeed::Argument(Read, 0), PermissionNeed::If("delete", RemoteDelete, None)];
+const DOWN: &[PermissionNeed] =
+    &[PermissionNeed::Argument(Write, 1), PermissionNeed::If("delete", Delete, Some(1))];
+const HTTP: &[PermissionNeed] = &[PermissionNeed::Url(Http, 0)];
+
+/// Every function of portolan, by name. What asks for nothing works on values, or on a session that has been allowed.
+pub const FUNCTIONS: &[FunctionNeeds] = &[
+    row("env", &[PermissionNeed::Argument(Env, 0)]),
+    row("exit", &[]),
+    row("fail", &[]),
+    row("fault", &[]),
+    row("ftp::connect", CONNECT),
+    row("ftp::doctor", CONNECT),
+    row("ftp::site", SAVED),
+    row("http::get", HTTP),
+    row("http::head", HTTP),
+    row("http::post", HTTP),
+    row("http::put", HTTP),
+    row("local::append", WRITE),
+    row("local::copy", &[PermissionNeed::Argument(Read, 0), PermissionNeed::Argument(Write, 1)]),
+    row("local::delete", &[PermissionNeed::Argument(Delete, 0)]),
+    row("local::exists", READ),
+    row("local::glob", READ),
+    row("local::list", READ),
+    row("local::mkdir", WRITE),
+    row("local::modified", READ),
+    row("local::read", READ),
+    row("local::read_blob", READ),
+    row("local::rename", &[PermissionNeed::Argument(Write, 0), PermissionNeed::Argument(Write, 1)]),
+    row("local::sha256", READ),
+    row("local::size", READ),
+    row("local::temp_dir", &[]),
+    row("local::write", WRITE),
+    row("log::debug", &[]),
+    row("log::error", &[]),
+    row("log::info", &[]),
+    row("log::warn", &[]),
+    row("nat::detect", NAT),
+    row("nat::external_address", NAT),
+    row("nat::interfaces", NAT),
+    row("nat::map_ports", NAT),
+    row("nat::masquerade", NAT),
+    row("nat::ruleset", &[]),
+    row("nat::suggest", NAT),
+    row("nat::with_open", NAT),
+    row("now", &[]),
+    row("parse_time", &[]),
+    row("plan.to_json", &[]),
+    row("retry", &[]),
+    row("rules.accept", &[]),
+    row("rules.allow", &[]),
+    row("rules.apply", NAT),
+    row("rules.clamp_mss", &[]),
+    row("rules.confirm", NAT),
+    row("rules.forward", &[]),
+    row("rules.forwarding", &[]),
+    row("rules.ftp_active", &[]),
+    row("rules.ftp_helper", &[]),
+    row("rules.ftp_server", &[]),
+    row("rules.isolate", &[]),
+    row("rules.masquerade", &[]),
+    row("rules.plan", NAT),
+    row("rules.revert", NAT),
+    row("rules.rollback", NAT),
+    row("rules.status", NAT),
+    row("run::command", &[PermissionNeed::Program(0)]),
+    row("secret", &[PermissionNeed::Argument(Secret, 0)]),
+    row("site.append", &[PermissionNeed::Argument(Read, 0)]),
+    // What a plan does is known when it is made: `plan_up`, `plan_down`.
+    row("site.apply", &[]),
+    row("site.cd", &[]),
+    row("site.checksum", &[]),
+    row("site.chmod", &[]),
+    row("site.close", &[]),
+    row("site.detect", NAT),
+    row("site.delete", REMOTE_DELETE),
+    row("site.delete_tree", REMOTE_DELETE),
+    row("site.exists", &[]),
+    row("site.features", &[]),
+    row("site.find", &[]),
+    row(
+        "site.get",
+        &[PermissionNeed::Argument(Write, 1), PermissionNeed::If("move", RemoteDelete, None)],
+    ),
+    row("site.glob", &[]),
+    row("site.list", &[]),
+    row("site.mirror_down", DOWN),
+    row("site.mirror_up", UP),
+    row("site.mkdir", &[]),
+    row("site.modified", &[]),
+    row("site.names", &[]),
+    row("site.plan_down", DOWN),
+    row("site.plan_up", UP),
+    row(
+        "site.put",
+        &[PermissionNeed::Argument(Read, 0), PermissionNeed::If("move", Delete, Some(0))],
+    ),
+    row("site.pwd", &[]),
+    row("site.quote", REMOTE_DELETE),
+    row("site.read", &[]),
+    row("site.read_blob", &[]),
+    row("site.rename", &[]),
+    row("site.rmdir", REMOTE_DELETE),
+    row("site.set_modified", &[]),
+    row("site.size", &[]),
+    row("site.stat", &[]),
+    row("site.write", &[]),
+    row("sleep", &[]),
+    row("time", &[]),
+    row("time.contains", &[]),
+    row("time.format", &[]),
+    row("time.in_zone", &[]),
+    row("time.len", &[]),
+    row("time.split", &[]),
+    row("time.start_of", &[]),
+    row("time.starts_with", &[]),
+    row("time.sub_string", &[]),
+    row("to_json", &[]),
+];

@@ -1,0 +1,8 @@
+//! Permissions of scripts: by flags, in jobs files, derived from texts, recorded in runs, and held by the kernel.
+
+mod campaign;
+mod derived;
+mod jobs;
+mod refusals;
+mod shipped;
+mod table;
