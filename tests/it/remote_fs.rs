@@ -227,6 +227,17 @@ impl<R: RemoteFs> Bench<R> {
         assert_eq!(fs::read(&target).unwrap(), b"local bytes");
     }
 
+    async fn permissions_are_set_together_and_fail_one_by_one(&mut self) {
+        self.put("/suite/mode", b"x").await;
+        let modes = [(path("/suite/mode"), 0o640), (path("/suite/no-such"), 0o600)];
+        let set = self.session.set_modes(&modes).await.unwrap();
+        assert_eq!((set.len(), set[0].is_ok(), set[1].is_err()), (2, true, true), "{set:?}");
+        let listing = self.session.list(&path("/suite")).await.unwrap();
+        let entry = listing.entries.iter().find(|entry| entry.name == b"mode").unwrap();
+        assert_eq!(entry.mode.map(|mode| mode & 0o777), Some(0o640));
+        self.session.remove(&path("/suite/mode")).await.unwrap();
+    }
+
     async fn names_change_and_go(&mut self) {
         self.session.rename(&path("/suite/g"), &path("/suite/i")).await.unwrap();
         assert_eq!(self.bytes("/suite/i").await.unwrap(), b"seen");
@@ -265,6 +276,7 @@ async fn suite<R: RemoteFs>(session: R) {
     bench.paths_are_there_or_gone().await;
     bench.bytes_come_back_as_they_were().await;
     bench.local_files_go_and_come_with_their_times().await;
+    bench.permissions_are_set_together_and_fail_one_by_one().await;
     bench.names_change_and_go().await;
     bench.one_of_several_makes_a_folder().await;
     bench.session.leave();

@@ -167,6 +167,26 @@ impl Session {
         self.placed(result, &path).await
     }
 
+    /// Sets the permission bits of each of the paths, many in one packet, and returns the result of each.
+    pub(crate) async fn set_modes(
+        &mut self,
+        modes: &[(RemotePath, u32)],
+    ) -> Result<Vec<Result<()>>> {
+        let commands: Result<Vec<_>> = modes
+            .iter()
+            .map(|(path, mode)| {
+                let command = FtpCommand::with(Verb::Site, format!("CHMOD {mode:03o}"));
+                Ok(command.before(&self.absolute(path)?))
+            })
+            .collect();
+        let replies = self.ask_all(&commands?).await?;
+        let host = &self.site.host;
+        let set = modes.iter().zip(replies).map(|((path, _), reply)| {
+            reply.done().map(drop).map_err(|fault| fault.at(path.to_string()).with_host(host))
+        });
+        Ok(set.collect())
+    }
+
     /// Sets the modification time of `path`.
     pub(crate) async fn set_modified(&mut self, path: &RemotePath, time: Timestamp) -> Result<()> {
         let path = self.absolute(path)?;

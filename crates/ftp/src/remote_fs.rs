@@ -333,6 +333,10 @@ impl RemoteFs for Session {
         Self::set_modified(self, path, time).await
     }
 
+    async fn set_modes(&mut self, modes: &[(RemotePath, u32)]) -> Result<Vec<Result<()>>> {
+        Self::set_modes(self, modes).await
+    }
+
     async fn make_now(&mut self, folders: &[RemotePath]) -> Result<Vec<Result<()>>> {
         Self::make_now(self, folders).await
     }

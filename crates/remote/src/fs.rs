@@ -262,6 +262,8 @@ pub trait RemoteFs: Sized + 'static {
     async fn rmdir(&mut self, path: &RemotePath) -> Result<()>;
     /// Sets the modification time of `path`.
     async fn set_modified(&mut self, path: &RemotePath, time: Timestamp) -> Result<()>;
+    /// Sets the permission bits of each of the paths, all at once, and returns the result of each.
+    async fn set_modes(&mut self, modes: &[(RemotePath, u32)]) -> Result<Vec<Result<()>>>;
     /// Makes each of `folders`, and returns for each whether it was made now: of several clients, one succeeds.
     async fn make_now(&mut self, folders: &[RemotePath]) -> Result<Vec<Result<()>>>;
     /// Makes `new` and then removes `old`; fails if `old` did not exist any more.

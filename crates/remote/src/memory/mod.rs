@@ -56,6 +56,7 @@ enum MemoryEntry {
 struct MemoryFile {
     bytes: Vec<u8>,
     modified: Timestamp,
+    mode: Option<u32>,
 }
 
 impl MemoryFile {
@@ -151,6 +152,7 @@ impl MemoryFs {
                 MemoryEntry::File(file) => Entry {
                     size: Some(file.size()),
                     modified: Some(file.time()),
+                    mode: file.mode,
                     ..Entry::new(name, EntryKind::File)
                 },
             })
@@ -218,7 +220,7 @@ impl MemoryFs {
             let message = format!("{} bytes were read where {size} were expected", bytes.len());
             return Err(Error::new(ErrorKind::Local, Origin::Here, message));
         }
-        self.put(path, MemoryEntry::File(MemoryFile { bytes, modified: self.now() }))
+        self.put(path, MemoryEntry::File(MemoryFile { bytes, modified: self.now(), mode: None }))
     }
 
     fn commit_one(&self, upload: &TempUpload) -> Result<Modified> {

@@ -408,6 +408,19 @@ impl RemoteFs for MemoryFs {
         self.put(path, MemoryEntry::File(MemoryFile { modified: time, ..file }))
     }
 
+    async fn set_modes(&mut self, modes: &[(RemotePath, u32)]) -> Result<Vec<Result<()>>> {
+        let set = |(path, mode): &(RemotePath, u32)| {
+            let path = self.absolute(path)?;
+            match self.entry(&path)?.ok_or_else(|| missing(&path))? {
+                MemoryEntry::Folder => Ok(()),
+                MemoryEntry::File(file) => {
+                    self.put(&path, MemoryEntry::File(MemoryFile { mode: Some(*mode), ..file }))
+                }
+            }
+        };
+        Ok(modes.iter().map(set).collect())
+    }
+
     async fn make_now(&mut self, folders: &[RemotePath]) -> Result<Vec<Result<()>>> {
         Ok(folders.iter().map(|folder| self.put(folder, MemoryEntry::Folder)).collect())
     }
