@@ -9,6 +9,7 @@ use super::{
     execution::{Execution, tell},
     executor::Executor,
     intents::Journal,
+    modes,
     plan::MirrorPlan,
     pool::SessionPool,
     report::Report,
@@ -112,12 +113,16 @@ async fn do_all<'p>(
         if run.policy.staged {
             staged::run(crew, plan, run, &tools).await?;
         } else {
-            for wave in phases(&plan.steps) {
-                run_phase(crew, wave, run, &tools).await?;
+            let last = plan.last_files();
+            for wave in phases(&plan.steps, &last) {
+                if !run.holds_back(wave, &last, crew.first().observer()) {
+                    run_phase(crew, wave, run, &tools).await?;
+                }
             }
         }
         run.recheck_target(crew, &tools).await?;
     }
+    modes::set_modes(crew.first(), plan, run).await?;
     Ok(())
 }
 

@@ -8,7 +8,7 @@ use std::{
 
 use super::{
     checksum, clock_shift, confirm_absent,
-    diff::plan,
+    diff::plan_with,
     endpoints::{Direction, Endpoints},
     exact_times, intents, local_hash, name_aliases, name_collisions,
     options::{Compare, MirrorOptions},
@@ -30,6 +30,9 @@ use portolan_core::{
 };
 use portolan_fs::free_bytes;
 use portolan_remote::fs::RemoteFs;
+
+/// The maximum number of entries left out by default that a message names.
+const LEFT_OUT_NAMED_MAX: usize = 5;
 
 /// Scans both sides at the same time, and returns the plan.
 pub(super) async fn build_plan(
@@ -53,11 +56,8 @@ pub(super) async fn build_plan(
         Compare::Checksum => (None, base),
         _ => (base, None),
     };
-    let doubt = doubt.filter(|_| rules.compare != Compare::Checksum);
-    if let Some((level, doubt)) = doubt {
-        let then = if rules.delete { ", and nothing is deleted in this run" } else { "" };
-        let text = format!("{doubt}: files are compared by size and time{then}");
-        observer.message(level, text);
+    if let Some((level, doubt)) = doubt.filter(|_| rules.compare != Compare::Checksum) {
+        observer.message(level, consequence(&doubt, &rules));
         rules.delete = false;
     }
     // Reading a disk would block the sessions, which share this thread.
@@ -70,9 +70,13 @@ pub(super) async fn build_plan(
         let (local, filter, base) = (heading.local.clone(), Arc::clone(&filter), base.clone());
         let (leftovers, stop) = (Arc::clone(leftovers), stop);
         let (links, encoding) = (rules.links(heading.direction), heading.remote.encoding());
+        let deploy = rules.deploy.clone();
         move || {
             let top = (&*local, links);
             let mut here = scan_local::local(top, &filter, here_role, &leftovers, &stop)?;
+            if let Some(rules) = &deploy {
+                rules.keep_tracked(&mut here);
+            }
             here.keep_to(encoding, here_role);
             if let Some(base) = base.filter(|base| !base.is_empty()) {
                 local_hash::hash_changed_files(&mut here, top, &base, &stop)?;
@@ -96,11 +100,13 @@ pub(super) async fn build_plan(
             return finish(crew, plan, &here, &ScanResult::default(), base).await;
         }
         let there = scan::remote(crew, &heading.remote, &filter, there_role, how).await?;
-        return compare(crew, here, there, (base, &intents), heading, rules).await;
+        let bases = (base, kept.as_deref(), &intents);
+        return compare(crew, here, there, bases, heading, rules).await;
     }
     let there = scan::remote(crew, &heading.remote, &filter, there_role, how).await;
     let here: ScanResult = here.await?;
-    let mut plan = compare(crew, here, there?, (base, &intents), heading, rules).await?;
+    let bases = (base, kept.as_deref(), &intents);
+    let mut plan = compare(crew, here, there?, bases, heading, rules).await?;
     if let Some(kept) = kept {
         plan.learnt.retain(|(path, pair)| kept.get(&path[..]) != pair.as_ref());
     }
@@ -111,7 +117,7 @@ async fn compare(
     crew: &mut SessionPool<'_, impl RemoteFs>,
     mut here: ScanResult,
     mut there: ScanResult,
-    (base, intents): (Option<&SyncBase>, &Intents),
+    (base, kept, intents): (Option<&SyncBase>, Option<&SyncBase>, &Intents),
     heading: Endpoints,
     rules: MirrorOptions,
 ) -> Result<MirrorPlan> {
@@ -172,7 +178,8 @@ async fn compare(
         Direction::Down => (&there, &here),
     };
     let is_proven = rules.compare == Compare::Checksum;
-    let mut plan = MirrorPlan { left, ..plan(source, target, base, heading, rules)? };
+    let plan = plan_with((source, target), base, base.or(kept), heading, rules)?;
+    let mut plan = MirrorPlan { left, ..plan };
     if is_proven {
         plan.learnt = checksum::proven(&here.tree, &there.tree);
     }
@@ -253,6 +260,9 @@ fn tell(
         observer
             .message(MessageLevel::Info, format!("{} {}: left alone", visible(path), why.text()));
     }
+    if plan.rules.deploy.is_some() {
+        tell_of_deployment(observer, plan, source);
+    }
     for fault in &plan.faults {
         observer.message(MessageLevel::Error, fault.to_string());
     }
@@ -266,8 +276,46 @@ fn tell(
     }
     let goes_by_time = matches!(plan.rules.compare, Compare::Auto | Compare::SizeTime);
     let is_known = plan.rules.compare == Compare::Auto && base.is_some_and(|base| !base.is_empty());
-    if plan.rules.preserve_times && !plan.heading.keeps_times && goes_by_time && !is_known {
+    let is_mirror = plan.rules.deploy.is_none();
+    if plan.rules.preserve_times
+        && !plan.heading.keeps_times
+        && goes_by_time
+        && !is_known
+        && is_mirror
+    {
         let text = "the server sets no times: an older file of the same size is taken for the same";
         observer.warn_once(text);
+    }
+}
+
+/// Returns the message about a `doubt` whether the base is complete.
+fn consequence(doubt: &str, rules: &MirrorOptions) -> String {
+    let then = if rules.delete { ", and nothing is deleted in this run" } else { "" };
+    let how = match rules.deploy {
+        Some(_) => "every file is sent",
+        None => "files are compared by size and time",
+    };
+    format!("{doubt}: {how}{then}")
+}
+
+/// Logs what a deployment leaves out by itself, and what it leaves alone on the server.
+fn tell_of_deployment(observer: &EventEmitter, plan: &MirrorPlan, source: &ScanResult) {
+    let out: Vec<_> = source.by_default.iter().map(visible).collect();
+    if !out.is_empty() {
+        let more = if out.len() > LEFT_OUT_NAMED_MAX { ", …" } else { "" };
+        let named = out.get(..LEFT_OUT_NAMED_MAX).unwrap_or(&out).join(", ");
+        let text =
+            format!("left out by default: {named}{more} (`--no-default-excludes` sends them)");
+        observer.message_once(MessageLevel::Info, text);
+    }
+    let unknown = plan.counts.unknown;
+    if unknown > 0 && plan.rules.delete {
+        let are = if unknown == 1 {
+            "file that no deployment put there stays"
+        } else {
+            "files that no deployment put there stay"
+        };
+        let text = format!("{unknown} {are} (`--delete-unknown` deletes such files)");
+        observer.message_once(MessageLevel::Info, text);
     }
 }

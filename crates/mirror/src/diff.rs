@@ -1,13 +1,15 @@
 //! The difference of two trees as a plan. Pure: reads and changes nothing.
 
 mod checks;
+mod deployed;
 
 use std::collections::{BTreeSet, HashMap};
 
 use super::{
     compare::Judgement,
+    deploy_rules::{DeployRules, FileModes, LastFiles},
     endpoints::{Direction, Endpoints, place},
-    options::MirrorOptions,
+    options::{Compare, MirrorOptions},
     own_files::is_lasting,
     pass_options::DeleteGuard,
     plan::{
@@ -32,12 +34,28 @@ pub fn plan(
     heading: Endpoints,
     rules: MirrorOptions,
 ) -> Result<MirrorPlan> {
+    plan_with((source, target), base, base, heading, rules)
+}
+
+/// Does the same; `deployed` has the files that earlier runs put there, whether or not files are compared with it.
+pub(super) fn plan_with(
+    (source, target): (&ScanResult, &ScanResult),
+    base: Option<&SyncBase>,
+    deployed: Option<&SyncBase>,
+    heading: Endpoints,
+    rules: MirrorOptions,
+) -> Result<MirrorPlan> {
+    let deploy = rules.deploy.as_ref();
+    let last = deploy.map(DeployRules::last_files).transpose()?.unwrap_or_default();
+    let modes = deploy.map_or(FileModes::Server, |rules| rules.modes);
+    let is_proven = rules.compare != Compare::Auto || deploy.is_none();
     let times = match heading.direction {
         Direction::Up => &target.times,
         Direction::Down => &source.times,
     };
     let three = Three::new(base, &heading, rules.comparison(), times).with_ours(&target.ours);
     let mut diff = Diff::new(source, target, three, &heading, rules.delete_guard());
+    (diff.deployed, diff.last, diff.is_proven) = (deployed, last, is_proven);
     if rules.delete {
         diff.delete();
     }
@@ -55,6 +73,7 @@ pub fn plan(
     }
     faults.append(&mut diff.faults);
     let (steps, counts) = (diff.steps(&target.leftovers), diff.counts);
+    let modes = diff.modes(modes, &steps);
     let (drift, learnt) = (diff.drift, diff.learnt);
     Ok(MirrorPlan {
         heading,
@@ -64,6 +83,7 @@ pub fn plan(
         faults,
         drift,
         learnt,
+        modes,
         left: Leftover::default(),
     })
 }
@@ -76,6 +96,12 @@ struct Diff<'a> {
     three: Three<'a>,
     heading: &'a Endpoints,
     options: DeleteGuard,
+    /// The files that earlier runs put there.
+    deployed: Option<&'a SyncBase>,
+    /// The files that are sent after all others.
+    last: LastFiles,
+    /// True if files that no run is known to have put there may be equal to those of the source.
+    is_proven: bool,
     counts: PlanCounts,
     faults: Vec<Error>,
     /// The deletes in reverse order of paths: entries before their directory.
@@ -107,6 +133,9 @@ impl<'a> Diff<'a> {
             three,
             heading,
             options,
+            deployed: None,
+            last: LastFiles::default(),
+            is_proven: true,
             counts: PlanCounts::default(),
             faults: Vec::new(),
             deletes: Vec::new(),
@@ -143,7 +172,11 @@ impl<'a> Diff<'a> {
             };
             let is_in = node.is_folder() || self.options.bounds.holds(node) == Some(true);
             let may_go = is_extra && is_whole && is_in;
-            if !may_go || act == Action::DeleteFile && !self.may_go(path, node) {
+            let is_known = match act {
+                Action::DeleteFile => true,
+                _ => !self.options.only_owned || self.has_deployed_below(path),
+            };
+            if !may_go || !is_known || act == Action::DeleteFile && !self.may_go(path, node) {
                 staying.insert(parent(path));
                 continue;
             }
@@ -158,6 +191,9 @@ impl<'a> Diff<'a> {
     /// Returns true if a file that is not in the source may be deleted: not if it has changed since and changes are
     /// kept.
     fn may_go(&mut self, path: &[u8], node: &Node) -> bool {
+        if self.options.only_owned {
+            return self.may_undeploy(path, node);
+        }
         let Some((change, say)) = self.three.extra(path, node) else { return true };
         self.drifted(path, change, say);
         self.counts.skipped += u64::from(say == Say::Kept);
@@ -208,6 +244,13 @@ impl<'a> Diff<'a> {
                 }
             },
             Some(_) if self.replaced.contains(path) => Difference::Replaced,
+            Some(target)
+                if target.kind == NodeKind::File
+                    && !self.is_proven
+                    && self.three.pair(path).is_none() =>
+            {
+                Difference::Undeployed
+            }
             Some(target) if target.kind == NodeKind::File => {
                 let verdict = self.three.both(path, node, target);
                 if let Some((change, say)) = verdict.drift {
@@ -317,7 +360,8 @@ impl<'a> Diff<'a> {
         let folders = self.folders.iter().map(|path| (*path, Action::MakeFolder));
         let (late_folders, folders): (Vec<_>, Vec<_>) =
             folders.partition(|(path, _)| is_late(path));
-        let files = std::mem::take(&mut self.files);
+        let mut files = std::mem::take(&mut self.files);
+        files.sort_by_key(|step| self.last.contains(&step.path));
         let (late_files, files): (Vec<_>, Vec<_>) =
             files.into_iter().partition(|step| is_late(&step.path));
         // Files first: the directories are empty when their turn comes.

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::{
+    deploy_rules::LastFiles,
     endpoints::Direction,
     executor::{Executor, StepResult},
     name_aliases,
@@ -44,6 +45,8 @@ pub(super) struct Execution<'p, 'l> {
     pub(super) recheck: Option<Recheck>,
     /// The entries that have arrived under names that nothing had in the target.
     pub(super) arrived: BTreeSet<&'p [u8]>,
+    /// The files that were transferred.
+    pub(super) sent: BTreeSet<&'p [u8]>,
     /// Set once there is no room for more files.
     is_full: bool,
     /// The reason why nothing more can succeed, if there is one.
@@ -72,6 +75,7 @@ impl<'p, 'l> Execution<'p, 'l> {
             blocked: BTreeMap::new(),
             recheck: None,
             arrived: BTreeSet::new(),
+            sent: BTreeSet::new(),
             is_full: false,
             over: None,
             failures: 0,
@@ -119,6 +123,23 @@ impl<'p, 'l> Execution<'p, 'l> {
         self.report.skipped += wave.len() as u64;
         let text = "nothing is deleted, since something failed before";
         crew.first().observer().warn_once(text);
+    }
+
+    /// Returns true if the files of `wave` are not sent: they come after all others, and something has failed.
+    pub(super) fn holds_back(
+        &mut self,
+        wave: &[Step],
+        last: &LastFiles,
+        observer: &EventEmitter,
+    ) -> bool {
+        let is_last = |step: &Step| matches!(step.act, Action::Put(_)) && last.contains(&step.path);
+        if self.report.failed == 0 || !wave.iter().all(is_last) {
+            return false;
+        }
+        self.report.skipped += wave.len() as u64;
+        let text = "the files that come last are not sent, since something failed before";
+        observer.warn_once(text);
+        true
     }
 
     /// Splits `jobs`, whose names the target may treat as those of earlier ones, into those that it does not have and
@@ -272,6 +293,7 @@ impl<'p> JobQueue for Execution<'p, '_> {
             (Ok(Some((moved, pair))), act) => {
                 self.report.add(moved);
                 self.ledger.note(&step.path, pair);
+                self.sent.insert(&step.path);
                 if !moved.verified && self.policy.wants_proof {
                     self.fail_with(unproven().at(visible(&step.path)));
                 }

@@ -25,6 +25,8 @@ use portolan_core::{
 
 /// The file in the local folder whose lines come before the patterns of the options.
 pub const IGNORE_FILE: &str = ".portolanignore";
+/// The origin of patterns that the user has not written.
+const BY_DEFAULT: &str = "a default of deployments";
 
 /// The filter of a mirror. Entries that do not take part are neither sent nor deleted.
 #[derive(Debug, Clone)]
@@ -69,8 +71,18 @@ impl Filter {
     /// slash restricts it to directories, a leading `!` includes again what an earlier pattern excluded. Fails with
     /// `invalid` on a pattern that is empty or names the tree itself (class C2).
     pub fn new(include: &[String], exclude: &[String], ignored: &str) -> Result<Self> {
-        let wanted = (!include.is_empty()).then(|| patterns("", "--include", include));
-        let exclude = patterns(ignored, "--exclude", exclude)?;
+        Self::with_defaults(&[], include, exclude, ignored)
+    }
+
+    /// Does the same with the excluded patterns `defaults` before all others.
+    pub(super) fn with_defaults(
+        defaults: &[&str],
+        include: &[String],
+        exclude: &[String],
+        ignored: &str,
+    ) -> Result<Self> {
+        let wanted = (!include.is_empty()).then(|| patterns(&[], "", "--include", include));
+        let exclude = patterns(defaults, ignored, "--exclude", exclude)?;
         let reserved = vec![IGNORE_FILE.into()];
         Ok(Self { include: wanted.transpose()?, exclude, reserved, max_depth: None })
     }
@@ -101,6 +113,13 @@ impl Filter {
             Some(_) if is_folder => FilterDecision::Way,
             Some(_) => FilterDecision::Out,
         }
+    }
+
+    /// Returns true if `path` is left out by a pattern that the user has not written.
+    pub(super) fn is_out_by_default(&self, path: &[u8], is_folder: bool) -> bool {
+        let rule = matched(&self.exclude, path, is_folder);
+        let from = rule.inner().and_then(|glob| glob.from());
+        rule.is_ignore() && from == Some(Path::new(BY_DEFAULT))
     }
 
     /// Returns the rule that decides about `path`.
@@ -186,14 +205,17 @@ pub(super) fn ignore_file(local: &Path) -> Result<String> {
     }
 }
 
-/// Compiles the lines of `ignored`, then the patterns of the option `option`.
-fn patterns(ignored: &str, option: &str, texts: &[String]) -> Result<Gitignore> {
+/// Compiles the patterns `defaults`, then the lines of `ignored`, then the patterns of the option `option`.
+fn patterns(defaults: &[&str], ignored: &str, option: &str, texts: &[String]) -> Result<Gitignore> {
     let mut builder = GitignoreBuilder::new("");
     builder.allow_unclosed_class(false);
     let mut add = |from: String, text: &str, written: &str| {
         let added = builder.add_line(Some(PathBuf::from(from)), text);
         added.map(drop).map_err(|error| unreadable(written, error))
     };
+    for text in defaults {
+        add(BY_DEFAULT.to_owned(), text, text)?;
+    }
     for (number, line) in (1..).zip(ignored.lines()) {
         let from = format!("line {number} of {IGNORE_FILE}");
         let line = line.trim_end_matches('\r');

@@ -23,6 +23,9 @@
 //! merged   names that a server merges               quota    limits of a whole run
 //! name_collisions  names that a disk treats as one  own_files  portolan's own files
 //! staged   all files first, then all names          saved    plans as JSON
+//! deployed  the state for other parts of a deployment
+//! deploy_rules  what differs in deployments          modes    permissions on the server
+//! hooks    what takes part in a run                  state_file  the place of the state on a server
 //! ```
 //!
 //! An entry that is missing from a tree is not known to be gone: each directory records whether it was listed
@@ -39,6 +42,8 @@ mod claims;
 mod clock_shift;
 mod compare;
 mod confirm_absent;
+mod deploy_rules;
+mod deployed;
 mod diff;
 mod download;
 mod endpoints;
@@ -46,11 +51,13 @@ mod exact_times;
 mod execution;
 mod executor;
 mod filter;
+mod hooks;
 mod intents;
 mod links;
 mod local_hash;
 mod manifest;
 mod merged;
+mod modes;
 mod name_aliases;
 mod name_collisions;
 mod options;
@@ -71,6 +78,7 @@ mod size_age_filter;
 mod staged;
 mod stale_temps;
 mod state;
+mod state_file;
 mod steps;
 pub mod sync_base;
 mod three_way;
@@ -83,9 +91,14 @@ mod upload;
 mod plan_laws;
 
 pub use apply::apply;
+pub use deploy_rules::{
+    DEFAULT_EXCLUDES, DeployRules, FileModes, FixedModes, LAST_FILES, ModeChange,
+};
+pub use deployed::{read_deployed, with_target_lock, write_deployed, write_state};
 pub use diff::plan;
 pub use endpoints::{Direction, Endpoints};
 pub use filter::{Filter, FilterDecision, FilterReason, IGNORE_FILE};
+pub use hooks::RunHooks;
 pub use manifest::read as read_state;
 pub use options::{Compare, MirrorOptions, MirrorRequest, OPTIONS, OnConflict, Quotas, StateIn};
 pub use plan::{
@@ -94,6 +107,7 @@ pub use plan::{
 pub use scan::Role;
 pub use server_timezone::Times;
 pub use size_age_filter::SizeAgeFilter;
+pub use state_file::{home_beside, home_inside};
 pub use tree::{Node, NodeKind, ScanResult, Tree, Why};
 
 use build_plan::build_plan;
@@ -116,7 +130,19 @@ pub async fn up(
     rules: &MirrorOptions,
     dry_run: bool,
 ) -> Result<Report> {
-    mirror(session, states, Direction::Up, local, remote, rules, dry_run).await
+    mirror(session, states, Direction::Up, (local, remote), rules, dry_run, &mut ()).await
+}
+
+/// Does the same with the parts that `hooks` adds to the run.
+pub async fn up_with<R: RemoteFs>(
+    session: &mut R,
+    states: MirrorStates<'_>,
+    (local, remote): (&Path, &RemotePath),
+    rules: &MirrorOptions,
+    dry_run: bool,
+    hooks: &mut impl RunHooks<R>,
+) -> Result<Report> {
+    mirror(session, states, Direction::Up, (local, remote), rules, dry_run, hooks).await
 }
 
 /// Makes the local directory `local` like the directory `remote` of the server; only reports the steps if `dry_run`.
@@ -128,7 +154,7 @@ pub async fn down(
     rules: &MirrorOptions,
     dry_run: bool,
 ) -> Result<Report> {
-    mirror(session, states, Direction::Down, local, remote, rules, dry_run).await
+    mirror(session, states, Direction::Down, (local, remote), rules, dry_run, &mut ()).await
 }
 
 /// Returns the plan of [`up`], for [`apply()`].
@@ -173,14 +199,14 @@ async fn plan_alone(
     plan
 }
 
-async fn mirror(
-    session: &mut impl RemoteFs,
+async fn mirror<R: RemoteFs>(
+    session: &mut R,
     states: MirrorStates<'_>,
     direction: Direction,
-    local: &Path,
-    remote: &RemotePath,
+    (local, remote): (&Path, &RemotePath),
     rules: &MirrorOptions,
     dry_run: bool,
+    hooks: &mut impl RunHooks<R>,
 ) -> Result<Report> {
     let started = std::time::Instant::now();
     rules.filter(local)?;
@@ -202,6 +228,7 @@ async fn mirror(
         let mut plan = build_plan(&mut crew, first, rules, &mut ledger, &leftovers).await?;
         if dry_run {
             plan.tell_drift(crew.first().observer());
+            hooks.planned(crew.first(), &plan, true).await?;
             return Ok(plan.report());
         }
         if is_late && !plan.is_empty() {
@@ -218,7 +245,11 @@ async fn mirror(
             crew.first().observer().message(MessageLevel::Info, text);
             plan = build_plan(&mut crew, again, rules, &mut ledger, &leftovers).await?;
         }
-        apply::apply_with(&mut crew, &plan, &mut ledger, &leftovers, &claim).await
+        hooks.planned(crew.first(), &plan, false).await?;
+        let mut report =
+            apply::apply_with(&mut crew, &plan, &mut ledger, &leftovers, &claim).await?;
+        hooks.applied(crew.first(), &plan, &mut report).await?;
+        Ok(report)
     };
     // Boxed: the future of a run is large, and callers would copy it around.
     let report = Box::pin(work).await;

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{
+    deploy_rules::DeployRules,
     filter::{Filter, ignore_file},
     own_files::{CLAIM_FOLDER, STATE_FILE},
     size_age_filter::SizeAgeFilter,
@@ -129,6 +130,9 @@ pub struct MirrorOptions {
     pub bounds: SizeAgeFilter,
     /// The limits that the run may not exceed.
     pub caps: Quotas,
+    /// The rules of a deployment; `None` for any other mirror.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub deploy: Option<DeployRules>,
 }
 
 impl Default for MirrorOptions {
@@ -156,6 +160,7 @@ impl Default for MirrorOptions {
             trust_state: false,
             bounds: SizeAgeFilter::default(),
             caps: Quotas::default(),
+            deploy: None,
         }
     }
 }
@@ -183,7 +188,12 @@ impl MirrorOptions {
             return Err(Error::invalid(message));
         }
         self.check_trash()?;
-        let filter = Filter::new(&self.include, &self.exclude, &ignore_file(local)?)?;
+        if let Some(rules) = &self.deploy {
+            rules.last_files()?;
+        }
+        let defaults = self.deploy.as_ref().map_or(&[][..], DeployRules::excludes);
+        let ignored = ignore_file(local)?;
+        let filter = Filter::with_defaults(defaults, &self.include, &self.exclude, &ignored)?;
         Ok(filter.down_to(self.max_depth).without(STATE_FILE).without(CLAIM_FOLDER))
     }
 

@@ -18,6 +18,10 @@ pub(super) struct CompareOptions {
 
 /// The options that decide about deletes, and the limits of a plan.
 #[derive(Debug, Clone, Copy)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is an option of the user's, or follows from one"
+)]
 pub(super) struct DeleteGuard {
     pub(super) delete: bool,
     pub(super) max_delete: Option<u64>,
@@ -25,6 +29,10 @@ pub(super) struct DeleteGuard {
     pub(super) caps: Quotas,
     /// True if temporary files that can be resumed are kept until all files have been transferred.
     pub(super) resume: bool,
+    /// True for a deployment.
+    pub(super) deploys: bool,
+    /// True if only files are deleted that an earlier deployment put there.
+    pub(super) only_owned: bool,
 }
 
 /// The options of transfers.
@@ -59,6 +67,8 @@ pub(super) struct StatePolicy {
     pub(super) is_strict: bool,
     /// True if other runs must be kept out of the target.
     pub(super) wants_lock: bool,
+    /// True if the state is that of deployments, which visitors of a site must not read.
+    pub(super) deploys: bool,
 }
 
 impl MirrorOptions {
@@ -71,7 +81,11 @@ impl MirrorOptions {
     /// Returns the options that decide about deletes.
     pub(super) const fn delete_guard(&self) -> DeleteGuard {
         let Self { delete, max_delete, bounds, caps, resume, .. } = *self;
-        DeleteGuard { delete, max_delete, bounds, caps, resume }
+        let (deploys, only_owned) = match &self.deploy {
+            None => (false, false),
+            Some(rules) => (true, !rules.deletes_unknown),
+        };
+        DeleteGuard { delete, max_delete, bounds, caps, resume, deploys, only_owned }
     }
 
     /// Returns the options of transfers in this direction.
@@ -96,6 +110,7 @@ impl MirrorOptions {
             state: is_kept.then_some(self.state),
             is_strict: matches!(self.on_conflict, OnConflict::Keep | OnConflict::Fail),
             wants_lock: self.staged || self.state == StateIn::Remote,
+            deploys: self.deploy.is_some(),
         }
     }
 

@@ -7,12 +7,21 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::{endpoints::Endpoints, options::MirrorOptions, report::Report, sync_base::SyncedFile};
+use super::{
+    deploy_rules::{LastFiles, ModeChange},
+    endpoints::Endpoints,
+    options::MirrorOptions,
+    report::Report,
+    sync_base::SyncedFile,
+};
 use portolan_core::{
     error::Error,
     observe::{EventEmitter, MessageLevel, format_size, visible::visible},
 };
 use portolan_remote::entry::Modified;
+
+/// The maximum number of changed files that a deployment names.
+const DRIFT_NAMED_MAX: usize = 5;
 
 /// The reason why a file is transferred.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,6 +41,8 @@ pub enum Difference {
     Unknown,
     /// Something else is in its place, and is deleted first.
     Replaced,
+    /// The target has a file there that no deployment is known to have put there.
+    Undeployed,
 }
 
 impl fmt::Display for Difference {
@@ -44,6 +55,7 @@ impl fmt::Display for Difference {
             Self::Drift => "changed in the target",
             Self::Unknown => "size not known",
             Self::Replaced => "takes another's place",
+            Self::Undeployed => "not deployed before",
         })
     }
 }
@@ -176,6 +188,9 @@ pub struct PlanCounts {
     pub by_size: u64,
     /// The number of files that are left alone because of an option.
     pub skipped: u64,
+    /// The number of files that only the target has and that stay, since no deployment put them there.
+    #[serde(default)]
+    pub unknown: u64,
 }
 
 /// The steps in execution order, with the failures that are already known.
@@ -196,6 +211,8 @@ pub struct MirrorPlan {
     pub drift: Vec<Drift>,
     /// The updates of the base that follow from the scans alone.
     pub learnt: Vec<(Vec<u8>, Option<SyncedFile>)>,
+    /// The changes of permissions that follow the transfers.
+    pub modes: Vec<ModeChange>,
     /// The traces of other runs in the target.
     pub left: Leftover,
 }
@@ -221,8 +238,24 @@ impl MirrorPlan {
         self.steps.is_empty()
     }
 
-    /// Returns the steps in execution order, one per line.
+    /// Returns the matcher of the files that are sent after all others; that of other mirrors has none.
+    pub(super) fn last_files(&self) -> LastFiles {
+        let rules = self.rules.deploy.as_ref();
+        // The patterns were compiled before, when the plan was made.
+        rules.and_then(|rules| rules.last_files().ok()).unwrap_or_default()
+    }
+
+    /// Returns the steps in execution order, one per line, with the changes of permissions.
     pub fn lines(&self) -> Vec<String> {
+        let mut lines = self.step_lines();
+        let modes = self.modes.iter();
+        lines.extend(
+            modes.map(|change| format!("chmod  {:03o}  {}", change.mode, visible(&change.path))),
+        );
+        lines
+    }
+
+    fn step_lines(&self) -> Vec<String> {
         if !self.rules.staged || self.counts.transfers == 0 {
             return self.steps.iter().map(ToString::to_string).collect();
         }
@@ -241,16 +274,25 @@ impl MirrorPlan {
 
     /// Reports the changes of the target since the last run, and the action planned for each.
     pub(super) fn tell_drift(&self, observer: &EventEmitter) {
-        for drift in &self.drift {
+        self.tell_of(observer, self.drift.iter());
+    }
+
+    /// Reports `drift`; a deployment, after which every file may have been touched by hand, names only a few.
+    fn tell_of<'d>(&self, observer: &EventEmitter, drift: impl Iterator<Item = &'d Drift>) {
+        let all: Vec<_> = drift.collect();
+        let named = if self.rules.deploy.is_some() { DRIFT_NAMED_MAX } else { all.len() };
+        for drift in all.iter().take(named) {
             observer.message(MessageLevel::Warn, drift.to_string());
+        }
+        if let Some(more) = all.len().checked_sub(named).filter(|more| *more > 0) {
+            let text = format!("{more} more files of the target changed since the last run");
+            observer.message(MessageLevel::Warn, text);
         }
     }
 
     /// Reports those of them that are kept.
     pub(super) fn tell_kept(&self, observer: &EventEmitter) {
-        for drift in self.drift.iter().filter(|drift| drift.kept) {
-            observer.message(MessageLevel::Warn, drift.to_string());
-        }
+        self.tell_of(observer, self.drift.iter().filter(|drift| drift.kept));
     }
 
     /// Returns the report of a run that has not done any of the plan yet.

@@ -137,6 +137,7 @@ impl MirrorPlan {
             steps: steps?,
             counts: saved.counts,
             faults: Vec::new(),
+            modes: Vec::new(),
             drift: Vec::new(),
             learnt: Vec::new(),
             left: Leftover::default(),

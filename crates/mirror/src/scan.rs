@@ -353,8 +353,9 @@ impl ScanResult {
             LocalKind::Link => self.leave_out(path, Why::Link)?,
             LocalKind::Other => self.leave_out(path, Why::Device)?,
             LocalKind::Folder => {
-                let node =
-                    Node { listed: true, shows_hidden: true, ..folder(filter.part(&path, true)) };
+                let mode = Some(entry.mode);
+                let node = folder(filter.part(&path, true));
+                let node = Node { listed: true, shows_hidden: true, mode, ..node };
                 self.tree.add(path, node)?;
             }
             LocalKind::File => {

@@ -49,6 +49,9 @@ pub(super) fn local(
         }
         let is_in = !is_state && filter.part(path, is_folder) != FilterDecision::Out;
         if !is_in {
+            if !is_state && filter.is_out_by_default(path, is_folder) {
+                survey.by_default.push(path.to_vec());
+            }
             out.push(path.to_vec());
         }
         is_in

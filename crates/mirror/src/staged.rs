@@ -12,6 +12,7 @@ use std::{
 };
 
 use super::{
+    deploy_rules::LastFiles,
     download::listed_meta,
     endpoints::{Direction, place},
     execution::Execution,
@@ -72,7 +73,7 @@ pub(super) async fn run<'p, R: RemoteFs>(
     let first =
         plan.steps.iter().take_while(|step| step.act == Action::Sweep || is_top(step)).count();
     let (first, rest) = plan.steps.split_at_checked(first).unwrap_or((&[], &plan.steps));
-    for wave in phases(first) {
+    for wave in phases(first, &LastFiles::default()) {
         run_phase(crew, wave, run, tools).await?;
     }
     let mut stage = ArrivalQueue { wants_proof: run.policy.wants_proof, ..ArrivalQueue::default() };
@@ -107,7 +108,7 @@ async fn finish<'p>(
     mut arrived: BTreeMap<&[u8], Ready>,
 ) -> Result<()> {
     let (mut ended, mut has_begun) = (Ok(()), false);
-    for wave in phases(steps) {
+    for wave in phases(steps, &tools.plan.last_files()) {
         ended = if !wave.iter().all(is_transfer) {
             run_phase(crew, wave, run, tools).await
         } else if run.report.failed == 0 {

@@ -12,9 +12,9 @@ use super::{
     local_hash::hash_of,
     manifest,
     options::StateIn,
-    own_files::STATE_FILE,
     pass_options::StatePolicy,
     plan::MirrorPlan,
+    state_file::StateFile,
     sync_base::{Intents, MirrorId, MirrorStateStore, MirrorStates, SyncBase, SyncedFile},
 };
 use portolan_core::{
@@ -30,7 +30,6 @@ use portolan_fs::{RootDir, SymlinkPolicy};
 use portolan_remote::{
     fs::RemoteFs,
     path::{RelativePath, RemotePath},
-    source_sink::MemorySource,
 };
 
 /// The file on the server that holds the intents of a run. Its name is a temporary one, which every version leaves
@@ -59,7 +58,7 @@ pub(super) enum StatePlace {
 #[derive(Debug)]
 pub(super) struct There {
     folder: RemotePath,
-    file: RemotePath,
+    file: StateFile,
     base: Arc<SyncBase>,
     written: Instant,
     pub(super) journal: Arc<Mutex<OnServer>>,
@@ -88,7 +87,7 @@ impl MirrorState {
         let place = match (states, policy.state) {
             (_, Some(StateIn::Remote)) => StatePlace::There(There {
                 folder: heading.remote.clone(),
-                file: place(&heading.remote, STATE_FILE)?,
+                file: StateFile::of(&heading.remote, policy.deploys)?,
                 base: Arc::default(),
                 written: Instant::now(),
                 journal: Arc::new(Mutex::new(OnServer::new(
@@ -126,10 +125,11 @@ impl MirrorState {
             StatePlace::There(there) => there,
         };
         let journal = there.journal.lock().unwrap_or_else(PoisonError::into_inner).file().clone();
-        let read = session.read_if_there_and(&there.file, &journal, STATE_BYTES_MAX).await;
+        let read = there.file.read(session, &journal).await;
+        let shown = there.file.path()?;
         let (found, is_journal) = match read {
             Err(fault) if fault.kind == ErrorKind::Invalid => {
-                let text = format!("the state on the server ({}) is not read: {fault}", there.file);
+                let text = format!("the state on the server ({shown}) is not read: {fault}");
                 let (base, doubt) = (Arc::clone(&there.base), Some((MessageLevel::Warn, text)));
                 return Ok(Loaded { base: Some(base), intents: Intents::new(), doubt });
             }
@@ -144,16 +144,13 @@ impl MirrorState {
                     None
                 }
                 Err(why) => {
-                    let text = format!("the state on the server ({}) {}", there.file, why.text());
+                    let text = format!("the state on the server ({shown}) {}", why.text());
                     Some((MessageLevel::Warn, text))
                 }
             }
         } else {
             // As before the first run.
-            Some((
-                MessageLevel::Info,
-                format!("there is no state on the server yet ({})", there.file),
-            ))
+            Some((MessageLevel::Info, format!("there is no state on the server yet ({shown})")))
         };
         Ok(Loaded { base: Some(Arc::clone(&there.base)), intents, doubt })
     }
@@ -325,8 +322,7 @@ impl There {
         }
         let bytes = manifest::write(&there.base, &there.folder);
         there.written = Instant::now();
-        let size = bytes.len() as u64;
-        session.upload(&mut MemorySource::new(&bytes), size, None, &there.file).await.map(drop)
+        there.file.write(session, &bytes).await
     }
 }
 

@@ -3,6 +3,7 @@
 use std::{ffi::OsStr, os::unix::ffi::OsStrExt, path::Path};
 
 use super::{
+    deploy_rules::LastFiles,
     endpoints::{Direction, place},
     execution::Execution,
     executor::{Executor, StepResult},
@@ -18,12 +19,12 @@ use portolan_core::{
 use portolan_remote::{fs::RemoteFs, hints::NextTransfer, path::RemotePath};
 
 /// Splits steps into groups that may be done in any order among themselves: directories of one depth, or adjacent
-/// files.
-pub(super) fn phases(steps: &[Step]) -> impl Iterator<Item = &[Step]> {
-    let rank = |step: &Step| match step.act {
+/// files, those of `last` apart.
+pub(super) fn phases<'p>(steps: &'p [Step], last: &LastFiles) -> impl Iterator<Item = &'p [Step]> {
+    let rank = move |step: &Step| match step.act {
         Action::Sweep => (4, 0),
         Action::MakeFolder => (0, depth(&step.path)),
-        Action::Put(_) | Action::Get(_) => (1, 0),
+        Action::Put(_) | Action::Get(_) => (1, usize::from(last.contains(&step.path))),
         Action::DeleteFile => (2, 0),
         Action::DeleteFolder => (3, depth(&step.path)),
     };

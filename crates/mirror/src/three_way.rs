@@ -62,7 +62,7 @@ impl<'a> Three<'a> {
         Self { ours: Some(ours), ..self }
     }
 
-    fn is_ours(&self, path: &[u8]) -> bool {
+    pub(super) fn is_ours(&self, path: &[u8]) -> bool {
         self.ours.is_some_and(|ours| ours.contains(path))
     }
 
@@ -176,7 +176,7 @@ impl<'a> Three<'a> {
 
     /// Returns true if a file of the server is unchanged. Its time is compared as it was listed at the time; one that
     /// was queried is compared in UTC, as far as the listed time is known in it.
-    fn is_remote(&self, pair: &SyncedFile, path: &[u8], node: &Node) -> bool {
+    pub(super) fn is_remote(&self, pair: &SyncedFile, path: &[u8], node: &Node) -> bool {
         let modified = match pair.remote_time {
             Some(Modified::Utc(..)) => self.times.of(path, node.modified),
             _ => node.modified,

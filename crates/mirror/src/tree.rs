@@ -164,6 +164,8 @@ pub struct ScanResult {
     pub tree: Tree,
     /// The entries that were left out, with the reasons.
     pub left_out: Vec<(Vec<u8>, Why)>,
+    /// The entries that were left out by a pattern that the user has not written.
+    pub by_default: Vec<Vec<u8>>,
     /// The failures: directories that could not be read completely, and names that were refused.
     pub faults: Vec<Error>,
     /// The temporary files left by runs that are over.

@@ -18,6 +18,11 @@ pub(super) enum LineWeight {
     Failure,
 }
 
+/// Returns true if a path is that of a file of portolan's own, such as a state on a server: nobody asked for it.
+fn is_own(path: &str) -> bool {
+    path.split('/').any(|name| name.starts_with(".portolan-"))
+}
+
 /// Returns the line for `event`; `None` if only a log needs it.
 pub(super) fn words(event: &Event, transfer: Option<&Transfer>) -> Option<(LineWeight, String)> {
     match event {
@@ -27,7 +32,7 @@ pub(super) fn words(event: &Event, transfer: Option<&Transfer>) -> Option<(LineW
             Some((LineWeight::Notice, line))
         }
         Event::TransferDone { bytes, verified, took, .. } => {
-            let transfer = transfer?;
+            let transfer = transfer.filter(|transfer| !is_own(&transfer.path))?;
             let mut line = done(transfer.verb, &transfer.path)?;
             if matches!(transfer.verb, Operation::Upload | Operation::Download) {
                 let check = if *verified { "" } else { "  (not verified)" };
@@ -50,6 +55,7 @@ pub(super) fn words(event: &Event, transfer: Option<&Transfer>) -> Option<(LineW
             };
             Some((LineWeight::Failure, line))
         }
+        Event::Done { path, .. } if is_own(path) => None,
         Event::Done { verb, path } => Some((LineWeight::Routine, done(*verb, path)?)),
         Event::Said { level, text } => {
             let text = visible(text);

@@ -32,7 +32,10 @@ impl Diff<'_> {
         if deletes == 0 {
             return Ok(());
         }
-        let files = self.deletes.iter().filter(|(_, act)| *act == Action::DeleteFile).count();
+        // What a deployment put there and now replaces or removes is no surprise.
+        let counts =
+            |(path, act): &&(&[u8], Action)| *act == Action::DeleteFile && !self.is_deployed(path);
+        let files = self.deletes.iter().filter(counts).count();
         let known = self.target.files();
         let message = if self.source.files() == 0 {
             let noun = if deletes == 1 { "delete" } else { "deletes" };
@@ -41,7 +44,8 @@ impl Diff<'_> {
             let max = self.options.max_delete.unwrap_or(0);
             let noun = if deletes == 1 { "delete" } else { "deletes" };
             format!("{deletes} {noun} would be needed, and `max_delete` is {max}")
-        } else if known > FEW_FILES && files > known / 2 {
+        } else if self.options.max_delete.is_none() && known > FEW_FILES && files > known / 2 {
+            // A `max_delete` is the user's own answer to how many are too many.
             format!("{files} of the {known} files of the target would be deleted, more than half")
         } else {
             return Ok(());
