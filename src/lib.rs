@@ -9,6 +9,7 @@
 //! schedule                         jobs, cron expressions, the planner and the daemon
 //! script                           the Rhai engine and the script API; the only module that names rhai
 //! state_adapter  port_provider     server records and the state of mirrors; inbound ports for data
+//! deploy                           built sites onto a server, with a way back
 //! nat_proof                        FTP sessions that prove a ruleset
 //! advice                           what administrators have to let through, from a diagnosis
 //! mirror                           plan and apply for trees
@@ -23,6 +24,7 @@ pub use portolan_core::{
     buffer, cancel, clock, duration, encoding, error, exit_code, limits, observe, option_table,
     random, secret, similar,
 };
+pub use portolan_deploy as deploy;
 pub use portolan_fs as files;
 pub use portolan_ftp as ftp;
 pub use portolan_mirror as mirror;

@@ -10,7 +10,7 @@ use clap::{
 
 use crate::{
     error::Result,
-    option_table::{OptionKind, OptionRow, OptionTable},
+    option_table::{OptionKind, OptionRow, OptionTable, parse_pairs},
     script::value::{parse_duration, parse_rate, parse_size},
 };
 
@@ -95,6 +95,11 @@ impl<C: OptionCommand> OptionFlags<C> {
             OptionKind::EachText(set) => {
                 if let Some(texts) = matches.get_many::<String>(row.key) {
                     set(to, &texts.cloned().collect::<Vec<_>>())?;
+                }
+            }
+            OptionKind::Pairs(set) => {
+                if let Some(text) = matches.get_one::<String>(row.key) {
+                    set(to, &parse_pairs(text))?;
                 }
             }
             OptionKind::Address(set) => store(matches, row.key, to, *set),

@@ -2,8 +2,10 @@
 
 mod check;
 mod child;
+mod ci;
 mod common;
 mod completions;
+mod deploy;
 mod doctor;
 mod explain;
 mod export;
@@ -11,6 +13,7 @@ mod find;
 mod flags;
 mod functions;
 mod get;
+mod hooks;
 mod init;
 mod jobs;
 mod ls;
@@ -103,6 +106,10 @@ enum Subcommand {
     Cat(get::CatArgs),
     /// Mirror a directory to or from a server.
     Mirror(Box<mirror::Args>),
+    /// Deploy a built site: send what changed, delete what was deployed before.
+    Deploy(Box<deploy::Args>),
+    /// Undo the last deployment that kept its old files.
+    Rollback(deploy::RollbackArgs),
     /// Remove files, or directories with their contents.
     Rm(rm::Args),
     /// Rename or move a file or directory on a server.
@@ -169,6 +176,8 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Subcommand::Get(args) => get::run(&args, &common),
         Subcommand::Put(args) => put::run(&args, &common),
         Subcommand::Mirror(args) => mirror::run(&args, &common),
+        Subcommand::Deploy(args) => deploy::run(&args, &common),
+        Subcommand::Rollback(args) => deploy::rollback(&args, &common),
         Subcommand::Rm(args) => rm::run(&args, &common),
         Subcommand::Cat(args) => get::cat(&args, &common),
         Subcommand::Mv(args) => mv::run(&args, &common),

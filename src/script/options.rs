@@ -9,6 +9,7 @@ use super::{
     value::{CallOptions, whole},
 };
 use crate::{
+    deploy,
     error::Result,
     ftp, mirror,
     option_table::{OptionKind, OptionRow, OptionTable},
@@ -109,6 +110,11 @@ impl CallOptions<'_> {
                 }
             }
             OptionKind::Texts(set) => put(target, *set, self.texts(key)?),
+            OptionKind::Pairs(set) => {
+                if let Some(pairs) = self.pairs(key)? {
+                    set(target, &pairs)?;
+                }
+            }
             OptionKind::EachText(set) => {
                 if let Some(texts) = self.texts(key)? {
                     set(target, &texts)?;
@@ -170,6 +176,8 @@ pub const TAKERS: &[Taker] = &[
     Taker { name: "retry", sets: &[&api::run::RETRY] },
     Taker { name: "mirror_up", sets: &[&mirror::OPTIONS] },
     Taker { name: "mirror_down", sets: &[&mirror::OPTIONS] },
+    Taker { name: "deploy", sets: &[&deploy::OPTIONS] },
+    Taker { name: "site.rollback", sets: &[&deploy::ROLLBACK_OPTIONS] },
     Taker { name: "plan_up", sets: &[&mirror::OPTIONS] },
     Taker { name: "plan_down", sets: &[&mirror::OPTIONS] },
     Taker { name: "nat::ruleset", sets: &[&rule::RULESET] },
@@ -209,6 +217,9 @@ mod tests {
         Some(match &row.kind {
             OptionKind::Flag(_) => (!is_usual("true")).into(),
             OptionKind::FlagOrAuto(_) | OptionKind::FlagOrPath(..) => true.into(),
+            OptionKind::CountOrAuto(range, _) if is_usual("auto") => {
+                i64::from(*range.start()).into()
+            }
             OptionKind::CountOrAuto(..) => "auto".into(),
             OptionKind::Count(range, _) => {
                 let (least, most) = (*range.start(), *range.end());
@@ -228,6 +239,7 @@ mod tests {
             }
             OptionKind::Text(_)
             | OptionKind::EachText(_)
+            | OptionKind::Pairs(_)
             | OptionKind::Secret(..)
             | OptionKind::Own => return None,
         })
@@ -268,6 +280,8 @@ mod tests {
         is_sound(&ftp::doctor::OPTIONS);
         is_sound(&remote::transfer_options::OPTIONS);
         is_sound(&mirror::OPTIONS);
+        is_sound(&deploy::OPTIONS);
+        is_sound(&deploy::ROLLBACK_OPTIONS);
         is_sound(&api::run::RETRY);
         is_sound(&api::routers::MAP_PORTS);
         is_sound(&api::suggest::SUGGEST);

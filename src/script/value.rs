@@ -11,6 +11,7 @@ use super::show;
 use crate::{
     error::{Error, Result},
     limits::DURATION_MAX,
+    option_table::parse_pairs,
     remote::path::RemotePath,
     secret::Secret,
 };
@@ -188,6 +189,21 @@ impl<'a> CallOptions<'a> {
             }
             let array = value.read_lock::<rhai::Array>()?;
             array.iter().map(|item| item.clone().into_string().ok()).collect()
+        })
+    }
+
+    /// Returns a word or a map of strings and numbers as pairs.
+    pub fn pairs(&self, key: &str) -> Result<Option<Vec<(String, String)>>> {
+        self.read(key, "a word, or a map of strings", |value| {
+            if let Ok(text) = value.clone().into_string() {
+                return Some(parse_pairs(&text));
+            }
+            let map = value.read_lock::<Map>()?;
+            let text = |value: &Dynamic| match value.as_int() {
+                Ok(number) => Some(number.to_string()),
+                Err(_) => value.clone().into_string().ok(),
+            };
+            map.iter().map(|(key, value)| Some((key.to_string(), text(value)?))).collect()
         })
     }
 

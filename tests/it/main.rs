@@ -11,6 +11,7 @@ mod check;
 mod closures;
 mod conformance;
 mod contracts;
+mod deploy;
 mod doctor;
 mod errors;
 mod examples;

@@ -121,12 +121,16 @@ fn the_commands_for_one_file_for_a_mirror_and_for_a_deployment_run() {
         .stdout_has("1 down, 0 deleted")
         .any_stderr()
         .wrote("catalogue/a.csv", "1");
-    on_a_server(&server, &block("sh", "portolan mirror --dry-run"))
+    on_a_server(&server, &block("sh", "portolan deploy --dry-run"))
         .file("dist/index.html", "new and longer")
+        .file("dist/new.css", "p {}")
         .run()
-        .any_stdout()
+        .stdout_has("2 files to send (18 B), 0 to delete, 0 unchanged\n")
+        .stdout_has("2 files sent (18 B), 0 deleted, 0 unchanged\n")
+        .stdout_has("1 deployment undone: 1 restored, 1 deleted\n")
         .any_stderr();
     assert_eq!(server.bytes("htdocs/index.html"), b"old");
+    assert!(!server.root().join("htdocs/new.css").exists());
 }
 
 #[test]
@@ -141,7 +145,7 @@ fn every_block_of_the_readme_is_run_by_a_test() {
             "cargo test",
             "export PORTOLAN_PASSWORD",
             "portolan mirror --delete --exclude",
-            "portolan mirror --dry-run",
+            "portolan deploy --dry-run",
             // Builds that take minutes: the figures are in benches/README.md, the installation is checked by the gate's
             // build.
             "cargo install --path . --locked",

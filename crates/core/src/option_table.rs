@@ -55,6 +55,9 @@ pub type ChoiceWord<T> = (&'static str, fn(&mut T));
 /// A function that stores ranges of ports, each with its first and its last.
 pub type PortsSetter<T> = fn(&mut T, &[(u16, u16)]) -> Result<()>;
 
+/// A function that stores pairs of a key and a value.
+pub type PairsSetter<T> = fn(&mut T, &[(String, String)]) -> Result<()>;
+
 /// The kinds of values. Each stores a value in the struct of its family.
 #[derive(Debug)]
 pub enum OptionKind<T: 'static> {
@@ -86,6 +89,8 @@ pub enum OptionKind<T: 'static> {
     Secret(&'static str, fn(&mut T, &str) -> Result<()>),
     /// A string or an array of strings.
     Texts(fn(&mut T, Vec<String>)),
+    /// A word, or a map of strings; as a string `"key=value,key=value"`. The value of a word is empty.
+    Pairs(PairsSetter<T>),
     /// A string or an array of strings, which are checked.
     EachText(fn(&mut T, &[String]) -> Result<()>),
     /// An IP address.
@@ -94,6 +99,15 @@ pub enum OptionKind<T: 'static> {
     Ports(PortsSetter<T>),
     /// A value that its family reads itself.
     Own,
+}
+
+/// Returns the pairs in a text such as `key=value,key=value`; a word alone has an empty value.
+pub fn parse_pairs(text: &str) -> Vec<(String, String)> {
+    let pair = |part: &str| {
+        let (key, value) = part.split_once('=').unwrap_or((part, ""));
+        (key.trim().to_owned(), value.trim().to_owned())
+    };
+    text.split(',').map(pair).collect()
 }
 
 /// A flag of the command line. Texts are empty where there is nothing to say.

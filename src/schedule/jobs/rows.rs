@@ -58,6 +58,7 @@ impl JobsTable<'_> {
             | OptionKind::Rate(_)
             | OptionKind::Secret(..)
             | OptionKind::Texts(_)
+            | OptionKind::Pairs(_)
             | OptionKind::Address(_)
             | OptionKind::Ports(_)
             | OptionKind::Own => {}

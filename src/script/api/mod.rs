@@ -2,6 +2,7 @@
 
 mod closures;
 pub mod connect;
+pub mod deployments;
 pub mod doctor;
 pub mod faults;
 pub mod local;
@@ -27,6 +28,7 @@ pub fn register(engine: &mut Engine) {
     combine_with_exported_module!(&mut ftp, "names", names::functions);
     combine_with_exported_module!(&mut ftp, "transfers", transfers::functions);
     combine_with_exported_module!(&mut ftp, "trees", trees::functions);
+    combine_with_exported_module!(&mut ftp, "deployments", deployments::functions);
     engine.register_static_module("ftp", ftp.into());
     let mut nat = Module::new();
     combine_with_exported_module!(&mut nat, "rulesets", nat::functions);

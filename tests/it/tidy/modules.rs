@@ -15,7 +15,7 @@ const LAYERS: [&[&str]; 12] = [
     &["remote"],
     &["ftp", "nat", "store", "testserver"],
     &["mirror"],
-    &["advice", "nat_proof", "state", "port_provider"],
+    &["advice", "deploy", "nat_proof", "state", "port_provider"],
     &["script"],
     &["schedule"],
     &["cli", "fuzzing"],
@@ -26,7 +26,7 @@ const REEXPORTS: [(&str, &str); 3] =
     [("files", "fs"), ("rehearse", "testserver"), ("state_adapter", "state")];
 
 /// The crates that must not name a crate of a lower layer: mirrors know no protocol.
-const APART: [(&str, &str); 1] = [("mirror", "ftp")];
+const APART: [(&str, &str); 2] = [("mirror", "ftp"), ("deploy", "ftp")];
 
 /// The crates that only one module may name.
 const ROOMS: [(&str, &str); 10] = [

@@ -1,4 +1,27 @@
-//! The codes that several modules name.
+//! The codes that several modules name, and the explanation of any code as a value.
+
+/// A code, with its explanation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ErrorCode {
+    /// The code: the word of an [`super::ErrorKind`], or `area.word` for an error that has a code of its own.
+    pub code: &'static str,
+    /// The meaning, as one sentence.
+    pub meaning: &'static str,
+    /// The usual causes.
+    pub cause: &'static str,
+    /// The remedy. It is printed as the hint of an error with a code of its own.
+    pub remedy: &'static str,
+}
+
+/// Returns the explanation of one code.
+pub(super) const fn row(
+    code: &'static str,
+    meaning: &'static str,
+    cause: &'static str,
+    remedy: &'static str,
+) -> ErrorCode {
+    ErrorCode { code, meaning, cause, remedy }
+}
 
 /// No program listens at the port.
 pub const CONNECT_REFUSED: &str = "connect.refused";
@@ -6,6 +29,8 @@ pub const CONNECT_REFUSED: &str = "connect.refused";
 pub const CONNECT_UNKNOWN_HOST: &str = "connect.unknown_host";
 /// One data-connection mode failed, and `fallback` is off.
 pub const DATA_FALLBACK_OFF: &str = "data.fallback_off";
+/// A deployment was undone, since the site did not answer.
+pub const DEPLOY_UNDONE: &str = "deploy.undone";
 /// The run would transfer more than `max_total`.
 pub const LIMIT_MAX_TOTAL: &str = "limit.max_total";
 /// The local disk would have less free than `min_free`.

@@ -2,38 +2,17 @@
 //!
 //! Hints, tests, notifications and programs use the code, never the message, which may change.
 
+use super::code_names::row;
 pub use super::code_names::{
-    CONNECT_REFUSED, CONNECT_UNKNOWN_HOST, DATA_FALLBACK_OFF, LIMIT_MAX_TOTAL, LIMIT_MIN_FREE,
-    LOCAL_NO_DIRECTORY, LOGIN_DENIED, TLS_CERTIFICATE, TLS_NOT_OFFERED, TLS_REQUIRED,
-    TLS_WRONG_PORT, TRANSFER_NAME_REFUSED, TRANSFER_NAME_SHORTENED, TRANSFER_RENAME_REFUSED,
-    TRANSFER_SOURCE_CHANGED, TRANSFER_TARGET_EXISTS,
+    CONNECT_REFUSED, CONNECT_UNKNOWN_HOST, DATA_FALLBACK_OFF, DEPLOY_UNDONE, ErrorCode,
+    LIMIT_MAX_TOTAL, LIMIT_MIN_FREE, LOCAL_NO_DIRECTORY, LOGIN_DENIED, TLS_CERTIFICATE,
+    TLS_NOT_OFFERED, TLS_REQUIRED, TLS_WRONG_PORT, TRANSFER_NAME_REFUSED, TRANSFER_NAME_SHORTENED,
+    TRANSFER_RENAME_REFUSED, TRANSFER_SOURCE_CHANGED, TRANSFER_TARGET_EXISTS,
 };
-
-/// A code, with its explanation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ErrorCode {
-    /// The code: the word of an [`super::ErrorKind`], or `area.word` for an error that has a code of its own.
-    pub code: &'static str,
-    /// The meaning, as one sentence.
-    pub meaning: &'static str,
-    /// The usual causes.
-    pub cause: &'static str,
-    /// The remedy. It is printed as the hint of an error with a code of its own.
-    pub remedy: &'static str,
-}
 
 /// Returns the explanation of `code`.
 pub fn explain(code: &str) -> Option<&'static ErrorCode> {
     ALL.iter().find(|row| row.code == code)
-}
-
-const fn row(
-    code: &'static str,
-    meaning: &'static str,
-    cause: &'static str,
-    remedy: &'static str,
-) -> ErrorCode {
-    ErrorCode { code, meaning, cause, remedy }
 }
 
 /// Every code, sorted: first those of kinds, then those of single errors.
@@ -151,6 +130,12 @@ pub const ALL: &[ErrorCode] = &[
         "The data connection failed in one mode, and the other was not tried.",
         "`fallback` is off, or the mode was given with `--mode` for a server that needs the other.",
         "with `fallback: true` the other mode is tried as well",
+    ),
+    row(
+        DEPLOY_UNDONE,
+        "The site did not answer 200 after the deployment, which was undone.",
+        "A fault in what was deployed, or an address of `check_url` that never answers 200.",
+        "look at the site's own error log; `check_url` wants an address that answers 200 before the deployment, too",
     ),
     row(
         LIMIT_MAX_TOTAL,

@@ -1,0 +1,152 @@
+//! The question to the site after a deployment: does it answer?
+
+use std::time::Duration;
+
+use portolan_core::{
+    cancel::CancelToken,
+    error::{Error, ErrorKind, Origin, Result},
+    observe::visible::visible,
+};
+
+/// The number of questions before the site counts as broken: caches of PHP take a moment to see new files.
+const TRIES: u32 = 3;
+/// The time between two of them.
+const PAUSE: Duration = Duration::from_secs(2);
+/// The time within which a site answers.
+const ANSWER_TIME_MAX: Duration = Duration::from_secs(20);
+
+/// The maximum number of redirects.
+const REDIRECTS_MAX: usize = 5;
+
+/// Fails with `invalid` on an address that is not one of a web site.
+pub(super) fn valid(url: &str) -> Result<()> {
+    let is_web = ["http://", "https://"].iter().any(|scheme| {
+        url.get(..scheme.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(scheme))
+            && url.len() > scheme.len()
+    });
+    if is_web && !url.contains(|c: char| c.is_whitespace() || c.is_control()) {
+        return Ok(());
+    }
+    Err(Error::invalid(format!(
+        "`check_url` wants an http:// or https:// address, not `{}`",
+        visible(url)
+    )))
+}
+
+/// Asks `url` until it answers 200, a few times. Fails with its last answer.
+pub(super) async fn answers(url: &str, stop: &CancelToken) -> Result<()> {
+    let mut words = String::new();
+    for tries in 0..TRIES {
+        if tries > 0 {
+            stop.run_until_cancelled(tokio::time::sleep(PAUSE)).await?;
+        }
+        let address = url.to_owned();
+        // Questions block, and the sessions share this thread.
+        let asked =
+            stop.run_until_cancelled(tokio::task::spawn_blocking(move || ask(&address))).await?;
+        match asked {
+            Ok(Ok(200)) => return Ok(()),
+            Ok(Ok(code)) => words = format!("it answered {code}"),
+            Ok(Err(error)) => words = visible(&error),
+            Err(error) => words = error.to_string(),
+        }
+    }
+    let message = format!("the site does not answer 200: {words}");
+    Err(Error::new(ErrorKind::Refused, Origin::Network, message).at(visible(without_query(url))))
+}
+
+/// Returns an address without its query, which may hold a secret.
+fn without_query(url: &str) -> &str {
+    url.split(['?', '#']).next().unwrap_or(url)
+}
+
+/// Asks `url` once, and follows redirects within its host.
+fn ask(url: &str) -> std::result::Result<u16, String> {
+    let agent: ureq::Agent = ureq::Agent::config_builder()
+        .timeout_global(Some(ANSWER_TIME_MAX))
+        .http_status_as_error(false)
+        .max_redirects(0)
+        .max_redirects_will_error(false)
+        .user_agent(concat!("portolan/", env!("CARGO_PKG_VERSION")))
+        .build()
+        .into();
+    let mut url = url.to_owned();
+    for _ in 0..=REDIRECTS_MAX {
+        let answer = agent.get(&url).header("cache-control", "no-cache").call();
+        let answer = answer.map_err(|error| error.to_string())?;
+        let code = answer.status().as_u16();
+        let location = answer.headers().get("location").and_then(|value| value.to_str().ok());
+        match location.filter(|_| (300..400).contains(&code)).and_then(|to| redirected(&url, to)) {
+            Some(next) => url = next,
+            None => return Ok(code),
+        }
+    }
+    Err(format!("more than {REDIRECTS_MAX} redirects"))
+}
+
+/// Returns the host and the port of a web address.
+pub fn web_host(url: &str) -> Option<(String, u16)> {
+    let (scheme, rest) = url.split_once("://")?;
+    let authority = rest.split(['/', '?', '#']).next()?.rsplit('@').next()?;
+    let usual = if scheme.eq_ignore_ascii_case("https") { 443 } else { 80 };
+    let is_port = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let (host, port) = match authority.rsplit_once(':') {
+        Some((host, port)) if is_port(port) => (host, port.parse().ok()?),
+        _ => (authority, usual),
+    };
+    Some((host.trim_matches(['[', ']']).to_ascii_lowercase(), port))
+}
+
+/// Returns the address to which `url` redirects; `None` if that is of another host.
+fn redirected(url: &str, to: &str) -> Option<String> {
+    let (scheme, rest) = url.split_once("://")?;
+    let origin = rest.split(['/', '?', '#']).next()?;
+    let next = if to.contains("://") {
+        to.to_owned()
+    } else if let Some(rest) = to.strip_prefix("//") {
+        format!("{scheme}://{rest}")
+    } else if to.starts_with('/') {
+        format!("{scheme}://{origin}{to}")
+    } else {
+        let path = rest.get(origin.len()..)?.split(['?', '#']).next()?;
+        let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
+        format!("{scheme}://{origin}{folder}/{to}")
+    };
+    let is_same = web_host(&next)?.0 == web_host(url)?.0;
+    (is_same && valid(&next).is_ok()).then_some(next)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_addresses_of_web_sites_are_checked() {
+        for good in ["http://a/", "https://www.example.com/health?x=1", "HTTPS://a"] {
+            assert!(valid(good).is_ok(), "{good}");
+        }
+        for bad in
+            ["", "www.example.com", "ftp://a/", "http://", "https://a b/", "file:///etc/passwd"]
+        {
+            assert!(valid(bad).is_err(), "{bad}");
+        }
+        assert_eq!(without_query("https://a/b?key=1#c"), "https://a/b");
+    }
+
+    #[test]
+    fn redirects_are_followed_within_the_host_only() {
+        let from = "http://www.example.com/a/b?x=1";
+        for (to, next) in [
+            ("https://www.example.com/", Some("https://www.example.com/")),
+            ("/en/", Some("http://www.example.com/en/")),
+            ("c", Some("http://www.example.com/a/c")),
+            ("//WWW.example.com/x", Some("http://WWW.example.com/x")),
+            ("http://169.254.169.254/latest/", None),
+            ("file:///etc/passwd", None),
+        ] {
+            assert_eq!(redirected(from, to).as_deref(), next, "{to}");
+        }
+        assert_eq!(web_host("https://u:p@A.example:8443/x"), Some(("a.example".into(), 8443)));
+        assert_eq!(web_host("http://[::1]/"), Some(("::1".into(), 80)));
+    }
+}
