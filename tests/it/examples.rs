@@ -74,37 +74,37 @@ fn the_nightly_mirror_keeps_a_copy() {
         .wrote("catalogue/b.csv", "another b");
 }
 
+/// Returns the line of the file for GitLab that deploys.
+fn gitlab_command() -> String {
+    let text = text("examples/ci-deploy/gitlab-ci.yml");
+    let mut lines = text.lines().map(|line| line.trim().trim_start_matches("- "));
+    lines.find(|line| line.starts_with("portolan ")).unwrap().to_owned()
+}
+
 #[test]
 fn the_deployment_from_a_fresh_checkout_sends_only_what_has_changed() {
     let Some(server) = server(Kind::Vsftpd) else { return };
-    fs::create_dir(server.root().join("htdocs")).unwrap();
+    server.file("htdocs/uploads/photo.jpg", "a visitor's");
     server.own_all();
-    let checkout = |index: &str| {
-        shell("ci-deploy", "portolan check deploy.rhai; portolan run deploy.rhai dist \"$FTP_URL\"")
+    let script = "portolan check deploy.rhai; portolan run deploy.rhai dist \"$FTP_URL\"";
+    let checkout = |commands: &str, index: &str| {
+        shell("ci-deploy", commands)
             .file("dist/index.html", index)
             .file("dist/css/site.css", "p {}")
             .file("dist/app.js.map", "{}")
-            .file("summary.md", "")
             .env("FTP_URL", server.url() + "htdocs")
             .env("FTP_PASSWORD", RealServer::PASSWORD)
+            .env("PORTOLAN_PASSWORD", RealServer::PASSWORD)
             .env("FTP_CA", server.ca())
-            .env("GITHUB_ACTIONS", "true")
-            .env("GITHUB_OUTPUT", "output.txt")
-            .env("GITHUB_STEP_SUMMARY", "summary.md")
+            .env("SSL_CERT_FILE", server.ca())
     };
-    let row = |sent: u8, same: u8| format!("| {sent} | 0 | {same} | 0 |\n");
-    let head = "| sent | removed | unchanged | failed |\n|---|---|---|---|\n";
     let deploys = |index: &str, sent: u8, same: u8| {
-        let line = format!("{sent} sent, 0 removed, {same} unchanged, 0 failed\n");
-        let ran = checkout(index).run();
+        let ran = checkout(script, index).run().any_stderr();
         let report = fs::read_to_string(ran.folder().join("deploy-report.json")).unwrap();
         let report: serde_json::Value = serde_json::from_str(&report).unwrap();
         assert_eq!((&report["uploaded"], &report["failed"]), (&sent.into(), &0.into()));
-        ran.stdout(&format!("{line}::notice title=Deployed::{line}"))
-            .any_stderr()
-            .wrote("summary.md", format!("{head}{}", row(sent, same)))
-            .wrote("output.txt", format!("changed={sent}\n"))
-            .any_files();
+        let line = format!("{sent} sent, 0 removed, {same} unchanged, 0 failed\n");
+        ran.stdout(&line).any_files();
     };
     deploys("<p>one", 2, 0);
     assert_eq!(server.bytes("htdocs/index.html"), b"<p>one");
@@ -114,19 +114,70 @@ fn the_deployment_from_a_fresh_checkout_sends_only_what_has_changed() {
     deploys("<p>one", 0, 2);
     deploys("<p>two", 1, 1);
     assert_eq!(server.bytes("htdocs/index.html"), b"<p>two");
+    // The command line knows what the script deployed.
+    let ran = checkout(&gitlab_command(), "<p>three").run().any_stderr();
+    ran.stdout("1 file sent (8 B), 0 deleted, 1 unchanged\n").any_files();
+    assert_eq!(server.bytes("htdocs/index.html"), b"<p>three");
+    assert_eq!(server.bytes("htdocs/uploads/photo.jpg"), b"a visitor's");
 }
 
 #[test]
-fn the_files_for_ci_systems_run_the_commands_that_are_tested() {
+fn the_action_deploys_with_the_inputs_of_the_example() {
+    let Some(server) = server(Kind::Proftpd) else { return };
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let action = text("action.yml");
+    let example = text("examples/ci-deploy/github-actions.yml");
+    let step = text("packaging/deploy-action");
+    // Each input of the example is one of the action, and each of the action's reaches the step.
+    for line in example.lines().skip_while(|line| *line != "        with:").skip(1) {
+        let name = line.trim().split(':').next().unwrap();
+        assert!(action.contains(&format!("\n  {name}:\n")), "{name}");
+    }
+    for variable in step.split("INPUT_").skip(1) {
+        let name: String =
+            variable.chars().take_while(|c| c.is_ascii_uppercase() || *c == '_').collect();
+        assert!(action.contains(&format!("        INPUT_{name}: ${{{{ inputs.")), "{name}");
+    }
+    let run = |password: &str| {
+        shell("ci-deploy", &format!("bash {}/packaging/deploy-action", root.display()))
+            .file("dist/index.html", "<p>")
+            .file("dist/caf\u{e9} & co.txt", "x")
+            .file("dist/app.js.map", "{}")
+            .file("dist/a.tmp", "x")
+            .file("out.txt", "")
+            .env("SSL_CERT_FILE", server.ca())
+            .env("PORTOLAN_PASSWORD", password)
+            .env("INPUT_SERVER", server.address().ip().to_string())
+            .env("INPUT_PORT", server.address().port().to_string())
+            .env("INPUT_USERNAME", RealServer::USER)
+            .env("INPUT_PROTOCOL", "ftps")
+            .env("INPUT_LOCAL_DIR", "dist")
+            .env("INPUT_SERVER_DIR", "/new site/caf\u{e9}/")
+            .env("INPUT_EXCLUDE", "*.map\n*.tmp\n")
+            .env("INPUT_STAGED", "true")
+            .env("INPUT_KEEP", "5")
+            .env("INPUT_ARGS", "--retries 1 --last '*.html'")
+            .env("GITHUB_OUTPUT", "out.txt")
+            .run()
+    };
+    let ran = run(RealServer::PASSWORD).any_stderr();
+    let line = "2 files sent (4 B), 0 deleted, 0 unchanged\n";
+    let ran = ran.stdout(&format!("{line}::notice title=Deployed::{line}"));
+    let values = fs::read_to_string(ran.folder().join("out.txt")).unwrap();
+    assert!(values.starts_with("changed=2\n") && values.contains("\nrelease=2"), "{values}");
+    drop(ran.any_files());
+    assert_eq!(server.bytes("new site/caf\u{e9}/index.html"), b"<p>");
+    let line = "::error title=Not deployed::the input password is empty: is the secret set?\n";
+    drop(run("").fails_with(2).any_stderr().stdout(line));
+}
+
+#[test]
+fn the_files_for_ci_systems_have_no_tabs_and_name_what_is_tested() {
     for file in ["github-actions.yml", "gitlab-ci.yml"] {
         let text = text(&format!("examples/ci-deploy/{file}"));
-        let lines = text.lines().map(|line| line.trim().trim_start_matches("- "));
-        let lines = lines.map(|line| line.trim_start_matches("run: "));
-        let ours: Vec<_> = lines.filter(|line| line.starts_with("portolan ")).collect();
-        let wanted = ["portolan check deploy.rhai", "portolan run deploy.rhai dist \"$FTP_URL\""];
-        assert_eq!(ours, wanted, "{file}");
         assert!(!text.contains('\t'), "{file}: YAML has no tabs");
     }
+    assert!(gitlab_command().starts_with("portolan deploy --ci gitlab "));
 }
 
 #[test]
@@ -140,7 +191,7 @@ fn the_look_before_a_deployment_changes_nothing() {
         .env("PORTOLAN_PASSWORD", RealServer::PASSWORD)
         .env("SSL_CERT_FILE", server.ca())
         .run()
-        .any_stdout()
+        .stdout_has("2 files to send (6 B), 0 to delete, 0 unchanged\n")
         .any_stderr();
     assert!(!server.root().join("htdocs/index.html").exists());
 }
