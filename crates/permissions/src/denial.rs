@@ -11,7 +11,7 @@ use super::options::PermissionKind;
 pub(super) fn denied(kind: PermissionKind, asked: &str) -> Error {
     let asked = visible(asked);
     let act = match kind {
-        PermissionKind::Net => format!("connect with {asked}"),
+        PermissionKind::Net => format!("connect to {asked}"),
         PermissionKind::Read => format!("read `{asked}`"),
         PermissionKind::Write => format!("write `{asked}`"),
         PermissionKind::Delete => format!("remove `{asked}`"),

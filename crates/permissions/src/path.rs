@@ -60,8 +60,6 @@ fn real(path: &Path) -> Option<PathBuf> {
         }
         let name = match at.components().next_back()? {
             Component::Normal(name) => name.to_owned(),
-            // A relative path of which nothing exists.
-            Component::CurDir => return None,
             _ => return None,
         };
         // A link to a file that does not exist: who writes through it makes that file.

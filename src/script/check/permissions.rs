@@ -117,12 +117,13 @@ impl Deriver<'_> {
     }
 
     fn assigned(&mut self, key: &str, value: &Expr, at: Position) {
-        let needs = FUNCTIONS.iter().flat_map(|row| row.needs.iter().map(|need| (row.path, need)));
+        let mut needs =
+            FUNCTIONS.iter().flat_map(|row| row.needs.iter().map(|need| (row.path, need)));
         let option = |(path, need): (&'static str, &PermissionNeed)| match need {
             PermissionNeed::Option(kind, known) if *known == key => Some((path, *kind)),
             _ => None,
         };
-        if let Some((path, kind)) = needs.filter_map(|one| option(one)).next() {
+        if let Some((path, kind)) = needs.find_map(option) {
             self.option_value(path, kind, value, at);
         }
     }

@@ -9,89 +9,102 @@ use portolan::{
 
 use crate::support::{program::Portolan, rehearsal::Rehearsal};
 
-/// A call of each function that needs a permission, and the kinds that it needs. Those with an option that needs more come
-/// again with it.
-fn calls() -> Vec<(&'static str, &'static str, Vec<PermissionKind>)> {
-    use PermissionKind::{Delete, Env, Http, Nat, Net, Read, RemoteDelete, Run, Secret, Write};
-    vec![
-        ("env", "env(\"USER\")", vec![Env]),
-        ("ftp::connect", "ftp::connect(URL)", vec![Net]),
-        ("ftp::connect", "ftp::connect(URL, #{ ca_file: \"in/a\" })", vec![Net, Read]),
-        (
-            "ftp::connect",
-            "ftp::connect(URL, #{ client_cert: \"in/a\", client_key: \"in/a\" })",
-            vec![Net, Read],
-        ),
-        ("ftp::connect", "ftp::connect(URL, #{ proxy: \"http://127.0.0.1:1\" })", vec![Net]),
-        ("ftp::connect", "ftp::connect(URL, #{ map_ports: \"auto\" })", vec![Net, Nat]),
-        ("ftp::doctor", "ftp::doctor(URL)", vec![Net]),
-        ("ftp::site", "ftp::site(\"acme\")", vec![Net]),
-        ("http::get", "http::get(\"http://127.0.0.1:1/\")", vec![Http]),
-        ("http::head", "http::head(\"http://127.0.0.1:1/\")", vec![Http]),
-        ("http::post", "http::post(\"http://127.0.0.1:1/\", #{})", vec![Http]),
-        ("http::put", "http::put(\"http://127.0.0.1:1/\", #{})", vec![Http]),
-        ("local::append", "local::append(\"in/log\", \"x\")", vec![Write]),
-        ("local::copy", "local::copy(\"in/a\", \"in/b\")", vec![Read, Write]),
-        ("local::delete", "local::delete(\"in/b\")", vec![Delete]),
-        ("local::exists", "local::exists(\"in/a\")", vec![Read]),
-        ("local::glob", "local::glob(\"in/*\")", vec![Read]),
-        ("local::list", "local::list(\"in\")", vec![Read]),
-        ("local::mkdir", "local::mkdir(\"in/new\")", vec![Write]),
-        ("local::modified", "local::modified(\"in/a\")", vec![Read]),
-        ("local::read", "local::read(\"in/a\")", vec![Read]),
-        ("local::read_blob", "local::read_blob(\"in/a\")", vec![Read]),
-        ("local::rename", "local::rename(\"in/log\", \"in/log2\")", vec![Write]),
-        ("local::sha256", "local::sha256(\"in/a\")", vec![Read]),
-        ("local::size", "local::size(\"in/a\")", vec![Read]),
-        ("local::write", "local::write(\"in/w\", \"x\")", vec![Write]),
-        ("site.detect", "nat::detect(site)", vec![Nat]),
-        ("nat::external_address", "nat::external_address()", vec![Nat]),
-        ("nat::interfaces", "nat::interfaces()", vec![Nat]),
-        ("nat::map_ports", "nat::map_ports(#{ ports: 40000 })", vec![Nat]),
-        (
-            "nat::masquerade",
-            "nat::masquerade(#{ source: \"10.0.0.0/24\", out: \"eth9\" })",
-            vec![Nat],
-        ),
-        ("nat::suggest", "nat::suggest(#{ side: \"client\" })", vec![Nat]),
-        ("nat::with_open", "nat::with_open(#{ ports: 40000, to: \"10.0.0.1\" }, || 1)", vec![Nat]),
-        ("rules.apply", "nat::ruleset(\"t\").apply()", vec![Nat]),
-        ("rules.confirm", "nat::ruleset(\"t\").confirm()", vec![Nat]),
-        ("rules.plan", "nat::ruleset(\"t\").plan()", vec![Nat]),
-        ("rules.revert", "nat::ruleset(\"t\").revert()", vec![Nat]),
-        ("rules.rollback", "nat::ruleset(\"t\").rollback()", vec![Nat]),
-        ("rules.status", "nat::ruleset(\"t\").status()", vec![Nat]),
-        ("run::command", "run::command([\"true\"])", vec![Run]),
-        ("secret", "secret(\"TOKEN\")", vec![Secret]),
-        ("site.append", "site.append(\"in/a\", \"/log\")", vec![Read]),
-        ("site.delete", "site.delete(\"/log\")", vec![RemoteDelete]),
-        ("site.delete_tree", "site.delete_tree(\"/tree\")", vec![RemoteDelete]),
-        ("site.get", "site.get(\"/a.txt\", \"in/got\")", vec![Write]),
-        (
-            "site.get",
-            "site.get(\"/gone.txt\", \"in/got\", #{ move: true })",
-            vec![Write, RemoteDelete],
-        ),
-        ("site.mirror_down", "site.mirror_down(\"/pub\", \"in/pub\")", vec![Write]),
-        (
-            "site.mirror_down",
-            "site.mirror_down(\"/pub\", \"in/pub\", #{ delete: true })",
-            vec![Write, Delete],
-        ),
-        ("site.mirror_up", "site.mirror_up(\"in/deep\", \"/up\")", vec![Read]),
-        (
-            "site.mirror_up",
-            "site.mirror_up(\"in/deep\", \"/up\", #{ delete: true })",
-            vec![Read, RemoteDelete],
-        ),
-        ("site.plan_down", "site.plan_down(\"/pub\", \"in/pub\")", vec![Write]),
-        ("site.plan_up", "site.plan_up(\"in/deep\", \"/up\")", vec![Read]),
-        ("site.put", "site.put(\"in/a\", \"/a2\")", vec![Read]),
-        ("site.put", "site.put(\"in/m\", \"/a2\", #{ move: true })", vec![Read, Delete]),
-        ("site.quote", "site.quote(\"SITE HELP\")", vec![RemoteDelete]),
-        ("site.rmdir", "site.rmdir(\"/empty\")", vec![RemoteDelete]),
-    ]
-}
+use PermissionKind::{Delete, Env, Http, Nat, Net, Read, RemoteDelete, Run, Secret, Write};
+
+/// The path of a function, a call of it, and the kinds of permissions that the call needs.
+type TriedCall = (&'static str, &'static str, &'static [PermissionKind]);
+
+/// A call of each function that needs a permission. Those with an option that needs more come again with it.
+const CALLS: &[TriedCall] = &[
+    ("env", "env(\"USER\")", &[Env]),
+    ("ftp::connect", "ftp::connect(URL)", &[Net]),
+    ("ftp::connect", "ftp::connect(URL, #{ ca_file: \"in/a\" })", &[Net, Read]),
+    (
+        "ftp::connect",
+        "ftp::connect(URL, #{ client_cert: \"in/a\", client_key: \"in/a\" })",
+        &[Net, Read],
+    ),
+    ("ftp::connect", "ftp::connect(URL, #{ proxy: \"http://127.0.0.1:1\" })", &[Net]),
+    ("ftp::connect", "ftp::connect(URL, #{ map_ports: \"auto\" })", &[Net, Nat]),
+    ("ftp::doctor", "ftp::doctor(URL)", &[Net]),
+    ("ftp::site", "ftp::site(\"acme\")", &[Net]),
+    ("http::get", "http::get(\"http://127.0.0.1:1/\")", &[Http]),
+    ("http::head", "http::head(\"http://127.0.0.1:1/\")", &[Http]),
+    ("http::post", "http::post(\"http://127.0.0.1:1/\", #{})", &[Http]),
+    ("http::put", "http::put(\"http://127.0.0.1:1/\", #{})", &[Http]),
+    ("local::append", "local::append(\"in/log\", \"x\")", &[Write]),
+    ("local::copy", "local::copy(\"in/a\", \"in/b\")", &[Read, Write]),
+    ("local::delete", "local::delete(\"in/b\")", &[Delete]),
+    ("local::exists", "local::exists(\"in/a\")", &[Read]),
+    ("local::glob", "local::glob(\"in/*\")", &[Read]),
+    ("local::list", "local::list(\"in\")", &[Read]),
+    ("local::mkdir", "local::mkdir(\"in/new\")", &[Write]),
+    ("local::modified", "local::modified(\"in/a\")", &[Read]),
+    ("local::read", "local::read(\"in/a\")", &[Read]),
+    ("local::read_blob", "local::read_blob(\"in/a\")", &[Read]),
+    ("local::rename", "local::rename(\"in/log\", \"in/log2\")", &[Write]),
+    ("local::sha256", "local::sha256(\"in/a\")", &[Read]),
+    ("local::size", "local::size(\"in/a\")", &[Read]),
+    ("local::write", "local::write(\"in/w\", \"x\")", &[Write]),
+    ("site.detect", "nat::detect(site)", &[Nat]),
+    ("csv::read", "csv::read(\"in/a\")", &[Read]),
+    ("csv::rows", "csv::rows(\"in/a\")", &[Read]),
+    ("csv::write", "csv::write(\"in/rows\", [[1]])", &[Write]),
+    ("json::read", "json::read(\"in/a\")", &[Read]),
+    ("json::write", "json::write(\"in/value\", 1)", &[Write]),
+    ("local::check_sums", "local::check_sums(\"in/a\")", &[Read]),
+    ("local::chmod", "local::chmod(\"in/a\", \"644\")", &[Write]),
+    ("local::delete_tree", "local::delete_tree(\"in/gone\")", &[Delete]),
+    ("local::find", "local::find(\"in\")", &[Read]),
+    ("local::gunzip", "local::gunzip(\"in/a\", \"in/unpacked\")", &[Read, Write]),
+    ("local::gzip", "local::gzip(\"in/a\", \"in/a.gz\")", &[Read, Write]),
+    ("local::hash", "local::hash(\"in/a\", \"md5\")", &[Read]),
+    ("local::lines", "local::lines(\"in/a\")", &[Read]),
+    ("local::move", "local::move(\"in/none\", \"in/moved\")", &[Delete, Write]),
+    ("local::tar", "local::tar(\"in/deep\", \"in/a.tar\")", &[Read, Write]),
+    ("local::untar", "local::untar(\"in/a\", \"in/untar\")", &[Read, Write]),
+    ("local::unzip", "local::unzip(\"in/a\", \"in/unzip\")", &[Read, Write]),
+    ("local::write_sums", "local::write_sums(\"in/sums\", [])", &[Write]),
+    ("local::zip", "local::zip(\"in/deep\", \"in/a.zip\")", &[Read, Write]),
+    ("site.prune", "site.prune(\"/pub\", #{ keep: 1 })", &[RemoteDelete]),
+    ("nat::external_address", "nat::external_address()", &[Nat]),
+    ("nat::interfaces", "nat::interfaces()", &[Nat]),
+    ("nat::map_ports", "nat::map_ports(#{ ports: 40000 })", &[Nat]),
+    ("nat::masquerade", "nat::masquerade(#{ source: \"10.0.0.0/24\", out: \"eth9\" })", &[Nat]),
+    ("nat::suggest", "nat::suggest(#{ side: \"client\" })", &[Nat]),
+    ("nat::with_open", "nat::with_open(#{ ports: 40000, to: \"10.0.0.1\" }, || 1)", &[Nat]),
+    ("rules.apply", "nat::ruleset(\"t\").apply()", &[Nat]),
+    ("rules.confirm", "nat::ruleset(\"t\").confirm()", &[Nat]),
+    ("rules.plan", "nat::ruleset(\"t\").plan()", &[Nat]),
+    ("rules.revert", "nat::ruleset(\"t\").revert()", &[Nat]),
+    ("rules.rollback", "nat::ruleset(\"t\").rollback()", &[Nat]),
+    ("rules.status", "nat::ruleset(\"t\").status()", &[Nat]),
+    ("run::command", "run::command([\"true\"])", &[Run]),
+    ("secret", "secret(\"TOKEN\")", &[Secret]),
+    ("site.append", "site.append(\"in/a\", \"/log\")", &[Read]),
+    ("site.delete", "site.delete(\"/log\")", &[RemoteDelete]),
+    ("site.delete_tree", "site.delete_tree(\"/tree\")", &[RemoteDelete]),
+    ("site.get", "site.get(\"/a.txt\", \"in/got\")", &[Write]),
+    ("site.get", "site.get(\"/gone.txt\", \"in/got\", #{ move: true })", &[Write, RemoteDelete]),
+    ("site.mirror_down", "site.mirror_down(\"/pub\", \"in/pub\")", &[Write]),
+    (
+        "site.mirror_down",
+        "site.mirror_down(\"/pub\", \"in/pub\", #{ delete: true })",
+        &[Write, Delete],
+    ),
+    ("site.mirror_up", "site.mirror_up(\"in/deep\", \"/up\")", &[Read]),
+    (
+        "site.mirror_up",
+        "site.mirror_up(\"in/deep\", \"/up\", #{ delete: true })",
+        &[Read, RemoteDelete],
+    ),
+    ("site.plan_down", "site.plan_down(\"/pub\", \"in/pub\")", &[Write]),
+    ("site.plan_up", "site.plan_up(\"in/deep\", \"/up\")", &[Read]),
+    ("site.put", "site.put(\"in/a\", \"/a2\")", &[Read]),
+    ("site.put", "site.put(\"in/m\", \"/a2\", #{ move: true })", &[Read, Delete]),
+    ("site.quote", "site.quote(\"SITE HELP\")", &[RemoteDelete]),
+    ("site.rmdir", "site.rmdir(\"/empty\")", &[RemoteDelete]),
+];
 
 fn known() -> BTreeSet<String> {
     docs::functions().into_iter().filter(|one| !one.is_property).map(|one| one.path).collect()
@@ -102,7 +115,7 @@ fn every_function_says_which_permissions_it_needs() {
     let rows: BTreeSet<_> = FUNCTIONS.iter().map(|row| row.path.to_owned()).collect();
     let missing: Vec<_> = known().difference(&rows).cloned().collect();
     assert!(missing.is_empty(), "no row in src/script/needs.rs: {missing:?}");
-    let calls: BTreeSet<_> = calls().iter().map(|(path, ..)| *path).collect();
+    let calls: BTreeSet<_> = CALLS.iter().map(|(path, ..)| *path).collect();
     let untried: Vec<_> = FUNCTIONS
         .iter()
         .filter(|row| !row.needs.is_empty() && known().contains(row.path))
@@ -110,10 +123,10 @@ fn every_function_says_which_permissions_it_needs() {
         .map(|row| row.path)
         .collect();
     assert!(untried.is_empty(), "no call in this table: {untried:?}");
-    for (path, call, kinds) in self::calls() {
-        let row = FUNCTIONS.iter().find(|row| row.path == path).unwrap();
+    for (path, call, kinds) in CALLS {
+        let row = FUNCTIONS.iter().find(|row| row.path == *path).unwrap();
         let rows: BTreeSet<_> = row.needs.iter().map(|need| need.kind()).collect();
-        let kinds: BTreeSet<_> = kinds.into_iter().collect();
+        let kinds: BTreeSet<_> = kinds.iter().copied().collect();
         assert!(kinds.is_subset(&rows), "{call} needs {kinds:?}, its row says {rows:?}");
     }
 }
@@ -126,7 +139,7 @@ fn outcomes(lacking: Option<PermissionKind>) -> BTreeMap<&'static str, String> {
     }
     let url = format!("ftp://tester:secret@{}", server.server.address());
     let known = known();
-    let is_tried = |(path, call, kinds): &(&str, &str, Vec<PermissionKind>)| {
+    let is_tried = |(path, call, kinds): &TriedCall| {
         // What changes the rules of this host is tried only without the permission; namespaces have their own tests.
         let changes = kinds.contains(&PermissionKind::Nat) && lacking != Some(PermissionKind::Nat);
         let needs_site = call.contains("site.") || call.contains("(site)");
@@ -134,7 +147,7 @@ fn outcomes(lacking: Option<PermissionKind>) -> BTreeMap<&'static str, String> {
             && !(changes && !matches!(*path, "rules.plan" | "nat::suggest" | "nat::interfaces"))
             && !(needs_site && lacking == Some(PermissionKind::Net))
     };
-    let tried: Vec<_> = calls().into_iter().filter(is_tried).collect();
+    let tried: Vec<_> = CALLS.iter().copied().filter(is_tried).collect();
     let mut script = String::new();
     if lacking != Some(PermissionKind::Net) {
         script += "let site = ftp::connect(args[0]);\n";
@@ -161,7 +174,7 @@ fn outcomes(lacking: Option<PermissionKind>) -> BTreeMap<&'static str, String> {
     let (said, wrong) = (ran.stdout_text().to_owned(), ran.stderr_text().to_owned());
     ran.any_stdout().forget();
     let found: BTreeMap<_, _> = said.lines().filter_map(|line| line.split_once(' ')).collect();
-    let outcome = |(number, (_, call, _)): (usize, &(&str, &'static str, Vec<PermissionKind>))| {
+    let outcome = |(number, (_, call, _)): (usize, &TriedCall)| {
         let kind = found.get(number.to_string().as_str());
         let kind = kind.unwrap_or_else(|| panic!("{call} said nothing: {said}{wrong}"));
         (*call, (*kind).to_owned())
@@ -173,8 +186,8 @@ fn outcomes(lacking: Option<PermissionKind>) -> BTreeMap<&'static str, String> {
 fn each_function_is_refused_without_its_permission_and_only_then() {
     for lacking in PermissionKind::ALL.into_iter().map(Some).chain([None]) {
         let found = outcomes(lacking);
-        for (_, call, kinds) in calls() {
-            let Some(kind) = found.get(call) else { continue };
+        for (_, call, kinds) in CALLS {
+            let Some(kind) = found.get(*call) else { continue };
             let must_be = lacking.is_some_and(|lacking| kinds.contains(&lacking));
             let is_refused = kind == "denied_by_policy";
             assert_eq!(is_refused, must_be, "{call} without {lacking:?}: `{kind}`");

@@ -34,6 +34,8 @@ pub struct OwnPaths {
     pub read: Vec<PathBuf>,
     /// Directories to write: that of persistent state, temporary ones.
     pub write: Vec<PathBuf>,
+    /// True if the run starts programs that the user has named outside of the script.
+    pub has_programs: bool,
 }
 
 /// The ports to which the run may connect by TCP.
@@ -159,7 +161,7 @@ impl SandboxPlan {
             grants.iter().filter_map(|one| folder_of(&one.real)).collect()
         };
         let has_nat = permissions.nat;
-        let has_programs = has_nat || !permissions.run.is_empty();
+        let has_programs = has_nat || own.has_programs || !permissions.run.is_empty();
         let mut read: Vec<PathBuf> = reals(&permissions.read);
         read.extend(own.read.iter().cloned());
         read.extend(SYSTEM.map(PathBuf::from));
@@ -195,20 +197,16 @@ impl SandboxPlan {
     ///
     /// `unsupported` if something cannot be held and `is_required`, and `local` if the kernel refuses.
     pub fn enforce(&self, is_required: bool) -> Result<Vec<&'static str>> {
-        let lacks = KernelSupport::detect().lacks();
-        if is_required && !lacks.is_empty() {
-            let message = format!(
-                "this kernel cannot enforce the permissions, and `require_sandbox` demands it: it has {}",
-                lacks.join(", ")
-            );
-            return Err(Error::unsupported(Origin::Here, message));
-        }
+        let support = KernelSupport::detect();
+        let lacks = support.lacks();
+        demand(&lacks, is_required)?;
+        only_one_thread()?;
         let cannot = |error: rustix::io::Errno| refused(&error);
         limit_memory();
         set_no_new_privs(true).map_err(cannot)?;
         self.drop_capabilities().map_err(cannot)?;
         files::restrict(self).map_err(|error| refused(&error))?;
-        if KernelSupport::detect().syscalls {
+        if support.syscalls {
             syscalls::restrict(self).map_err(|error| refused(&error))?;
         }
         Ok(lacks)
@@ -235,6 +233,29 @@ impl SandboxPlan {
         };
         set_capabilities(None, sets)
     }
+}
+
+/// Fails with `unsupported` if a wall is missing and all are required.
+fn demand(lacks: &[&'static str], is_required: bool) -> Result<()> {
+    if lacks.is_empty() || !is_required {
+        return Ok(());
+    }
+    let lacks = lacks.join("; ");
+    let message = format!(
+        "this kernel cannot enforce the permissions, and `require_sandbox` demands it: it has {lacks}"
+    );
+    Err(Error::unsupported(Origin::Here, message))
+}
+
+/// Fails if there is another thread: it would keep all its rights.
+fn only_one_thread() -> Result<()> {
+    let threads = std::fs::read_dir("/proc/self/task").map_or(1, Iterator::count);
+    if threads <= 1 {
+        return Ok(());
+    }
+    let message =
+        format!("{threads} threads were there before the sandbox (a bug): please report it");
+    Err(Error::new(ErrorKind::Local, Origin::Here, message))
 }
 
 /// Limits the memory of the run, as that of every run of a job.
@@ -270,3 +291,6 @@ fn ports(permissions: &RunPermissions) -> ReachablePorts {
     }
     ReachablePorts::Only(only)
 }
+
+#[cfg(test)]
+mod tests;

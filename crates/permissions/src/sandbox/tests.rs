@@ -1,0 +1,82 @@
+use std::fs;
+
+use super::*;
+use crate::PermissionOptions;
+
+fn plan(base: &Path, fill: impl FnOnce(&mut PermissionOptions)) -> SandboxPlan {
+    let mut options = PermissionOptions::default();
+    fill(&mut options);
+    let permissions = RunPermissions::new(&options, base, true).unwrap();
+    SandboxPlan::new(&permissions, &OwnPaths::default())
+}
+
+fn texts(list: &[&str]) -> Vec<String> {
+    list.iter().map(|text| (*text).to_owned()).collect()
+}
+
+#[test]
+fn ports_follow_from_the_hosts() {
+    let root = Path::new("/");
+    let of = |net: &[&str], http: &[&str]| {
+        let plan = plan(root, |it| (it.net, it.http) = (texts(net), texts(http)));
+        (plan.ports, plan.has_network)
+    };
+    assert_eq!(of(&[], &[]), (ReachablePorts::Only(Vec::new()), false));
+    assert_eq!(of(&["a:21"], &[]), (ReachablePorts::All, true));
+    assert_eq!(of(&[], &["a:443", "b:80"]), (ReachablePorts::Only(vec![443, 80, 53]), true));
+    assert_eq!(of(&[], &["a:443", "b"]), (ReachablePorts::All, true));
+    assert_eq!(of(&["a"], &["a:443"]), (ReachablePorts::All, true));
+}
+
+#[test]
+fn a_path_that_does_not_exist_opens_its_directory_and_never_the_root() {
+    let scratch = tempfile::tempdir().unwrap();
+    let base = scratch.path().canonicalize().unwrap();
+    fs::create_dir(base.join("in")).unwrap();
+    fs::write(base.join("in/file"), "").unwrap();
+    for (grant, wanted) in [
+        ("in", Some(base.join("in"))),
+        ("in/file", Some(base.join("in"))),
+        ("in/new/deep", Some(base.join("in"))),
+        ("new", Some(base.clone())),
+        ("/nowhere/at/all", None),
+        ("/", Some(PathBuf::from("/"))),
+    ] {
+        let plan = plan(&base, |it| (it.write, it.delete) = (texts(&[grant]), texts(&[grant])));
+        let wanted: Vec<_> = wanted.into_iter().collect();
+        assert_eq!((plan.write, plan.delete), (wanted.clone(), wanted), "{grant}");
+    }
+}
+
+#[test]
+fn programs_are_executed_only_if_some_are_allowed() {
+    let root = Path::new("/");
+    assert!(plan(root, |it| it.read = texts(&["/usr"])).execute.is_empty());
+    assert!(!plan(root, |it| it.run = texts(&["sh"])).execute.is_empty());
+    assert!(plan(root, |it| it.nat = true).has_programs);
+    let own = OwnPaths { has_programs: true, ..OwnPaths::default() };
+    let named = RunPermissions::new(&PermissionOptions::default(), root, true).unwrap();
+    assert!(!SandboxPlan::new(&named, &own).execute.is_empty());
+}
+
+#[test]
+fn a_wall_that_is_missing_is_told_or_refused() {
+    let none = KernelSupport {
+        files: false,
+        truncation: false,
+        ports: false,
+        signals: false,
+        syscalls: false,
+    };
+    assert_eq!(none.lacks().len(), 3);
+    assert!(none.summary().starts_with("nothing; no Landlock"));
+    let old = KernelSupport { files: true, syscalls: true, ..none };
+    assert_eq!(old.lacks().len(), 2);
+    assert!(demand(&old.lacks(), false).is_ok());
+    let error = demand(&old.lacks(), true).unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Unsupported);
+    assert!(error.message.contains("`require_sandbox` demands it: it has Landlock before"));
+    let whole = KernelSupport { truncation: true, ports: true, ..old };
+    assert!(demand(&whole.lacks(), true).is_ok());
+    assert_eq!(whole.summary(), "files, TCP ports, system calls");
+}
