@@ -10,6 +10,10 @@ const BOOTED: &str = "/run/systemd/system";
 /// The network namespaces of this process and of the first one, for which units load rules.
 const NAMESPACES: [&str; 2] = ["/proc/self/ns/net", "/proc/1/ns/net"];
 
+/// The units of filters: their start, stop, restart and reload flush all rules.
+pub(super) const FILTER_UNITS: [&str; 4] =
+    ["nftables.service", "netfilter-persistent.service", "iptables.service", "ip6tables.service"];
+
 /// Returns the name of the unit.
 pub(super) fn name(ruleset: &str) -> String {
     format!("portolan-nat-{ruleset}.service")
@@ -48,6 +52,22 @@ ProtectHome=yes
 
 [Install]
 WantedBy=multi-user.target
+"
+    )
+}
+
+/// Returns the drop-in for a filter's unit, by which ours follows it where the relations of our own unit do not reach: the
+/// filter starts after it was stopped, or is stopped and stays so. Stopping it flushes all rules, and the host goes on
+/// forwarding: so the rules are loaded again, as they are after a reload.
+pub(super) fn drop_in(ruleset: &str, file: &str, start: &BootPlan) -> String {
+    let (unit, load) = (name(ruleset), start.load);
+    format!(
+        "# Written by portolan for the ruleset {ruleset}; `portolan nat revert` removes it.
+[Unit]
+Wants={unit}
+
+[Service]
+ExecStopPost=-{load} {file}
 "
     )
 }
@@ -125,6 +145,14 @@ mod tests {
         }
         // It would be stopped before the interfaces are.
         assert!(!unit.contains("shutdown.target"), "{unit}");
+        // The filter that starts brings it along, and the filter that is stopped leaves its rules.
+        let drop_in = drop_in("x", "/etc/portolan/nat/x.nft", &start);
+        for line in [
+            "Wants=portolan-nat-x.service",
+            "ExecStopPost=-/usr/sbin/nft -f /etc/portolan/nat/x.nft",
+        ] {
+            assert!(drop_in.lines().any(|own| own == line), "{line}\n{drop_in}");
+        }
     }
 
     #[test]

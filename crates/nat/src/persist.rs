@@ -7,7 +7,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{backend::Backend, boot_unit, ruleset_store::RulesetRecord, sysctl};
+use super::{
+    backend::Backend,
+    boot_unit::{self, FILTER_UNITS},
+    ruleset_store::RulesetRecord,
+    sysctl,
+};
 use portolan_core::error::{Error, Result};
 
 /// The extensions of rule files, for all filters.
@@ -19,6 +24,8 @@ struct PersistedFiles {
     wanted: PathBuf,
     settings: PathBuf,
     modules: PathBuf,
+    /// The drop-ins of the units of filters, each with the name of that unit.
+    drop_ins: Vec<(&'static str, PathBuf)>,
 }
 
 impl PersistedFiles {
@@ -30,6 +37,12 @@ impl PersistedFiles {
             wanted: etc.join("systemd/system/multi-user.target.wants").join(&unit),
             settings: etc.join(format!("sysctl.d/90-portolan-nat-{name}.conf")),
             modules: etc.join(format!("modules-load.d/portolan-nat-{name}.conf")),
+            drop_ins: FILTER_UNITS
+                .map(|filter| {
+                    let folder = etc.join(format!("systemd/system/{filter}.d"));
+                    (filter, folder.join(format!("portolan-nat-{name}.conf")))
+                })
+                .into(),
         }
     }
 }
@@ -103,12 +116,18 @@ pub(super) fn files(root: &Path, record: &RulesetRecord, backend: &dyn Backend) 
     let modules: String = modules.flat_map(|module| [module, "\n"]).collect();
     let modules = Some(modules).filter(|text| record.has_helper() && !text.is_empty());
     let plain = |path, text| BootFile { path, text, mode: 0o644 };
-    vec![
+    let mut files = vec![
         BootFile { path: below(root, &file), text: Some(rules), mode: 0o755 },
         plain(paths.unit, Some(boot_unit::text(name, &file, &start))),
         plain(paths.settings, Some(settings).filter(|text| !text.is_empty())),
         plain(paths.modules, modules),
-    ]
+    ];
+    let is_followed = |filter: &str| start.after.split(' ').any(|unit| unit == filter);
+    files.extend(paths.drop_ins.into_iter().map(|(filter, path)| {
+        let text = is_followed(filter).then(|| boot_unit::drop_in(name, &file, &start));
+        plain(path, text)
+    }));
+    files
 }
 
 /// Writes the files of a ruleset below `root`, which is `/` except for tests and images, and enables its unit.
@@ -120,10 +139,16 @@ fn write(root: &Path, record: &RulesetRecord, backend: &dyn Backend) -> Result<(
 
 /// Removes the files of a ruleset.
 pub(super) fn remove(root: &Path, name: &str) -> Result<()> {
-    let PersistedFiles { unit, wanted, settings, modules } = PersistedFiles::of(root, name);
+    let PersistedFiles { unit, wanted, settings, modules, drop_ins } =
+        PersistedFiles::of(root, name);
     let rules = ENDINGS.map(|ending| below(root, &rules_file(name, ending)));
     let all = [wanted, unit, settings, modules];
     all.iter().chain(&rules).try_for_each(|file| remove_file(file))?;
+    for (_, drop_in) in &drop_ins {
+        remove_file(drop_in)?;
+        // It stays as long as there is another file in it.
+        drop_in.parent().map(fs::remove_dir);
+    }
     boot_unit::forget(root, name)
 }
 

@@ -17,6 +17,9 @@ guests.forwarding(true);
 guests.apply();
 "#;
 
+/// The file by which the filter's own unit brings ours along.
+const DROP_IN: &str = "etc/systemd/system/nftables.service.d/portolan-nat-office.conf";
+
 /// Runs `portolan nat` without a script.
 fn bare(gate: &Gate, arguments: &[&str]) -> Ran {
     let program = gate.portolan(OFFICE).args(["nat"]).args(arguments.to_vec());
@@ -226,6 +229,7 @@ fn what_is_loaded_at_boot_is_compared_with_what_rules() {
         root.join("etc/systemd/system/portolan-nat-office.service"),
     );
     let settings = root.join("etc/sysctl.d/90-portolan-nat-office.conf");
+    let drop_in = root.join(DROP_IN);
     for (file, change, told) in [
         (
             &rules,
@@ -235,6 +239,7 @@ fn what_is_loaded_at_boot_is_compared_with_what_rules() {
         (&rules, "nonsense nonsense", "does not load: nft refused the rules"),
         (&unit, "40019", "portolan-nat-office.service is not as portolan writes it"),
         (&settings, "40019", "90-portolan-nat-office.conf is not as portolan writes it"),
+        (&drop_in, "40019", "portolan-nat-office.conf is not as portolan writes it"),
     ] {
         let written = fs::read_to_string(file).unwrap();
         let changed = if file == &rules {
@@ -262,17 +267,70 @@ fn what_is_loaded_at_boot_is_compared_with_what_rules() {
     );
 }
 
+/// Checks the units of ours and of the filter with what portolan adds to it.
 #[test]
 fn systemd_understands_the_unit() {
     if !Path::new("/usr/bin/systemd-analyze").exists() {
         return skip("no systemd-analyze here");
     }
     let Some(gate) = Gate::lay() else { return };
+    for (backend, filter) in
+        [("nft", "nftables.service"), ("iptables", "netfilter-persistent.service")]
+    {
+        let (lasting, root) = persisted(&gate, OFFICE);
+        gate.done(&lasting, &["--backend", backend, "apply"]);
+        let folder = root.join("etc/systemd/system");
+        fs::write(
+            folder.join(filter),
+            "[Unit]\nDescription=filter\n[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=/bin/true\n",
+        )
+        .unwrap();
+        let mut command = Command::new("systemd-analyze");
+        command.args(["verify", "--man=no"]);
+        command.args([folder.join("portolan-nat-office.service"), folder.join(filter)]);
+        // Those of the system as well: theirs have the targets.
+        let path = format!("{}:", folder.display());
+        let ran = command.env("SYSTEMD_UNIT_PATH", path).output().unwrap();
+        let said = String::from_utf8_lossy(&ran.stderr);
+        assert!(ran.status.success() && said.is_empty(), "{said}");
+        gate.done(&lasting, &["revert"]);
+        assert!(!folder.join(format!("{filter}.d")).exists());
+    }
+}
+
+/// Checks what systemd does when the filter's unit is stopped, and then started: without systemd, by its commands.
+#[test]
+fn stopping_the_filters_unit_leaves_the_rules_and_starting_it_as_well() {
+    let Some(gate) = Gate::lay() else { return };
     let (lasting, root) = persisted(&gate, OFFICE);
     gate.done(&lasting, &["apply"]);
+    let value = |file: &Path, key: &str| {
+        let text = fs::read_to_string(file).unwrap();
+        let found = text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('='));
+        let command = found.unwrap_or_else(|| panic!("no {key} in {text}")).to_owned();
+        // The files are written below another directory than the one that they are for.
+        command.replace("/etc/", &format!("{}/etc/", root.display()))
+    };
     let unit = root.join("etc/systemd/system/portolan-nat-office.service");
-    let ran =
-        Command::new("systemd-analyze").args(["verify", "--man=no"]).arg(&unit).output().unwrap();
-    let said = String::from_utf8_lossy(&ran.stderr);
-    assert!(ran.status.success() && said.is_empty(), "{said}");
+    let drop_in = root.join(DROP_IN);
+    assert_eq!(value(&drop_in, "Wants"), "portolan-nat-office.service");
+    assert_eq!(value(&unit, "PartOf"), "nftables.service");
+    let run = |command: &str| gate.router.sh(command.trim_start_matches('-'));
+    let checked = || {
+        drop(bare(&gate, &["status", "--check"]).succeeds().stdout_has("office: applied since "));
+        assert_eq!(gate.forwards(), ["1", "1"]);
+    };
+    // `stop`: our unit first, since it is ordered after the filter; then the filter flushes.
+    run(&value(&unit, "ExecStop"));
+    gate.router.sh("nft flush ruleset");
+    run(&value(&drop_in, "ExecStopPost"));
+    checked();
+    // `start`: the filter flushes once more, and brings our unit along.
+    gate.router.sh("nft flush ruleset");
+    run(&value(&unit, "ExecStart"));
+    checked();
+    // `reload`
+    gate.router.sh("nft flush ruleset");
+    run(&value(&unit, "ExecReload"));
+    checked();
 }
