@@ -14,7 +14,7 @@ use clap::Args;
 use crate::{
     clock::Clock,
     error::Result,
-    nat::{portmap::LeaseJournal, ruleset_store::RulesetStore},
+    nat::{network_cookie, portmap::LeaseJournal, ruleset_store::RulesetStore},
     observe::EventEmitter,
     state_adapter::{StateAdapter, nat::NatLedger},
     store,
@@ -75,15 +75,13 @@ impl StateOptions {
     pub(super) fn ledger(&self, clock: Clock) -> Option<Arc<dyn RulesetStore>> {
         let named = self.folder.clone().or_else(|| folder_of("PORTOLAN_STATE"));
         let usual = usual();
-        let ledger = match (named, roots_folder(), usual) {
-            (Some(named), ..) => NatLedger::new(&named, clock),
-            (None, Some(roots), Some(usual)) => NatLedger::new(&roots, clock).with_older(&usual),
-            (None, Some(folder), None) | (None, None, Some(folder)) => {
-                NatLedger::new(&folder, clock)
-            }
-            (None, None, None) => return None,
-        };
-        Some(Arc::new(ledger))
+        let mut folders = match named {
+            Some(named) => vec![named],
+            None => roots_folders().into_iter().chain(usual).collect(),
+        }
+        .into_iter();
+        let ledger = NatLedger::new(&folders.next()?, clock);
+        Some(Arc::new(folders.fold(ledger, |ledger, older| ledger.with_older(&older))))
     }
 
     /// Returns the journal of router leases, also with `--no-memory`; `None` if there is no state directory.
@@ -102,21 +100,48 @@ impl StateOptions {
     }
 }
 
-/// Returns the directory of root's NAT records: `/var/lib/portolan`, or one in `/run` for another network than that of the
-/// host, whose rules end with it. `None` for other users, and where root may not write there, such as in a user namespace.
-fn roots_folder() -> Option<PathBuf> {
+/// The directory of root's NAT records, for the host's network and for others, whose rules end with them.
+const ROOTS_FOLDER: &str = "/var/lib/portolan";
+const ROOTS_FOLDER_OF_OTHERS: &str = "/run/portolan";
+
+/// Returns the directory of root's NAT records, and behind it those of earlier versions: `/var/lib/portolan`, or one in
+/// `/run` for another network than that of the host. None for other users, and where root may not write there, such as in
+/// a user namespace.
+fn roots_folders() -> Vec<PathBuf> {
     if !rustix::process::geteuid().is_root() {
-        return None;
+        return Vec::new();
     }
     let own = network_of(std::process::id());
-    let folder = match (own, hosts_network()) {
-        (Some(own), Some(host)) if own != host => {
-            Path::new("/run/portolan").join(format!("net-{own}"))
-        }
-        _ => PathBuf::from("/var/lib/portolan"),
+    let mut folders = match (own, hosts_network()) {
+        (Some(own), Some(host)) if own != host => folders_of(own, network_cookie(), boot_id()),
+        _ => vec![PathBuf::from(ROOTS_FOLDER)],
     };
-    let above = folder.ancestors().find(|above| above.is_dir())?;
-    rustix::fs::access(above, rustix::fs::Access::WRITE_OK).is_ok().then_some(folder)
+    let may_write = |folder: &PathBuf| {
+        let above = folder.ancestors().find(|above| above.is_dir());
+        above.is_some_and(|above| rustix::fs::access(above, rustix::fs::Access::WRITE_OK).is_ok())
+    };
+    if !folders.first().is_some_and(may_write) {
+        folders.clear();
+    }
+    folders
+}
+
+/// Returns the directory for the network namespace of this inode, and that of earlier versions. The number of an inode is
+/// met again: the cookie is not until the host starts anew, and the boot tells that. If either is unknown, the inode is
+/// all there is.
+fn folders_of(inode: u64, cookie: Option<u64>, boot: Option<String>) -> Vec<PathBuf> {
+    let above = Path::new(ROOTS_FOLDER_OF_OTHERS);
+    let own = cookie.zip(boot).map(|(cookie, boot)| format!("net-{inode}-{boot}-{cookie}"));
+    own.into_iter().chain([format!("net-{inode}")]).map(|name| above.join(name)).collect()
+}
+
+/// Returns a number of this start of the host.
+fn boot_id() -> Option<String> {
+    /// Half of its digits are enough to tell starts apart.
+    const DIGITS: usize = 16;
+    let text = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+    let digits: String = text.chars().filter(char::is_ascii_hexdigit).take(DIGITS).collect();
+    (digits.len() == DIGITS).then_some(digits)
 }
 
 /// Returns the number of the network namespace of a process, if it may be read.
@@ -156,6 +181,20 @@ fn usual_folder(variable: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn records_of_a_network_are_not_those_of_a_later_one_with_its_inode() {
+        let names = |cookie, boot: &str| {
+            let folders = folders_of(7, cookie, Some(boot.to_owned()));
+            folders.iter().map(|folder| folder.display().to_string()).collect::<Vec<_>>()
+        };
+        let first = names(Some(831), "ab12");
+        assert_eq!(first, ["/run/portolan/net-7-ab12-831", "/run/portolan/net-7"]);
+        assert_ne!(names(Some(832), "ab12")[0], first[0]);
+        assert_ne!(names(Some(831), "cd34")[0], first[0]);
+        assert_eq!(names(None, "ab12"), ["/run/portolan/net-7"]);
+        assert!(boot_id().is_none_or(|id| id.len() == 16));
+    }
 
     #[test]
     fn state_is_kept_where_the_system_wants_it() {

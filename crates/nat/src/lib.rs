@@ -99,6 +99,7 @@ mod ways;
 
 pub use reason::NatError;
 
+pub use netlink::network_cookie;
 /// Returns the number of tables in an nft listing.
 pub fn count_tables(text: &str) -> usize {
     listing::tables(text).len()

@@ -44,10 +44,13 @@ impl NatLedger {
         Self { folder: folder.to_owned(), clock, store: Mutex::new(None), older: None }
     }
 
-    /// Adds the folder in which earlier versions kept their records.
+    /// Adds a folder in which earlier versions kept their records, behind those that were added before it.
     #[must_use]
     pub fn with_older(self, folder: &Path) -> Self {
-        let older = Self::new(folder, self.clock.clone());
+        let older = match self.older {
+            Some(older) => older.with_older(folder),
+            None => Self::new(folder, self.clock.clone()),
+        };
         Self { older: Some(Box::new(older)), ..self }
     }
 
@@ -214,6 +217,25 @@ mod tests {
         assert_eq!(ledger.all().unwrap(), [record("lab", ""), record("office", "new")]);
         ledger.forget("office").unwrap();
         assert_eq!((ledger.load("office").unwrap(), earlier.all().unwrap()), (None, Vec::new()));
+    }
+
+    #[test]
+    fn the_newest_of_several_folders_counts() {
+        let above = tempfile::tempdir().unwrap();
+        let [main, older, oldest] = ["main", "older", "oldest"].map(|name| above.path().join(name));
+        let record = |body: &str| RulesetRecord {
+            ruleset: "office".into(),
+            body: body.into(),
+            ..RulesetRecord::default()
+        };
+        let ledger = NatLedger::new(&main, Clock::System).with_older(&older).with_older(&oldest);
+        for (folder, body) in [(&oldest, "a"), (&older, "b"), (&main, "c")] {
+            NatLedger::new(folder, Clock::System).save(&record(body)).unwrap();
+            assert_eq!(ledger.load("office").unwrap(), Some(record(body)));
+            assert_eq!(ledger.all().unwrap(), [record(body)]);
+        }
+        ledger.forget("office").unwrap();
+        assert_eq!((ledger.load("office").unwrap(), ledger.all().unwrap()), (None, Vec::new()));
     }
 
     #[test]

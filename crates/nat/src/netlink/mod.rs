@@ -4,6 +4,7 @@
 //! would be larger than this module. No message needs a privilege.
 
 pub(super) mod filter;
+mod identity;
 mod message;
 mod routes;
 
@@ -15,6 +16,7 @@ use rustix::net::{
     sockopt::{Timeout, set_socket_timeout},
 };
 
+pub use self::identity::network_cookie;
 use self::message::{Attributes, NetlinkReply, replies, request, u32_of};
 use self::routes::default_routes;
 pub(super) use self::routes::{DefaultRoute, route};
@@ -67,9 +69,19 @@ impl NetworkState {
     }
 }
 
-/// Sends one question and returns the messages of the answer. A question about everything is a dump.
+/// Sends one question about routes and links; see [`ask_of`].
 fn ask(kind: u16, is_dump: bool, body: &[u8]) -> io::Result<Vec<NetlinkReply>> {
-    let socket = open(ROUTE, SocketFlags::empty())?;
+    ask_of(ROUTE, kind, is_dump, body)
+}
+
+/// Sends one question and returns the messages of the answer. A question about everything is a dump.
+fn ask_of(
+    protocol: Option<Protocol>,
+    kind: u16,
+    is_dump: bool,
+    body: &[u8],
+) -> io::Result<Vec<NetlinkReply>> {
+    let socket = open(protocol, SocketFlags::empty())?;
     set_socket_timeout(&socket, Timeout::Recv, Some(ANSWER_TIME_MAX))?;
     send(&socket, &request(kind, is_dump, body), SendFlags::empty())?;
     let mut buffer = vec![0; DATAGRAM_BYTES];

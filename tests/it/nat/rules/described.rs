@@ -6,6 +6,7 @@ use std::{net::TcpListener, process::Command};
 use tempfile::TempDir;
 
 use super::{Gate, OFFICE};
+use crate::support::server::say_skipped;
 
 /// A script that does all kinds of other things, the rulesets first or last.
 fn mixed(port: u16, is_first: bool) -> String {
@@ -100,6 +101,37 @@ fn root_has_one_place_of_records_whatever_the_home() {
     let (code, said) = from("third", &["nat", "revert", "--ruleset", "office"]);
     assert_eq!(code, Some(0), "{said}");
     assert_eq!(gate.forwards(), ["0", "0"]);
+}
+
+/// Checks that a network does not find the records of one that has ended, although the kernel gives it the same number.
+#[test]
+fn records_of_a_network_end_with_it() {
+    let folder = TempDir::new().unwrap();
+    let script = folder.path().join("gate.rhai");
+    std::fs::write(&script, OFFICE).unwrap();
+    let run = |gate: &Gate, words: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_portolan"));
+        command.args(words).env("HOME", folder.path()).env_remove("PORTOLAN_STATE");
+        let ran = gate.router.within(|| command.env_remove("XDG_STATE_HOME").output().unwrap());
+        let said = String::from_utf8([ran.stdout, ran.stderr].concat()).unwrap();
+        (ran.status.code(), said)
+    };
+    let number = |gate: &Gate| gate.router.read("stat -Lc %i /proc/self/ns/net");
+    let (mut seen, mut is_met_again) = (std::collections::BTreeSet::new(), false);
+    // The kernel gives the lowest number that is free.
+    for _ in 0..8 {
+        let Some(gate) = Gate::lay() else { return };
+        let (code, said) = run(&gate, &["nat", "status", "--check"]);
+        assert!(code == Some(1) && said.starts_with("no ruleset is known here"), "{said}");
+        is_met_again |= !seen.insert(number(&gate));
+        let (code, said) = run(&gate, &["nat", "apply", script.to_str().unwrap()]);
+        assert_eq!(code, Some(0), "{said}");
+        let (code, said) = run(&gate, &["nat", "status", "--check"]);
+        assert!(code == Some(0) && said.starts_with("office: applied since"), "{said}");
+    }
+    if !is_met_again {
+        say_skipped("records_of_a_network_end_with_it", "no number was given twice");
+    }
 }
 
 #[test]
