@@ -1,7 +1,7 @@
 //! The packets that stand for the ways of a ruleset: pure.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
 };
 
@@ -13,7 +13,7 @@ use crate::{
     ways::{ConnectionPath, PathKind},
 };
 
-/// The maximum number of packets for one ruleset.
+/// The maximum number of packets for one ruleset. Of more, some of each kind are sent.
 const PROBES_MAX: usize = 256;
 /// The maximum number of ports of one way that are tried since rules of others name them.
 const NAMED_PORTS_MAX: usize = 16;
@@ -63,8 +63,62 @@ pub(super) fn probes(
             }
         }
     }
-    found.truncate(PROBES_MAX);
-    found
+    sampled(found, |probe| {
+        let way = ways.get(probe.way);
+        let is_named = named.contains(&probe.packet.to.port());
+        (is_named, way.map(kind).unwrap_or_default() + probe.packet.transport.as_str())
+    })
+}
+
+/// Returns the ways that none of `probes` stands for although their ends are known: there are too many of them.
+pub(super) fn untried<'w>(
+    ways: &'w [ConnectionPath],
+    here: &HostNetwork,
+    probes: &[PathProbe],
+) -> Vec<&'w ConnectionPath> {
+    let tried: BTreeSet<_> = probes.iter().map(|probe| probe.way).collect();
+    let left = ways.iter().enumerate().filter(|(at, _)| !tried.contains(at));
+    left.filter(|(_, way)| ends(way, here).is_some()).map(|(_, way)| way).collect()
+}
+
+/// Returns what ways have in common that filters treat alike: all but their ports and targets.
+fn kind(way: &ConnectionPath) -> String {
+    let ConnectionPath { kind, family, from, to, source, external, protocol, .. } = way;
+    format!("{kind:?} {family:?} {from:?} {to:?} {source:?} {external:?} {protocol:?}")
+}
+
+/// Returns [`PROBES_MAX`] of `all`, in their order: of each kind as many as of the others, as far as it has so many, and
+/// evenly spread over it. `kind` returns true for those that come first, and the kind.
+fn sampled<T>(all: Vec<T>, kind: impl Fn(&T) -> (bool, String)) -> Vec<T> {
+    if all.len() <= PROBES_MAX {
+        return all;
+    }
+    let mut kinds: BTreeMap<String, Vec<(bool, usize)>> = BTreeMap::new();
+    for (at, one) in all.iter().enumerate() {
+        let (is_first, kind) = kind(one);
+        kinds.entry(kind).or_default().push((!is_first, at));
+    }
+    // The places of each kind as 0, 1/2, 1/4, 3/4, 1/8 …: any beginning of that is spread evenly.
+    let mut queues: Vec<_> = kinds
+        .into_values()
+        .map(|places| {
+            let mut spread: Vec<_> = places.into_iter().enumerate().collect();
+            spread.sort_by_key(|(nth, (is_late, _))| (*is_late, nth.reverse_bits()));
+            spread.into_iter().map(|(_, (_, at))| at)
+        })
+        .collect();
+    let mut chosen = BTreeSet::new();
+    while chosen.len() < PROBES_MAX {
+        let before = chosen.len();
+        for queue in &mut queues {
+            chosen.extend(queue.next().filter(|_| chosen.len() < PROBES_MAX));
+        }
+        if chosen.len() == before {
+            break;
+        }
+    }
+    let all = all.into_iter().enumerate().filter(|(at, _)| chosen.contains(at));
+    all.map(|(_, one)| one).collect()
 }
 
 /// Returns the packets that nobody asked for: to ports beside those of the ways, and to the hosts behind them without a
@@ -104,8 +158,7 @@ pub(super) fn strangers(ways: &[ConnectionPath], here: &HostNetwork) -> Vec<Pack
             PathKind::Here => add(&device, from, to),
         }
     }
-    found.truncate(PROBES_MAX);
-    found
+    sampled(found, |packet| (false, format!("{:?} {:?}", packet.device, packet.to.port())))
 }
 
 fn names(way: &ConnectionPath, port: u16) -> bool {
@@ -257,6 +310,7 @@ pub(super) fn names_port(rule: &str, port: u16) -> bool {
 mod tests {
     use super::*;
     use crate::{
+        check::Protocol,
         model::{RulesetPart, RulesetSpec, tests::forward},
         ways::ways,
     };
@@ -297,6 +351,32 @@ mod tests {
             strange,
             ["203.0.113.1:445", "203.0.113.1:3306", "10.0.0.5:445", "10.0.0.5:3306"]
         );
+    }
+
+    #[test]
+    fn of_many_ways_some_of_each_kind_are_tried_and_the_others_are_known() {
+        let mut ruleset = RulesetSpec::new("x").unwrap();
+        for number in 0..500_u16 {
+            let target = format!("10.0.0.{}", 20 + number % 200);
+            let ports = (5_000 + 2 * number).to_string();
+            let mut one = forward(&ports, &target);
+            // The last ones are of another kind.
+            one.protocol = if number < 495 { Protocol::Tcp } else { Protocol::Udp };
+            ruleset.add(RulesetPart::Forward(one)).unwrap();
+        }
+        let ways = ways(&ruleset, &here()).unwrap();
+        let found = probes(&ways, &here(), &["tcp dport 5502 drop", "tcp dport 5998 drop"]);
+        assert_eq!(found.len(), PROBES_MAX);
+        let has = |port: u16| found.iter().any(|probe| probe.packet.to.port() == port);
+        assert!(has(5_502) && has(5_998), "those that rules of others name");
+        assert!([5_990, 5_992, 5_994, 5_996].map(has).iter().all(|is_tried| *is_tried));
+        // Neither end of the others is left out.
+        let tcp: Vec<_> =
+            found.iter().map(|one| one.packet.to.port()).filter(|port| *port < 5_990).collect();
+        let gap = tcp.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap();
+        assert!(*tcp.first().unwrap() < 5_010 && *tcp.last().unwrap() > 5_970 && gap <= 8, "{gap}");
+        assert_eq!(untried(&ways, &here(), &found).len(), 500 - PROBES_MAX);
+        assert!(untried(&ways[..200], &here(), &probes(&ways[..200], &here(), &[])).is_empty());
     }
 
     #[test]

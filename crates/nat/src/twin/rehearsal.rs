@@ -8,14 +8,14 @@ use super::{
     layout::Layout,
     outcome::{PacketOutcome, PacketVerdict, changes_destination},
     packet::Packet,
-    probes::{PathProbe, names_port, probes, strangers},
+    probes::{PathProbe, names_port, probes, strangers, untried},
     trace::TracedRule,
     unavailable,
 };
 use crate::{
     backend::Backend,
     conflicts::{shortened, warning},
-    foreign::{ForeignEffects, blocked, by_default},
+    foreign::{ForeignEffects, Warning, blocked, by_default},
     host::HostNetwork,
     iptables,
     listing::FilterTable,
@@ -96,6 +96,7 @@ impl PlanRehearsal<'_> {
             told.push(rule);
             after = twin.send(&packets(&probes))?;
         }
+        found.warnings.extend(too_many(&untried(self.ways, self.here, &probes), self.ways.len()));
         Ok(found)
     }
 
@@ -269,6 +270,18 @@ impl PlanRehearsal<'_> {
         let mut others = outcome.translated.iter().filter(|rule| !self.is_own(rule));
         others.find(|rule| changes_destination(rule)).cloned()
     }
+}
+
+/// Returns the warning for the ways that were not tried, if any.
+fn too_many(untried: &[&ConnectionPath], all: usize) -> Option<Warning> {
+    let (first, more) = untried.split_first()?;
+    let more = if more.is_empty() { String::new() } else { format!(" and {} more", more.len()) };
+    let text = format!(
+        "of {all} ways of this ruleset, {} were tried beside the rules of others, some of each kind; not tried: `{}`{more}",
+        all - untried.len(),
+        first.note
+    );
+    Some(Warning { about: "sample", text, remedy: String::new() })
 }
 
 fn packets(probes: &[PathProbe]) -> Vec<Packet> {

@@ -25,6 +25,7 @@ mod replaced;
 mod safety;
 mod services;
 mod settings;
+mod speed;
 mod standing;
 mod states;
 mod switches;
