@@ -40,10 +40,14 @@ pub(super) struct IptablesRule {
     /// The address of DNAT or SNAT, with its port.
     pub(super) to: Option<(IpAddr, Option<u16>)>,
     pub(super) helper: Option<String>,
+    /// True if it looks at flags of TCP.
+    pub(super) has_flags: bool,
+    /// The size of segments that it sets; `None` if that follows from the line.
+    pub(super) segment: Option<String>,
 }
 
 /// The options that have no meaning for the rules, with the number of their values.
-const IGNORED: [(&str, usize); 14] = [
+const IGNORED: [(&str, usize); 16] = [
     ("-w", 0),
     ("--wait", 0),
     ("-n", 0),
@@ -58,10 +62,12 @@ const IGNORED: [(&str, usize); 14] = [
     ("--dst-type", 1),
     ("-c", 2),
     ("--set-counters", 2),
+    ("--clamp-mss-to-pmtu", 0),
+    ("--mss", 1),
 ];
 /// The matches whose options are read.
-const MATCHES: [&str; 8] =
-    ["tcp", "udp", "state", "conntrack", "multiport", "comment", "addrtype", "helper"];
+const MATCHES: [&str; 9] =
+    ["tcp", "udp", "state", "conntrack", "multiport", "comment", "addrtype", "helper", "tcpmss"];
 
 impl IptablesRule {
     /// Reads the words after the name of the program. Fails with the reason why the rule cannot be carried over.
@@ -81,6 +87,8 @@ impl IptablesRule {
             states: Vec::new(),
             to: None,
             helper: None,
+            has_flags: false,
+            segment: None,
         };
         let mut words = words.iter().map(String::as_str).peekable();
         while let Some(word) = words.next() {
@@ -103,7 +111,7 @@ impl IptablesRule {
                 }
                 continue;
             }
-            if rule.action(key, &mut words) {
+            if rule.action(key, &mut words) || rule.flags(key, joined, &mut words) {
                 continue;
             }
             let value = joined.or_else(|| words.next());
@@ -151,6 +159,26 @@ impl IptablesRule {
         true
     }
 
+    /// Reads a match of TCP flags; returns false if `key` is none. `--tcp-flags` has two values.
+    fn flags<'w>(
+        &mut self,
+        key: &str,
+        joined: Option<&str>,
+        words: &mut impl Iterator<Item = &'w str>,
+    ) -> bool {
+        match key {
+            // Whoever lets in connections lets in their first packet, and replies pass.
+            "--syn" => {}
+            "--tcp-flags" => {
+                self.has_flags = true;
+                let left = 2 - usize::from(joined.is_some());
+                words.take(left).for_each(drop);
+            }
+            _ => return false,
+        }
+        true
+    }
+
     fn option(&mut self, key: &str, value: &str) -> Result<(), String> {
         let told = |error: portolan_core::error::Error| error.message;
         match key {
@@ -167,6 +195,9 @@ impl IptablesRule {
                 self.out = Some(InterfaceSelector::parse(&wildcard(value)).map_err(told)?);
             }
             "-m" | "--match" if MATCHES.contains(&value) => {}
+            // Options of a match by type of ICMP: all of them pass.
+            "--icmp-type" | "--icmpv6-type" => {}
+            "-m" | "--match" if value == "icmp" || value == "icmp6" => {}
             "-m" | "--match" => return Err(format!("the match `{value}` has no counterpart")),
             "--dport" | "--destination-port" | "--dports" | "--destination-ports" => {
                 let ports = Ports::parse(&value.replace(':', "-"));
@@ -177,6 +208,7 @@ impl IptablesRule {
             }
             "--to-destination" | "--to-source" | "--to" => self.to = Some(endpoint(value)?),
             "--helper" => self.helper = Some(value.to_owned()),
+            "--set-mss" => self.segment = Some(value.to_owned()),
             _ => return Err(format!("the option `{key}` has no counterpart")),
         }
         Ok(())
@@ -191,6 +223,12 @@ impl IptablesRule {
             && self.out.is_none()
             && self.ports.is_none()
             && self.states.is_empty()
+            && !self.has_flags
+    }
+
+    /// Returns true if it matches nothing but packets that belong to no connection.
+    pub(super) fn is_for_invalid(&self) -> bool {
+        self.states == ["INVALID"]
     }
 
     /// Returns true if it matches only packets of connections that exist.

@@ -2,6 +2,7 @@
 //! `portolan nat apply`. Pure: no line is executed, and everything that is carried over is parsed into typed values.
 
 mod command_line;
+mod filter_rules;
 mod iptables_rule;
 mod kernel_lines;
 mod script_text;

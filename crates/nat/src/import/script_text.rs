@@ -37,14 +37,32 @@ pub(super) fn script(
         let device = one.device.as_ref().map(|device| quoted("in", device));
         lines.push(call("ftp_helper", [Some(ports(&one.ports)), device]));
     }
+    for device in &found.clamps {
+        lines.push(device.as_ref().map_or_else(
+            || "rules.clamp_mss(true);".to_owned(),
+            |device| call("clamp_mss", [Some(quoted("out", device))]),
+        ));
+    }
     if found.is_isolated {
         for one in &found.allows {
             let options = [
                 Some(quoted("in", &one.device)),
                 Some(quoted("out", &one.out)),
                 one.source.map(|source| quoted("source", source)),
+                one.to.map(|to| quoted("to", to)),
+                one.ports.as_ref().map(ports),
+                one.protocol.map(|protocol| quoted("protocol", protocol)),
             ];
             lines.push(call("allow", options));
+        }
+        for one in &found.accepts {
+            let options = [
+                one.ports.as_ref().map(ports),
+                one.protocol.map(|protocol| quoted("protocol", protocol)),
+                one.device.as_ref().map(|device| quoted("in", device)),
+                one.from.map(|from| quoted("from", from)),
+            ];
+            lines.push(call("accept", options));
         }
         lines.push("rules.isolate(true);".into());
     }

@@ -120,6 +120,72 @@ iptables -t nat -A PREROUTING -i eth0 -p tcp --dport 53 -j DNAT --to 10.0.0.5:53
 }
 
 #[test]
+fn services_exceptions_with_ports_and_narrow_lines_are_carried_over() {
+    let found = read(
+        "iptables -P INPUT DROP
+iptables -P FORWARD DROP
+iptables -A INPUT -i lo -j ACCEPT
+iptables -A INPUT -m state --state ESTABLISHED,RELATED -j ACCEPT
+iptables -A INPUT -m conntrack --ctstate INVALID -j DROP
+iptables -A INPUT -p icmp -m icmp --icmp-type echo-request -j ACCEPT
+iptables -A INPUT -i eth1 -p udp --dport 53 -j ACCEPT
+iptables -A INPUT -s 192.168.0.0/24 -p tcp --syn -m multiport --dports 80,443 -j ACCEPT
+iptables -A INPUT -i wg0 -j ACCEPT
+iptables -A FORWARD -p tcp --tcp-flags SYN,RST SYN -j TCPMSS --clamp-mss-to-pmtu
+iptables -t mangle -A FORWARD -o ppp0 -p tcp -m tcp --tcp-flags SYN,RST SYN -m tcpmss --mss 1453:1536 -j TCPMSS --set-mss 1452
+iptables -A FORWARD -m state --state INVALID -j DROP
+iptables -A FORWARD -i eth1 -o eth0 -p tcp --dport 443 -m state --state NEW -j ACCEPT
+iptables -A FORWARD -i eth1 -o eth0 -d 198.51.100.7 -p udp -j ACCEPT
+iptables -A FORWARD -i eth1 -o tun0 -d 10.8.0.0/16 -j ACCEPT
+iptables -t nat -A POSTROUTING -s 192.168.0.0/24 -o eth0 -j MASQUERADE
+echo 1 >/proc/sys/net/ipv4/ip_forward
+",
+    );
+    let wanted = [
+        "rules.masquerade(#{ source: \"192.168.0.0/24\", out: \"eth0\" });",
+        "rules.clamp_mss(true);",
+        "rules.clamp_mss(#{ out: \"ppp0\" });",
+        "rules.allow(#{ in: \"eth1\", out: \"eth0\", ports: 443 });",
+        "rules.allow(#{ in: \"eth1\", out: \"eth0\", to: \"198.51.100.7\", protocol: \"udp\" });",
+        "rules.allow(#{ in: \"eth1\", out: \"tun0\", to: \"10.8.0.0/16\" });",
+        "rules.accept(#{ ports: 53, protocol: \"udp\", in: \"eth1\" });",
+        "rules.accept(#{ ports: [80, 443], from: \"192.168.0.0/24\" });",
+        "rules.accept(#{ in: \"wg0\" });",
+        "rules.isolate(true);",
+        "rules.forwarding(true);",
+    ];
+    assert_eq!(calls(&found), wanted);
+    // The size is the kernel's, and that is told.
+    let [left] = found.left.as_slice() else { panic!("{:?}", found.left) };
+    assert!(left.line == 11 && left.why.contains("not 1452"), "{left:?}");
+}
+
+#[test]
+fn a_filter_of_connections_to_the_host_needs_the_other_one() {
+    for (text, lost) in [
+        // What is forwarded is not filtered.
+        ("iptables -P INPUT DROP\niptables -A INPUT -p tcp --dport 80 -j ACCEPT\n", &[1, 2][..]),
+        // Nobody is let in.
+        ("iptables -P INPUT DROP\niptables -P FORWARD DROP\n", &[1]),
+        // Everybody would be, or nobody knows who.
+        (
+            "iptables -P INPUT DROP\niptables -P FORWARD DROP\niptables -A INPUT -p tcp -j ACCEPT\n",
+            &[1, 3],
+        ),
+        (
+            "iptables -P INPUT DROP\niptables -P FORWARD DROP\niptables -A INPUT -p gre -i eth0 -j ACCEPT\n\
+             iptables -A INPUT -d 10.0.0.1 -p tcp --dport 80 -j ACCEPT\niptables -A INPUT -p tcp --dport 81 -j ACCEPT\n\
+             iptables -A FORWARD -i eth1 -o eth0 -p tcp --tcp-flags SYN,ACK SYN -j ACCEPT\n",
+            &[3, 4, 6],
+        ),
+    ] {
+        let found = read(&format!("{text}iptables -t nat -A POSTROUTING -o eth0 -j MASQUERADE\n"));
+        let lines: Vec<_> = found.left.iter().map(|one| one.line).collect();
+        assert_eq!(lines, lost, "{text}{:?}", found.left);
+    }
+}
+
+#[test]
 fn each_line_that_is_lost_is_named_with_its_number_and_the_reason() {
     let text = "iptables -t nat -A POSTROUTING -o eth0 -j MASQUERADE
 iptables -t nat -A PREROUTING -p tcp --dport 80:81 -j DNAT --to 10.0.0.5:8080

@@ -39,6 +39,20 @@ pub(super) struct ImportedAllow {
     pub(super) device: InterfaceSelector,
     pub(super) out: InterfaceSelector,
     pub(super) source: Option<Net>,
+    pub(super) to: Option<Net>,
+    pub(super) ports: Option<Ports>,
+    /// `tcp` or `udp`; TCP if `None` and there are ports.
+    pub(super) protocol: Option<&'static str>,
+}
+
+/// A service of the gateway itself that is let in to.
+#[derive(Debug, PartialEq)]
+pub(super) struct ImportedAccept {
+    pub(super) ports: Option<Ports>,
+    /// `tcp` or `udp`; TCP if `None` and there are ports.
+    pub(super) protocol: Option<&'static str>,
+    pub(super) device: Option<InterfaceSelector>,
+    pub(super) from: Option<Net>,
 }
 
 /// The helper, with its control ports.
@@ -63,6 +77,9 @@ pub(super) struct Translation {
     pub(super) forwards: Vec<ImportedForward>,
     pub(super) allows: Vec<ImportedAllow>,
     pub(super) helpers: Vec<ImportedHelper>,
+    pub(super) accepts: Vec<ImportedAccept>,
+    /// The interfaces whose segments are limited; all narrow ones for `None`.
+    pub(super) clamps: Vec<Option<InterfaceSelector>>,
     pub(super) is_forwarding: bool,
     pub(super) is_isolated: bool,
     /// True if the kernel's switch is not part of the format.
@@ -95,7 +112,7 @@ pub(super) fn lost<T>(why: &str) -> Result<T, NotTaken> {
 /// The commands of a script that change nothing.
 const IDLE: [&str; 8] = ["set", "exit", "true", ":", "echo", "logger", "sleep", "sync"];
 const GATEWAY_ALONE: &str = "its own connections are let in, as nothing filters them here";
-const SAID_BEFORE: &str = "an earlier line says the same";
+pub(super) const SAID_BEFORE: &str = "an earlier line says the same";
 
 impl Translation {
     /// Carries a command over, or keeps a remark.
@@ -158,11 +175,6 @@ impl Translation {
 
     fn rule(&mut self, line: usize, text: &str, words: &[String], family: Family) -> LineResult {
         let table = if self.is_saved { self.table.as_str() } else { "filter" };
-        if words.iter().any(|word| word == "TCPMSS") {
-            return lost(
-                "a ruleset clamps segments by itself where a line is narrow; else add `rules.clamp_mss`",
-            );
-        }
         let rule = IptablesRule::read(words, family, table)?;
         match rule.action {
             Some(TableAction::Add | TableAction::Policy) => {}
@@ -180,6 +192,14 @@ impl Translation {
             ("nat", "POSTROUTING") => self.source_nat(&rule),
             ("nat", "PREROUTING") => self.destination_nat(rule),
             ("raw", "PREROUTING" | "OUTPUT") if rule.target == "CT" => self.helper(rule),
+            ("mangle" | "filter", "FORWARD" | "POSTROUTING" | "PREROUTING")
+                if rule.target == "TCPMSS" =>
+            {
+                self.clamp(rule)
+            }
+            ("mangle", "OUTPUT") if rule.target == "TCPMSS" => Err(NotTaken::Needless(
+                "the gateway's own connections take the size of their line by themselves",
+            )),
             ("filter", "FORWARD" | "INPUT" | "OUTPUT") => {
                 self.filters.push(FilterRule { line, text: text.to_owned(), rule });
                 Ok(())
@@ -289,6 +309,26 @@ impl Translation {
         Ok(())
     }
 
+    /// A limit on segments. It follows from the line, whatever the foreign rule sets.
+    fn clamp(&mut self, rule: IptablesRule) -> LineResult {
+        if rule.source.is_some() || rule.destination.is_some() || rule.ports.is_some() {
+            return lost("segments are limited for an interface, whoever sends them");
+        }
+        // A rule for what comes in by an interface is the other half of one for what leaves by it.
+        let device = rule.out.or(rule.device);
+        if self.clamps.contains(&device) {
+            return Err(NotTaken::Needless(SAID_BEFORE));
+        }
+        self.clamps.push(device);
+        match rule.segment {
+            None => Ok(()),
+            Some(size) => {
+                Err(format!("`clamp_mss` takes the size from the MTU of the interface, not {size}")
+                    .into())
+            }
+        }
+    }
+
     fn helper(&mut self, rule: IptablesRule) -> LineResult {
         if rule.helper.as_deref() != Some("ftp") || rule.protocol.as_deref() != Some("tcp") {
             return lost("of the kernel's helpers, a ruleset has that of FTP");
@@ -319,14 +359,25 @@ impl Translation {
         };
         self.is_isolated = drops("FORWARD");
         let filters_input = drops("INPUT");
+        let is_closing = |rule: &IptablesRule| {
+            rule.chain == "INPUT" && rule.target != "ACCEPT" && rule.is_unconditional()
+        };
+        let mut filters = filters;
+        // Whether they are carried over depends on the others.
+        filters.sort_by_key(|one| is_closing(&one.rule));
         for FilterRule { line, text, rule } in filters {
             let taken = match rule.chain.as_str() {
                 "FORWARD" => self.forwarded(rule),
                 "INPUT" if !filters_input && rule.target == "ACCEPT" => {
                     Err(NotTaken::Needless(GATEWAY_ALONE))
                 }
+                "INPUT" if !filters_input => lost("a ruleset drops all that it does not accept"),
+                "INPUT" if self.is_isolated => self.input(rule),
+                "INPUT" => lost(
+                    "connections to this host are only filtered where forwarded packets are (`isolate`)",
+                ),
                 "OUTPUT" if rule.target == "ACCEPT" => Ok(()),
-                _ => lost("a ruleset does not filter connections to and from this host itself"),
+                _ => lost("a ruleset does not filter connections from this host itself"),
             };
             match taken {
                 Ok(()) => {}
@@ -340,61 +391,6 @@ impl Translation {
         self.needless.sort_by_key(|one| one.line);
         let script = script_text::script(&self, name, &self.left, &self.needless);
         ImportedRuleset { script, left: self.left, needless: self.needless }
-    }
-
-    fn forwarded(&mut self, rule: IptablesRule) -> LineResult {
-        if rule.is_unconditional() {
-            let is_known = ["DROP", "REJECT", "ACCEPT"].contains(&rule.target.as_str());
-            return if is_known { Ok(()) } else { lost("chains of others are not followed") };
-        }
-        match rule.target.as_str() {
-            "ACCEPT" if rule.is_for_replies() => Ok(()),
-            "ACCEPT" => self.allowed(rule),
-            "DROP" | "REJECT" => {
-                lost("a ruleset drops all that it does not allow, and nothing else")
-            }
-            _ => lost("chains of others, and of one's own, are not followed"),
-        }
-    }
-
-    fn allowed(&mut self, rule: IptablesRule) -> LineResult {
-        if !self.is_isolated {
-            return Err(NotTaken::Needless("forwarded packets pass, as nothing drops them here"));
-        }
-        if let (Some(target), Some(ports)) = (rule.destination, &rule.ports) {
-            let leads = |one: &ImportedForward| {
-                target.has(one.to)
-                    && ports
-                        .ranges()
-                        .iter()
-                        .all(|(first, last)| one.ports.has(*first) && one.ports.has(*last))
-            };
-            if self.forwards.iter().any(leads) {
-                return Err(NotTaken::Needless("what is forwarded passes"));
-            }
-        }
-        if rule.protocol.is_some() || rule.ports.is_some() || rule.destination.is_some() {
-            return lost(
-                "an exception for ports or targets is not carried over: add it to the script",
-            );
-        }
-        let Some(device) = rule.device else {
-            return lost("it names no incoming interface (-i)");
-        };
-        let outs = match rule.out {
-            Some(out) => vec![out],
-            None => self.masquerades.iter().map(|one| one.out.clone()).collect(),
-        };
-        if outs.is_empty() {
-            return lost("it names no outgoing interface (-o)");
-        }
-        for out in outs {
-            let one = ImportedAllow { device: device.clone(), out, source: rule.source };
-            if !self.allows.contains(&one) {
-                self.allows.push(one);
-            }
-        }
-        Ok(())
     }
 }
 
