@@ -7,13 +7,14 @@ mod standing;
 use std::{
     fmt::Write,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use serde::Serialize;
 use serde_json::json;
 
 use self::{
-    apply::{Apply, comment},
+    apply::{Apply, comment, time, url},
     proof::ProofLogin,
 };
 use super::{
@@ -30,7 +31,6 @@ use crate::{
     ftp::session::RunContext,
     nat::{
         NatError,
-        apply::ApplyOptions,
         machine::{Choice, NatHost},
         model::RulesetSpec as Model,
         plan::RulesetPlan,
@@ -160,6 +160,15 @@ struct Rollback {
     /// Roll back to it even if it may lock users out
     #[arg(long, requires = "to")]
     force: bool,
+    /// Go back to it on trial: the kernel undoes that after this time, unless confirmed
+    #[arg(long, value_name = "TIME", value_parser = time, requires = "to")]
+    confirm_within: Option<Duration>,
+    /// Go back to it on trial: undo that when this session ends, unless confirmed before
+    #[arg(long, requires = "to")]
+    while_connected: bool,
+    /// Hold FTP sessions with this server on trial; confirm, or roll back and name the step
+    #[arg(long, value_name = "URL", value_parser = url, requires = "to")]
+    probe: Option<String>,
     #[command(flatten)]
     target: NatTarget,
 }
@@ -320,14 +329,8 @@ impl NatContext<'_> {
                     machine.confirm(name, ledger, self.context.clock.now()).map(|()| None)
                 })
             }
-            NatCommand::Rollback(Rollback { to: Some(number), comment, force, .. }) => {
-                let (comment, force) = (comment.clone(), *force);
-                let order = ApplyOptions { comment, force, ..ApplyOptions::default() };
-                let now = self.context.clock.now();
-                let (value, words) =
-                    nat_history::rollback_to(&names, (*number, order), self.ledger()?, now)?;
-                self.say(&value, &words);
-                Ok(Exit::Done)
+            NatCommand::Rollback(back @ Rollback { to: Some(number), .. }) => {
+                self.rollback_to(&names, *number, back)
             }
             NatCommand::Rollback(_) => {
                 self.each((&names, rulesets), "rolled back", |machine, name, ledger| {

@@ -8,10 +8,7 @@ use crate::{
     error::{Error, Result},
     exit_code::Exit,
     nat::{
-        apply::ApplyOptions,
         history::{self, HistoryEntry},
-        machine::NatHost,
-        model::RulesetSpec,
         plan_report,
         ruleset_store::RulesetStore,
         undo::no_ledger,
@@ -88,24 +85,6 @@ pub(super) fn diff(args: &DiffArgs, common: &Common) -> ExitResult {
         report::output(&text);
     }
     Ok(Exit::Done)
-}
-
-/// Applies the rulesets `names` as they were after a change, and returns the result as JSON and as text.
-pub(super) fn rollback_to(
-    names: &[&str],
-    (number, order): (u32, ApplyOptions),
-    ledger: &dyn RulesetStore,
-    now: Timestamp,
-) -> Result<(Value, String)> {
-    let mut words = String::new();
-    for name in names {
-        RulesetSpec::new(name)?;
-        let entry = history::entry(name, number, ledger)?;
-        let machine = NatHost::this(entry.backend, ledger.load(name)?.as_ref())?;
-        machine.rollback_to(&entry, &order, ledger, now)?;
-        words.push_str(&[*name, ": rolled back to ", &number.to_string(), "\n"].concat());
-    }
-    Ok((json!({ "done": "rolled back", "to": number, "rulesets": names }), words))
 }
 
 /// Returns the name of the only ruleset with a history.

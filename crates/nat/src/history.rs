@@ -5,10 +5,11 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     NatError,
-    apply::{Applied, ApplyOptions},
+    apply::ApplyOptions,
     backend::Choice,
     machine::NatHost,
     model::RulesetSpec,
+    plan::RulesetPlan,
     ruleset_store::{RulesetRecord, RulesetStore},
 };
 use portolan_core::{
@@ -160,19 +161,23 @@ pub fn entry(name: &str, number: u32, ledger: &dyn RulesetStore) -> Result<Histo
 }
 
 impl NatHost {
-    /// Applies the ruleset that was in force after the change `entry`, as a change of its own. Fails as `apply` does.
-    pub fn rollback_to(
+    /// Plans the ruleset that was in force after the change `entry`. Fails as `plan` does, and with `nat.no_undo`.
+    pub fn plan_of(
         &self,
         entry: &HistoryEntry,
-        order: &ApplyOptions,
         ledger: &dyn RulesetStore,
-        now: Timestamp,
-    ) -> Result<Applied> {
+    ) -> Result<(RulesetSpec, RulesetPlan)> {
         let spec = entry.ruleset_spec()?;
         let plan = self.plan(&spec, ledger.load(&entry.ruleset)?.as_ref())?;
-        let reason = format!("back to {}", entry.number);
-        let comment = order.comment.clone().unwrap_or(reason);
-        self.apply(&plan, &ApplyOptions { comment: Some(comment), ..order.clone() }, ledger, now)
+        Ok((spec, plan))
+    }
+}
+
+impl HistoryEntry {
+    /// Returns the options for applying its ruleset again, with its number as the reason if there is no other.
+    pub fn order_back(&self, order: ApplyOptions) -> ApplyOptions {
+        let comment = order.comment.unwrap_or_else(|| format!("back to {}", self.number));
+        ApplyOptions { comment: Some(comment), ..order }
     }
 }
 

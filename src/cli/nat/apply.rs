@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::{
-    NatContext, ScriptArgs,
+    NatContext, Rollback, ScriptArgs,
     nat_session::{self, SessionGuard},
 };
 use crate::{
@@ -15,8 +15,9 @@ use crate::{
     limits::NAT_TRIAL_USUAL,
     nat::{
         apply::{Applied, ApplyOptions},
-        history::check_comment,
+        history::{self, check_comment},
         machine::NatHost,
+        model::RulesetSpec,
         plan::RulesetPlan,
     },
     script::{rules::Ruleset, sites::parse_url, value::parse_duration},
@@ -77,11 +78,11 @@ pub(super) fn comment(text: &str) -> Result<String, String> {
     check_comment(text).map(|()| text.to_owned()).map_err(|error| error.message)
 }
 
-fn url(text: &str) -> Result<String, String> {
+pub(super) fn url(text: &str) -> Result<String, String> {
     parse_url(text).map(|_| text.to_owned()).map_err(|error| error.message)
 }
 
-fn time(text: &str) -> Result<Duration, String> {
+pub(super) fn time(text: &str) -> Result<Duration, String> {
     parse_duration(text).ok_or_else(|| "a duration such as 90s or 5m is wanted".into())
 }
 
@@ -95,7 +96,8 @@ impl NatContext<'_> {
             machine.check(plan, order).map_err(|fault| of_ruleset(fault, plan, plans.len()))?;
         }
         // Before anything is done: what is done may be the end of this session.
-        let guard = self.session_guard(asked, &plans)?;
+        let changed = plans.iter().map(|(_, plan)| plan);
+        let guard = self.session_guard(asked.while_connected, changed)?;
         let mut done = Vec::new();
         let mut failed = None;
         for (ruleset, ((machine, plan), order)) in rulesets.iter().zip(plans.iter().zip(&orders)) {
@@ -157,16 +159,72 @@ impl NatContext<'_> {
     }
 
     /// Starts the guard of the session, if one is wanted and anything is to be changed.
-    fn session_guard(
+    fn session_guard<'p>(
         &self,
-        asked: &Apply,
-        plans: &[(NatHost, RulesetPlan)],
+        is_wanted: bool,
+        plans: impl Iterator<Item = &'p RulesetPlan> + Clone,
     ) -> Result<Option<SessionGuard>> {
-        if !asked.while_connected || plans.iter().all(|(_, plan)| !plan.changed) {
+        if !is_wanted || plans.clone().all(|plan| !plan.changed) {
             return Ok(None);
         }
-        let names: Vec<_> = plans.iter().map(|(_, plan)| plan.ruleset.as_str()).collect();
+        let names: Vec<_> = plans.map(|plan| plan.ruleset.as_str()).collect();
         SessionGuard::start(self.state, &names).map(Some)
+    }
+
+    /// Applies rulesets as they were after the change of that number, on trial if that is wanted.
+    pub(super) fn rollback_to(
+        &self,
+        names: &[&str],
+        number: u32,
+        asked: &Rollback,
+    ) -> Result<Exit> {
+        let ledger = self.ledger()?;
+        let order = asked.order();
+        let mut plans = Vec::new();
+        for name in names {
+            RulesetSpec::new(name)?;
+            let entry = history::entry(name, number, ledger)?;
+            let machine = NatHost::this(entry.backend, ledger.load(name)?.as_ref())?;
+            let (spec, plan) = machine.plan_of(&entry, ledger)?;
+            let order = entry.order_back(order.clone());
+            machine.check(&plan, &order)?;
+            plans.push((machine, spec, plan, order));
+        }
+        let changed = plans.iter().map(|(_, _, plan, _)| plan);
+        let guard = self.session_guard(asked.while_connected, changed)?;
+        let (mut words, mut trials) = (String::new(), Vec::new());
+        for (machine, spec, plan, order) in &plans {
+            let mut applied = machine.apply(plan, order, ledger, self.context.clock.now())?;
+            self.prove((machine, spec), order, &mut applied)?;
+            trials.extend(applied.trial_until.map(|until| until.to_string()));
+            if applied.trial_until.is_some() {
+                let (_, told) = self.applied(plan, applied, guard.is_some());
+                words.push_str(&told);
+            } else {
+                words.push_str(&format!("{}: rolled back to {number}\n", plan.ruleset));
+            }
+        }
+        let mut value = json!({ "done": "rolled back", "to": number, "rulesets": names });
+        if let (Some(fields), Some(until)) = (value.as_object_mut(), trials.into_iter().next()) {
+            fields.insert("trial_until".into(), until.into());
+        }
+        self.say(&value, &words);
+        Ok(Exit::Done)
+    }
+}
+
+impl Rollback {
+    /// Returns the options of the command line.
+    fn order(&self) -> ApplyOptions {
+        let usual = self.while_connected.then_some(nat_session::TRIAL);
+        let usual = usual.or(self.probe.is_some().then_some(NAT_TRIAL_USUAL));
+        ApplyOptions {
+            confirm_within: self.confirm_within.or(usual),
+            probe: self.probe.clone(),
+            force: self.force,
+            comment: self.comment.clone(),
+            ..ApplyOptions::default()
+        }
     }
 }
 

@@ -87,6 +87,35 @@ fn any_earlier_change_can_be_gone_back_to_and_that_can_be_undone() {
 }
 
 #[test]
+fn going_back_may_be_a_trial_that_is_confirmed_or_ends() {
+    let Some(gate) = Gate::lay() else { return };
+    let rules = |last: &str| OFFICE.replace("40009", last);
+    gate.done(&rules("40001"), &["apply"]);
+    gate.done(&rules("40002"), &["apply"]);
+    let back = ["rollback", "--ruleset", "office", "--to", "1", "--confirm-within", "10m"];
+    let told = tells(&gate, &back);
+    assert!(
+        told.starts_with("office: on trial until ") && told.contains("`portolan nat confirm"),
+        "{told}"
+    );
+    assert!(gate.done(OFFICE, &["status"]).starts_with("office: on trial"));
+    // The trial is given up: what was in force before it is again.
+    gate.done(OFFICE, &["rollback"]);
+    let listing = gate.rules();
+    assert!(listing.contains("40000-40002") && !listing.contains("40000-40001"), "{listing}");
+    let document: serde_json::Value =
+        serde_json::from_str(&tells(&gate, &[&back[..], &["--json"]].concat())).unwrap();
+    assert!(document["trial_until"].is_string() && document["to"] == 1, "{document:#}");
+    gate.done(OFFICE, &["confirm"]);
+    let listing = gate.rules();
+    assert!(listing.contains("40000-40001") && !listing.contains("40000-40002"), "{listing}");
+    // A session that ends takes it back as well, and a trial needs a number to go back to.
+    let program =
+        gate.portolan(OFFICE).args(["nat", "rollback", "--confirm-within", "10m", "gate.rhai"]);
+    drop(gate.router.within(|| program.run()).fails_with(2).stderr_has("--to").any_stderr());
+}
+
+#[test]
 fn a_trial_is_noted_and_its_confirmation_as_well() {
     let Some(gate) = Gate::lay() else { return };
     gate.done(OFFICE, &["apply", "--confirm-within", "1h"]);
