@@ -28,6 +28,7 @@
 //! mend    notice                            making hold again what was applied, when the host has changed
 //! open    a table that exists only while it is held
 //! proof   the FTP sessions that prove a ruleset
+//! inside  a place in a network inside, from which they are held
 //! twin    a copy of the host's network and rules, in which packets are tried
 //!
 //! gateway, address                          the default gateway, and which addresses are public
@@ -59,6 +60,7 @@ mod guard;
 pub mod history;
 pub mod host;
 pub mod import;
+pub mod inside;
 mod iptables;
 mod isolate;
 mod listing;
@@ -97,9 +99,9 @@ pub mod undo;
 mod uplinks;
 mod ways;
 
+pub use netlink::network_cookie;
 pub use reason::NatError;
 
-pub use netlink::network_cookie;
 /// Returns the number of tables in an nft listing.
 pub fn count_tables(text: &str) -> usize {
     listing::tables(text).len()

@@ -21,7 +21,7 @@ pub mod question;
 pub(crate) mod rehearsal;
 mod rule_copy;
 mod set_lookup;
-mod space;
+pub(crate) mod space;
 mod trace;
 
 use std::{

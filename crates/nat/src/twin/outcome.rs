@@ -115,8 +115,8 @@ impl PacketOutcome {
         }
     }
 
-    /// Returns it as text.
-    pub fn words(&self) -> String {
+    /// Returns its end, with the rule that did it.
+    fn end(&self) -> String {
         let rule = self.rule.as_ref().map(|rule| visible(rule.to_string())).unwrap_or_default();
         let end = match self.verdict {
             PacketVerdict::Passes => format!("passes; {}", self.place()),
@@ -130,7 +130,17 @@ impl PacketOutcome {
         } else {
             format!(" ({})", visible(&self.note))
         };
-        let mut text = format!("{}: {end}{note}\n", self.packet);
+        end + &note
+    }
+
+    /// Returns the reason why it does not pass.
+    pub(super) fn reason(&self) -> Option<String> {
+        (self.verdict != PacketVerdict::Passes).then(|| self.end())
+    }
+
+    /// Returns it as text.
+    pub fn words(&self) -> String {
+        let mut text = format!("{}: {}\n", self.packet, self.end());
         for rule in &self.translated {
             writeln!(text, "  translated by {}", visible(rule.to_string())).ok();
         }

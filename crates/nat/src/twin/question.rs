@@ -67,6 +67,14 @@ pub fn ask(question: &PacketTest) -> Result<TestedPacket> {
     Ok(TestedPacket { outcome, missing: twin.missing })
 }
 
+/// Returns the reason why this host does not let the first packet of a TCP connection pass, with the rule that stops it;
+/// `None` if it passes, or where no twin can be made. It comes in by `device`, or by the interface that leads to its source.
+pub fn reason(from: IpAddr, to: SocketAddr, device: Option<Interface>) -> Option<String> {
+    let transport = Transport::Tcp;
+    let question = PacketTest { from, source_port: None, to, transport, device, expect: None };
+    ask(&question).ok()?.outcome.reason()
+}
+
 /// Returns the interface by which the packet comes in; `None` if its source is an address of the host.
 fn device_of(question: &PacketTest, layout: &Layout) -> Result<Option<String>> {
     let PacketTest { from, device, .. } = question;

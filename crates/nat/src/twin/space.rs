@@ -19,14 +19,14 @@ const KEEPER: &str = "echo up; read -r _ || true";
 
 /// An empty network namespace, held by a process.
 #[derive(Debug)]
-pub(super) struct Space {
+pub(crate) struct Space {
     keeper: Child,
     network: File,
 }
 
 impl Space {
     /// Opens a namespace. Fails with `nat.no_twin` where this process may not, or cannot.
-    pub(super) fn open() -> Result<Self> {
+    pub(crate) fn open() -> Result<Self> {
         let mut command = tools::command(&["unshare", "--net", "sh", "-c", KEEPER]);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut keeper =
@@ -49,12 +49,12 @@ impl Space {
     }
 
     /// Returns the process that holds it, for `ip link … netns`.
-    pub(super) fn pid(&self) -> u32 {
+    pub(crate) fn pid(&self) -> u32 {
         self.keeper.id()
     }
 
     /// Runs `work` in it, on a thread of its own; programs that it starts run there as well.
-    pub(super) fn within<T: Send>(&self, work: impl FnOnce() -> T + Send) -> Result<T> {
+    pub(crate) fn within<T: Send>(&self, work: impl FnOnce() -> T + Send) -> Result<T> {
         let inside = || {
             move_into_link_name_space(self.network.as_fd(), Some(LinkNameSpaceType::Network))
                 .map_err(|error| unavailable(&format!("setns: {error}")))?;
