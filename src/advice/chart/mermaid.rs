@@ -36,6 +36,9 @@ pub fn mermaid(charts: &[ModeChart]) -> String {
             if let Some(why) = &step.broken {
                 lines.push(format!("    Note right of S: {number} fails, {}", plain(why)));
             }
+            if let Some(rule) = &step.rule {
+                lines.push(format!("    Note left of C: {number} here, {}", plain(rule)));
+            }
         }
     }
     lines.join("\n") + "\n"

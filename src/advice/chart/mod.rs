@@ -5,7 +5,7 @@ mod mermaid;
 mod svg;
 mod text;
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 
 use super::firewall_rules::passive_range;
 use crate::{
@@ -13,7 +13,10 @@ use crate::{
         doctor::{Advice, Diagnosis, Endpoint, LoginOutcome, ModeProbe, PORT_RANGE},
         site::Mode,
     },
-    nat::address::{is_carriers, why_unreachable},
+    nat::{
+        address::{is_carriers, why_unreachable},
+        twin::question,
+    },
     observe::visible::visible,
 };
 
@@ -58,20 +61,74 @@ pub struct ChartStep {
     pub opens: bool,
     /// The reason why it fails here.
     pub broken: Option<String>,
+    /// The rule of this host that does it, or the reason why its kernel does.
+    pub rule: Option<String>,
 }
 
-/// Returns the charts of both modes, that of the verdict first; none without a login. `gateway` is the default router of
-/// this host.
-pub fn charts(survey: &Diagnosis, verdict: &Advice, gateway: Option<Ipv4Addr>) -> Vec<ModeChart> {
+/// A function that returns the reason why this host does not let a connection pass, from an address (its own, if it is
+/// not known) to another.
+pub type StopReason<'r> = &'r dyn Fn(Option<IpAddr>, SocketAddr) -> Option<String>;
+
+/// Returns the reason why this host does not let a connection pass, by a copy of its network; `None` if it passes, or
+/// without root.
+pub fn stopped_here(from: Option<IpAddr>, to: SocketAddr) -> Option<String> {
+    let own = || {
+        let any: IpAddr = if to.is_ipv4() {
+            Ipv4Addr::UNSPECIFIED.into()
+        } else {
+            std::net::Ipv6Addr::UNSPECIFIED.into()
+        };
+        let socket = UdpSocket::bind((any, 0)).ok()?;
+        // Nothing is sent: the kernel chooses the address from which it would be.
+        socket.connect(to).ok()?;
+        socket.local_addr().ok().map(|address| address.ip())
+    };
+    question::reason(from.or_else(own)?, to, None)
+}
+
+/// Returns the charts of both modes, that of the verdict first; without a login one that ends with the control connection.
+/// `gateway` is the default router of this host, and `stopped` tells what this host stops.
+pub fn charts(
+    survey: &Diagnosis,
+    verdict: &Advice,
+    gateway: Option<Ipv4Addr>,
+    stopped: StopReason<'_>,
+) -> Vec<ModeChart> {
     let is_entered = |door: &&Endpoint| {
         matches!(door.entry, LoginOutcome::Entered(_))
             && Some(door.address) == verdict.server
             && door.tls == verdict.tls
     };
-    let Some(door) = survey.endpoints.iter().find(is_entered) else { return Vec::new() };
+    let Some(door) = survey.endpoints.iter().find(is_entered) else {
+        return unreached(survey, stopped).into_iter().collect();
+    };
     let first = verdict.mode.unwrap_or(Mode::Passive);
     let second = if first == Mode::Active { Mode::Passive } else { Mode::Active };
-    [first, second].map(|mode| chart(survey, verdict, door, mode, gateway)).into()
+    [first, second].map(|mode| chart(survey, verdict, door, mode, (gateway, stopped))).into()
+}
+
+/// Returns the chart of a control connection that fails; `None` if none was tried.
+fn unreached(survey: &Diagnosis, stopped: StopReason<'_>) -> Option<ModeChart> {
+    let failed = survey.addresses.iter().find_map(|one| {
+        let fault = one.reached.as_ref().err()?;
+        Some((one.address, fault))
+    });
+    let (address, fault) = failed?;
+    let step = ChartStep {
+        is_outbound: true,
+        text: format!("any port -> {}: commands", address.port()),
+        opens: true,
+        broken: Some(visible(&fault.message)),
+        rule: stopped(survey.site.source_address, address),
+    };
+    Some(ModeChart {
+        mode: Mode::Passive,
+        title: "The control connection, which fails here".to_owned(),
+        client: String::new(),
+        router: None,
+        server: address.ip().to_canonical().to_string(),
+        steps: vec![step],
+    })
 }
 
 fn chart(
@@ -79,7 +136,7 @@ fn chart(
     verdict: &Advice,
     door: &Endpoint,
     mode: Mode,
-    gateway: Option<Ipv4Addr>,
+    (gateway, stopped): (Option<Ipv4Addr>, StopReason<'_>),
 ) -> ModeChart {
     let is_active = mode == Mode::Active;
     let mut trials = door.trials.iter().filter(|trial| trial.step.is_active() == is_active);
@@ -100,7 +157,7 @@ fn chart(
         client: ours.map(|ours| ours.to_string()).unwrap_or_default(),
         router: router(survey, ours, server, is_active, gateway),
         server: server.to_string(),
-        steps: steps_of(survey, door, tried, is_active),
+        steps: steps_of(survey, door, tried, is_active, stopped),
     }
 }
 
@@ -137,9 +194,15 @@ fn steps_of(
     door: &Endpoint,
     tried: Option<&ModeProbe>,
     is_active: bool,
+    stopped: StopReason<'_>,
 ) -> Vec<ChartStep> {
-    let step =
-        |is_outbound, opens, text: String| ChartStep { is_outbound, text, opens, broken: None };
+    let step = |is_outbound, opens, text: String| ChartStep {
+        is_outbound,
+        text,
+        opens,
+        broken: None,
+        rule: None,
+    };
     let control = door.address.port();
     let local = door.local.map_or("any port".to_owned(), |local| local.port().to_string());
     let seen = tried.and_then(|trial| trial.address.parse::<SocketAddr>().ok());
@@ -171,7 +234,13 @@ fn steps_of(
     });
     match steps.get_mut(1).filter(|_| is_refused) {
         Some(command) => command.broken = why,
-        None => data.broken = why,
+        None => {
+            let (ours, theirs) = (door.local.map(|local| local.ip()), door.address.ip());
+            let from = if is_active { Some(theirs) } else { ours };
+            // What reached the server, and was answered by it, was not stopped here.
+            data.rule = seen.filter(|_| why.is_some()).and_then(|to| stopped(from, to));
+            data.broken = why;
+        }
     }
     steps.push(data);
     steps

@@ -90,6 +90,9 @@ fn arrow(text: &mut String, y: usize, number: usize, step: &ChartStep) {
         );
         write(text, middle, y + 15, "middle", color, why);
     }
+    if let Some(rule) = &step.rule {
+        write(text, middle, y + 29, "middle", color, &format!("✗ here: {rule}"));
+    }
 }
 
 fn write(text: &mut String, x: usize, y: usize, anchor: &str, color: &str, words: &str) {

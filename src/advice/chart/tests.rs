@@ -8,7 +8,7 @@ use crate::{
     error::{Error, ErrorKind, Origin},
     ftp::{
         data::method::DataMethod,
-        doctor::{ServerInfo, verdict},
+        doctor::{Address, ServerInfo, verdict},
         site::{Site, TlsMode},
     },
 };
@@ -53,7 +53,11 @@ fn behind_nat() -> Diagnosis {
 
 fn drawn() -> Vec<ModeChart> {
     let survey = behind_nat();
-    charts(&survey, &verdict(&survey), "192.168.1.1".parse().ok())
+    let stopped = |from: Option<IpAddr>, to: SocketAddr| {
+        let from = from.map(|from| from.to_string()).unwrap_or_default();
+        Some(format!("dropped by inet fw in: {from} {to} <drop> & \"; "))
+    };
+    charts(&survey, &verdict(&survey), "192.168.1.1".parse().ok(), &stopped)
 }
 
 #[test]
@@ -74,12 +78,35 @@ fn a_chart_has_the_router_with_both_addresses_and_the_mark_where_it_breaks() {
         told.first().unwrap(),
         "router 192.168.1.1 | 198.51.100.7: reads PORT (helper), or forwards 50000-50010"
     );
-    let last = told.last().unwrap();
+    let [.., last, rule] = told.as_slice() else { panic!("{told:?}") };
+    // The server's packet to the port that the client has named.
+    assert_eq!(rule, "x here: dropped by inet fw in: 203.0.113.20 192.168.1.5:40007 <drop> & \"; ");
     assert!(
         last.starts_with("3. <- 20 or above 1023 -> 192.168.1.5:40007: data x no answer"),
         "{last}"
     );
     assert_eq!(active.title, "Active mode, which fails here");
+}
+
+#[test]
+fn a_control_connection_that_fails_has_a_chart_with_the_rule() {
+    let mut survey = behind_nat();
+    let address: SocketAddr = "203.0.113.20:21".parse().unwrap();
+    let silent = Error::new(ErrorKind::Timeout, Origin::Network, "no answer in 3 s");
+    survey.endpoints.clear();
+    survey.addresses = vec![Address { address, reached: Err(silent) }];
+    let stopped = |from: Option<IpAddr>, to: SocketAddr| {
+        assert_eq!((from, to), (None, address));
+        Some("dropped by ip filter OUTPUT: policy drop".to_owned())
+    };
+    let charts = charts(&survey, &verdict(&survey), None, &stopped);
+    let [chart] = charts.as_slice() else { panic!("{charts:?}") };
+    let wanted = [
+        "1. -> any port -> 21: commands x no answer in 3 s",
+        "x here: dropped by ip filter OUTPUT: policy drop",
+    ];
+    assert_eq!(steps(chart, false), wanted);
+    assert!(svg(&charts).contains("policy drop") && mermaid(&charts).contains("policy drop"));
 }
 
 #[test]

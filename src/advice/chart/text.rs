@@ -16,6 +16,7 @@ pub fn steps(chart: &ModeChart, unicode: bool) -> Vec<String> {
         let text = if unicode { step.text.replace("->", right) } else { step.text.clone() };
         let broken = step.broken.as_ref().map(|why| format!(" {cross} {why}")).unwrap_or_default();
         lines.push(format!("{number}. {way} {text}{broken}"));
+        lines.extend(step.rule.as_ref().map(|rule| format!("{cross} here: {rule}")));
     }
     lines
 }

@@ -9,6 +9,8 @@ mod doing;
 mod here;
 mod page;
 
+use serde_json::{Value, json};
+
 use self::here::HostReport;
 use super::{
     ExitResult,
@@ -18,12 +20,15 @@ use super::{
 };
 use crate::{
     advice::{
-        chart::{self as chart_advice, channels, charts},
+        chart::{self as chart_advice, ModeChart, channels, charts, stopped_here},
         diagnosis_value, look_at_host, rules,
     },
     error::Result,
     exit_code::Exit,
-    ftp::doctor::{Advice, Diagnosis, DoctorOptions, OPTIONS, survey, verdict},
+    ftp::{
+        doctor::{Advice, Diagnosis, DoctorOptions, OPTIONS, survey, verdict},
+        site::Mode,
+    },
     nat::gateway::Gateway,
     option_table::OptionTable,
     script::sites::parse_url,
@@ -109,9 +114,13 @@ fn show(survey: &Diagnosis, wanted: PrintedParts) -> Exit {
     let verdict = verdict(survey);
     let unicode = page::is_utf8_locale();
     let gateway = Gateway::find().ok().map(|gateway| gateway.address);
-    let charts = charts(survey, &verdict, gateway);
+    let charts = charts(survey, &verdict, gateway, &stopped_here);
     if wanted.json {
-        report::json(&diagnosis_value(survey, &verdict));
+        let mut document = diagnosis_value(survey, &verdict);
+        if let Some(fields) = document.as_object_mut() {
+            fields.insert("breaks".into(), breaks(&charts));
+        }
+        report::json(&document);
         return code(&verdict);
     }
     report::output(&match wanted.chart {
@@ -122,6 +131,21 @@ fn show(survey: &Diagnosis, wanted: PrintedParts) -> Exit {
         None => page::page(survey, &verdict, &charts, &rules(survey, &verdict), unicode),
     });
     code(&verdict)
+}
+
+/// Returns the steps that fail, for JSON: the mode, the number, the purpose, the reason and the rule of this host.
+fn breaks(charts: &[ModeChart]) -> Value {
+    let of = |chart: &ModeChart| {
+        let mode = if chart.mode == Mode::Active { "active" } else { "passive" };
+        let steps = (1..).zip(&chart.steps).filter(|(_, step)| step.broken.is_some());
+        let broken = steps.map(|(number, step): (u32, _)| {
+            json!({
+                "mode": mode, "step": number, "text": step.text, "why": step.broken, "rule": step.rule,
+            })
+        });
+        broken.collect::<Vec<_>>()
+    };
+    charts.iter().flat_map(of).collect()
 }
 
 /// Returns 0 if some mode did everything that was tried, else the code of the failure.

@@ -47,16 +47,15 @@ pub(super) fn page(
         parts.push(snippet(verdict));
     }
     parts.extend(table(survey, &pen));
-    let drawn = drawings(survey, verdict, charts, unicode);
-    if !drawn.is_empty() {
-        parts.push(drawn);
+    if chosen(survey, verdict).is_some() {
+        parts.push(drawings(survey, verdict, charts, unicode));
         parts.extend(what_to_open(rules));
     }
     parts.push(list(survey));
     parts.join("\n")
 }
 
-/// Returns the diagram of each mode with its steps; empty without a login.
+/// Returns the diagram of each mode with its steps; without a login, the steps of the control connection.
 pub(super) fn drawings(
     survey: &Diagnosis,
     verdict: &Advice,
@@ -64,12 +63,17 @@ pub(super) fn drawings(
     unicode: bool,
 ) -> String {
     let pen = Pen::new(unicode);
-    let Some(door) = chosen(survey, verdict) else { return String::new() };
+    let shown = |one: &ModeChart| {
+        let steps = steps(one, unicode);
+        steps.iter().map(|line| wrapped(line, "  ", "     ")).collect::<String>()
+    };
+    let Some(door) = chosen(survey, verdict) else {
+        let drawn = charts.iter().map(|one| format!("{}\n\n{}", one.title, shown(one)));
+        return drawn.collect();
+    };
     let draw = |one: &ModeChart| {
         let picture = chart(survey, door, one.mode, &pen);
-        let steps = steps(one, unicode);
-        let steps: String = steps.iter().map(|line| wrapped(line, "  ", "     ")).collect();
-        format!("{}\n\n{picture}\n{steps}", heading(one.mode, verdict, door))
+        format!("{}\n\n{picture}\n{}", heading(one.mode, verdict, door), shown(one))
     };
     let mut parts: Vec<_> = charts.iter().map(draw).collect();
     parts.push(LEGEND.to_owned());

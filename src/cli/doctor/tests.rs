@@ -98,7 +98,7 @@ fn shows(survey: &Diagnosis, unicode: bool, name: &str) -> Exit {
     let page = page(
         survey,
         &verdict,
-        &charts(survey, &verdict, None),
+        &charts(survey, &verdict, None, &|_, _| None),
         &rules_with(survey, &verdict, &[]),
         unicode,
     );

@@ -167,3 +167,184 @@ fn the_chart_has_the_router_and_the_step_that_fails_in_each_format() {
     assert_eq!(channels.matches("with ACK only").count(), 4, "{channels}");
     assert!(printed(&[]).contains("1. → "));
 }
+
+/// Checks that the chart names the rule of this host at the step that it breaks, for each direction and for the login.
+#[test]
+fn the_chart_names_the_rule_that_breaks_a_step() {
+    let Some(segment) = Segment::lay() else { return };
+    let _server = serve(&segment.host, &[]);
+    let printed = |format: &[&str]| {
+        let url = format!("ftp://tester@{HOST}/");
+        let program = Portolan::new()
+            .env("PORTOLAN_PASSWORD", "secret")
+            .args(["doctor", &url, "--read-only", "--set", "connect_timeout=1s"])
+            .args(format.to_vec());
+        let ran = segment.client.within(|| program.run()).any_code().any_stderr();
+        let text = ran.stdout_text().split_whitespace().collect::<Vec<_>>().join(" ");
+        drop(ran.any_stdout());
+        text
+    };
+    for (rules, named, mode, step) in [
+        (
+            "chain out { type filter hook output priority 0; tcp dport 50000-50009 counter drop; }",
+            "dropped by inet fw out: tcp dport 50000-50009 counter",
+            "passive",
+            4,
+        ),
+        (
+            "chain in { type filter hook input priority 0; policy drop; ct state established accept; }",
+            "dropped by inet fw in: policy drop",
+            "active",
+            3,
+        ),
+        (
+            "chain out { type filter hook output priority 0; tcp dport 21 reject; }",
+            "dropped by inet fw out: tcp dport 21 reject",
+            "passive",
+            1,
+        ),
+    ] {
+        segment
+            .client
+            .try_rules(&format!("table inet fw {{\n{}\n}}", rules.replace("; ", "\n")))
+            .unwrap();
+        let text = printed(&["--chart", "text"]);
+        assert!(text.contains(named), "{rules}: {text}");
+        assert!(printed(&["--chart", "svg"]).contains(named), "{rules}");
+        let mermaid = printed(&["--chart", "mermaid"]);
+        assert!(mermaid.contains(&named.replace(['<', '>'], " ")), "{rules}: {mermaid}");
+        let found: Value = serde_json::from_str(&printed(&["--json"])).unwrap();
+        let breaks = found["breaks"].as_array().unwrap();
+        let one = breaks.iter().find(|one| one["rule"].is_string()).unwrap();
+        assert_eq!(
+            (one["mode"].as_str(), one["step"].as_u64()),
+            (Some(mode), Some(step)),
+            "{found:#}"
+        );
+        assert!(one["rule"].as_str().unwrap().starts_with(named), "{found:#}");
+        segment.client.sh("nft delete table inet fw");
+        assert!(
+            !printed(&["--chart", "text"]).contains("dropped by"),
+            "what is mended is told no more"
+        );
+    }
+}
+
+/// The network: `client 192.168.50.10 -- 192.168.50.1 router 100.64.0.9 -- 100.64.0.1 carrier 203.0.113.1 -- server`. The
+/// home router tells its outside address by NAT-PMP (RFC 6886, 3.2).
+#[test]
+fn a_carriers_nat_behind_the_home_router_is_recognized() {
+    let spaces = [Space::open(), Space::open(), Space::open(), Space::open()];
+    let [Some(client), Some(router), Some(carrier), Some(host)] = spaces else { return };
+    client.wire("eth0", &router, "lan");
+    router.wire("wan", &carrier, "lan");
+    carrier.wire("wan", &host, "eth0");
+    client.sh("ip addr add 192.168.50.10/24 dev eth0; ip route add default via 192.168.50.1");
+    router.sh("ip addr add 192.168.50.1/24 dev lan; ip addr add 100.64.0.9/24 dev wan
+        ip route add default via 100.64.0.1");
+    carrier.sh("ip addr add 100.64.0.1/24 dev lan; ip addr add 203.0.113.1/24 dev wan");
+    host.sh(&format!("ip addr add {HOST}/24 dev eth0"));
+    for gateway in [&router, &carrier] {
+        gateway.sh("echo 1 >/proc/sys/net/ipv4/ip_forward; nft add table ip hide
+            nft 'add chain ip hide out { type nat hook postrouting priority srcnat; }'
+            nft add rule ip hide out oifname wan masquerade");
+    }
+    let socket = router.within(|| std::net::UdpSocket::bind("192.168.50.1:5351").unwrap());
+    std::thread::spawn(move || {
+        let mut bytes = [0; 64];
+        while let Ok((count, from)) = socket.recv_from(&mut bytes) {
+            // Of NAT-PMP, the question for the outside address; to anything else it is silent.
+            if bytes.get(..count) == Some(&[0, 0]) {
+                socket.send_to(&[0, 128, 0, 0, 0, 0, 0, 9, 100, 64, 0, 9], from).ok();
+            }
+        }
+    });
+    let status = "reply=STAT:211-Status:\\r\\n Connected to ::ffff:203.0.113.1\\r\\n211 End";
+    let _server = serve(&host, &[status]);
+    let script = format!(
+        "let site = ftp::connect(\"ftp://tester@{HOST}\", #{{ password: \"secret\" }});
+        let found = nat::detect(site);
+        print(`${{found.cgnat}} ${{found.client_nat}} ${{found.mode}} ${{found.router_outside}} ${{found.advice}}`);"
+    );
+    let ran = client.within(|| Portolan::new().script(&script).run()).succeeds();
+    let told = ran.stdout_text().to_owned();
+    let wanted = "true true passive 100.64.0.9 The router 192.168.50.1 is itself behind NAT, with 100.64.0.9 outside";
+    assert!(told.starts_with(wanted), "{told}");
+    drop(ran.any_stdout().any_stderr());
+}
+
+/// A translator between the families (NAT64, RFC 6146), which ends with the test.
+struct Translator {
+    process: std::process::Child,
+    _folder: tempfile::TempDir,
+}
+
+impl Translator {
+    /// Starts tayga on a router. `None` if it is missing, which has then been reported.
+    fn start(router: &Space) -> Option<Self> {
+        let Some((program, _)) = find("tayga") else {
+            skip("no tayga here: run tests/servers/install");
+            return None;
+        };
+        let folder = tempfile::TempDir::new().unwrap();
+        let configuration = folder.path().join("tayga.conf");
+        let text = format!(
+            "tun-device nat64\nipv4-addr 192.168.255.1\nprefix 2001:db8:1:ffff::/96\n\
+             dynamic-pool 192.168.255.0/24\ndata-dir {}\n",
+            folder.path().display()
+        );
+        std::fs::write(&configuration, text).unwrap();
+        let command = |option: &str| {
+            let mut command = std::process::Command::new(&program);
+            command.arg("-c").arg(&configuration).arg(option);
+            command.stdin(std::process::Stdio::null()).stdout(std::process::Stdio::null());
+            command
+        };
+        let made = router.within(|| command("--mktun").status().unwrap());
+        assert!(made.success());
+        router.sh("ip link set nat64 up; ip route add 192.168.255.0/24 dev nat64
+            ip route add 2001:db8:1:ffff::/96 dev nat64");
+        let process = router.within(|| command("--nodetach").spawn().unwrap());
+        Some(Self { process, _folder: folder })
+    }
+}
+
+impl Drop for Translator {
+    fn drop(&mut self) {
+        self.process.kill().ok();
+        self.process.wait().ok();
+    }
+}
+
+/// The network: `client 2001:db8:64::10 -- 2001:db8:64::1 router (NAT64) 203.0.113.1 -- 203.0.113.10 server`.
+#[test]
+fn through_nat64_passive_mode_works_and_no_address_is_announced() {
+    let spaces = [Space::open(), Space::open(), Space::open()];
+    let [Some(client), Some(router), Some(host)] = spaces else { return };
+    client.wire("eth0", &router, "lan");
+    router.wire("wan", &host, "eth0");
+    client.sh(
+        "ip addr add 2001:db8:64::10/64 dev eth0 nodad; ip route add default via 2001:db8:64::1",
+    );
+    router.sh("ip addr add 2001:db8:64::1/64 dev lan nodad; ip addr add 203.0.113.1/24 dev wan
+        echo 1 >/proc/sys/net/ipv4/ip_forward; echo 1 >/proc/sys/net/ipv6/conf/all/forwarding
+        nft add table ip hide
+        nft 'add chain ip hide out { type nat hook postrouting priority srcnat; }'
+        nft add rule ip hide out oifname wan masquerade");
+    host.sh(&format!("ip addr add {HOST}/24 dev eth0"));
+    let Some(_translator) = Translator::start(&router) else { return };
+    let status = "reply=STAT:211-Status:\\r\\n Connected to ::ffff:203.0.113.1\\r\\n211 End";
+    let _server = serve(&host, &[status]);
+    let script = "let site = ftp::connect(\"ftp://tester@[2001:db8:1:ffff::cb00:710a]\", #{
+            password: \"secret\", mode: args[0], data_timeout: \"5s\",
+        });
+        let found = nat::detect(site);
+        print(`${site.read(\"/a\")} ${site.route} ${found.mode} ${found.advice}`);";
+    for mode in ["passive", "auto", "active"] {
+        let ran = client.within(|| Portolan::new().script(script).args([mode]).run()).succeeds();
+        let told = ran.stdout_text().to_owned();
+        assert!(told.starts_with("hello epsv passive "), "{mode}: {told}");
+        assert!(told.contains("NAT64") && !told.contains("announce"), "{mode}: {told}");
+        drop(ran.any_stdout().any_stderr());
+    }
+}
