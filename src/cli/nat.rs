@@ -21,7 +21,7 @@ use super::{
     ExitResult,
     common::{Common, interruptible},
     nat_history, nat_import, nat_session, nat_test,
-    nat_watch::{WatchArgs, Watcher},
+    nat_watch::{WatchArgs, WatchVoice, Watcher},
     report::{self, UsageError},
     run::{attempt, failed, settings},
 };
@@ -352,8 +352,9 @@ impl NatContext<'_> {
             Model::new(name)?;
         }
         let names = names.into_iter().map(str::to_owned).collect();
-        let (ledger, observer, json) = (self.ledger()?, &self.context.observer, self.json);
-        let watcher = Watcher { ledger, names, observer, json };
+        let (ledger, observer) = (self.ledger()?, &self.context.observer);
+        let voice = if self.json { WatchVoice::Json } else { WatchVoice::Text };
+        let watcher = Watcher { ledger, names, observer, voice };
         if watch.once { watcher.once() } else { watcher.watch(&self.context.stop) }
     }
 

@@ -3,6 +3,8 @@
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     path::PathBuf,
+    sync::Arc,
+    thread::{Builder, JoinHandle},
     time::{Duration, Instant},
 };
 
@@ -20,7 +22,7 @@ use crate::{
         notice::NetworkNotices,
         ruleset_store::RulesetStore,
     },
-    observe::EventEmitter,
+    observe::{EventEmitter, MessageLevel},
     schedule::daemon::{tell_ready, tell_stopping},
 };
 
@@ -55,7 +57,18 @@ pub(super) struct Watcher<'w> {
     /// The names of the rulesets; all that are applied if it is empty.
     pub(super) names: Vec<String>,
     pub(super) observer: &'w EventEmitter,
-    pub(super) json: bool,
+    pub(super) voice: WatchVoice,
+}
+
+/// The way in which a watcher tells of changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum WatchVoice {
+    /// Lines on standard output.
+    Text,
+    /// One JSON object each on standard output.
+    Json,
+    /// Messages, beside those of a service that it is a part of.
+    Log,
 }
 
 /// The memory of the watcher.
@@ -90,7 +103,9 @@ impl Watcher<'_> {
             let notices = NetworkNotices::open()
                 .map_err(|error| Error::local("watch", "the network of this host", error))?;
             let mut seen = WatchMemory::default();
-            tell_ready("watching");
+            if self.voice != WatchVoice::Log {
+                tell_ready("watching");
+            }
             loop {
                 let is_settled = self.round(&mut seen)?;
                 let is_struggling = seen.is_struggling(Instant::now());
@@ -106,7 +121,9 @@ impl Watcher<'_> {
                     tokio::time::timeout(time, notices.changed()).await.unwrap_or(Ok(()))
                 };
                 let Ok(done) = stop.run_until_cancelled(wait).await else {
-                    tell_stopping(Duration::ZERO);
+                    if self.voice != WatchVoice::Log {
+                        tell_stopping(Duration::ZERO);
+                    }
                     return Ok(Exit::Done);
                 };
                 done.map_err(|error| Error::local("watch", "the network of this host", error))?;
@@ -183,10 +200,53 @@ impl Watcher<'_> {
     }
 
     fn say(&self, name: &str, about: &str, text: &str) {
-        if self.json {
-            report::json(&json!({ "ruleset": name, "about": about, "text": text }));
-        } else {
-            report::output(&format!("{name}: {text}\n"));
+        match self.voice {
+            WatchVoice::Text => report::output(&format!("{name}: {text}\n")),
+            WatchVoice::Json => {
+                report::json(&json!({ "ruleset": name, "about": about, "text": text }));
+            }
+            WatchVoice::Log => {
+                self.observer.message(MessageLevel::Info, format!("ruleset {name}: {text}"));
+            }
+        }
+    }
+}
+
+/// The watchers of a service, each on a thread of its own; they end with it.
+pub(super) struct BackgroundWatch {
+    stop: CancelToken,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl BackgroundWatch {
+    /// Starts a watcher for each of these stores of records.
+    pub(super) fn start(
+        ledgers: Vec<Arc<dyn RulesetStore>>,
+        observer: &EventEmitter,
+    ) -> Result<Self> {
+        let stop = CancelToken::new();
+        let mut threads = Vec::new();
+        for ledger in ledgers {
+            let (stop, observer) = (stop.clone(), observer.clone());
+            let watch = move || {
+                let (names, voice) = (Vec::new(), WatchVoice::Log);
+                let watcher = Watcher { ledger: &*ledger, names, observer: &observer, voice };
+                if let Err(fault) = watcher.watch(&stop) {
+                    observer.warn(format!("NAT rulesets are not watched: {}", fault.message));
+                }
+            };
+            let thread = Builder::new().name("nat-watch".into()).spawn(watch);
+            threads.push(thread.map_err(|error| Error::local("start", "a thread", error))?);
+        }
+        Ok(Self { stop, threads })
+    }
+}
+
+impl Drop for BackgroundWatch {
+    fn drop(&mut self) {
+        self.stop.set();
+        for thread in self.threads.drain(..) {
+            thread.join().ok();
         }
     }
 }

@@ -1,10 +1,11 @@
 //! `portolan serve`: runs the scheduler.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, path::Path, sync::Arc};
 
 use super::{
     ExitResult,
     common::Common,
+    nat_watch::BackgroundWatch,
     place::{JobsFile, state_or_usual},
     report::{self, UsageError},
 };
@@ -13,12 +14,14 @@ use crate::{
     error::{Error, Result},
     exit_code::Exit,
     files::owned,
-    observe::{MessageLevel, metrics::Metrics},
+    nat::ruleset_store::RulesetStore,
+    observe::{EventEmitter, MessageLevel, metrics::Metrics},
     schedule::{
         daemon::{Daemon, DaemonSetup, MetricsServer, follow_signals, raise_descriptors},
         jobs,
         zone::Zones,
     },
+    state_adapter::nat::NatLedger,
 };
 
 /// The arguments of `portolan serve`.
@@ -63,7 +66,7 @@ fn serve(args: &Args, common: &Common, jobs: jobs::Jobs) -> Result<()> {
     let file = jobs.file.clone();
     let metrics = Arc::new(Metrics::default());
     let address = args.metrics.or(jobs.runner.metrics);
-    let count = jobs.all.len();
+    let (count, watches_nat) = (jobs.all.len(), jobs.runner.nat_watch);
     let daemon = Daemon::open(DaemonSetup {
         program,
         jobs,
@@ -80,8 +83,18 @@ fn serve(args: &Args, common: &Common, jobs: jobs::Jobs) -> Result<()> {
         let page = MetricsServer::serve(address, metrics)?;
         observer.message(MessageLevel::Info, format!("metrics at http://{}/metrics", page.address));
     }
+    let watch = if watches_nat { Some(watch_nat(&state, common, &observer)?) } else { None };
     follow_signals(daemon.mailbox())?;
     observer.message(MessageLevel::Info, format!("{count} jobs, state in {}", state.display()));
     daemon.run();
+    drop(watch);
     Ok(())
+}
+
+/// Watches the rulesets of the jobs, whose records are in the state directory of the scheduler, and those that were applied
+/// by hand.
+fn watch_nat(state: &Path, common: &Common, observer: &EventEmitter) -> Result<BackgroundWatch> {
+    let own: Arc<dyn RulesetStore> = Arc::new(NatLedger::new(state, Clock::System));
+    let usual = common.ledger().filter(|usual| usual.place() != own.place());
+    BackgroundWatch::start([own].into_iter().chain(usual).collect(), observer)
 }

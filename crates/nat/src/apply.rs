@@ -221,6 +221,7 @@ impl NatHost {
         record.addresses.clone_from(&plan.addresses);
         plan.coming.iter().for_each(|one| record.remember(one));
         record.devices.clone_from(&plan.devices);
+        record.links.clone_from(&plan.links);
         record.absent_ok = order.absent_ok;
         record.opened.clone_from(&plan.opened);
         record.trial = None;
@@ -383,6 +384,7 @@ fn planned(
         login_ports: plan.login_ports.clone(),
         addresses: plan.addresses.clone(),
         devices: plan.devices.clone(),
+        links: plan.links.clone(),
         absent_ok: order.absent_ok,
         trial: None,
         undo: Some(undo),

@@ -6,6 +6,8 @@ use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
 };
 
+use serde::{Deserialize, Serialize};
+
 use super::{
     NatError,
     check::{Family, Interface, InterfaceSelector, Net},
@@ -40,6 +42,17 @@ pub struct HostNetwork {
     pub(super) defaults: Vec<DefaultRoute>,
     /// The largest packets that its interfaces take, in bytes, as far as they are known.
     pub mtus: BTreeMap<String, u32>,
+}
+
+/// An interface with what stays when it is renamed.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KnownLink {
+    /// Its name.
+    pub name: String,
+    /// The number that the kernel gives it.
+    pub index: u32,
+    /// Its MAC address.
+    pub mac: String,
 }
 
 impl HostNetwork {
@@ -186,6 +199,32 @@ impl HostNetwork {
             || name.contains('.')
     }
 
+    /// Returns those of the interfaces `names` that are there and have a MAC address, to be found again under other names.
+    pub(super) fn known_links(&self, names: &[String]) -> Vec<KnownLink> {
+        let links = self.links.iter().filter(|link| names.contains(&link.name));
+        let links = links.filter(|link| !link.mac.is_empty());
+        let known = |link: &NetworkLink| KnownLink {
+            name: link.name.clone(),
+            index: link.index,
+            mac: link.mac.clone(),
+        };
+        links.map(known).collect()
+    }
+
+    /// Returns the present name of an interface, if it was renamed: it has the same number and MAC address. Where the old
+    /// name is gone, the address alone tells it, if no other interface has that (VLANs have the address of their card).
+    pub(super) fn new_name(&self, known: &KnownLink) -> Option<&str> {
+        let mut same = self.links.iter().filter(|link| link.mac == known.mac);
+        let by_number = same.clone().find(|link| link.index == known.index);
+        let is_gone = self.links.iter().all(|link| link.name != known.name);
+        let by_address = match (same.next(), same.next()) {
+            (Some(only), None) if is_gone => Some(only),
+            _ => None,
+        };
+        let found = by_number.or(by_address)?;
+        (found.name != known.name && !known.mac.is_empty()).then_some(found.name.as_str())
+    }
+
     /// Returns true if there is an interface of that name, or one that it stands for.
     pub fn has(&self, device: &Interface) -> bool {
         self.interfaces.iter().any(|name| device.covers(name))
@@ -319,6 +358,34 @@ mod tests {
         assert_eq!(auto(&here).unwrap(), [Interface::parse("ppp0").unwrap()]);
         let fault = auto(&HostNetwork::default()).unwrap_err();
         assert_eq!(fault.name, Some("nat.unknown_interface"));
+    }
+
+    #[test]
+    fn an_interface_is_found_again_under_another_name() {
+        let link = |index, name: &str, mac: &str| NetworkLink {
+            index,
+            name: name.into(),
+            mac: mac.into(),
+            ..NetworkLink::default()
+        };
+        let here =
+            |links: &[NetworkLink]| HostNetwork { links: links.to_vec(), ..HostNetwork::default() };
+        let before = [link(2, "eth0", "aa"), link(3, "eth1", "bb"), link(4, "ppp0", "")];
+        let names = ["eth0", "eth1", "ppp0"].map(str::to_owned);
+        let known = here(&before).known_links(&names);
+        assert_eq!(known.len(), 2, "what has no address is not found again");
+        let [eth0, eth1] = known.as_slice() else { panic!("{known:?}") };
+        assert_eq!(here(&before).new_name(eth0), None);
+        // Renamed; two that exchange their names; made anew under another number, such as after a reboot.
+        assert_eq!(here(&[link(2, "lan", "aa")]).new_name(eth0), Some("lan"));
+        let swapped = here(&[link(3, "eth0", "bb"), link(2, "eth1", "aa")]);
+        assert_eq!((swapped.new_name(eth0), swapped.new_name(eth1)), (Some("eth1"), Some("eth0")));
+        assert_eq!(here(&[link(9, "lan", "aa")]).new_name(eth0), Some("lan"));
+        // Another card of that name; a VLAN with the address of the card; a card that is gone.
+        assert_eq!(here(&[link(9, "eth0", "cc")]).new_name(eth0), None);
+        assert_eq!(here(&[link(9, "a", "aa"), link(10, "a.7", "aa")]).new_name(eth0), None);
+        assert_eq!(here(&[link(9, "eth0", "cc"), link(10, "b", "aa")]).new_name(eth0), None);
+        assert_eq!(here(&[]).new_name(eth0), None);
     }
 
     #[test]

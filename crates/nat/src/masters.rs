@@ -119,6 +119,7 @@ mod tests {
             name: name.into(),
             kind: kind.into(),
             master,
+            ..NetworkLink::default()
         };
         let links = vec![
             link(1, "eth0", "", None),

@@ -3,12 +3,16 @@
 //! It is always what was applied last that is mended, from its record; a script that has been edited since is not read.
 //! Trials are left alone, and so is a table that another program has put in the place of ours.
 
-use std::{collections::BTreeSet, net::IpAddr};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
 
 use super::{
     NatError,
     backend::FoundRules,
     chains::notes,
+    check::Interface,
     guard,
     host::HostNetwork,
     loadable::{Loadable, loadable},
@@ -16,7 +20,7 @@ use super::{
     needs, persist,
     plan::{LiveState, opened},
     rules::{CompiledRules, rules},
-    ruleset_store::{OpenPorts, RulesetRecord, RulesetStore},
+    ruleset_store::{OpenPorts, RulesetRecord, RulesetStore, concerned},
     sysctl::{self, Sysctl},
 };
 use portolan_core::error::Result;
@@ -24,7 +28,7 @@ use portolan_core::error::Result;
 /// A change that mends something, or the reason why there is none.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mended {
-    /// Its topic: `rules`, `setting`, `address`, `module` or `foreign`.
+    /// Its topic: `rules`, `setting`, `address`, `interface`, `module` or `foreign`.
     pub about: &'static str,
     /// The change, or the reason why there is none.
     pub text: String,
@@ -77,6 +81,7 @@ impl NatHost {
         let mut here = HostNetwork::look();
         // Those of the session in which it was applied: a service has none.
         here.login_ports.extend(&record.login_ports);
+        report.mended.extend(follow_names(&mut record, &here));
         report.mended.extend(follow_addresses(&mut record, &here));
         let wanted = self.wanted(&record, &here, &table)?;
         report.absent.clone_from(&wanted.absent);
@@ -223,6 +228,34 @@ fn assert_settings(
         record.needs = needed.iter().map(|one| (one.path.clone(), one.set.clone())).collect();
     }
     Ok(())
+}
+
+/// Puts the present name of interfaces in the place of one that they no longer have, in rules and settings: the kernel has
+/// taken the settings along.
+fn follow_names(record: &mut RulesetRecord, here: &HostNetwork) -> Vec<Mended> {
+    let Some(mut spec) = record.ruleset_spec() else { return Vec::new() };
+    let renamed = record.links.iter().filter_map(|known| {
+        let new = here.new_name(known).and_then(|new| Interface::parse(new).ok())?;
+        Some((known.name.clone(), new))
+    });
+    let renamed: BTreeMap<String, Interface> = renamed.collect();
+    let mut mended = Vec::new();
+    if !renamed.is_empty() {
+        spec.rename(&renamed);
+        for (old, new) in &renamed {
+            let text = format!("{old} is called {new} now, and the rules name that");
+            mended.push(Mended { about: "interface", text });
+        }
+        record.rename(&renamed);
+        record.spec = serde_json::to_value(&spec).ok();
+    }
+    // An interface that is made anew has another number.
+    let paths = record.needs.iter().map(|(path, _)| path.as_str());
+    let links = here.known_links(&concerned(record.devices.iter().cloned(), paths));
+    record.links.retain(|known| links.iter().all(|now| now.name != known.name));
+    record.links.extend(links);
+    record.links.sort_by(|one, other| one.name.cmp(&other.name));
+    mended
 }
 
 /// Puts the present address in the place of one that its interface no longer has, such as after DHCP.

@@ -1,12 +1,12 @@
 //! The wanted state: a ruleset as its user describes it. Pure; every part is checked as it is added.
 
-use std::net::IpAddr;
+use std::{collections::BTreeMap, net::IpAddr};
 
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 
 use super::{
     NatError,
-    check::{Family, InterfaceSelector, Net, Ports, Protocol},
+    check::{Family, Interface, InterfaceSelector, Net, Ports, Protocol},
     host::HostNetwork,
     nets::NetSet,
     overlaps,
@@ -255,6 +255,29 @@ impl RulesetSpec {
             };
             if *address == Some(old) {
                 *address = Some(new);
+            }
+        }
+    }
+
+    /// Puts the new name of interfaces in the place of the old one.
+    pub(super) fn rename(&mut self, names: &BTreeMap<String, Interface>) {
+        let rename = |device: &mut InterfaceSelector| {
+            if let InterfaceSelector::Named(name) = device
+                && let Some(new) = names.get(name.as_str())
+            {
+                *name = new.clone();
+            }
+        };
+        for part in &mut self.parts {
+            match part {
+                RulesetPart::Masquerade(part) => rename(&mut part.out),
+                RulesetPart::Forward(part) => part.device.iter_mut().for_each(rename),
+                RulesetPart::Allow(part) => {
+                    [&mut part.device, &mut part.out].into_iter().for_each(rename);
+                }
+                RulesetPart::Helper(part) => part.device.iter_mut().for_each(rename),
+                RulesetPart::Open(part) => part.device.iter_mut().for_each(rename),
+                RulesetPart::Clamp(part) => rename(&mut part.out),
             }
         }
     }

@@ -12,7 +12,7 @@ use super::{
     features,
     foreign::{ForeignEffects, Warning, also_dropped, blockers, legacy},
     guard,
-    host::HostNetwork,
+    host::{HostNetwork, KnownLink},
     listing::FilterTable,
     loadable::{Loadable, loadable},
     masters,
@@ -22,7 +22,7 @@ use super::{
     overlaps,
     plan_report::diff,
     rules::CompiledRules,
-    ruleset_store::OpenPorts,
+    ruleset_store::{OpenPorts, concerned},
     sysctl::{self, Sysctl},
     twin::rehearsal::PlanRehearsal,
     uplinks,
@@ -73,6 +73,8 @@ pub struct RulesetPlan {
     pub(super) interfaces: Vec<String>,
     /// The interfaces that its rules name.
     pub(super) devices: Vec<String>,
+    /// Those of them that are there.
+    pub(super) links: Vec<KnownLink>,
     pub(super) choice: Choice,
     pub(super) table: String,
     pub(super) body: String,
@@ -268,6 +270,8 @@ pub(super) fn plan(
         .and_then(|()| cutoff::check(&made, services))
         .and_then(|()| conflicts::check(&effects.conflicts))
         .err();
+    let named = made.named.iter().map(ToString::to_string);
+    let links = here.known_links(&concerned(named, needs.iter().map(|(path, _)| path.as_str())));
     let mut plan = RulesetPlan {
         ruleset: ruleset.name().to_owned(),
         place: backend.place(&table),
@@ -294,6 +298,7 @@ pub(super) fn plan(
         login_ports: here.login_ports.clone(),
         addresses: ruleset.own_addresses(here),
         interfaces: here.interfaces.clone(),
+        links,
         devices: made.named.iter().map(ToString::to_string).collect(),
         notes: notes(&chains),
         opened: opened(ruleset, here),

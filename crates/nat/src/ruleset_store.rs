@@ -1,12 +1,19 @@
 //! The stored records of applied rulesets: enough for any later process to undo each of them.
 
-use std::{collections::BTreeSet, fmt::Debug, fs::File, net::IpAddr, path::PathBuf};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Debug,
+    fs::File,
+    net::IpAddr,
+    path::PathBuf,
+};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    backend::Choice, history::HistoryEntry, model::RulesetSpec, rules::HELPER_NOTE, sysctl::Sysctl,
+    backend::Choice, check::Interface, history::HistoryEntry, host::KnownLink, model::RulesetSpec,
+    rules::HELPER_NOTE, sysctl::Sysctl,
 };
 use portolan_core::error::Result;
 
@@ -39,6 +46,8 @@ pub struct RulesetRecord {
     pub addresses: Vec<(IpAddr, String)>,
     /// The interfaces that its rules name.
     pub devices: Vec<String>,
+    /// Those of them that were there, as the kernel knows them whatever their name.
+    pub links: Vec<KnownLink>,
     /// True if interfaces were allowed to be missing.
     pub absent_ok: bool,
     /// The trial that runs, or that ended without `confirm` or `rollback`.
@@ -72,6 +81,17 @@ pub struct OpenPorts {
     pub external: Option<IpAddr>,
 }
 
+/// Returns the names of the interfaces that rules name, and of those that settings are of.
+pub(super) fn concerned<'p>(
+    named: impl Iterator<Item = String>,
+    paths: impl Iterator<Item = &'p str>,
+) -> Vec<String> {
+    // Such as `net/ipv4/conf/eth0/forwarding`.
+    let of_settings = paths.filter_map(|path| path.split('/').nth(3)).map(str::to_owned);
+    let names: BTreeSet<String> = named.chain(of_settings).collect();
+    names.into_iter().collect()
+}
+
 impl RulesetRecord {
     /// Returns the ruleset as the script described it, if it is known and of this version.
     pub(super) fn ruleset_spec(&self) -> Option<RulesetSpec> {
@@ -82,6 +102,29 @@ impl RulesetRecord {
     /// Returns true if it needs that setting.
     pub(super) fn has_need(&self, path: &str) -> bool {
         self.needs.iter().any(|(own, _)| own == path)
+    }
+
+    /// Puts the new name of interfaces in the place of the old one, in all that is known of them.
+    pub(super) fn rename(&mut self, names: &BTreeMap<String, Interface>) {
+        let new = |name: &mut String| {
+            if let Some(new) = names.get(name) {
+                new.as_str().clone_into(name);
+            }
+        };
+        let renamed = |path: &str| {
+            let mut parts: Vec<_> = path.split('/').map(str::to_owned).collect();
+            // Paths of settings are such as `net/ipv4/conf/eth0/forwarding`.
+            parts.iter_mut().skip(1).for_each(new);
+            parts.join("/")
+        };
+        self.devices.iter_mut().for_each(new);
+        self.links.iter_mut().for_each(|link| new(&mut link.name));
+        self.addresses.iter_mut().for_each(|(_, device)| new(device));
+        self.sysctls.iter_mut().for_each(|one| one.path = renamed(&one.path));
+        self.needs.iter_mut().for_each(|(path, _)| *path = renamed(path));
+        if let Some(undo) = &mut self.undo {
+            undo.sysctls.iter_mut().for_each(|path| *path = renamed(path));
+        }
     }
 
     /// Adds a changed setting; the value before the first change is the one that is restored.

@@ -28,7 +28,7 @@ pub use self::task::{Task, TaskKind};
 use crate::{
     limits::{RETENTION_AGE, RETENTION_LOG_BYTES, RETENTION_RUNS},
     option_table::{
-        OptionKind::{Count, DurationIn, Number, Own, Size},
+        OptionKind::{Count, DurationIn, Flag, Number, Own, Size},
         OptionRow, OptionTable,
     },
     secret::Secret,
@@ -61,6 +61,8 @@ pub struct Runner {
     pub max_running: u32,
     /// The address for Prometheus metrics. `--metrics` takes precedence.
     pub metrics: Option<SocketAddr>,
+    /// True if NAT rulesets are made to hold, as by `portolan nat watch`.
+    pub nat_watch: bool,
     /// The limits of history.
     pub retention: Retention,
     /// The number of runs that may hold a lock at a time, if more than one.
@@ -70,7 +72,14 @@ pub struct Runner {
 impl Default for Runner {
     fn default() -> Self {
         let retention = Retention::default();
-        Self { state: None, max_running: 4, metrics: None, retention, locks: BTreeMap::new() }
+        Self {
+            state: None,
+            max_running: 4,
+            metrics: None,
+            nat_watch: false,
+            retention,
+            locks: BTreeMap::new(),
+        }
     }
 }
 
@@ -94,6 +103,13 @@ const RUNNER: OptionTable<Runner> = OptionTable {
             Own,
             "the address for Prometheus metrics, such as \"127.0.0.1:9464\"; `--metrics` takes precedence",
         ),
+        OptionRow::<Runner>::new(
+            "nat_watch",
+            Flag(|it, on| it.nat_watch = on),
+            "whether the scheduler makes the NAT rulesets of this host hold as well, as `portolan nat watch` does; a \
+             change needs a restart",
+        )
+        .usual("false"),
         OptionRow::<Runner>::new(
             "retention",
             Own,

@@ -57,6 +57,8 @@ pub(super) struct NetworkLink {
     pub(super) kind: String,
     /// The index of the bridge, bond or VRF to which it belongs.
     pub(super) master: Option<u32>,
+    /// Its MAC address; empty without one.
+    pub(super) mac: String,
 }
 
 impl NetworkState {
@@ -111,6 +113,7 @@ pub(super) fn open(protocol: Option<Protocol>, flags: SocketFlags) -> io::Result
 }
 
 fn links() -> io::Result<Vec<NetworkLink>> {
+    const ADDRESS: u16 = 1;
     const NAME: u16 = 3;
     const MASTER: u16 = 10;
     const INFO: u16 = 18;
@@ -124,6 +127,7 @@ fn links() -> io::Result<Vec<NetworkLink>> {
         for (kind, value) in attributes {
             match kind {
                 NAME => link.name = message::text(value),
+                ADDRESS => link.mac = mac(value),
                 MASTER => link.master = u32_of(value),
                 INFO => {
                     let kind = Attributes(value).find(|(kind, _)| *kind == INFO_KIND);
@@ -135,6 +139,15 @@ fn links() -> io::Result<Vec<NetworkLink>> {
         Some(link)
     };
     Ok(replies.iter().filter_map(link).collect())
+}
+
+/// Returns a MAC address as text; empty if there is none.
+fn mac(bytes: &[u8]) -> String {
+    const LENGTH: usize = 6;
+    if bytes.len() != LENGTH || bytes.iter().all(|byte| *byte == 0) {
+        return String::new();
+    }
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(":")
 }
 
 fn addresses(links: &[NetworkLink]) -> io::Result<Vec<(String, IpAddr)>> {

@@ -97,6 +97,76 @@ fn an_interface_that_is_made_anew_gets_what_its_rules_need() {
 }
 
 #[test]
+fn interfaces_that_are_renamed_are_followed_and_go_back_with_the_rules() {
+    for backend in ["nft", "iptables"] {
+        let Some(gate) = laid() else { return };
+        let root = gate.state.path().join("root");
+        let lasting = OFFICE.replace("apply()", &format!("apply(#{{ persist: {root:?} }})"));
+        gate.done(&lasting, &["--backend", backend, "apply"]);
+        gate.router.sh("ip link set wan down; ip link set wan name ext0; ip link set ext0 up");
+        let told = watched_once(&gate);
+        assert!(
+            told.starts_with("office: wan is called ext0 now, and the rules name that\n"),
+            "{told}"
+        );
+        assert!(gate.reaches(7000), "{backend}: {}", gate.rules());
+        assert_eq!(watched_once(&gate), "");
+        let program = gate.portolan(OFFICE).args(["nat", "status", "--ruleset", "office"]);
+        let ran = gate.router.within(|| program.run()).succeeds().any_stderr();
+        let status = ran.stdout_text().to_owned();
+        drop(ran.any_stdout());
+        assert!(status.starts_with("office: applied since ") && !status.contains('!'), "{status}");
+        let settings =
+            fs::read_to_string(root.join("etc/sysctl.d/90-portolan-nat-office.conf")).unwrap();
+        assert!(settings.contains("net.ipv4.conf.ext0.forwarding = 1\n"), "{settings}");
+        assert!(!settings.contains(".wan."), "{settings}");
+        // Two that exchange their names.
+        gate.router.sh("ip link set ext0 down; ip link set lan down
+            ip link set ext0 name third; ip link set lan name ext0; ip link set third name lan
+            ip link set ext0 up; ip link set lan up");
+        let told = watched_once(&gate);
+        assert!(
+            told.contains("ext0 is called lan now") && told.contains("lan is called ext0 now"),
+            "{told}"
+        );
+        assert!(gate.reaches(7000), "{backend}: {}", gate.rules());
+        let program = gate.portolan(OFFICE).args(["nat", "revert", "--ruleset", "office"]);
+        drop(gate.router.within(|| program.run()).succeeds().any_stdout().any_stderr());
+        assert_eq!(["ext0", "lan"].map(|device| forwards(&gate, device)), ["0"; 2]);
+    }
+}
+
+/// Checks `serve` with `nat_watch`: rulesets of the usual place and of the scheduler's own are mended, and it ends.
+#[test]
+fn the_scheduler_watches_rulesets_if_it_is_told_to() {
+    let Some(gate) = laid() else { return };
+    gate.done(OFFICE, &["apply"]);
+    let folder = tempfile::TempDir::new().unwrap();
+    fs::write(folder.path().join("jobs.toml"), "[runner]\nnat_watch = true\nstate = \"state\"\n")
+        .unwrap();
+    let log = fs::File::create(folder.path().join("log")).unwrap();
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_portolan"));
+    command.args(["serve", "--jobs", "jobs.toml"]).current_dir(folder.path());
+    command.env("HOME", folder.path()).env("PORTOLAN_STATE", gate.state.path());
+    command.stdin(std::process::Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
+    let mut serving = gate.router.within(|| command.spawn().unwrap());
+    let read = || fs::read_to_string(folder.path().join("log")).unwrap();
+    let told = |words: &str| {
+        let seen = wait::until(Duration::from_secs(20), || read().contains(words).then_some(()));
+        assert!(seen.is_some(), "no `{words}` in {}", read());
+    };
+    told("jobs, state in");
+    gate.router.sh("nft flush ruleset");
+    told("ruleset office: its rules were gone, and are loaded again");
+    assert!(gate.reaches(7000));
+    gate.router.sh("echo 0 >/proc/sys/net/ipv4/conf/wan/forwarding");
+    told("ruleset office: net.ipv4.conf.wan.forwarding 0 -> 1");
+    let process = rustix::process::Pid::from_child(&serving);
+    rustix::process::kill_process(process, Signal::TERM).unwrap();
+    assert_eq!(serving.wait().unwrap().code(), Some(0), "{}", read());
+}
+
+#[test]
 fn what_others_flush_edit_or_switch_off_is_mended_and_told() {
     for backend in ["nft", "iptables"] {
         let Some(gate) = laid() else { return };
