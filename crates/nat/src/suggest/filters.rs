@@ -35,6 +35,15 @@ impl WantedPorts {
 
     fn insert_nft(&self, hook: &str, rules: &[String]) -> Vec<String> {
         let (chains, is_known) = self.chains_at(hook);
+        // The host that is known to filter elsewhere does not do so here, and has no chain to insert into.
+        if !is_known && !self.chains.is_empty() {
+            let way = match hook {
+                "input" => "comes in",
+                "output" => "goes out",
+                _ => "is forwarded",
+            };
+            return vec![format!("# no rule is needed: nothing here filters what {way}")];
+        }
         let mut lines = Vec::new();
         if !is_known {
             lines.push(format!(

@@ -188,11 +188,16 @@ impl WantedPorts {
 
     /// Returns each rule with its commands for nft and iptables.
     pub fn commands(&self) -> Vec<RuleCommands> {
-        let commands = |rule: &FirewallRule| RuleCommands {
-            is_inbound: rule.is_inbound,
-            ports: listed(&rule.ports, '-'),
-            nft: self.nft(rule).into_iter().filter(|line| !line.starts_with('#')).collect(),
-            iptables: self.iptables(rule),
+        let commands = |rule: &FirewallRule| {
+            let (notes, commands): (Vec<_>, Vec<_>) =
+                self.nft(rule).into_iter().partition(|line| line.starts_with('#'));
+            RuleCommands {
+                is_inbound: rule.is_inbound,
+                ports: listed(&rule.ports, '-'),
+                // A note that no command is needed is one that does nothing.
+                nft: if commands.is_empty() { notes } else { commands },
+                iptables: self.iptables(rule),
+            }
         };
         self.rules().iter().map(commands).collect()
     }

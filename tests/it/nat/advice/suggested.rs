@@ -1,8 +1,8 @@
 //! `nat::suggest` and `portolan doctor`, followed on the host that they are for.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 
-use super::{CLIENT, CLIENT6, HOST, HOST6, Segment, suggested};
+use super::{CLIENT, CLIENT6, DATABASE, HOST, HOST6, SILENCE, Segment, suggested};
 use crate::support::{firewalls::FirewallRoom, net::Space, program::Portolan};
 
 /// Filters that let in what is established, and refuse the rest in a way that each administrator writes differently.
@@ -80,33 +80,142 @@ fn iptables_inserts_before_the_reject_at_the_end() {
     check_server("iptables", CLOSED_BY_IPTABLES, &mut |host, text| host.sh(text));
 }
 
+/// Closes a client, lets it follow what `ask` prints there, and checks that active mode works then, and nothing else.
+fn check_client(
+    segment: &Segment,
+    close: &dyn Fn(&mut Administrator<'_>),
+    ask: &dyn Fn() -> String,
+    is_ruled: bool,
+) {
+    let room = is_ruled.then(|| FirewallRoom::open(&segment.client)).flatten();
+    let mut administrator = Administrator { host: &segment.client, room };
+    let served = segment.serve(HOST);
+    let intranet = SocketAddr::new(CLIENT.parse().unwrap(), DATABASE);
+    let _intranet = segment.client.within(|| TcpListener::bind(intranet).unwrap());
+    let reached = || segment.host.within(|| TcpStream::connect_timeout(&intranet, SILENCE).is_ok());
+    assert!(reached(), "a closed port would be no proof");
+    let asked_before = ask();
+    close(&mut administrator);
+    segment.is_closed("active", served.address());
+    assert!(!reached());
+    let text = if asked_before.is_empty() { ask() } else { asked_before };
+    // All of it: what is printed is run.
+    administrator.sh(&text);
+    segment.is_open("active", served.address());
+    assert!(!reached(), "{text}");
+}
+
+/// Whoever runs commands on a host: in a room with the programs of firewalls, or by its shell.
+struct Administrator<'a> {
+    host: &'a Space,
+    room: Option<FirewallRoom>,
+}
+
+impl Administrator<'_> {
+    #[track_caller]
+    fn sh(&mut self, script: &str) {
+        match &mut self.room {
+            Some(room) => drop(room.sh(script)),
+            None => self.host.sh(script),
+        }
+    }
+}
+
 /// Checks that a client in active mode is reached by the server alone, on the client's range alone.
 #[test]
 fn a_client_in_active_mode_lets_in_the_server_alone() {
+    let nft = |rules: &str| format!("nft -f - <<'END'\n{rules}\nEND\n");
+    let by_ufw = "ufw --force enable";
     for (format, close) in [
-        ("nft", format!("nft -f - <<'END'\n{}\nEND\n", CLOSED_BY_NFT[0])),
-        ("nft", format!("nft -f - <<'END'\n{}\nEND\n", CLOSED_BY_NFT[2])),
+        ("nft", nft(CLOSED_BY_NFT[0])),
+        ("nft", nft(CLOSED_BY_NFT[1])),
+        ("nft", nft(CLOSED_BY_NFT[2])),
         ("iptables", CLOSED_BY_IPTABLES.to_owned()),
+        ("ufw", by_ufw.to_owned()),
+        ("firewalld", String::new()),
     ] {
         let Some(segment) = Segment::lay() else { return };
-        segment.client.sh(&close);
-        let served = segment.serve(HOST);
-        segment.is_closed("active", served.address());
+        let is_ruled = format == "ufw" || format == "firewalld";
+        if is_ruled && FirewallRoom::open(&segment.client).is_none() {
+            return;
+        }
         let options =
             format!("side: \"client\", mode: \"active\", format: {format:?}, from: \"{HOST}\"");
-        let text = suggested(&segment.client, &options);
-        // The client's connections out need no rule here, and `inet filter output` does not exist.
-        let inbound =
-            text.lines().filter(|line| !line.contains("output") && !line.contains("OUTPUT"));
-        segment.client.sh(&inbound.collect::<Vec<_>>().join("\n"));
-        segment.is_open("active", served.address());
-        let filter =
-            segment.client.read(if format == "nft" { "nft list ruleset" } else { "iptables -S" });
-        let opened: Vec<_> = filter.lines().filter(|line| line.contains("40000")).collect();
-        assert!(
-            !opened.is_empty() && opened.iter().all(|line| line.contains(&HOST.to_string())),
-            "{filter}"
-        );
+        let is_asked = std::cell::Cell::new(false);
+        let close = |administrator: &mut Administrator<'_>| {
+            if let Some(room) = administrator.room.as_mut().filter(|_| format == "firewalld") {
+                room.firewalld();
+            }
+            administrator.sh(&close);
+            is_asked.set(true);
+        };
+        // It is asked for once the host is closed: then it names the chains that are there.
+        let ask = || {
+            if is_asked.get() { suggested(&segment.client, &options) } else { String::new() }
+        };
+        check_client(&segment, &close, &ask, is_ruled);
+        let listing = match format {
+            "nft" => "nft list ruleset",
+            "iptables" | "ufw" => "iptables-save",
+            _ => continue,
+        };
+        let listing = segment.client.read(listing);
+        let opened: Vec<_> = listing.lines().filter(|line| line.contains("40000")).collect();
+        let host = HOST.to_string();
+        assert!(!opened.is_empty() && opened.iter().all(|line| line.contains(&host)), "{listing}");
+    }
+}
+
+/// Checks the rules of `portolan doctor` for the client, where active mode is the one that works: they are printed while
+/// the client still lets everything in, and followed once it does not.
+#[test]
+fn the_doctors_rules_for_a_client_in_active_mode_open_its_range_to_the_server() {
+    for (key, open, close) in [
+        (
+            "nft",
+            "nft 'add table inet mine'
+             nft 'add chain inet mine in { type filter hook input priority 0; policy accept; }'
+             nft add rule inet mine in ct state established,related accept
+             nft add rule inet mine in tcp dport 23 drop",
+            "nft 'chain inet mine in { policy drop; }'",
+        ),
+        (
+            "iptables",
+            "iptables -A INPUT -m conntrack --ctstate ESTABLISHED,RELATED -j ACCEPT",
+            "iptables -A INPUT -j REJECT",
+        ),
+    ] {
+        let Some(segment) = Segment::lay() else { return };
+        segment.client.sh(open);
+        // The server's passive ports are closed, so its clients use active mode.
+        segment.host.sh("nft add table inet fw
+            nft 'add chain inet fw in { type filter hook input priority 0; }'
+            nft add rule inet fw in tcp dport 50000-50009 ct state new drop");
+        let ask = || {
+            let url = format!("ftp://tester@{HOST}/");
+            let program = Portolan::new().env("PORTOLAN_PASSWORD", "secret").args([
+                "doctor",
+                &url,
+                "--json",
+                "--read-only",
+                "--set",
+                "connect_timeout=1s",
+                "--set",
+                "port_range=40000-40009",
+            ]);
+            let mut ran = segment.client.within(|| program.run()).any_code().any_stderr();
+            let found = ran.json();
+            drop(ran);
+            let rules = found["rules"].as_array().unwrap();
+            let here: Vec<_> = rules.iter().filter(|rule| rule["side"] == "here").collect();
+            assert_eq!(here.len(), 2, "{found:#}");
+            assert!(
+                here[0]["words"].as_str().unwrap().starts_with("inbound TCP from 203.0.113.10")
+            );
+            let commands = here.iter().map(|rule| rule[key].as_str().unwrap());
+            commands.collect::<Vec<_>>().join("\n")
+        };
+        check_client(&segment, &|administrator| administrator.sh(close), &ask, false);
     }
 }
 
