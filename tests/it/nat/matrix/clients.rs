@@ -131,11 +131,15 @@ impl Task<'_> {
 
     fn portolan(&self, folder: &Path, name: &str, is_to_work: bool) -> Vec<String> {
         let scheme = if self.is_tls { "ftpes" } else { "ftp" };
+        let further;
         let (mode, further) = match self.way {
             Way::Passive | Way::PassiveAsTold => ("passive", ""),
             Way::Active => ("active", ""),
             Way::ActiveAnnounced => {
-                ("active", "port_range: \"40000-40009\", external_address: \"203.0.113.1\",")
+                let outside =
+                    if self.address.is_ipv6() { "2001:db8:113::1" } else { "203.0.113.1" };
+                further = format!("port_range: \"40000-40009\", external_address: \"{outside}\",");
+                ("active", further.as_str())
             }
         };
         let time = if is_to_work { 30 } else { 3 };

@@ -6,6 +6,7 @@ mod gateway;
 mod hosts;
 mod ipv6;
 mod lab;
+mod recipe;
 mod served;
 
 use std::thread;
