@@ -8,7 +8,12 @@ use crate::{
         rules::{Gate, OFFICE},
         world::{Plan, Range, Router, World},
     },
-    support::{net::Space, program::Portolan, rehearsal::Rehearsal},
+    support::{
+        net::Space,
+        program::Portolan,
+        rehearsal::Rehearsal,
+        server::{find, skip},
+    },
 };
 
 /// The reply to STAT of a server that sees all clients at an address of its own side.

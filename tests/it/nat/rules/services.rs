@@ -175,9 +175,8 @@ END");
     });
 }
 
-/// Announces a port in a session with the server, as active mode does, and returns the connections that the router then
-/// expects.
-fn expected(gate: &Gate, server: &str, announcement: &str) -> String {
+/// Announces a port in a session with the server, as active mode does.
+fn announced(gate: &Gate, server: &str, announcement: &str) -> TcpStream {
     let address = server.parse().unwrap();
     let mut control = gate
         .client
@@ -189,7 +188,44 @@ fn expected(gate: &Gate, server: &str, announcement: &str) -> String {
         let count = control.read(&mut [0; 64]).unwrap();
         assert!(count > 0, "{server}");
     }
+    control
+}
+
+/// Does so, and returns the connections that the router then expects.
+fn expected(gate: &Gate, server: &str, announcement: &str) -> String {
+    let _control = announced(gate, server, announcement);
     gate.router.read("cat /proc/net/nf_conntrack_expect")
+}
+
+/// A page in a client's network that a stranger is after: its server has made the client say `PORT` with that port.
+#[test]
+fn a_strangers_server_gets_no_hole_to_a_client_through_the_helper() {
+    each_filter(|gate, filter| {
+        gate.server.sh("ip addr add 203.0.113.11/24 dev eth0");
+        echo(&gate.server, 21);
+        serve(&gate.client, "192.168.50.10:8080");
+        let attack = || {
+            let _control = announced(gate, "203.0.113.11:21", "PORT 192,168,50,10,31,144\r\n");
+            gate.server.within(|| {
+                let socket = Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::TCP)).unwrap();
+                let from: std::net::SocketAddr = "203.0.113.11:0".parse().unwrap();
+                let to: std::net::SocketAddr = "203.0.113.1:8080".parse().unwrap();
+                socket.bind(&from.into()).unwrap();
+                socket.connect_timeout(&to.into(), Duration::from_millis(700)).is_ok()
+            })
+        };
+        let parts = |helper: &str| {
+            format!(
+                r#"rules.masquerade(#{{ source: "192.168.50.0/24", out: "wan" }});
+                rules.ftp_helper({helper}); rules.isolate(true);"#
+            )
+        };
+        gate.apply_in(filter, &parts(r#"#{ server: "203.0.113.10" }"#));
+        assert!(!attack(), "{filter}: the page is reached from outside");
+        // The helper that reads every server opens it, which is why it can be limited.
+        gate.apply_in(filter, &parts("#{}"));
+        assert!(attack(), "{filter}: the attack proves something");
+    });
 }
 
 #[test]
