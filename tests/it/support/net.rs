@@ -4,6 +4,7 @@ use std::{
     fs::File,
     io::{BufRead, BufReader, Write},
     os::fd::AsFd,
+    path::PathBuf,
     process::{Child, Command, Stdio},
     sync::OnceLock,
     thread,
@@ -58,6 +59,12 @@ impl Space {
         self.keeper.id()
     }
 
+    /// Returns the lock file for legacy iptables in it. Without one of its own, iptables of all networks of the machine
+    /// wait for each other, and a test fails because of another one.
+    pub(crate) fn iptables_lock(&self) -> PathBuf {
+        std::env::temp_dir().join(format!("portolan-xtables-{}.lock", self.pid()))
+    }
+
     /// Runs a shell script in it; on failure returns its error output.
     pub(crate) fn try_sh(&self, script: &str) -> Result<(), String> {
         self.try_read(script).map(drop)
@@ -73,6 +80,7 @@ impl Space {
         let target = format!("--net=/proc/{}/ns/net", self.pid());
         let mut command = Command::new("nsenter");
         command.args([&target, "sh", "-e"]).env("PATH", PATH);
+        command.env("XTABLES_LOCKFILE", self.iptables_lock());
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut shell = command.spawn().unwrap();
         shell.stdin.take().unwrap().write_all(script.as_bytes()).unwrap();
@@ -121,6 +129,7 @@ impl Space {
 
 impl Drop for Space {
     fn drop(&mut self) {
+        std::fs::remove_file(self.iptables_lock()).ok();
         drop(self.keeper.stdin.take());
         drop(self.keeper.wait());
     }

@@ -100,6 +100,7 @@ impl Gate {
     /// Returns portolan on the router, with this script as `gate.rhai`.
     pub(crate) fn portolan(&self, script: &str) -> Portolan {
         let program = Portolan::new().file("gate.rhai", script);
+        let program = program.env("XTABLES_LOCKFILE", self.router.iptables_lock());
         program.env("PORTOLAN_STATE", self.state.path())
     }
 
