@@ -31,8 +31,12 @@ pub enum PermissionNeed {
     Program(usize),
     /// The permission for the path or the proxy that an option names.
     Option(PermissionKind, &'static str),
-    /// The permission, for the argument of that number if there is one, when an option is `true`.
+    /// The permission, for the argument of that number if there is one, when an option is given and not `false`.
     If(&'static str, PermissionKind, Option<usize>),
+    /// The permission, unless an option is `false`.
+    Unless(&'static str, PermissionKind),
+    /// The permission for that object, when an option is given and not `false`.
+    IfFor(&'static str, PermissionKind, &'static str),
 }
 
 impl PermissionNeed {
@@ -44,7 +48,9 @@ impl PermissionNeed {
             | Self::Url(kind, _)
             | Self::Site(kind, _)
             | Self::Option(kind, _)
-            | Self::If(_, kind, _) => kind,
+            | Self::If(_, kind, _)
+            | Self::Unless(_, kind)
+            | Self::IfFor(_, kind, _) => kind,
             Self::Program(_) => Run,
         }
     }
@@ -74,6 +80,14 @@ const SAVED: &[PermissionNeed] = &[
     PermissionNeed::Option(Read, "client_cert"),
     PermissionNeed::Option(Read, "client_key"),
     PermissionNeed::If("map_ports", Nat, None),
+];
+const DEPLOY: &[PermissionNeed] = &[
+    PermissionNeed::Unless("delete", RemoteDelete),
+    PermissionNeed::If("check_url", RemoteDelete, None),
+    PermissionNeed::IfFor("git", Run, "git"),
+    PermissionNeed::Option(Http, "check_url"),
+    PermissionNeed::Argument(Read, 0),
+    PermissionNeed::Option(Read, "maintenance"),
 ];
 const REMOTE_DELETE: &[PermissionNeed] = &[PermissionNeed::Plain(RemoteDelete)];
 const NAT: &[PermissionNeed] = &[PermissionNeed::Plain(Nat)];
@@ -207,6 +221,7 @@ pub const FUNCTIONS: &[FunctionNeeds] = &[
     row("site.close", &[]),
     row("site.delete", REMOTE_DELETE),
     row("site.delete_tree", REMOTE_DELETE),
+    row("site.deploy", DEPLOY),
     row("site.detect", NAT),
     row("site.exists", &[]),
     row("site.features", &[]),
@@ -236,6 +251,7 @@ pub const FUNCTIONS: &[FunctionNeeds] = &[
     row("site.read_blob", &[]),
     row("site.rename", &[]),
     row("site.rmdir", REMOTE_DELETE),
+    row("site.rollback", REMOTE_DELETE),
     row("site.set_modified", &[]),
     row("site.size", &[]),
     row("site.stat", &[]),

@@ -65,6 +65,19 @@ struct Deriver<'d> {
     derived: &'d mut DerivedPermissions,
 }
 
+/// An option that turns something on, as far as a text shows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum OptionSwitch {
+    /// It is not given.
+    Absent,
+    /// It is `false`.
+    Off,
+    /// It is anything else.
+    On,
+    /// It is known only in a run.
+    Unknown,
+}
+
 /// A text as far as it is known.
 enum KnownText {
     Whole(String),
@@ -137,6 +150,10 @@ impl Deriver<'_> {
                 }
                 Err(_) => self.unknown(path, kind, at),
             },
+            (Http, Some(KnownText::Whole(url))) => match host_of(kind, &url) {
+                Some(host) => self.found(kind, &host),
+                None => self.unknown(path, kind, at),
+            },
             (_, Some(KnownText::Whole(text))) => self.found(kind, &text),
             _ => self.unknown(path, kind, at),
         }
@@ -175,19 +192,34 @@ impl Deriver<'_> {
                 let Some(value) = self.option(call, key) else { return };
                 self.option_value(path, kind, &value, at);
             }
-            PermissionNeed::If(key, _, index) => {
-                let Some(value) = self.option(call, key) else { return };
-                let literal = self.followed(&value).get_literal_value(None);
-                let is_on = literal.as_ref().map(|value| value.as_bool().unwrap_or(true));
-                match (is_on, index) {
-                    (Some(false), _) => {}
-                    (Some(true), None) => self.found(kind, ""),
-                    (Some(true), Some(index)) => {
-                        self.object(path, kind, call.args.get(index), at);
-                    }
-                    (None, _) => self.unknown(path, kind, at),
+            PermissionNeed::If(key, _, index) => match (self.switch(call, key), index) {
+                (OptionSwitch::Absent | OptionSwitch::Off, _) => {}
+                (OptionSwitch::On, None) => self.found(kind, ""),
+                (OptionSwitch::On, Some(index)) => {
+                    self.object(path, kind, call.args.get(index), at);
                 }
-            }
+                (OptionSwitch::Unknown, _) => self.unknown(path, kind, at),
+            },
+            PermissionNeed::Unless(key, _) => match self.switch(call, key) {
+                OptionSwitch::Off => {}
+                OptionSwitch::Absent | OptionSwitch::On => self.found(kind, ""),
+                OptionSwitch::Unknown => self.unknown(path, kind, at),
+            },
+            PermissionNeed::IfFor(key, _, object) => match self.switch(call, key) {
+                OptionSwitch::Absent | OptionSwitch::Off => {}
+                OptionSwitch::On => self.found(kind, object),
+                OptionSwitch::Unknown => self.unknown(path, kind, at),
+            },
+        }
+    }
+
+    fn switch(&self, call: &FnCallExpr, key: &str) -> OptionSwitch {
+        let Some(value) = self.option(call, key) else { return OptionSwitch::Absent };
+        match self.followed(&value).get_literal_value(None) {
+            None => OptionSwitch::Unknown,
+            // A value of another kind turns it on.
+            Some(value) if value.as_bool().unwrap_or(true) => OptionSwitch::On,
+            Some(_) => OptionSwitch::Off,
         }
     }
 
@@ -417,6 +449,7 @@ mod tests {
             site.put(`out/${now()}.csv`, "/in/");
             site.mirror_up("dist", "/htdocs", #{ delete: true });
             site.mirror_down("/pub", "pub", #{ delete: true });
+            site.deploy("built", #{ delete: false, git: true, maintenance: "wait.html" });
             for file in local::glob("logs/*/x*.log") { local::delete("logs/" + file); }
             let user = env("USER");
             http::post("https://api.example.com/v1/" + user, #{});
@@ -427,7 +460,7 @@ mod tests {
         assert_eq!(
             lines,
             r#"net = ["[::1]:21", "gate:8080", "www.example.com:2121"]
-read = ["ca.pem", "dist", "logs", "out"]
+read = ["built", "ca.pem", "dist", "logs", "out", "wait.html"]
 write = ["in/a.csv", "pub"]
 delete = ["logs", "pub"]
 remote_delete = true

@@ -46,6 +46,15 @@ const CALLS: &[TriedCall] = &[
     ("local::sha256", "local::sha256(\"in/a\")", &[Read]),
     ("local::size", "local::size(\"in/a\")", &[Read]),
     ("local::write", "local::write(\"in/w\", \"x\")", &[Write]),
+    ("site.deploy", "site.deploy(\"in/deep\")", &[Read, RemoteDelete]),
+    ("site.deploy", "site.deploy(\"in/deep\", #{ delete: false })", &[Read]),
+    ("site.deploy", "site.deploy(\"in/deep\", #{ delete: false, git: true })", &[Read, Run]),
+    (
+        "site.deploy",
+        "site.deploy(\"in/deep\", #{ check_url: \"http://127.0.0.1:1/\" })",
+        &[Read, RemoteDelete, Http],
+    ),
+    ("site.rollback", "site.rollback()", &[RemoteDelete]),
     ("site.detect", "nat::detect(site)", &[Nat]),
     ("csv::read", "csv::read(\"in/a\")", &[Read]),
     ("csv::rows", "csv::rows(\"in/a\")", &[Read]),
@@ -141,15 +150,15 @@ fn outcomes(lacking: Option<PermissionKind>) -> BTreeMap<&'static str, String> {
     let known = known();
     let is_tried = |(path, call, kinds): &TriedCall| {
         // What changes the rules of this host is tried only without the permission; namespaces have their own tests.
-        let changes = kinds.contains(&PermissionKind::Nat) && lacking != Some(PermissionKind::Nat);
+        let changes = kinds.contains(&Nat) && lacking != Some(Nat);
         let needs_site = call.contains("site.") || call.contains("(site)");
         known.contains(*path)
             && !(changes && !matches!(*path, "rules.plan" | "nat::suggest" | "nat::interfaces"))
-            && !(needs_site && lacking == Some(PermissionKind::Net))
+            && !(needs_site && lacking == Some(Net))
     };
     let tried: Vec<_> = CALLS.iter().copied().filter(is_tried).collect();
     let mut script = String::new();
-    if lacking != Some(PermissionKind::Net) {
+    if lacking != Some(Net) {
         script += "let site = ftp::connect(args[0]);\n";
     }
     for (number, (_, call, _)) in tried.iter().enumerate() {
@@ -159,12 +168,12 @@ fn outcomes(lacking: Option<PermissionKind>) -> BTreeMap<&'static str, String> {
         );
     }
     let flag = |kind: PermissionKind| match kind {
-        PermissionKind::Net | PermissionKind::Http => kind.flag("127.0.0.1"),
-        PermissionKind::Read | PermissionKind::Write | PermissionKind::Delete => kind.flag("in"),
-        PermissionKind::Run => kind.flag("true"),
-        PermissionKind::Env => kind.flag("USER"),
-        PermissionKind::Secret => kind.flag("TOKEN"),
-        PermissionKind::RemoteDelete | PermissionKind::Nat => kind.flag(""),
+        Net | Http => kind.flag("127.0.0.1"),
+        Read | Write | Delete => kind.flag("in"),
+        Run => kind.flag("true,git"),
+        Env => kind.flag("USER"),
+        Secret => kind.flag("TOKEN"),
+        RemoteDelete | Nat => kind.flag(""),
     };
     let given = PermissionKind::ALL.into_iter().filter(|kind| Some(*kind) != lacking);
     let program = Portolan::new().file("in/a", "a").file("in/m", "m").file("in/deep/x", "x");

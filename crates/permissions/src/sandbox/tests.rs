@@ -1,4 +1,8 @@
-use std::fs;
+use std::{
+    fs,
+    io::Write,
+    net::{TcpListener, TcpStream},
+};
 
 use super::*;
 use crate::PermissionOptions;
@@ -79,4 +83,55 @@ fn a_wall_that_is_missing_is_told_or_refused() {
     let whole = KernelSupport { truncation: true, ports: true, ..old };
     assert!(demand(&whole.lacks(), true).is_ok());
     assert_eq!(whole.summary(), "files, TCP ports, system calls");
+}
+
+/// Runs `work` on a thread of its own, which `plan` confines; `None` if this kernel cannot, which is said.
+fn confined<T: Send>(plan: &SandboxPlan, work: impl FnOnce() -> T + Send) -> Option<T> {
+    let lacks = KernelSupport::detect().lacks();
+    if !lacks.is_empty() {
+        std::io::stderr().write_all(format!("skipped: {}\n", lacks.join("; ")).as_bytes()).unwrap();
+        return None;
+    }
+    std::thread::scope(|scope| {
+        let thread = scope.spawn(|| {
+            files::restrict(plan).unwrap();
+            syscalls::restrict(plan).unwrap();
+            work()
+        });
+        Some(thread.join().unwrap())
+    })
+}
+
+#[test]
+fn the_kernel_refuses_ports_that_no_host_names() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let other = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (address, elsewhere) = (listener.local_addr().unwrap(), other.local_addr().unwrap());
+    let root = Path::new("/");
+    let named = plan(root, |it| it.http = vec![format!("127.0.0.1:{}", address.port())]);
+    let tried = || {
+        let denied = std::io::ErrorKind::PermissionDenied;
+        let kind = |result: std::io::Result<()>| result.err().map(|error| error.kind());
+        [
+            kind(TcpStream::connect(address).map(drop)) == Some(denied),
+            kind(TcpStream::connect(elsewhere).map(drop)) == Some(denied),
+            kind(TcpListener::bind("127.0.0.1:0").map(drop)) == Some(denied),
+        ]
+    };
+    let Some(refused) = confined(&named, tried) else { return };
+    assert_eq!(refused, [false, true, true]);
+    assert_eq!(confined(&plan(root, |_| {}), tried), Some([true, true, true]));
+    let any = plan(root, |it| it.net = texts(&["127.0.0.1"]));
+    assert_eq!(confined(&any, tried), Some([false, false, false]));
+}
+
+#[test]
+fn a_program_is_started_only_where_one_is_allowed() {
+    let root = Path::new("/");
+    let starts = || std::process::Command::new("/bin/true").status().is_ok_and(|it| it.success());
+    let Some(is_started) = confined(&plan(root, |it| it.run = texts(&["true"])), starts) else {
+        return;
+    };
+    assert!(is_started);
+    assert_eq!(confined(&plan(root, |_| {}), starts), Some(false));
 }
