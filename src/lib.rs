@@ -6,6 +6,7 @@
 //!
 //! ```text
 //! cli     fuzzing                  one file per command, the only module that names clap; the fuzz targets
+//! web                              the page of the scheduler and its API
 //! schedule                         jobs, cron expressions, the planner and the daemon
 //! script                           the Rhai engine and the script API; the only module that names rhai
 //! state_adapter  port_provider     server records and the state of mirrors; inbound ports for data
@@ -41,6 +42,7 @@ pub mod nat_proof;
 pub mod port_provider;
 pub mod schedule;
 pub mod script;
+pub mod web;
 
 pub mod cli;
 #[doc(hidden)]

@@ -49,6 +49,7 @@ mod slots;
 mod state;
 mod table;
 mod times;
+mod token;
 mod trigger;
 mod why;
 
@@ -92,6 +93,8 @@ enum Subcommand {
     Pause(pause::Args),
     /// Resume a paused job.
     Resume(pause::resume::Args),
+    /// Add, list and revoke tokens for the page and its API.
+    Token(token::Args),
     /// Check scripts and jobs files without running them.
     Check(check::Args),
     /// Test every mode on a server; suggest options and firewall rules.
@@ -168,6 +171,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Subcommand::Trigger(args) => trigger::run(&args, &common),
         Subcommand::Pause(args) => pause::run(&args, &common),
         Subcommand::Resume(args) => pause::resume::run(&args, &common),
+        Subcommand::Token(args) => token::run(&args, &common),
         Subcommand::Export(args) => export::run(&args, &common),
         Subcommand::Init(args) => init::run(&args),
         Subcommand::Check(args) => check::run(&args, &common),

@@ -3,7 +3,6 @@
 use std::{collections::BTreeSet, path::PathBuf};
 
 use jiff::Timestamp;
-use serde::Serialize;
 
 use super::{
     ExitResult,
@@ -21,6 +20,7 @@ use crate::{
         cron::{Expression, Mistake, Schedule},
         jobs::{Job, Jobs},
         slot::Slot,
+        upcoming::SlotDocument,
         zone::Zones,
     },
     similar::nearest,
@@ -155,46 +155,14 @@ fn show(
         return Err(UsageError(Error::invalid(message)).into());
     }
     if common.json() {
-        report::json(&rows.iter().map(SlotDocument::of).collect::<Vec<_>>());
+        let documents = rows.iter().map(|NextSlot { job, schedule, slot, is_paused }| {
+            SlotDocument::of(slot, schedule, job.map(|job| (job, *is_paused)))
+        });
+        report::json(&documents.collect::<Vec<_>>());
     } else {
         report::output(&table(&rows, schedules, zones, now, since));
     }
     Ok(Exit::Done)
-}
-
-/// A slot as `--json` has it.
-#[derive(Debug, Serialize)]
-struct SlotDocument<'j> {
-    at: String,
-    local: String,
-    moved_from: Option<String>,
-    /// The job, unless the expression is on the command line.
-    #[serde(flatten)]
-    job: Option<DescribedJob<'j>>,
-}
-
-/// A job as the slots of it show it.
-#[derive(Debug, Serialize)]
-struct DescribedJob<'j> {
-    job: &'j str,
-    description: Option<&'j str>,
-    paused: bool,
-}
-
-impl<'j> SlotDocument<'j> {
-    fn of(row: &NextSlot<'j>) -> Self {
-        let local = row.slot.at.to_zoned(row.schedule.zone.rules.clone());
-        Self {
-            at: row.slot.at.to_string(),
-            local: local.to_string(),
-            moved_from: row.slot.moved_from.map(|from| from.to_string()),
-            job: row.job.map(|job| DescribedJob {
-                job: &job.name,
-                description: job.description.as_deref(),
-                paused: row.is_paused,
-            }),
-        }
-    }
 }
 
 fn table(

@@ -1,23 +1,21 @@
 //! `portolan runs`: lists the runs, with their times and results.
 
-use jiff::Timestamp;
 use serde_json::Value;
 
 use super::{
     ExitResult,
     common::Common,
     place::{JobsFile, failed},
-    report, slots,
+    report,
     table::{TextTable, width},
     times::local,
 };
 use crate::{
     clock::Clock,
-    duration::parse_duration,
-    error::{Error, ErrorKind, Result},
+    error::{ErrorKind, Result},
     exit_code::Exit,
     observe::{format_duration, format_size, visible::visible},
-    schedule::{facts, zone::Zones},
+    schedule::{facts, moments::past},
     store::history::{HistoryRun, RunFilter, RunState},
 };
 
@@ -50,13 +48,15 @@ pub(super) fn run(args: &Args, common: &Common) -> ExitResult {
             Err(fault) if fault.kind == ErrorKind::NotFound => return Ok(Vec::new()),
             Err(fault) => return Err(fault),
         };
-        let time = |text: &Option<String>| text.as_deref().map(past).transpose();
+        let now = Clock::System.now();
+        let time = |text: &Option<String>| text.as_deref().map(|text| past(text, now)).transpose();
         let runs = store.runs_matching(&RunFilter {
             job: args.job.clone(),
             since: time(&args.since)?,
             until: time(&args.until)?,
             failed: args.failed,
             most: args.limit,
+            ..RunFilter::default()
         })?;
         if let Some(job) = args.job.as_ref().filter(|_| runs.is_empty()) {
             args.jobs.know(job, &store)?;
@@ -74,15 +74,6 @@ pub(super) fn run(args: &Args, common: &Common) -> ExitResult {
         report::output(&table(&runs));
     }
     Ok(Exit::Done)
-}
-
-/// Parses a time in the past: a duration before now, or a date or time of this host.
-fn past(text: &str) -> Result<Timestamp> {
-    let now = Clock::System.now();
-    let Some(ago) = parse_duration(text) else {
-        return slots::moment(text, &Zones::newest().of_this_machine(), now);
-    };
-    now.checked_sub(ago).map_err(|_| Error::invalid(format!("{text} is too long ago")))
 }
 
 fn table(runs: &[HistoryRun]) -> String {

@@ -17,11 +17,12 @@ use crate::{
     nat::ruleset_store::RulesetStore,
     observe::{EventEmitter, MessageLevel, metrics::Metrics},
     schedule::{
-        daemon::{Daemon, DaemonSetup, MetricsServer, follow_signals, raise_descriptors},
-        jobs,
+        daemon::{Daemon, DaemonSetup, follow_signals, raise_descriptors},
+        jobs::{self, Listen},
         zone::Zones,
     },
     state_adapter::nat::NatLedger,
+    web::{MetricsServer, WebServer, WebSetup},
 };
 
 /// The arguments of `portolan serve`.
@@ -32,6 +33,9 @@ pub(super) struct Args {
     /// Serve Prometheus metrics at this address, such as 127.0.0.1:9464
     #[arg(long, value_name = "ADDR")]
     metrics: Option<SocketAddr>,
+    /// Serve the page and its API at this address, such as 127.0.0.1:8080
+    #[arg(long, value_name = "ADDR")]
+    listen: Option<SocketAddr>,
 }
 
 pub(super) fn run(args: &Args, common: &Common) -> ExitResult {
@@ -51,6 +55,38 @@ pub(super) fn run(args: &Args, common: &Common) -> ExitResult {
     Ok(Exit::Done)
 }
 
+/// Returns the settings of the page. Fails if they would expose it.
+fn listen_of(args: &Args, jobs: &jobs::Jobs) -> Result<Listen> {
+    let of_file = &jobs.runner.listen;
+    let listen = Listen { address: args.listen.or(of_file.address), ..of_file.clone() };
+    listen.problem().map_or(Ok(listen), |(_, fault)| Err(fault))
+}
+
+/// Serves the page, if it has an address.
+fn serve_page(
+    listen: Listen,
+    state: &Path,
+    daemon: &Daemon,
+    metrics: Arc<Metrics>,
+    observer: &EventEmitter,
+) -> Result<()> {
+    let Some(address) = listen.address else { return Ok(()) };
+    let page = WebServer::serve(
+        address,
+        WebSetup {
+            listen,
+            state: state.to_owned(),
+            view: daemon.view(),
+            mailbox: daemon.mailbox(),
+            metrics,
+            clock: Clock::System,
+            observer: observer.clone(),
+        },
+    )?;
+    observer.message(MessageLevel::Info, format!("page at {}", page.url));
+    Ok(())
+}
+
 fn serve(args: &Args, common: &Common, jobs: jobs::Jobs) -> Result<()> {
     raise_descriptors();
     let observer = common.service_observer()?;
@@ -67,6 +103,7 @@ fn serve(args: &Args, common: &Common, jobs: jobs::Jobs) -> Result<()> {
     let metrics = Arc::new(Metrics::default());
     let address = args.metrics.or(jobs.runner.metrics);
     let (count, watches_nat) = (jobs.all.len(), jobs.runner.nat_watch);
+    let listen = listen_of(args, &jobs)?;
     let daemon = Daemon::open(DaemonSetup {
         program,
         jobs,
@@ -80,9 +117,10 @@ fn serve(args: &Args, common: &Common, jobs: jobs::Jobs) -> Result<()> {
         metrics: Arc::clone(&metrics),
     })?;
     if let Some(address) = address {
-        let page = MetricsServer::serve(address, metrics)?;
+        let page = MetricsServer::serve(address, Arc::clone(&metrics))?;
         observer.message(MessageLevel::Info, format!("metrics at http://{}/metrics", page.address));
     }
+    serve_page(listen, &state, &daemon, metrics, &observer)?;
     let watch = if watches_nat { Some(watch_nat(&state, common, &observer)?) } else { None };
     follow_signals(daemon.mailbox())?;
     observer.message(MessageLevel::Info, format!("{count} jobs, state in {}", state.display()));

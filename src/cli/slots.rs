@@ -2,12 +2,12 @@
 
 use std::path::Path;
 
-use jiff::{Timestamp, Zoned, civil::DateTime, tz::AmbiguousOffset};
+use jiff::{Timestamp, tz::AmbiguousOffset};
 use unicode_width::UnicodeWidthStr;
 
 use super::report::{self, Reported, UsageError};
+pub(super) use crate::schedule::moments::moment;
 use crate::{
-    error::{Error, Result},
     exit_code::Exit,
     schedule::{
         jobs::{self, Jobs, JobsReading},
@@ -15,26 +15,6 @@ use crate::{
         zone::{Zone, Zones},
     },
 };
-
-/// Parses `text` as a moment: an instant, a wall-clock time in `zone`, a date there, or `now`.
-pub(super) fn moment(text: &str, zone: &Zone, now: Timestamp) -> Result<Timestamp> {
-    if text == "now" {
-        return Ok(now);
-    }
-    if let Ok(zoned) = text.parse::<Zoned>() {
-        return Ok(zoned.timestamp());
-    }
-    if let Ok(instant) = text.parse::<Timestamp>() {
-        return Ok(instant);
-    }
-    let civil = text.parse::<DateTime>().ok();
-    let instant =
-        civil.and_then(|civil| zone.rules.to_ambiguous_timestamp(civil).compatible().ok());
-    instant.ok_or_else(|| {
-        let forms = "2026-03-08T07:00:00Z, 2026-03-08T02:30, 2026-03-08 or now";
-        Error::invalid(format!("`{text}` is no time; write {forms}"))
-    })
-}
 
 /// Reads the jobs of a file; if it has errors, prints them and returns the exit code.
 pub(super) fn jobs(file: &Path, zones: &Zones, now: Timestamp) -> anyhow::Result<Jobs> {

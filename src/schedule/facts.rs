@@ -5,7 +5,12 @@ use serde_json::{Value, json};
 
 use crate::{
     observe::{account::RunSummary, visible},
-    store::history::{AttemptRecord, FallBack, FileMoved, HistoryRun, JobStateRecord, Notice},
+    store::{
+        history::{
+            AttemptRecord, FallBack, FileMoved, HistoryRun, JobStateRecord, Notice, ProgressPoint,
+        },
+        routes::KnownServer,
+    },
 };
 
 /// Returns a run as JSON. The names are an interface.
@@ -57,6 +62,47 @@ pub fn whole(
         whole.extend(parts);
     }
     whole
+}
+
+/// Returns the bytes of a run over time.
+pub fn progress(points: &[ProgressPoint]) -> Value {
+    let point = |point: &ProgressPoint| json!({ "attempt": point.attempt, "ms": point.elapsed_ms, "bytes": point.bytes });
+    points.iter().map(point).collect()
+}
+
+/// Returns the points of an attempt as rows.
+pub fn points(attempt: i64, points: &[(std::time::Duration, u64)]) -> Vec<ProgressPoint> {
+    let number = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+    let point = |(elapsed, bytes): &(std::time::Duration, u64)| ProgressPoint {
+        attempt,
+        elapsed_ms: i64::try_from(elapsed.as_millis()).unwrap_or(i64::MAX),
+        bytes: number(*bytes),
+    };
+    points.iter().map(point).collect()
+}
+
+/// Returns what was learned of a server.
+pub fn server(record: &KnownServer) -> Value {
+    let KnownServer { key, route, seen_at, expires_at } = record;
+    let mode = if matches!(route.step.as_str(), "eprt" | "port") { "active" } else { "passive" };
+    let text = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
+    json!({
+        "host": key.host,
+        "port": key.port,
+        "user": key.login,
+        "network": key.network,
+        "tls": key.protection,
+        "mode": mode,
+        "method": route.step,
+        "failed_mode": text(&route.failed_mode),
+        "announced_address": route.is_elsewhere,
+        "tls12_only": route.tls12_only,
+        "refuses_list_all": route.refuses_list_all,
+        "round_trip_ms": u64::try_from(route.round_trip.as_millis()).unwrap_or(u64::MAX),
+        "pipelining": text(&route.habits),
+        "seen_at": seen_at.to_string(),
+        "expires_at": expires_at.to_string(),
+    })
 }
 
 fn attempt(attempt: &AttemptRecord) -> Value {

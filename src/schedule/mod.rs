@@ -8,9 +8,12 @@ pub mod daemon;
 pub mod export;
 pub mod facts;
 pub mod jobs;
+pub mod moments;
 pub mod notify;
+pub mod overview;
 pub mod plan;
 pub mod simulate;
 pub mod slot_status;
+pub mod upcoming;
 
 pub use portolan_cron::{self as cron, slot, zone};

@@ -47,4 +47,5 @@ mod sites;
 mod support;
 mod tidy;
 mod transfers;
+mod web;
 mod zoo;

@@ -9,6 +9,7 @@ pub mod history;
 pub mod nat;
 pub mod routes;
 mod schema;
+pub mod tokens;
 
 use std::{
     fs::{DirBuilder, OpenOptions},

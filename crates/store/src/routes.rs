@@ -45,6 +45,19 @@ pub struct Route {
     pub habits: String,
 }
 
+/// The record of one server with its key and its age.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KnownServer {
+    /// The key.
+    pub key: ServerKey,
+    /// The record.
+    pub route: Route,
+    /// The time of the last session that confirmed it.
+    pub seen_at: Timestamp,
+    /// The time from which it is no longer used.
+    pub expires_at: Timestamp,
+}
+
 impl Store {
     /// Returns the record of `key` if it is still valid at `now`.
     pub fn recall(&self, key: &ServerKey, now: Timestamp) -> Result<Option<Route>> {
@@ -100,6 +113,14 @@ impl Store {
         })
     }
 
+    /// Returns what is known of every server, those used last first.
+    pub fn servers(&self) -> Result<Vec<KnownServer>> {
+        let query = "SELECT host, port, login, network, protection, step, failed_mode, tls12_only, refuses_list_all,
+                is_elsewhere, round_trip_ms, habits, seen_at, expires_at FROM routes
+            ORDER BY seen_at DESC, host, port, login, network, protection";
+        self.read(|connection| connection.prepare(query)?.query_map([], server)?.collect())
+    }
+
     /// Removes the record of `key` if `step` is still its method; what another process has stored since stays.
     pub fn forget(&mut self, key: &ServerKey, step: &str) -> Result<()> {
         let delete =
@@ -122,6 +143,22 @@ fn route(row: &Row<'_>) -> rusqlite::Result<Route> {
         habits: row.get("habits")?,
         round_trip: Duration::from_millis(u64::try_from(round_trip_ms).unwrap_or(0)),
     })
+}
+
+fn server(row: &Row<'_>) -> rusqlite::Result<KnownServer> {
+    let time = |name: &str| {
+        let ms: i64 = row.get(name)?;
+        Ok::<_, rusqlite::Error>(Timestamp::from_millisecond(ms).unwrap_or_default())
+    };
+    let key = ServerKey {
+        host: row.get("host")?,
+        port: row.get("port")?,
+        login: row.get("login")?,
+        network: row.get("network")?,
+        protection: row.get("protection")?,
+    };
+    let (seen_at, expires_at) = (time("seen_at")?, time("expires_at")?);
+    Ok(KnownServer { key, route: route(row)?, seen_at, expires_at })
 }
 
 #[cfg(test)]
@@ -175,6 +212,22 @@ mod tests {
         drop(store);
         let store = Store::open(folder.path()).unwrap();
         assert_eq!(store.recall(&key("a"), at(101)).unwrap(), Some(route("epsv")));
+    }
+
+    #[test]
+    fn servers_are_listed_with_all_that_is_known_the_latest_first() {
+        let (_folder, mut store) = store();
+        assert_eq!(store.servers().unwrap(), []);
+        store.remember(&key("a"), &route("epsv"), at(100)).unwrap();
+        store.remember(&key("b"), &route("port"), at(200)).unwrap();
+        let record = |host: &str, step: &str, seconds: i64| KnownServer {
+            key: key(host),
+            route: route(step),
+            seen_at: at(seconds),
+            expires_at: at(seconds + 7 * DAY_S),
+        };
+        let wanted = [record("b", "port", 200), record("a", "epsv", 100)];
+        assert_eq!(store.servers().unwrap(), wanted);
     }
 
     #[test]

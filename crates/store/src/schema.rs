@@ -189,6 +189,21 @@ const MIGRATIONS: &[&str] = &[
     "ALTER TABLE requests ADD COLUMN args TEXT;
     ALTER TABLE requests ADD COLUMN slot_at BIGINT;
     ALTER TABLE runs ADD COLUMN args TEXT",
+    // 13: the bytes of each attempt over time, and the tokens of the page and its API, as hashes.
+    "CREATE TABLE run_progress (
+        run BIGINT NOT NULL,
+        attempt BIGINT NOT NULL,
+        elapsed_ms BIGINT NOT NULL,
+        bytes BIGINT NOT NULL,
+        PRIMARY KEY (run, attempt, elapsed_ms)
+    );
+    CREATE TABLE tokens (
+        name TEXT NOT NULL PRIMARY KEY,
+        hash TEXT NOT NULL,
+        role TEXT NOT NULL,
+        created_at BIGINT NOT NULL,
+        expires_at BIGINT
+    )",
 ];
 
 /// Applies the migrations that the file lacks, all or none; another process may do the same. Returns true if the file
@@ -237,7 +252,7 @@ mod tests {
     use super::*;
     use portolan_core::error::ErrorKind;
 
-    const TABLES: [&str; 15] = [
+    const TABLES: [&str; 17] = [
         "attempts",
         "fallbacks",
         "job_states",
@@ -252,7 +267,9 @@ mod tests {
         "requests",
         "routes",
         "run_files",
+        "run_progress",
         "runs",
+        "tokens",
     ];
 
     fn tables(store: &Store) -> Vec<String> {

@@ -9,6 +9,7 @@ pub mod attempt_spec;
 pub mod drain;
 pub mod isolation;
 pub mod log;
+pub mod samples;
 pub mod verdict;
 
 use std::{
@@ -28,7 +29,7 @@ use rustix::{
 };
 use serde_json::Value;
 
-use self::{attempt_spec::AttemptSpec, log::RunLog};
+use self::{attempt_spec::AttemptSpec, log::RunLog, samples::ByteSamples};
 use crate::{
     error::{Error, ErrorKind, Origin, Result},
     limits::{CHILD_LINE_BYTES_MAX, CHILD_PIPE_TIME_MAX, CHILD_TAIL_LINES},
@@ -62,12 +63,38 @@ pub struct Child {
 #[derive(Debug)]
 struct Progress {
     account: RunSummary,
+    /// The bytes over time, since `begun`.
+    samples: ByteSamples,
+    begun: Instant,
     /// The time at which a transfer last progressed.
     moved_at: Instant,
     moves: u64,
     /// The last lines of standard error.
     tail: VecDeque<String>,
     log: RunLog,
+}
+
+/// A view of the progress of a running attempt.
+#[derive(Debug, Clone)]
+pub struct ChildProgress(Arc<Mutex<Progress>>);
+
+impl ChildProgress {
+    /// Returns the bytes over time so far.
+    pub fn points(&self) -> Vec<(Duration, u64)> {
+        lock(&self.0).samples.points()
+    }
+
+    /// Returns the number of files that are complete, and the bytes so far.
+    pub fn counts(&self) -> (u64, u64) {
+        let progress = lock(&self.0);
+        (progress.account.files, progress.samples.bytes())
+    }
+
+    /// Returns the account of its work so far, with the bytes of transfers in progress.
+    pub fn account(&self) -> RunSummary {
+        let progress = lock(&self.0);
+        RunSummary { bytes: progress.samples.bytes(), ..progress.account.clone() }
+    }
 }
 
 /// The result of a finished child process.
@@ -113,6 +140,8 @@ impl Child {
         let group = Pid::from_child(&process);
         let progress = Arc::new(Mutex::new(Progress {
             account: RunSummary::default(),
+            samples: ByteSamples::default(),
+            begun: Instant::now(),
             moved_at: Instant::now(),
             moves: 0,
             tail: VecDeque::new(),
@@ -145,6 +174,11 @@ impl Child {
             // A child that has already died is detected by its status.
             pipe.write_all(order.line().as_bytes()).ok();
         }
+    }
+
+    /// Returns a view of its progress.
+    pub fn progress(&self) -> ChildProgress {
+        ChildProgress(Arc::clone(&self.progress))
     }
 
     /// Returns the time since a transfer last progressed.
@@ -225,6 +259,7 @@ impl Progress {
             return self.say(line);
         };
         self.account.take(&event);
+        self.samples.take(&event, self.begun.elapsed());
         if self.account.moves > self.moves {
             self.moves = self.account.moves;
             self.moved_at = Instant::now();

@@ -21,6 +21,8 @@ pub enum TerminationCause {
     Stall(Duration),
     /// The scheduler is stopping.
     Stopped,
+    /// A user stopped it, with the token of this name.
+    Requested(String),
     /// Another slot of the job replaces it, for this reason.
     Replaced(String),
 }
@@ -124,6 +126,9 @@ fn cut_short(cut: &TerminationCause, retry: &Retry) -> AttemptResult {
         TerminationCause::Stopped => {
             let error = "the scheduler was stopped".to_owned();
             (RunState::Interrupted, "interrupted", error, false)
+        }
+        TerminationCause::Requested(by) => {
+            (RunState::Interrupted, "interrupted", format!("stopped by `{by}`"), false)
         }
         TerminationCause::Replaced(why) => (RunState::Interrupted, "replaced", why.clone(), false),
     };
@@ -245,6 +250,12 @@ mod tests {
             (TerminationCause::Run(second), RunState::Failed, false, "`run_timeout`"),
             (TerminationCause::Stall(second), RunState::Failed, true, "no byte moved for 1.0 s"),
             (TerminationCause::Stopped, RunState::Interrupted, false, "stopped"),
+            (
+                TerminationCause::Requested("alice".into()),
+                RunState::Interrupted,
+                false,
+                "stopped by `alice`",
+            ),
             (TerminationCause::Replaced("later".into()), RunState::Interrupted, false, "later"),
         ] {
             for end in [ended(None, Some(9), "", &[]), ended(Some(130), None, "interrupted", &[])] {

@@ -126,12 +126,12 @@ impl ActiveRun {
         }
     }
 
-    /// Asks the attempt in progress to stop at its next file, because the scheduler is stopping.
-    pub(super) fn drain(&mut self, now: Instant) {
+    /// Asks the attempt in progress to stop at its next file; it is ended by force after the job's grace period.
+    pub(super) fn drain(&mut self, cut: TerminationCause, now: Instant) {
         if self.cut.is_some() {
             return;
         }
-        self.cut = Some(TerminationCause::Stopped);
+        self.cut = Some(cut);
         if let RunStage::Running(child) = &mut self.stage {
             child.drain();
             let force_at = now + self.job.timeouts.kill_grace;

@@ -156,6 +156,7 @@ impl Daemon {
             Ok((mut child, order)) => {
                 let name = &active.job.name;
                 child.order(&order, &format!("attempt {number} of run {run}, job `{name}`"));
+                self.view.began(run, child.progress());
                 RunStage::Running(Box::new(child))
             }
             Err(fault) => could_not_begin(&fault, &self.clock),

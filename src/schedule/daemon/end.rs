@@ -66,12 +66,25 @@ impl Daemon {
         let attempt = attempt_of(active.attempt, end, &verdict, at);
         let (files, fallbacks) = facts::parts(active.attempt, &end.account);
         self.store.end_attempt(run, &attempt, &files, &fallbacks)?;
+        if let Some(progress) = self.view.ended(run) {
+            let points = facts::points(active.attempt, &progress.points());
+            // The picture of a run must not hold up its end.
+            if !points.is_empty()
+                && let Err(fault) = self.store.put_progress(run, &points)
+            {
+                tracing::debug!(target: "portolan", "the progress of run {run} is not kept: {fault}");
+            }
+        }
         let tries = active.tries;
         let is_again = verdict.is_worth_another
             && tries <= active.job.retry.retries
             && !matches!(
                 active.cut,
-                Some(TerminationCause::Stopped | TerminationCause::Replaced(_))
+                Some(
+                    TerminationCause::Stopped
+                        | TerminationCause::Replaced(_)
+                        | TerminationCause::Requested(_)
+                )
             )
             && !self.is_stopping;
         if is_again {
@@ -103,6 +116,12 @@ impl Daemon {
                 state: RunState::Interrupted,
                 kind: Some("interrupted".into()),
                 error: Some("the scheduler was stopped".into()),
+                is_worth_another: false,
+            },
+            Some(TerminationCause::Requested(by)) => AttemptResult {
+                state: RunState::Interrupted,
+                kind: Some("interrupted".into()),
+                error: Some(format!("stopped by `{by}`")),
                 is_worth_another: false,
             },
             // The failure is that of the last attempt.
@@ -210,7 +229,16 @@ impl Daemon {
             runs => format!("stopping: {runs} running, which may reach their next file"),
         };
         self.observer.message(MessageLevel::Info, text);
-        self.active.values_mut().for_each(|active| active.drain(now));
+        let stopped = || TerminationCause::Stopped;
+        self.active.values_mut().for_each(|active| active.drain(stopped(), now));
+    }
+
+    /// Asks a run to stop at its next file, and not to try again.
+    pub(super) fn stop_run(&mut self, run: i64, by: String) {
+        let Some(active) = self.active.get_mut(&run) else { return };
+        let text = format!("run {run} of `{}` is stopped by `{by}`", active.job.name);
+        active.drain(TerminationCause::Requested(by), Instant::now());
+        self.observer.message(MessageLevel::Info, text);
     }
 
     /// Logs and counts a skipped slot.

@@ -8,13 +8,13 @@ mod active;
 mod begin;
 mod end;
 mod lock;
-mod page;
 mod recover;
 mod reload;
 mod rows;
 mod signals;
 mod system;
 mod tell;
+mod view;
 
 use std::{
     collections::BTreeMap,
@@ -45,9 +45,9 @@ use crate::{
 
 pub use self::{
     lock::holder,
-    page::MetricsServer,
     signals::follow as follow_signals,
     system::{raise_descriptors, ready as tell_ready, stopping as tell_stopping},
+    view::SchedulerView,
 };
 
 /// A function that reads the jobs file again.
@@ -88,6 +88,8 @@ pub enum Message {
     Stop,
     /// The result of delivering a notice.
     Told(Delivery),
+    /// A run must stop at its next file: its number, and the name of who asked.
+    StopRun(i64, String),
 }
 
 /// The scheduler.
@@ -96,6 +98,7 @@ pub struct Daemon {
     clock: Clock,
     observer: EventEmitter,
     metrics: Arc<Metrics>,
+    view: Arc<SchedulerView>,
     store: Store,
     planner: Planner,
     active: BTreeMap<i64, ActiveRun>,
@@ -141,11 +144,13 @@ impl Daemon {
         let planner = rows::planner(&store, jobs, now)?;
         metrics.jobs(planner.jobs().all.iter().map(|job| &*job.name));
         let (outbox, inbox) = channel();
+        let view = Arc::new(SchedulerView::new(Arc::clone(planner.jobs())));
         Ok(Self {
             start: ChildSetup { program, folder, state },
             clock,
             observer,
             metrics,
+            view,
             store,
             planner,
             active: BTreeMap::new(),
@@ -167,6 +172,11 @@ impl Daemon {
     /// Returns the sender for messages to the scheduler.
     pub fn mailbox(&self) -> Sender<Message> {
         self.outbox.clone()
+    }
+
+    /// Returns the view that others in this process have of it.
+    pub fn view(&self) -> Arc<SchedulerView> {
+        Arc::clone(&self.view)
     }
 
     /// Runs until it is told to stop and every run has ended.
@@ -242,6 +252,7 @@ impl Daemon {
             Message::Reload => self.reload(),
             Message::Stop => self.stop(),
             Message::Told(told) => self.note_told(&told),
+            Message::StopRun(run, by) => self.stop_run(run, by),
         }
     }
 

@@ -63,6 +63,7 @@ impl Daemon {
             Ok(jobs) => {
                 let count = jobs.all.len();
                 self.planner = self.planner.clone().reload(Arc::new(jobs), now);
+                self.view.set_jobs(Arc::clone(self.planner.jobs()));
                 self.metrics.jobs(self.planner.jobs().all.iter().map(|job| &*job.name));
                 self.metrics.reloaded(true);
                 // A new job may have been paused before it was in the file.

@@ -6,6 +6,7 @@ pub mod args;
 mod circles;
 mod glance;
 mod job;
+mod listen;
 mod options;
 mod read;
 mod rows;
@@ -19,6 +20,7 @@ mod when;
 use std::{collections::BTreeMap, fmt, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 pub use self::glance::{Glance, glance};
+pub use self::listen::Listen;
 pub use self::options::{
     Allowed, CatchUp, Job, Misfire, Overlap, RUN_TIMEOUT, Retry, RetryOn, Timeouts,
 };
@@ -63,6 +65,8 @@ pub struct Runner {
     pub metrics: Option<SocketAddr>,
     /// True if NAT rulesets are made to hold, as by `portolan nat watch`.
     pub nat_watch: bool,
+    /// The settings of the page.
+    pub listen: Listen,
     /// The limits of history.
     pub retention: Retention,
     /// The number of runs that may hold a lock at a time, if more than one.
@@ -77,6 +81,7 @@ impl Default for Runner {
             max_running: 4,
             metrics: None,
             nat_watch: false,
+            listen: Listen::default(),
             retention,
             locks: BTreeMap::new(),
         }
@@ -108,6 +113,34 @@ const RUNNER: OptionTable<Runner> = OptionTable {
             Flag(|it, on| it.nat_watch = on),
             "whether the scheduler makes the NAT rulesets of this host hold as well, as `portolan nat watch` does; a \
              change needs a restart",
+        ),
+        OptionRow::<Runner>::new(
+            "listen",
+            Own,
+            "the address of the page and its API, such as \"127.0.0.1:8080\"; `--listen` takes precedence. An address \
+             that other hosts can reach needs `listen_cert`",
+        ),
+        OptionRow::<Runner>::new(
+            "listen_cert",
+            Own,
+            "the file with the certificate of the page and its chain, in PEM; the page is then served by HTTPS",
+        ),
+        OptionRow::<Runner>::new(
+            "listen_key",
+            Own,
+            "the file with its private key, in PEM; without it the key is in the file of the certificate",
+        ),
+        OptionRow::<Runner>::new(
+            "listen_hosts",
+            Own,
+            "the host names by which browsers reach the page, such as [\"jobs.example.com\"]; `localhost` and the \
+             address itself need no mention",
+        ),
+        OptionRow::<Runner>::new(
+            "anonymous_read",
+            Flag(|it, on| it.listen.anonymous_read = on),
+            "everybody who reaches the page may read it without a token, on a loopback address only; to run, pause or \
+             stop anything always needs one",
         )
         .usual("false"),
         OptionRow::<Runner>::new(

@@ -13,6 +13,7 @@ use jiff::Timestamp;
 use super::{
     Jobs, RETENTION, RUNNER, Runner,
     job::{self, JobContext},
+    listen,
     table::{JobsDocument, JobsTable},
 };
 use crate::{
@@ -123,14 +124,8 @@ fn runner_of(
     let Some(mut table) = table else { return runner };
     table.fill(&RUNNER, &mut runner, page);
     runner.state = table.text("state", page).map(|(state, _)| place.folder.join(state));
-    if let Some((text, span)) = table.text("metrics", page) {
-        runner.metrics = text.parse().ok();
-        if runner.metrics.is_none() {
-            let message =
-                format!("`metrics` wants an address and a port, got \"{}\"", visible(text));
-            page.error(span, message, Some("such as `\"127.0.0.1:9464\"`".into()));
-        }
-    }
+    runner.metrics = listen::address("metrics", "127.0.0.1:9464", &mut table, page);
+    listen::read(&mut runner, &mut table, place, page);
     if let Some(mut table) = table.table("retention", "`retention`", &RETENTION.keys(), page) {
         table.fill(&RETENTION, &mut runner.retention, page);
     }

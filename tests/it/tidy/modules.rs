@@ -6,7 +6,7 @@ use super::{Source, assert_none, library, rust, sources};
 
 /// The modules of the core crate, the other crates, and the modules of the root package, in layers, the lowest first. Each
 /// may use itself and lower layers.
-const LAYERS: [&[&str]; 12] = [
+const LAYERS: [&[&str]; 13] = [
     &["encoding", "error", "limits", "random", "secret", "similar"],
     &["buffer", "cancel", "clock", "duration", "exit_code", "option_table"],
     &["observe"],
@@ -18,6 +18,7 @@ const LAYERS: [&[&str]; 12] = [
     &["advice", "deploy", "nat_proof", "state", "port_provider"],
     &["script"],
     &["schedule"],
+    &["web"],
     &["cli", "fuzzing"],
 ];
 
@@ -29,7 +30,10 @@ const REEXPORTS: [(&str, &str); 3] =
 const APART: [(&str, &str); 2] = [("mirror", "ftp"), ("deploy", "ftp")];
 
 /// The crates that only one module may name.
-const ROOMS: [(&str, &str); 10] = [
+const ROOMS: [(&str, &str); 13] = [
+    ("axum", "web"),
+    ("hyper", "web"),
+    ("maud", "web"),
     ("rhai", "script"),
     ("suppaftp", "ftp"),
     ("rusqlite", "store"),

@@ -16,7 +16,11 @@ pub fn explain(code: &str) -> Option<&'static ErrorCode> {
 }
 
 /// Every code, sorted: first those of kinds, then those of single errors.
-pub const ALL: &[ErrorCode] = &[
+pub const ALL: &[ErrorCode] =
+    &super::web_codes::joined::<{ FIRST.len() + super::web_codes::ALL.len() }>(FIRST);
+
+/// Every code but those of the page.
+const FIRST: &[ErrorCode] = &[
     row(
         "busy",
         "The server cannot do it now (reply 4yz).",

@@ -115,6 +115,19 @@ impl Store {
         self.read(|connection| connection.prepare(query)?.query_map([], job_state)?.collect())
     }
 
+    /// Returns the states of the jobs that are paused.
+    pub fn paused_jobs(&self) -> Result<Vec<JobStateRecord>> {
+        let query = "SELECT job, revision, since, watermark, label, last_success, paused_at, pause_reason, health FROM job_states
+            WHERE paused_at IS NOT NULL ORDER BY job";
+        self.read(|connection| connection.prepare(query)?.query_map([], job_state)?.collect())
+    }
+
+    /// Returns the state of a job, if it has one.
+    pub fn job_state(&self, job: &str) -> Result<Option<JobStateRecord>> {
+        let query = "SELECT job, revision, since, watermark, label, last_success, paused_at, pause_reason, health FROM job_states WHERE job = $1";
+        self.read(|connection| connection.query_row(query, [job], job_state).optional())
+    }
+
     /// Requests a run of a job. Returns the time of the request, which identifies it: of two at the same time, the
     /// second is moved a little later.
     pub fn ask(&mut self, job: &str, now: Timestamp) -> Result<Timestamp> {

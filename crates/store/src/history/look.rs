@@ -1,7 +1,7 @@
 //! Queries on the history.
 
 use jiff::Timestamp;
-use rusqlite::{Connection, OptionalExtension, Row, params};
+use rusqlite::{Connection, OptionalExtension, Row, params, types::Value};
 
 use super::{HistoryRun, RunState, Sum, Trigger, Wait};
 use crate::Store;
@@ -21,27 +21,96 @@ pub struct RunFilter {
     pub until: Option<Timestamp>,
     /// Only runs that did not do everything: failed, partial and interrupted ones.
     pub failed: bool,
+    /// Only runs of this state.
+    pub state: Option<RunState>,
+    /// Only runs with a lower number: those that follow in a list, the newest first.
+    pub below: Option<i64>,
     /// The maximum number.
     pub most: u32,
+}
+
+impl RunFilter {
+    /// Returns the conditions in SQL, each with a `#` for its values.
+    fn conditions(&self) -> Vec<(&'static str, Vec<Value>)> {
+        let Self { job, since, until, failed, state, below, .. } = self;
+        let one = |condition, value: Option<Value>| Some((condition, vec![value?]));
+        let time = |at: &Option<Timestamp>| at.map(|at| at.as_millisecond().into());
+        let bad = [RunState::Failed, RunState::Partial, RunState::Interrupted];
+        let bad = bad.map(|state| Value::from(state.as_str().to_owned())).to_vec();
+        let conditions = [
+            one("job = #", job.clone().map(Value::from)),
+            one("COALESCE(scheduled_for, started_at, decided_at) >= #", time(since)),
+            one("COALESCE(scheduled_for, started_at, decided_at) < #", time(until)),
+            failed.then_some(("outcome IN (#)", bad)),
+            one("outcome = #", state.map(|state| state.as_str().to_owned().into())),
+            one("id < #", below.map(Value::from)),
+        ];
+        conditions.into_iter().flatten().collect()
+    }
+}
+
+/// A run as far as overviews need it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BriefRun {
+    /// The number of the run.
+    pub id: i64,
+    /// The state of the run.
+    pub state: RunState,
+    /// The time at which it was due.
+    pub scheduled_for: Option<Timestamp>,
+    /// The start of its first attempt.
+    pub started_at: Option<Timestamp>,
+    /// The end of its last attempt.
+    pub ended_at: Option<Timestamp>,
+}
+
+impl BriefRun {
+    /// Returns the time at which it was due, or its start for a run without a slot.
+    pub fn at(&self) -> Option<Timestamp> {
+        self.scheduled_for.or(self.started_at)
+    }
+
+    /// Returns its duration in seconds, if it has ended.
+    pub fn seconds(&self) -> Option<f64> {
+        Some(self.ended_at?.duration_since(self.started_at?).as_secs_f64())
+    }
 }
 
 impl Store {
     /// Returns the newest runs that `filter` is about, the newest first.
     pub fn runs_matching(&self, filter: &RunFilter) -> Result<Vec<HistoryRun>> {
-        let RunFilter { job, since, until, failed, most } = filter;
-        let query = format!(
-            "SELECT {COLUMNS} FROM runs WHERE ($1 IS NULL OR job = $1)
-                AND ($2 IS NULL OR COALESCE(scheduled_for, started_at, decided_at) >= $2)
-                AND ($3 IS NULL OR COALESCE(scheduled_for, started_at, decided_at) < $3)
-                AND (NOT $4 OR outcome IN ($5, $6, $7))
-            ORDER BY id DESC LIMIT $8"
-        );
-        let [since, until] = [since, until].map(|time| time.map(Timestamp::as_millisecond));
-        let [one, two, three] =
-            [RunState::Failed, RunState::Partial, RunState::Interrupted].map(RunState::as_str);
+        let mut conditions = Vec::new();
+        let mut values = Vec::new();
+        // Only what is asked for: with `$1 IS NULL OR …` no index would be used.
+        for (condition, value) in filter.conditions() {
+            let numbers = values.len() + 1..=values.len() + value.len();
+            let numbers: Vec<_> = numbers.map(|number| format!("${number}")).collect();
+            conditions.push(condition.replace('#', &numbers.join(", ")));
+            values.extend(value);
+        }
+        values.push(Value::from(i64::from(filter.most)));
+        let (which, last) = (conditions.join(" AND "), values.len());
+        let which = if which.is_empty() { which } else { format!("WHERE {which}") };
+        let query = format!("SELECT {COLUMNS} FROM runs {which} ORDER BY id DESC LIMIT ${last}");
+        self.find(&query, rusqlite::params_from_iter(values))
+    }
+
+    /// Returns the newest runs of a job in brief, the newest first.
+    pub fn brief_runs(&self, job: &str, most: u32) -> Result<Vec<BriefRun>> {
+        let query = "SELECT id, outcome, scheduled_for, started_at, ended_at FROM runs
+            WHERE job = $1 ORDER BY id DESC LIMIT $2";
+        let brief = |row: &Row<'_>| {
+            let time = |name: &str| row.get::<_, Option<i64>>(name).map(|ms| ms.map(instant));
+            Ok(BriefRun {
+                id: row.get("id")?,
+                state: state(row)?,
+                scheduled_for: time("scheduled_for")?,
+                started_at: time("started_at")?,
+                ended_at: time("ended_at")?,
+            })
+        };
         self.read(|connection| {
-            let values = params![job, since, until, failed, one, two, three, most];
-            connection.prepare(&query)?.query_map(values, run)?.collect()
+            connection.prepare(query)?.query_map(params![job, most], brief)?.collect()
         })
     }
 

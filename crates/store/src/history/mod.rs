@@ -12,20 +12,32 @@ mod prune;
 
 use jiff::Timestamp;
 use rusqlite::{OptionalExtension, Transaction, params};
-use strum::{EnumString, IntoStaticStr};
+use strum::{EnumString, IntoStaticStr, VariantNames};
 
 pub use self::{
     close::RunEnd,
     jobs::{Health, JobStateRecord, RunRequest},
     notices::{NewNotice, Notice},
-    parts::{AttemptRecord, FallBack, FileMoved},
+    parts::{AttemptRecord, FallBack, FileMoved, ProgressPoint},
 };
 use super::Store;
-pub use look::RunFilter;
+pub use look::{BriefRun, RunFilter};
 use portolan_core::error::Result;
 
 /// The state of a run. The words are an interface.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, IntoStaticStr, EnumString)]
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Hash,
+    PartialOrd,
+    Ord,
+    IntoStaticStr,
+    EnumString,
+    VariantNames,
+)]
 #[strum(serialize_all = "lowercase")]
 pub enum RunState {
     /// It will run, but not yet.
@@ -45,6 +57,9 @@ pub enum RunState {
 }
 
 impl RunState {
+    /// The word for each state.
+    pub const NAMES: &[&str] = Self::VARIANTS;
+
     /// Returns the word for it in the store, in `--json` and in metrics.
     pub fn as_str(self) -> &'static str {
         self.into()

@@ -54,6 +54,17 @@ pub struct FallBack {
     pub reason: String,
 }
 
+/// The bytes that an attempt had moved at a point in time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ProgressPoint {
+    /// The number of the attempt.
+    pub attempt: i64,
+    /// The milliseconds since the attempt began.
+    pub elapsed_ms: i64,
+    /// The number of bytes so far.
+    pub bytes: i64,
+}
+
 impl Store {
     /// Records the end and the results of an attempt.
     pub fn end_attempt(
@@ -64,6 +75,31 @@ impl Store {
         fallbacks: &[FallBack],
     ) -> Result<()> {
         self.write(|transaction| end_in(transaction, run, attempt, files, fallbacks))
+    }
+
+    /// Records the progress of an attempt, in place of any that was recorded before.
+    pub fn put_progress(&mut self, run: i64, points: &[ProgressPoint]) -> Result<()> {
+        let put =
+            "INSERT INTO run_progress (run, attempt, elapsed_ms, bytes) VALUES ($1, $2, $3, $4)
+            ON CONFLICT (run, attempt, elapsed_ms) DO UPDATE SET bytes = excluded.bytes";
+        self.write(|transaction| {
+            let mut put = transaction.prepare(put)?;
+            for ProgressPoint { attempt, elapsed_ms, bytes } in points {
+                put.execute(params![run, attempt, elapsed_ms, bytes])?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Returns the progress of a run, in order.
+    pub fn progress(&self, run: i64) -> Result<Vec<ProgressPoint>> {
+        let query = "SELECT attempt, elapsed_ms, bytes FROM run_progress WHERE run = $1
+            ORDER BY attempt, elapsed_ms";
+        let point = |row: &Row<'_>| {
+            let (attempt, bytes) = (row.get("attempt")?, row.get("bytes")?);
+            Ok(ProgressPoint { attempt, elapsed_ms: row.get("elapsed_ms")?, bytes })
+        };
+        self.read(|connection| connection.prepare(query)?.query_map([run], point)?.collect())
     }
 
     /// Returns the attempts of a run, in order.

@@ -16,7 +16,7 @@ impl Store {
             AND (ended_at < $2 OR id <=
                 (SELECT COALESCE(MAX(id), 0) FROM (SELECT id FROM runs WHERE job = $1 ORDER BY id DESC LIMIT $3 OFFSET $4)))
             ORDER BY id LIMIT $3";
-        let tables = ["attempts", "run_files", "fallbacks", "notices"];
+        let tables = ["attempts", "run_files", "run_progress", "fallbacks", "notices"];
         let values = params![job, before.as_millisecond(), PRUNE_ROWS_MAX, most];
         self.write(|transaction| {
             let found = transaction

@@ -1,0 +1,203 @@
+//! The values that the API returns and the page shows, read from the store.
+
+use std::{collections::BTreeSet, path::Path, sync::Arc};
+
+use jiff::{Timestamp, ToSpan};
+use serde_json::{Value, json};
+
+use super::{params::JobsQuery, server::WebState};
+use crate::{
+    error::{Error, ErrorKind, Origin, Result},
+    observe::visible::visible,
+    schedule::{
+        child::{ChildProgress, log},
+        facts,
+        jobs::{Job, Jobs},
+        overview::{JobHistory, JobOverview},
+        slot::Slot,
+        upcoming::SlotDocument,
+    },
+    similar::nearest,
+    store::{
+        Store,
+        history::{
+            AttemptRecord, FallBack, FileMoved, Health, HistoryRun, Notice, ProgressPoint, RunState,
+        },
+    },
+};
+
+/// A part of a list, and whether there is more.
+#[derive(Debug)]
+pub(super) struct ListPart<T> {
+    pub(super) all: Vec<T>,
+    pub(super) has_more: bool,
+}
+
+/// Returns the error for a job that is not in the jobs file.
+pub(super) fn no_job(jobs: &Jobs, name: &str) -> Error {
+    let known: Vec<_> = jobs.all.iter().map(|job| &*job.name).collect();
+    let near = nearest(name, &known).map(|near| format!("; did you mean `{near}`?"));
+    let message = format!("there is no job `{}`{}", visible(name), near.unwrap_or_default());
+    Error::new(ErrorKind::NotFound, Origin::Script, message)
+}
+
+/// Returns the error for a run that is not in history.
+pub(super) fn no_run(id: i64) -> Error {
+    Error::new(ErrorKind::NotFound, Origin::Script, format!("there is no run {id}"))
+}
+
+/// Returns the overview of one job.
+pub(super) fn job(store: &Store, job: &Job, now: Timestamp) -> Result<JobOverview> {
+    let state = store.job_state(&job.name)?;
+    Ok(JobHistory::read(Some(store), &job.name, now)?.overview(job, state.as_ref(), now))
+}
+
+/// Returns the jobs that a query is about, in the order of the file.
+pub(super) fn jobs(
+    store: &Store,
+    jobs: &Jobs,
+    query: &JobsQuery,
+    most: u32,
+    now: Timestamp,
+) -> Result<ListPart<JobOverview>> {
+    let words = query.q.as_deref().unwrap_or_default().trim().to_lowercase();
+    let in_state = match query.state.as_deref().unwrap_or_default() {
+        "" => None,
+        state => Some(names_in(store, state)?),
+    };
+    let is_wanted = |job: &&Arc<Job>| {
+        let has = |text: &str| text.to_lowercase().contains(&words);
+        let is_named =
+            words.is_empty() || has(&job.name) || job.description.as_deref().is_some_and(has);
+        is_named && in_state.as_ref().is_none_or(|names| names.contains(&*job.name))
+    };
+    let after = match query.cursor.as_deref().filter(|cursor| !cursor.is_empty()) {
+        None => 0,
+        Some(cursor) => {
+            let found = jobs.all.iter().position(|job| *job.name == *cursor);
+            found.ok_or_else(|| no_job(jobs, cursor))? + 1
+        }
+    };
+    let mut found = jobs.all.iter().skip(after).filter(is_wanted);
+    let most = usize::try_from(most).unwrap_or(usize::MAX);
+    let all = found.by_ref().take(most).map(|one| job(store, one, now));
+    let all = all.collect::<Result<Vec<_>>>()?;
+    Ok(ListPart { all, has_more: found.next().is_some() })
+}
+
+/// Returns the names of the jobs in one of the states of [`super::params::JOB_STATES`].
+fn names_in(store: &Store, state: &str) -> Result<BTreeSet<String>> {
+    if state == "running" {
+        let runs = store.runs_that_are(RunState::Running)?;
+        return Ok(runs.into_iter().map(|run| run.job).collect());
+    }
+    let states = match state {
+        "paused" => store.paused_jobs()?,
+        _ => store.job_states()?.into_iter().filter(|one| one.health == Health::Bad).collect(),
+    };
+    Ok(states.into_iter().map(|one| one.job).collect())
+}
+
+/// Everything about one run.
+#[derive(Debug)]
+pub(super) struct RunDetails {
+    pub(super) run: HistoryRun,
+    pub(super) attempts: Vec<AttemptRecord>,
+    pub(super) files: Vec<FileMoved>,
+    pub(super) fallbacks: Vec<FallBack>,
+    pub(super) notices: Vec<Notice>,
+    pub(super) progress: Vec<ProgressPoint>,
+    pub(super) has_log: bool,
+}
+
+impl RunDetails {
+    /// Reads them; those of an attempt in progress come from `live`.
+    pub(super) fn read(
+        store: &Store,
+        folder: &Path,
+        id: i64,
+        live: Option<ChildProgress>,
+    ) -> Result<Self> {
+        let mut run = store.run(id)?.ok_or_else(|| no_run(id))?;
+        let attempts = store.attempts(id)?;
+        let (mut files, mut fallbacks) = (store.files(id)?, store.fallbacks(id)?);
+        let mut progress = store.progress(id)?;
+        let attempt = attempts.last().map_or(1, |attempt| attempt.number);
+        if let Some(live) = live.filter(|_| run.state == RunState::Running) {
+            let account = live.account();
+            let number = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+            let (more, detours) = facts::parts(attempt, &account);
+            run.sum.files += number(account.files);
+            run.sum.bytes += number(account.bytes);
+            run.sum.route = account.route.or(run.sum.route);
+            run.fallbacks += number(detours.len() as u64);
+            files.extend(more);
+            fallbacks.extend(detours);
+            progress.extend(facts::points(attempt, &live.points()));
+        }
+        let has_log = log::path(folder, &run.job, id).is_file();
+        let notices = store.notices_of(id)?;
+        Ok(Self { run, attempts, files, fallbacks, notices, progress, has_log })
+    }
+
+    /// Returns it as `show --json` does, with the bytes over time. The log is a resource of its own.
+    pub(super) fn value(&self) -> Value {
+        let Self { run, attempts, files, fallbacks, notices, progress, has_log } = self;
+        let mut value = facts::whole(run, attempts, files, fallbacks, notices);
+        if let Some(fields) = value.as_object_mut() {
+            let log = has_log.then(|| format!("/api/v1/runs/{}/log", run.id));
+            fields.insert("log".into(), json!(log));
+            fields.insert("progress".into(), facts::progress(progress));
+        }
+        value
+    }
+}
+
+/// The maximum number of slots that are looked at: a file of 100,000 jobs that run every second has more.
+const SLOTS_MAX: usize = 20_000;
+
+/// Returns the slots of the next `hours`, the earliest first, `most` at most.
+pub(super) fn next(
+    store: &Store,
+    jobs: &Jobs,
+    now: Timestamp,
+    hours: u32,
+    most: u32,
+) -> Result<ListPart<(Slot, SlotDocument)>> {
+    let end = now.checked_add(i64::from(hours).hours()).unwrap_or(Timestamp::MAX);
+    let paused: BTreeSet<_> = store.paused_jobs()?.into_iter().map(|state| state.job).collect();
+    let most = usize::try_from(most).unwrap_or(usize::MAX);
+    let (mut found, mut has_more) = (Vec::new(), false);
+    for job in &jobs.all {
+        let Some(schedule) = &job.schedule else { continue };
+        // The earliest of all are among the earliest of each, and one more tells that there are others.
+        let slots = schedule.firings(now).take_while(|slot| slot.at < end).take(most + 1);
+        found.extend(slots.map(|slot| (slot, schedule, job)));
+        if found.len() > SLOTS_MAX {
+            found.sort_by_key(|(slot, ..)| slot.at);
+            found.truncate(most);
+            has_more = true;
+        }
+    }
+    found.sort_by_key(|(slot, ..)| slot.at);
+    has_more |= found.len() > most;
+    found.truncate(most);
+    let all = found.into_iter().map(|(slot, schedule, job)| {
+        (slot, SlotDocument::of(&slot, schedule, Some((job, paused.contains(&*job.name)))))
+    });
+    Ok(ListPart { all: all.collect(), has_more })
+}
+
+impl WebState {
+    /// Returns everything about a run.
+    pub(super) async fn run(&self, id: i64) -> Result<RunDetails> {
+        let (folder, live) = (self.stores.folder.clone(), self.view.progress(id));
+        self.stores.with(move |store| RunDetails::read(store, &folder, id, live)).await
+    }
+
+    /// Returns the job of that name. Fails if the jobs file has none.
+    pub(super) fn job(&self, name: &str) -> Result<Arc<Job>> {
+        let jobs = self.view.jobs();
+        jobs.get(name).map(Arc::clone).ok_or_else(|| no_job(&jobs, name))
+    }
+}

@@ -1,0 +1,119 @@
+//! The calendar of the next 24 hours.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use axum::response::Response;
+use jiff::{RoundMode, Timestamp, ToSpan, Unit, Zoned, ZonedRound, tz::TimeZone};
+use maud::{Markup, html};
+
+use super::layout::{badge, foreign, job_address, page as whole};
+use crate::{error::Result, schedule::jobs::Jobs, store::Store, web::access::Caller};
+
+/// The maximum number of slots of one job that are looked at: a job of every minute has 1,440.
+const SLOTS_OF_JOB_MAX: usize = 1_500;
+/// The maximum number of slots that are looked at.
+const SLOTS_MAX: usize = 100_000;
+/// The maximum number of jobs that an hour lists.
+const JOBS_OF_HOUR_MAX: usize = 100;
+/// The number of times that are written out for a job in an hour.
+const TIMES_SHOWN: usize = 4;
+
+/// The slots of the next 24 hours, by the hour of the host's zone.
+#[derive(Debug, Default)]
+pub(super) struct DayAhead {
+    hours: BTreeMap<Timestamp, BTreeMap<String, HourOfJob>>,
+    is_cut: bool,
+}
+
+/// The slots of a job within an hour.
+#[derive(Debug, Default)]
+struct HourOfJob {
+    times: Vec<Zoned>,
+    count: usize,
+    is_paused: bool,
+    description: Option<String>,
+}
+
+/// Collects the slots of all jobs.
+pub(super) fn read(store: &Store, jobs: &Jobs, now: Timestamp) -> Result<DayAhead> {
+    let paused: BTreeSet<_> = store.paused_jobs()?.into_iter().map(|state| state.job).collect();
+    let end = now.checked_add(24.hours()).unwrap_or(Timestamp::MAX);
+    let (zone, mut day, mut left) = (TimeZone::system(), DayAhead::default(), SLOTS_MAX);
+    for job in &jobs.all {
+        let Some(schedule) = &job.schedule else { continue };
+        let most = SLOTS_OF_JOB_MAX.min(left);
+        let mut slots = schedule.firings(now).take_while(|slot| slot.at < end);
+        for slot in slots.by_ref().take(most) {
+            left = left.saturating_sub(1);
+            let at = slot.at.to_zoned(zone.clone());
+            let Some(hour) = hour_of(&at) else { continue };
+            let one = day.hours.entry(hour).or_default().entry(job.name.to_string()).or_default();
+            one.count += 1;
+            if one.times.len() < TIMES_SHOWN {
+                one.times.push(at);
+            }
+            one.is_paused = paused.contains(&*job.name);
+            one.description.clone_from(&job.description);
+        }
+        day.is_cut |= slots.next().is_some();
+    }
+    Ok(day)
+}
+
+/// Returns the beginning of the hour of a time.
+fn hour_of(at: &Zoned) -> Option<Timestamp> {
+    let begin = ZonedRound::new().smallest(Unit::Hour).mode(RoundMode::Trunc);
+    at.round(begin).ok().map(|hour| hour.timestamp())
+}
+
+/// Returns the calendar.
+pub(super) fn page(day: &DayAhead, caller: &Caller) -> Response {
+    let most = day.hours.values().map(slots_of).max().unwrap_or(1).max(1);
+    let content = html! {
+        h1 { "The next 24 hours" }
+        @if day.hours.is_empty() { p { "No job is due." } }
+        @if day.is_cut { p.note { "Some jobs run so often that not all of their slots are listed." } }
+        @for (hour, jobs) in &day.hours { (section(*hour, jobs, most)) }
+    };
+    whole("Calendar", "/calendar", caller, &content)
+}
+
+fn slots_of(jobs: &BTreeMap<String, HourOfJob>) -> usize {
+    jobs.values().map(|job| job.count).sum()
+}
+
+fn section(hour: Timestamp, jobs: &BTreeMap<String, HourOfJob>, most: usize) -> Markup {
+    let zoned = hour.to_zoned(TimeZone::system());
+    let count = slots_of(jobs);
+    let more = jobs.len().saturating_sub(JOBS_OF_HOUR_MAX);
+    html! {
+        section.hour {
+            h2 {
+                time datetime=(hour.to_string()) { (zoned.strftime("%a %d %b %H:%M").to_string()) }
+                " " span.count { (count) @if count == 1 { " slot" } @else { " slots" } }
+            }
+            meter min="0" max=(most) value=(count) aria-label="Slots in this hour" {}
+            ul {
+                @for (name, job) in jobs.iter().take(JOBS_OF_HOUR_MAX) {
+                    li {
+                        (times(job)) " "
+                        a href=(job_address(name)) { (name) }
+                        @if job.is_paused { " " (badge("paused")) }
+                        @if let Some(text) = &job.description { " " span.about { (foreign(text)) } }
+                    }
+                }
+                @if more > 0 { li { "and " (more) " more jobs" } }
+            }
+        }
+    }
+}
+
+fn times(job: &HourOfJob) -> Markup {
+    let form = |at: &Zoned| {
+        let form = if at.second() == 0 { "%H:%M" } else { "%H:%M:%S" };
+        at.strftime(form).to_string()
+    };
+    let shown: Vec<_> = job.times.iter().map(form).collect();
+    let more = job.count.saturating_sub(shown.len());
+    html! { span.times { (shown.join(" ")) @if more > 0 { " +" (more) } } }
+}
