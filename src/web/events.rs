@@ -153,7 +153,9 @@ pub(super) async fn watch(web: Arc<WebState>) {
         });
         match looked.await {
             Ok(Ok((kept, events, now))) => {
-                events.iter().for_each(|(name, value)| web.feed.send(name, value));
+                for (name, value) in &events {
+                    web.feed.send(name, value);
+                }
                 (store, seen) = (Some(kept), Some(now));
             }
             Ok(Err(fault)) => tracing::debug!(target: "portolan", "no events: {fault}"),

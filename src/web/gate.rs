@@ -94,15 +94,14 @@ async fn caller(web: &WebState, connection: &Connection, headers: &HeaderMap) ->
             text.split_once(' ').filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
         let hash = hash_of(token.map_or("", |(_, token)| token));
         let found = web.stores.with(move |store| store.token(&hash, now)).await?;
-        return match found {
-            Some(token) => Ok(Caller::Program { name: token.name, role: token.role }),
-            None => {
-                web.sessions.may_try(connection.from.ip(), now)?;
-                web.sessions.has_failed(connection.from.ip(), now);
-                let message = "this token is not valid; send `Authorization: Bearer TOKEN`";
-                let fault = Error::new(ErrorKind::Denied, Origin::Script, message);
-                Err(fault.with_name(WEB_LOGIN_REQUIRED))
-            }
+        return if let Some(token) = found {
+            Ok(Caller::Program { name: token.name, role: token.role })
+        } else {
+            web.sessions.may_try(connection.from.ip(), now)?;
+            web.sessions.has_failed(connection.from.ip(), now);
+            let message = "this token is not valid; send `Authorization: Bearer TOKEN`";
+            let fault = Error::new(ErrorKind::Denied, Origin::Script, message);
+            Err(fault.with_name(WEB_LOGIN_REQUIRED))
         };
     }
     let session = cookie(headers).and_then(|cookie| web.sessions.of(cookie, now));

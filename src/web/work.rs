@@ -54,6 +54,7 @@ impl WebState {
     }
 
     /// Pauses a job, or resumes it. Returns its state.
+    #[expect(clippy::option_option, reason = "a pause may be without a reason")]
     pub(super) async fn pause(
         &self,
         name: &str,

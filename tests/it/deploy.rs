@@ -288,7 +288,7 @@ fn a_staged_deployment_that_is_killed_leaves_the_old_site_and_the_next_one_finis
             let sizes = entries.filter_map(|entry| entry.ok()?.metadata().ok());
             sizes.map(|found| found.len()).find(|size| *size > 50_000)
         };
-        assert!(wait::until(Duration::from_secs(60), has_begun).is_some());
+        assert!(wait::until(Duration::from_mins(1), has_begun).is_some());
         running.signal(Signal::KILL);
         drop(running.wait().killed_by(9).any_stdout().any_stderr());
         assert_eq!(tree(&server.root().join("htdocs")), built(1, 5));

@@ -251,18 +251,18 @@ pub(super) fn plan(
     let needs::RulesetSettings { needs, coming, changes: sysctls, idle } =
         needs::settings(ruleset, &made, here, sysctl::read);
     let modules = sysctl::modules(&made);
-    let is_same = match (&wanted, &live, &found) {
-        (Some(wanted), LiveState::Rules(_), FoundRules::Listing(listing)) => wanted == listing,
-        (None, LiveState::Rules(_), FoundRules::Listing(listing)) => {
-            remembered == Some((&body, listing))
-        }
+    let is_same = match (&live, &found) {
+        (LiveState::Rules(_), FoundRules::Listing(listing)) => match &wanted {
+            Some(wanted) => wanted == listing,
+            None => remembered == Some((&body, listing)),
+        },
         _ => false,
     };
     let shown = wanted.as_deref().unwrap_or(&body);
     let now = listed_now(backend, &table, &live, &found)?;
     let diff = if is_same { String::new() } else { diff(&now, shown) };
-    let loading =
-        if diff.is_empty() { Vec::new() } else { backend.commands(&table, &body, &found) };
+    let commands = || backend.commands(&table, &body, &found);
+    let loading = if diff.is_empty() { Vec::new() } else { commands() };
     let effects = sight.effects(ruleset, &made, (&table, &body))?;
     // It is told before it happens, and not for ever after.
     let services = sight.services.filter(|_| !is_same);
@@ -270,8 +270,11 @@ pub(super) fn plan(
         .and_then(|()| cutoff::check(&made, services))
         .and_then(|()| conflicts::check(&effects.conflicts))
         .err();
-    let named = made.named.iter().map(ToString::to_string);
-    let links = here.known_links(&concerned(named, needs.iter().map(|(path, _)| path.as_str())));
+    let devices: Vec<String> = made.named.iter().map(ToString::to_string).collect();
+    let settings = needs.iter().map(|(path, _)| path.as_str());
+    let links = here.known_links(&concerned(devices.iter().cloned(), settings));
+    let told = warnings(ruleset, &made, sight, &idle);
+    let warnings = [effects.warnings, told, unclamped, cutoff::warnings(&made, services)].concat();
     let mut plan = RulesetPlan {
         ruleset: ruleset.name().to_owned(),
         place: backend.place(&table),
@@ -283,13 +286,7 @@ pub(super) fn plan(
         add: Vec::new(),
         change: Vec::new(),
         remove: Vec::new(),
-        warnings: [
-            effects.warnings,
-            warnings(ruleset, &made, sight, &idle),
-            unclamped,
-            cutoff::warnings(&made, services),
-        ]
-        .concat(),
+        warnings,
         sysctls,
         modules,
         needs,
@@ -299,7 +296,7 @@ pub(super) fn plan(
         addresses: ruleset.own_addresses(here),
         interfaces: here.interfaces.clone(),
         links,
-        devices: made.named.iter().map(ToString::to_string).collect(),
+        devices,
         notes: notes(&chains),
         opened: opened(ruleset, here),
         loading,

@@ -197,7 +197,9 @@ mod tests {
 
     fn told(parts: Vec<RulesetPart>) -> Vec<ProofSession> {
         let mut ruleset = RulesetSpec::new("x").unwrap();
-        parts.into_iter().for_each(|part| ruleset.add(part).unwrap());
+        for part in parts {
+            ruleset.add(part).unwrap();
+        }
         sessions(&ruleset, &here(), "203.0.113.10:21".parse().unwrap())
     }
 

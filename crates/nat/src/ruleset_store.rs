@@ -83,12 +83,12 @@ pub struct OpenPorts {
 
 /// Returns the names of the interfaces that rules name, and of those that settings are of.
 pub(super) fn concerned<'p>(
-    named: impl Iterator<Item = String>,
+    of_rules: impl Iterator<Item = String>,
     paths: impl Iterator<Item = &'p str>,
 ) -> Vec<String> {
     // Such as `net/ipv4/conf/eth0/forwarding`.
     let of_settings = paths.filter_map(|path| path.split('/').nth(3)).map(str::to_owned);
-    let names: BTreeSet<String> = named.chain(of_settings).collect();
+    let names: BTreeSet<String> = of_rules.chain(of_settings).collect();
     names.into_iter().collect()
 }
 

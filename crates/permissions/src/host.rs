@@ -188,9 +188,9 @@ pub(super) fn is_inward(address: IpAddr) -> bool {
 /// Returns the IPv4 address inside of an IPv6 one: mapped, compatible, or for a NAT64 (RFC 6052).
 fn inner(address: IpAddr) -> IpAddr {
     let IpAddr::V6(v6) = address.to_canonical() else { return address.to_canonical() };
-    let [a, b, c, d, e, f, high, low] = v6.segments();
-    let is_compatible = [a, b, c, d, e, f] == [0; 6] && high != 0;
-    let is_nat64 = [a, b, c, d, e, f] == [0x64, 0xff9b, 0, 0, 0, 0];
+    let [prefix @ .., high, low] = v6.segments();
+    let is_compatible = prefix == [0; 6] && high != 0;
+    let is_nat64 = prefix == [0x64, 0xff9b, 0, 0, 0, 0];
     if !is_compatible && !is_nat64 {
         return IpAddr::V6(v6);
     }

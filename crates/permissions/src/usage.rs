@@ -23,7 +23,7 @@ impl PermissionSet {
     /// Adds the permission of that kind for `what`.
     pub fn add(&mut self, kind: PermissionKind, what: &str) {
         let objects = self.0.entry(kind).or_default();
-        if objects.len() < OBJECTS_MAX && !(kind.is_flag() && !objects.is_empty()) {
+        if objects.len() < OBJECTS_MAX && (!kind.is_flag() || objects.is_empty()) {
             objects.insert(what.to_owned());
         }
     }

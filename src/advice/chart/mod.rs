@@ -232,15 +232,14 @@ fn steps_of(
         let own = if own.is_empty() || is_active { own } else { format!(" (filter here: {own})") };
         format!("{}{}", visible(&fault.message), if is_active { "" } else { &own })
     });
-    match steps.get_mut(1).filter(|_| is_refused) {
-        Some(command) => command.broken = why,
-        None => {
-            let (ours, theirs) = (door.local.map(|local| local.ip()), door.address.ip());
-            let from = if is_active { Some(theirs) } else { ours };
-            // What reached the server, and was answered by it, was not stopped here.
-            data.rule = seen.filter(|_| why.is_some()).and_then(|to| stopped(from, to));
-            data.broken = why;
-        }
+    if let Some(command) = steps.get_mut(1).filter(|_| is_refused) {
+        command.broken = why;
+    } else {
+        let (ours, theirs) = (door.local.map(|local| local.ip()), door.address.ip());
+        let from = if is_active { Some(theirs) } else { ours };
+        // What reached the server, and was answered by it, was not stopped here.
+        data.rule = seen.filter(|_| why.is_some()).and_then(|to| stopped(from, to));
+        data.broken = why;
     }
     steps.push(data);
     steps

@@ -1,6 +1,6 @@
 //! `portolan nat apply`: the plans of a script, carried out.
 
-use std::{path::PathBuf, time::Duration};
+use std::{fmt::Write, path::PathBuf, time::Duration};
 
 use serde::Serialize;
 use serde_json::json;
@@ -201,7 +201,7 @@ impl NatContext<'_> {
                 let (_, told) = self.applied(plan, applied, guard.is_some());
                 words.push_str(&told);
             } else {
-                words.push_str(&format!("{}: rolled back to {number}\n", plan.ruleset));
+                writeln!(words, "{}: rolled back to {number}", plan.ruleset).ok();
             }
         }
         let mut value = json!({ "done": "rolled back", "to": number, "rulesets": names });

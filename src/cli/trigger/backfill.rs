@@ -69,8 +69,8 @@ fn one(schedule: &Schedule, at: Timestamp, text: &str, now: Timestamp) -> Result
 
 /// Returns the arguments of the request as JSON, if there are any.
 pub(super) fn arguments(wanted: &Args) -> Result<Option<String>> {
-    let given = args::parse(&wanted.job_args)?;
-    if wanted.job_args.is_empty() {
+    let given = args::parse(&wanted.values)?;
+    if wanted.values.is_empty() {
         return Ok(None);
     }
     // A jobs file that is being edited does not keep anybody from triggering a job.

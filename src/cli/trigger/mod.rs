@@ -38,7 +38,7 @@ pub(super) struct Args {
     wait: bool,
     /// Argument of the job that replaces its own in this run; may be repeated
     #[arg(long = "arg", value_name = "KEY=VALUE")]
-    job_args: Vec<String>,
+    values: Vec<String>,
     /// Run a past slot of the job: 2026-03-08T07:00:00Z, or 2026-03-08T02:30 in the job's time zone
     #[arg(long, value_name = "T", conflicts_with_all = ["from", "to"])]
     slot: Option<String>,

@@ -183,7 +183,7 @@ impl Deriver<'_> {
                         .get_literal_value(None)
                         .and_then(|value| value.into_array().ok())
                         .and_then(|words| words.first()?.clone().into_immutable_string().ok())
-                        .map(|word| Expr::StringConstant(word.into(), at)),
+                        .map(|word| Expr::StringConstant(word, at)),
                     None => None,
                 };
                 self.object(path, kind, program.as_ref(), at);
@@ -310,7 +310,7 @@ impl Deriver<'_> {
             Expr::StringConstant(text, _) => Some(KnownText::Whole(text.to_string())),
             Expr::InterpolatedString(parts, _) => {
                 let mut whole = String::new();
-                for part in parts.iter() {
+                for part in &parts {
                     match self.text(part, fewer) {
                         Some(KnownText::Whole(text)) => whole.push_str(&text),
                         Some(KnownText::Beginning(text)) => {
@@ -336,6 +336,11 @@ impl Deriver<'_> {
                 })
             }
             Expr::Index(pair, ..) | Expr::Dot(pair, ..) => self.argument(&pair.lhs, &pair.rhs),
+            // What stands in `${…}` is a block.
+            Expr::Stmt(block) => match block.statements() {
+                [Stmt::Expr(only)] => self.text(only, fewer),
+                _ => None,
+            },
             other => {
                 let text = other.get_literal_value(None)?.into_immutable_string().ok()?;
                 Some(KnownText::Whole(text.to_string()))
@@ -400,10 +405,16 @@ fn before_pattern(pattern: &str) -> Option<String> {
 /// Returns the host and the port of a URL, as they are written in a permission.
 fn host_of(kind: PermissionKind, url: &str) -> Option<String> {
     if kind == Http {
-        let uri: hyper::Uri = url.parse().ok()?;
-        let usual = if uri.scheme_str() == Some("http") { 80 } else { 443 };
-        let host = uri.host()?.trim_start_matches('[').trim_end_matches(']');
-        return Some(host_port(host, uri.port_u16().unwrap_or(usual)));
+        let (scheme, rest) = url.split_once("://")?;
+        let usual = if scheme == "http" { 80 } else { 443 };
+        let authority = rest.split(['/', '?', '#']).next()?;
+        let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+        let (host, port) = match host.rsplit_once(':') {
+            Some((host, port)) if !port.ends_with(']') => (host, port.parse().ok()?),
+            _ => (host, usual),
+        };
+        let host = host.trim_start_matches('[').trim_end_matches(']');
+        return Some(host_port(host, port)).filter(|_| !host.is_empty());
     }
     let url = parse_url(url).ok()?;
     Some(host_port(&url.site.host, url.site.port))

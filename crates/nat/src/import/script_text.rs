@@ -44,26 +44,7 @@ pub(super) fn script(
         ));
     }
     if found.is_isolated {
-        for one in &found.allows {
-            let options = [
-                Some(quoted("in", &one.device)),
-                Some(quoted("out", &one.out)),
-                one.source.map(|source| quoted("source", source)),
-                one.to.map(|to| quoted("to", to)),
-                one.ports.as_ref().map(ports),
-                one.protocol.map(|protocol| quoted("protocol", protocol)),
-            ];
-            lines.push(call("allow", options));
-        }
-        for one in &found.accepts {
-            let options = [
-                one.ports.as_ref().map(ports),
-                one.protocol.map(|protocol| quoted("protocol", protocol)),
-                one.device.as_ref().map(|device| quoted("in", device)),
-                one.from.map(|from| quoted("from", from)),
-            ];
-            lines.push(call("accept", options));
-        }
+        lines.extend(exceptions(found));
         lines.push("rules.isolate(true);".into());
     }
     if found.is_forwarding {
@@ -86,6 +67,32 @@ pub(super) fn script(
         }
     }
     text
+}
+
+/// Returns the calls for what passes an isolated gateway, or reaches it.
+fn exceptions(found: &Translation) -> Vec<String> {
+    let mut lines = Vec::new();
+    for one in &found.allows {
+        let options = [
+            Some(quoted("in", &one.device)),
+            Some(quoted("out", &one.out)),
+            one.source.map(|source| quoted("source", source)),
+            one.to.map(|to| quoted("to", to)),
+            one.ports.as_ref().map(ports),
+            one.protocol.map(|protocol| quoted("protocol", protocol)),
+        ];
+        lines.push(call("allow", options));
+    }
+    for one in &found.accepts {
+        let options = [
+            one.ports.as_ref().map(ports),
+            one.protocol.map(|protocol| quoted("protocol", protocol)),
+            one.device.as_ref().map(|device| quoted("in", device)),
+            one.from.map(|from| quoted("from", from)),
+        ];
+        lines.push(call("accept", options));
+    }
+    lines
 }
 
 fn call(function: &str, options: impl IntoIterator<Item = Option<String>>) -> String {
