@@ -45,7 +45,7 @@ pub(super) struct Args {
     job: Option<String>,
     /// Argument of the job that replaces its own; may be repeated
     #[arg(long = "arg", value_name = "KEY=VALUE", requires = "job")]
-    job_args: Vec<String>,
+    values: Vec<String>,
     #[command(flatten)]
     jobs: JobsFile,
     /// Script to run
@@ -70,7 +70,7 @@ pub(super) fn run(args: &Args, common: &Common) -> ExitResult {
     }
     if let Some(name) = &args.job {
         let (file, permissions) = (&args.jobs, &args.permissions);
-        return run_job::run(&JobRun { name, args: &args.job_args, permissions, file }, common);
+        return run_job::run(&JobRun { name, args: &args.values, permissions, file }, common);
     }
     let script_path = args.script.as_deref().unwrap_or(Path::new(""));
     let source = ScriptSource::read(script_path).map_err(UsageError)?;

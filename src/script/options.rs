@@ -1,6 +1,6 @@
 //! Every function that takes options, with the tables of its options: calls, check and manual use the same ones.
 
-use std::fmt::Debug;
+use std::{fmt::Debug, ops::RangeInclusive};
 
 use rhai::{Dynamic, Map};
 
@@ -75,13 +75,7 @@ impl CallOptions<'_> {
             }
             OptionKind::Count(range, set) => put(target, *set, self.number(key, range)?),
             OptionKind::CountOrAuto(range, set) => {
-                let (least, most) = (range.start(), range.end());
-                let wants = format!("a whole number from {least} to {most}, or \"auto\"");
-                let read = |value: &Dynamic| match value.clone().into_string() {
-                    Ok(text) => (text == "auto").then_some(None),
-                    Err(_) => whole(value).filter(|count| range.contains(count)).map(Some),
-                };
-                put(target, *set, self.read(key, &wants, read)?);
+                self.fill_count_or_auto(key, range, *set, target)?;
             }
             OptionKind::Number(range, set) => put(target, *set, self.number(key, range)?),
             OptionKind::Size(set) => put(target, *set, self.size(key)?),
@@ -128,6 +122,23 @@ impl CallOptions<'_> {
             }
             OptionKind::Own => {}
         }
+        Ok(())
+    }
+
+    fn fill_count_or_auto<T>(
+        &self,
+        key: &str,
+        range: &RangeInclusive<u16>,
+        set: fn(&mut T, Option<u16>),
+        target: &mut T,
+    ) -> Result<()> {
+        let (least, most) = (range.start(), range.end());
+        let wants = format!("a whole number from {least} to {most}, or \"auto\"");
+        let read = |value: &Dynamic| match value.clone().into_string() {
+            Ok(text) => (text == "auto").then_some(None),
+            Err(_) => whole(value).filter(|count| range.contains(count)).map(Some),
+        };
+        put(target, set, self.read(key, &wants, read)?);
         Ok(())
     }
 }

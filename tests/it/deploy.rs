@@ -413,9 +413,9 @@ fn permissions_are_kept_or_fixed_for_each_kind() {
         program.run().any_stdout().any_stderr();
         assert_eq!(mode("cgi/run.cgi"), 0o750);
         let fixed = "files=640,directories=751,executable=700";
-        let mut more = site.clone();
-        more.insert("new/a.css".into(), b"p {}".to_vec());
-        deploy(server, &more, &["--modes", fixed]).any_stdout();
+        let mut larger = site.clone();
+        larger.insert("new/a.css".into(), b"p {}".to_vec());
+        deploy(server, &larger, &["--modes", fixed]).any_stdout();
         assert_eq!((mode("new"), mode("new/a.css"), mode("index.html")), (0o751, 0o640, 0o640));
         drop(deploy(server, &site, &["--modes", "rwx"]).fails_with(2).any_stdout());
     });

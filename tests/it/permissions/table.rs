@@ -1,6 +1,9 @@
 //! The table of permissions and functions: each is called with all permissions, and with all but one.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Write as _,
+};
 
 use portolan::{
     permissions::PermissionKind,
@@ -153,7 +156,7 @@ fn outcomes(lacking: Option<PermissionKind>) -> BTreeMap<&'static str, String> {
         let changes = kinds.contains(&Nat) && lacking != Some(Nat);
         let needs_site = call.contains("site.") || call.contains("(site)");
         known.contains(*path)
-            && !(changes && !matches!(*path, "rules.plan" | "nat::suggest" | "nat::interfaces"))
+            && (!changes || matches!(*path, "rules.plan" | "nat::suggest" | "nat::interfaces"))
             && !(needs_site && lacking == Some(Net))
     };
     let tried: Vec<_> = CALLS.iter().copied().filter(is_tried).collect();
@@ -163,9 +166,11 @@ fn outcomes(lacking: Option<PermissionKind>) -> BTreeMap<&'static str, String> {
     }
     for (number, (_, call, _)) in tried.iter().enumerate() {
         let call = call.replace("URL", "args[0]");
-        script += &format!(
-            "try {{ {call}; print(\"{number} \"); }} catch (err) {{ print(`{number} ${{fault(err).kind}}`); }}\n"
-        );
+        writeln!(
+            script,
+            "try {{ {call}; print(\"{number} \"); }} catch (err) {{ print(`{number} ${{fault(err).kind}}`); }}"
+        )
+        .unwrap();
     }
     let flag = |kind: PermissionKind| match kind {
         Net | Http => kind.flag("127.0.0.1"),

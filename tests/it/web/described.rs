@@ -43,14 +43,16 @@ fn every_resource_is_described_and_no_other() {
 /// Fails unless `value` has exactly the fields of the schema `name`.
 #[track_caller]
 fn has_fields(document: &Value, name: &str, value: &Value) {
-    let schema = &document["components"]["schemas"][name];
-    let parts = schema["allOf"].as_array().cloned().unwrap_or_else(|| vec![schema.clone()]);
-    let of = |part: &Value| match part["$ref"].as_str() {
+    let schema = document.pointer(&format!("/components/schemas/{name}")).unwrap();
+    let parts = schema.get("allOf").and_then(Value::as_array).cloned();
+    let parts = parts.unwrap_or_else(|| vec![schema.clone()]);
+    let of = |part: &Value| match part.get("$ref").and_then(Value::as_str) {
         Some(reference) => document.pointer(reference.trim_start_matches('#')).unwrap().clone(),
         None => part.clone(),
     };
     let fields = parts.iter().map(of).flat_map(|part| {
-        part["properties"].as_object().unwrap().keys().cloned().collect::<Vec<_>>()
+        let properties = part.get("properties").and_then(Value::as_object).unwrap();
+        properties.keys().cloned().collect::<Vec<_>>()
     });
     let described: BTreeSet<String> = fields.collect();
     let found: BTreeSet<String> = value.as_object().unwrap().keys().cloned().collect();

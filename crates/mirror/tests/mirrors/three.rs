@@ -36,7 +36,7 @@ async fn run(bench: &MirrorFixture, is_up: bool, rules: &MirrorOptions) -> Resul
 #[tokio::test]
 async fn the_source_wins_and_each_change_is_told() {
     for is_up in [true, false] {
-        let bench = drifted(is_up).await;
+        let bench = Box::pin(drifted(is_up)).await;
         let report = run(&bench, is_up, &deleting()).await.unwrap();
         assert_eq!(
             report.drift,
@@ -58,7 +58,7 @@ async fn the_source_wins_and_each_change_is_told() {
 #[tokio::test]
 async fn changes_stay_where_they_are_kept_and_are_told_every_time() {
     for is_up in [true, false] {
-        let bench = drifted(is_up).await;
+        let bench = Box::pin(drifted(is_up)).await;
         let (_, target) = sides(&bench, is_up);
         let before = bench.all();
         let rules = MirrorOptions { on_conflict: OnConflict::Keep, ..deleting() };
@@ -77,7 +77,7 @@ async fn changes_stay_where_they_are_kept_and_are_told_every_time() {
 #[tokio::test]
 async fn the_newer_file_wins_where_that_is_asked_for() {
     for is_up in [true, false] {
-        let bench = drifted(is_up).await;
+        let bench = Box::pin(drifted(is_up)).await;
         let rules = MirrorOptions { on_conflict: OnConflict::Newer, ..deleting() };
         run(&bench, is_up, &rules).await.unwrap();
         let (_, target) = sides(&bench, is_up);
@@ -91,7 +91,7 @@ async fn the_newer_file_wins_where_that_is_asked_for() {
 #[tokio::test]
 async fn a_run_that_may_not_decide_does_nothing() {
     for is_up in [true, false] {
-        let bench = drifted(is_up).await;
+        let bench = Box::pin(drifted(is_up)).await;
         let before = bench.all();
         let rules = MirrorOptions { on_conflict: OnConflict::Fail, ..deleting() };
         let fault = run(&bench, is_up, &rules).await.unwrap_err();

@@ -79,7 +79,7 @@ fn serve(space: &Space) {
             space.within(|| (TcpListener::bind(any).unwrap(), UdpSocket::bind(any).unwrap()));
         thread::spawn(move || {
             for mut stream in listener.incoming().flatten() {
-                stream.read(&mut [0; 8]).ok();
+                stream.read_exact(&mut [0]).ok();
             }
         });
         thread::spawn(move || {
