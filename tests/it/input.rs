@@ -134,8 +134,8 @@ fn a_mistake_in_the_command_says_what_is_wrong_and_what_would_be_right() {
         (&["ls"], "<URL>"),
         (&["put", "a.txt"], "<URL>"),
         (&["--log-level", "all", "ls", "ftp://h/"], "[possible values: debug, info, warn, error]"),
-        (&["get", "ftp://h/folder/"], "the URL names a folder, /folder: -r fetches it"),
-        (&["get", "ftp://h/a", "ftp://h/b/", "in/"], "the URL names a folder, /b: -r fetches it"),
+        (&["get", "ftp://h/folder/"], "the URL names a folder, folder/: -r fetches it"),
+        (&["get", "ftp://h/a", "ftp://h/b/", "in/"], "the URL names a folder, b/: -r fetches it"),
         (&["rm", "ftp://h/"], "the URL names no file"),
     ] {
         let ran = Portolan::new().args(arguments.iter().copied()).run();
