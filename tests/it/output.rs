@@ -91,7 +91,7 @@ const ROWS: &[Row] = &[
     row("deploy --json --include print.rhai . URL/"),
     row("rollback --dry-run URL/"),
     row("rollback --dry-run --json URL/"),
-    Row { line: "nat plan rules.rhai", stdin: "", code: 2 },
+    Row { line: "nat plan --state state rules.rhai", stdin: "", code: 2 },
     row("nat export rules.rhai"),
     row("nat status rules.rhai"),
     row("nat status --json rules.rhai"),
