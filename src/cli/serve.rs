@@ -42,7 +42,7 @@ pub(super) fn run(args: &Args, common: &Common) -> ExitResult {
     if args.jobs.path().exists() {
         owned::guard(args.jobs.path())?;
     }
-    // An error in the jobs file is a usage error; a state directory in use is not.
+    // An error in the jobs file or in a flag is a usage error; a state directory in use is not.
     let reading = jobs::read(args.jobs.path(), &Zones::newest(), Clock::System.now());
     let reading = reading.map_err(UsageError)?;
     // Without the source lines: this goes into a log, and a line may contain a password.
@@ -51,7 +51,9 @@ pub(super) fn run(args: &Args, common: &Common) -> ExitResult {
         report::print("the jobs file cannot be used\n");
         return Ok(Exit::Usage);
     }
-    serve(args, common, reading.into_jobs()?)?;
+    let jobs = reading.into_jobs()?;
+    let listen = listen_of(args, &jobs).map_err(UsageError)?;
+    serve(args, common, listen, jobs)?;
     Ok(Exit::Done)
 }
 
@@ -87,7 +89,7 @@ fn serve_page(
     Ok(())
 }
 
-fn serve(args: &Args, common: &Common, jobs: jobs::Jobs) -> Result<()> {
+fn serve(args: &Args, common: &Common, listen: Listen, jobs: jobs::Jobs) -> Result<()> {
     raise_descriptors();
     let observer = common.service_observer()?;
     let state = match common.named_state_folder() {
@@ -103,7 +105,6 @@ fn serve(args: &Args, common: &Common, jobs: jobs::Jobs) -> Result<()> {
     let metrics = Arc::new(Metrics::default());
     let address = args.metrics.or(jobs.runner.metrics);
     let (count, watches_nat) = (jobs.all.len(), jobs.runner.nat_watch);
-    let listen = listen_of(args, &jobs)?;
     let daemon = Daemon::open(DaemonSetup {
         program,
         jobs,
@@ -116,13 +117,14 @@ fn serve(args: &Args, common: &Common, jobs: jobs::Jobs) -> Result<()> {
         observer: observer.clone(),
         metrics: Arc::clone(&metrics),
     })?;
+    // Before anything says that it is ready: whoever waits for that may stop it.
+    follow_signals(daemon.mailbox())?;
     if let Some(address) = address {
         let page = MetricsServer::serve(address, Arc::clone(&metrics))?;
         observer.message(MessageLevel::Info, format!("metrics at http://{}/metrics", page.address));
     }
     serve_page(listen, &state, &daemon, metrics, &observer)?;
     let watch = if watches_nat { Some(watch_nat(&state, common, &observer)?) } else { None };
-    follow_signals(daemon.mailbox())?;
     observer.message(MessageLevel::Info, format!("{count} jobs, state in {}", state.display()));
     daemon.run();
     drop(watch);

@@ -72,7 +72,7 @@ fn filter(query: &JobsQuery, count: usize) -> Markup {
                 }
             }
             button { "Filter" }
-            span.count { (count) " jobs in the file" }
+            span.count { (count) @if count == 1 { " job" } @else { " jobs" } " in the file" }
         }
     }
 }
