@@ -1,7 +1,7 @@
 //! The page of the scheduler and its API, and metrics for Prometheus: what `portolan serve` answers by HTTP.
 //!
 //! Reading and acting go by the same store and the same messages as the commands, and the documents of the API are the
-//! values of `--json`. [`access`] decides who may do what, without I/O; [`gate`] asks it before every request.
+//! values of `--json`. `access` decides who may do what, without I/O; `gate` asks it before every request.
 
 mod access;
 mod answer;
