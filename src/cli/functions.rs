@@ -33,7 +33,7 @@ pub(super) fn run(args: &Args, common: &Common) -> ExitResult {
         report::output(&docs::definitions());
         return Ok(Exit::Done);
     }
-    let all = docs::functions();
+    let all = docs::all_functions();
     let found = match &args.name {
         None => all.iter().collect(),
         Some(name) => docs::find(&all, name),

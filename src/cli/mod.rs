@@ -31,6 +31,7 @@ mod operands;
 mod pause;
 mod permissions;
 mod place;
+mod prune;
 mod put;
 mod record;
 mod rehearse;
@@ -115,6 +116,8 @@ enum Subcommand {
     Rollback(deploy::RollbackArgs),
     /// Remove files, or directories with their contents.
     Rm(rm::Args),
+    /// Delete old files of a directory, by number and age.
+    Prune(prune::Args),
     /// Rename or move a file or directory on a server.
     Mv(mv::Args),
     /// Create directories on a server.
@@ -183,6 +186,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Subcommand::Deploy(args) => deploy::run(&args, &common),
         Subcommand::Rollback(args) => deploy::rollback(&args, &common),
         Subcommand::Rm(args) => rm::run(&args, &common),
+        Subcommand::Prune(args) => prune::run(&args, &common),
         Subcommand::Cat(args) => get::cat(&args, &common),
         Subcommand::Mv(args) => mv::run(&args, &common),
         Subcommand::Mkdir(args) => mv::mkdir(&args, &common),

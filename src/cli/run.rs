@@ -167,5 +167,6 @@ pub(super) fn attempt(
     Ok(match run::run(source, settings, context)? {
         ScriptEnd::Whole => Exit::Done,
         ScriptEnd::InPart => Exit::InPart,
+        ScriptEnd::Code(code) => Exit::of_run(code.into()).unwrap_or(Exit::Script),
     })
 }

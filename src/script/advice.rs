@@ -27,7 +27,8 @@ const OTHER_WORDS: &[(&str, &str)] = &[
 ];
 
 /// The modules whose functions are called with two colons.
-const MODULES: [&str; 5] = ["ftp", "local", "log", "nat", "job"];
+const MODULES: [&str; 12] =
+    ["base64", "csv", "ftp", "http", "job", "json", "local", "log", "nat", "path", "run", "state"];
 
 /// Returns the function that a caller of `name` most likely means.
 pub fn meant(name: &str) -> Option<&'static str> {

@@ -4,7 +4,7 @@ use crate::similar::nearest;
 use std::collections::BTreeMap;
 
 use super::{
-    engine,
+    engine, language,
     options::{Taker, taker},
     signatures::{Signature, ours},
 };
@@ -25,12 +25,49 @@ const FAMILIES: &[(&str, &str)] = &[
         "local::",
         "Files of this machine. Relative paths count from the folder in which portolan was started.",
     ),
+    ("csv::", "Tables as spreadsheets and databases write them (RFC 4180), in UTF-8."),
+    (
+        "json::",
+        "JSON of any value: `()` is `null`; times, errors and reports are as `to_json` writes them; secrets are `***`.",
+    ),
+    (
+        "http::",
+        "HTTP requests, to hosts that the run allows: `portolan run --allow-http=HOST`, or `http` in `[job.permissions]`.",
+    ),
+    (
+        "run::",
+        "Programs of this host, which the run allows: `portolan run --allow-run=PROGRAM`, or `run` in `[job.permissions]`.",
+    ),
+    (
+        "state::",
+        "Values that are kept from run to run: those of a job by its name, those of a script that is run by hand by its path. A \
+         rehearsal reads them, and keeps its own only until it ends.",
+    ),
+    ("base64::", "Bytes as text (RFC 4648)."),
+    ("path::", "Paths as text, of local files and of files on servers; nothing is looked up."),
     (
         "run",
         "The run itself. `args` has the script's arguments; `job::NAME`, `job::ATTEMPT`, `job::SCHEDULED_FOR` (a time, or an \
          empty text outside the scheduler), `job::TRIGGER`, `job::TIMEZONE` (for `now`) and `job::LAST_SUCCESS` (a time, or \
          `()`) tell what it runs for.",
     ),
+    (
+        "text",
+        "Strings: `\"…\"`, or between backticks, where `${…}` is replaced and a backslash is one. Those that return `()` change \
+         the string itself.",
+    ),
+    (
+        "array",
+        "Arrays: `[1, 2]`, with `array[0]` for the first element and `array[-1]` for the last. Those that return `()` change \
+         the array itself.",
+    ),
+    ("map", "Maps: `#{ key: value }`, with `map.key` and `map[\"key\"]`; keys are sorted."),
+    ("number", "Whole numbers (64 bits) and numbers with a fraction."),
+    (
+        "blob",
+        "Bytes, such as `local::read_blob` returns; `blob[0]` is the first, a number from 0 to 255.",
+    ),
+    ("language", "The rest of the language."),
     ("log::", "Messages for whoever watches the run or reads its log. `print` is for output."),
     ("fault", "What failed: `err` in `catch (err)`. `fault(err)` makes one of any caught value."),
     (
@@ -44,9 +81,12 @@ const FAMILIES: &[(&str, &str)] = &[
 const HEAD: &str = "\
 # The functions of scripts
 
-Scripts are written in [Rhai](https://rhai.rs/book/). Its own functions are there as well (`print`, `len`, `filter`,
-`sort`, `parse_json` and so on); these are the ones that portolan adds. `portolan functions NAME` shows one of them,
-`portolan check` finds calls that do not fit.
+Scripts are written in [Rhai](https://rhai.rs/book/); [tour.md](tour.md) shows the language in ten minutes. This page has
+the functions that portolan adds, and under *Text*, *Array*, *Map*, *Number*, *Blob* and *Language* also those of the
+language itself. `portolan functions NAME` shows one of them, `portolan check` finds calls that do not fit.
+
+The name before a dot stands for any value of its kind: `text.len()` is `\"abc\".len()`, `site.get(…)` a call on what
+`ftp::connect` returns.
 
 What fails in a closure fails in the function that calls it, also in the comparator of `sort`. A comparator gives a
 number (below 0 if its first argument comes first) or `true` if it does; a predicate, as of `filter` and `retain`, gives
@@ -90,6 +130,15 @@ pub struct Overload {
 
 /// Returns all functions and properties that portolan adds, by family and name; properties come last in a family.
 pub fn functions() -> Vec<DocEntry> {
+    collected(&[])
+}
+
+/// Returns the same with the functions of the language itself: the whole manual.
+pub fn all_functions() -> Vec<DocEntry> {
+    collected(&language::entries())
+}
+
+fn collected(language: &[DocEntry]) -> Vec<DocEntry> {
     let mut entries: BTreeMap<(usize, bool, String), DocEntry> = BTreeMap::new();
     for one in ours(&engine::bare()).iter().filter(|one| !is_internal(one)) {
         let family = family(one);
@@ -107,6 +156,14 @@ pub fn functions() -> Vec<DocEntry> {
             path,
         });
         entry.overloads.push(overload(one));
+    }
+    for entry in language.iter().cloned() {
+        let order = FAMILIES.iter().position(|(known, _)| *known == entry.family);
+        let key = (order.unwrap_or(FAMILIES.len()), false, entry.path.clone());
+        match entries.get_mut(&key) {
+            Some(known) => known.overloads.extend(entry.overloads),
+            None => drop(entries.insert(key, entry)),
+        }
     }
     let mut entries: Vec<_> = entries.into_values().collect();
     for entry in &mut entries {
@@ -127,7 +184,11 @@ fn is_internal(one: &Signature) -> bool {
 
 fn family(one: &Signature) -> String {
     match one.receiver() {
-        Some(receiver) => receiver.kind.to_lowercase(),
+        Some(receiver) => match receiver.kind.as_str() {
+            "string" => "text".into(),
+            "int" | "float" => "number".into(),
+            other => other.to_lowercase(),
+        },
         None if one.namespace.is_empty() => "run".into(),
         None => format!("{}::", one.namespace),
     }
@@ -316,7 +377,7 @@ mod tests {
     #[test]
     fn every_function_has_its_text_and_an_example() {
         let mut missing = Vec::new();
-        for entry in functions() {
+        for entry in all_functions() {
             let has_example = entry.overloads.iter().any(|one| !one.examples.is_empty());
             if !entry.is_property && !has_example {
                 missing.push(format!("{}: no example", entry.path));
@@ -353,7 +414,7 @@ mod tests {
 
     #[test]
     fn every_example_passes_the_check() {
-        for entry in functions() {
+        for entry in all_functions() {
             for example in entry.overloads.iter().flat_map(|one| &one.examples) {
                 let source = ScriptSource::from_text(example, entry.path.clone(), ".");
                 let wrong: Vec<_> = check(&source).into_iter().map(|one| one.message).collect();

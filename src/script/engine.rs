@@ -1,8 +1,11 @@
 //! The engine of one run: limits, hooks, and every function that is available to scripts.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use jiff::Timestamp;
@@ -17,9 +20,8 @@ use super::{
 };
 use crate::{
     limits::{
-        SCRIPT_ARRAY_LENGTH_MAX, SCRIPT_CALL_LEVELS_MAX, SCRIPT_EXPRESSION_DEPTHS_MAX,
-        SCRIPT_FUNCTIONS_MAX, SCRIPT_MAP_LENGTH_MAX, SCRIPT_MODULES_MAX, SCRIPT_OPERATIONS_MAX,
-        SCRIPT_STRING_BYTES_MAX, SCRIPT_VARIABLES_MAX,
+        SCRIPT_CALL_LEVELS_MAX, SCRIPT_EXPRESSION_DEPTHS_MAX, SCRIPT_FUNCTIONS_MAX,
+        SCRIPT_MODULES_MAX, SCRIPT_OPERATIONS_MAX, SCRIPT_VARIABLES_MAX,
     },
     observe::{MessageLevel, visible::visible},
 };
@@ -35,12 +37,11 @@ pub fn bare() -> Engine {
         .set_max_operations(SCRIPT_OPERATIONS_MAX)
         .set_max_call_levels(SCRIPT_CALL_LEVELS_MAX)
         .set_max_expr_depths(SCRIPT_EXPRESSION_DEPTHS_MAX.0, SCRIPT_EXPRESSION_DEPTHS_MAX.1)
-        .set_max_string_size(SCRIPT_STRING_BYTES_MAX)
-        .set_max_array_size(SCRIPT_ARRAY_LENGTH_MAX)
-        .set_max_map_size(SCRIPT_MAP_LENGTH_MAX)
         .set_max_variables(SCRIPT_VARIABLES_MAX)
         .set_max_functions(SCRIPT_FUNCTIONS_MAX)
         .set_max_modules(SCRIPT_MODULES_MAX)
+        // The limits on sizes are in `api/sizes.rs`, which replaces operators as well.
+        .set_fast_operators(false)
         .set_optimization_level(OptimizationLevel::Simple)
         .set_strict_variables(true)
         .set_fail_on_invalid_map_property(true)
@@ -52,7 +53,8 @@ pub fn bare() -> Engine {
 }
 
 /// Allows reserved words in two places where the parser refuses them: `debug` as the name of `log::debug`, since it is
-/// a function of the language itself; and `in` as a key in `#{ in: "eth0" }`, where no loop can be.
+/// a function of the language itself; and `in` and `match` as keys in `#{ in: "eth0" }`, where neither a loop nor anything
+/// else can be.
 #[expect(deprecated, reason = "the engine calls this hook volatile; this is its only use")]
 fn allow_own_words(engine: &mut Engine) {
     let is_behind_colons = AtomicBool::new(false);
@@ -63,6 +65,7 @@ fn allow_own_words(engine: &mut Engine) {
         let is_key = is_at_key.swap(begins_key, Ordering::Relaxed);
         match token {
             Token::Reserved(word) if is_name && *word == "debug" => Token::Identifier(word),
+            Token::Reserved(word) if is_key && *word == "match" => Token::Identifier(word),
             Token::In if is_key => Token::Identifier(Box::new("in".into())),
             other => other,
         }
@@ -72,6 +75,7 @@ fn allow_own_words(engine: &mut Engine) {
 /// Creates the engine of `run`, which runs `source`.
 pub fn for_run(run: &Arc<ScriptRun>, source: &ScriptSource) -> Engine {
     let mut engine = bare();
+    run.owner.get_or_init(|| owner(&run.settings, source));
     engine.set_default_tag(Dynamic::from(Arc::clone(run)));
     engine.set_module_resolver(Imports::new(source.root(), source.is_guarded()));
     let watched = Arc::clone(run);
@@ -84,6 +88,16 @@ pub fn for_run(run: &Arc<ScriptRun>, source: &ScriptSource) -> Engine {
     });
     tell(&mut engine, &run.settings);
     engine
+}
+
+/// Returns the owner of the values that a script keeps: its job, and outside of one the script itself.
+fn owner(settings: &Settings, source: &ScriptSource) -> String {
+    if settings.job.is_scheduled {
+        return format!("job:{}", settings.job.name);
+    }
+    let path = Path::new(source.shown());
+    let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    format!("script:{}", path.display())
 }
 
 /// Compiles a script or an import; `args` is declared, though it has a value only in a run.

@@ -5,7 +5,7 @@ use std::{fmt::Debug, ops::RangeInclusive};
 use rhai::{Dynamic, Map};
 
 use super::{
-    api, rule_options as rule, rules, show,
+    api, http_client, programs, rule_options as rule, rules, show,
     value::{CallOptions, whole},
 };
 use crate::{
@@ -180,10 +180,24 @@ pub const TAKERS: &[Taker] = &[
     Taker { name: "ftp::connect", sets: &[&ftp::site::OPTIONS] },
     Taker { name: "ftp::site", sets: &[&ftp::site::OPTIONS] },
     Taker { name: "ftp::doctor", sets: &[&ftp::site::OPTIONS, &ftp::doctor::OPTIONS] },
+    Taker { name: "csv::parse", sets: &[&api::csv::CSV_READ] },
+    Taker { name: "csv::read", sets: &[&api::csv::CSV_READ] },
+    Taker { name: "csv::rows", sets: &[&api::csv::CSV_READ] },
+    Taker { name: "csv::format", sets: &[&api::csv::CSV_WRITE] },
+    Taker { name: "csv::write", sets: &[&api::csv::CSV_WRITE] },
+    Taker { name: "http::get", sets: &[&http_client::HTTP] },
+    Taker { name: "http::head", sets: &[&http_client::HTTP] },
+    Taker { name: "http::post", sets: &[&http_client::HTTP] },
+    Taker { name: "http::put", sets: &[&http_client::HTTP] },
+    Taker { name: "run::command", sets: &[&programs::COMMAND] },
+    Taker { name: "local::gunzip", sets: &[&api::files::UNPACK] },
+    Taker { name: "local::unzip", sets: &[&api::files::UNPACK] },
+    Taker { name: "local::untar", sets: &[&api::files::UNPACK] },
     Taker { name: "nat::map_ports", sets: &[&api::routers::MAP_PORTS] },
     Taker { name: "nat::suggest", sets: &[&api::suggest::SUGGEST] },
     Taker { name: "get", sets: &[&remote::transfer_options::OPTIONS] },
     Taker { name: "put", sets: &[&remote::transfer_options::OPTIONS] },
+    Taker { name: "prune", sets: &[&remote::prune::OPTIONS] },
     Taker { name: "retry", sets: &[&api::run::RETRY] },
     Taker { name: "mirror_up", sets: &[&mirror::OPTIONS] },
     Taker { name: "mirror_down", sets: &[&mirror::OPTIONS] },

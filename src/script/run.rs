@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 use std::{
+    collections::BTreeMap,
     net::SocketAddr,
     panic::AssertUnwindSafe,
     path::{Path, PathBuf},
@@ -142,6 +143,12 @@ pub struct ScriptRun {
     steps: AtomicU64,
     /// The reason why it must end, other than the stop signal.
     over: OnceLock<Error>,
+    /// The job or script whose values it keeps.
+    pub(super) owner: OnceLock<String>,
+    /// The values that a rehearsal has set, which are kept nowhere else.
+    pub(super) rehearsed: Mutex<BTreeMap<String, Option<String>>>,
+    /// The exit code with which the script ended itself.
+    exit_code: OnceLock<u8>,
     partial: AtomicBool,
     folders: Arc<Mutex<Vec<TempDir>>>,
 }
@@ -208,6 +215,9 @@ impl ScriptRun {
             meter: Meter::new(),
             steps: AtomicU64::new(0),
             over: OnceLock::new(),
+            owner: OnceLock::new(),
+            rehearsed: Mutex::default(),
+            exit_code: OnceLock::new(),
             partial: AtomicBool::new(false),
             folders,
         }
@@ -377,6 +387,32 @@ impl ScriptRun {
         self.over.get_or_init(|| fault);
     }
 
+    /// Gives a run on another thread the owner of `whole`, of which it is a part.
+    pub(super) fn shares(&self, whole: &Self) {
+        if let Some(owner) = whole.owner.get() {
+            self.owner.get_or_init(|| owner.clone());
+        }
+    }
+
+    /// Takes over what a part of this run on another thread has to say at the end.
+    pub(super) fn takes_over(&self, part: &Self) {
+        if part.is_partial() {
+            self.note_partial();
+        }
+        if let Some(code) = part.exit_code.get() {
+            self.ended_with(*code);
+        }
+        if let Some(fault) = part.over.get() {
+            self.end(fault.clone());
+        }
+    }
+
+    /// Records the exit code with which the script ends itself: it takes no further step, whatever it catches.
+    pub fn ended_with(&self, code: u8) {
+        self.exit_code.get_or_init(|| code);
+        self.end(Error::invalid(format!("the script ended itself with exit({code})")));
+    }
+
     /// Returns the reason why the script must not take its next step.
     pub fn must_end(&self) -> Option<Error> {
         // Only one thread counts.
@@ -431,6 +467,8 @@ pub enum ScriptEnd {
     Whole,
     /// A mirror left files undone; its report has the list.
     InPart,
+    /// The script ended itself with this exit code, which is not 0.
+    Code(u8),
 }
 
 /// Runs `source` on a thread of its own and waits for its end. A script that exceeds a limit and does not reach its
@@ -487,8 +525,15 @@ fn on_this_thread(
         let engine = engine::for_run(&run, source);
         let ast = super::compile(&engine, source)?;
         let ended = engine.run_ast_with_scope(&mut engine::scope(&run.settings), &ast);
-        ended.map_err(|error| Box::new(ScriptFailure::read(*error, source.shown())))?;
-        Ok(if run.is_partial() { ScriptEnd::InPart } else { ScriptEnd::Whole })
+        let code = run.exit_code.get().copied();
+        if code.is_none() {
+            ended.map_err(|error| Box::new(ScriptFailure::read(*error, source.shown())))?;
+        }
+        Ok(match code {
+            Some(code) if code != 0 => ScriptEnd::Code(code),
+            _ if run.is_partial() => ScriptEnd::InPart,
+            _ => ScriptEnd::Whole,
+        })
     }));
     run.leases.release();
     result.unwrap_or_else(|_| Err(crashed()))

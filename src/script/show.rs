@@ -44,6 +44,11 @@ pub fn json(value: &Dynamic) -> String {
     String::from_utf8_lossy(&line(&tree(value))).into_owned()
 }
 
+/// Returns a value as JSON with indented lines.
+pub fn json_lines(value: &Dynamic) -> String {
+    serde_json::to_string_pretty(&tree(value)).unwrap_or_default()
+}
+
 fn tree(value: &Dynamic) -> Value {
     if let Some(array) = value.read_lock::<Array>() {
         return array.iter().map(tree).collect();

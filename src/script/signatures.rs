@@ -99,6 +99,11 @@ fn described(info: &FuncInfo<'_>, is_ours: bool) -> Signature {
     }
 }
 
+/// Returns true for the name of a type of ours.
+fn is_own(kind: &str) -> bool {
+    kind.starts_with(char::is_uppercase)
+}
+
 fn param(text: &str) -> Param {
     let (name, typed) = text.split_once(':').unwrap_or((text, ""));
     let name = if name.trim().is_empty() { "_" } else { name.trim() };
@@ -144,10 +149,11 @@ impl Signature {
             && self.params == other.params
     }
 
-    /// Returns the type on whose values it is called, if that is a type of ours.
+    /// Returns the value before the dot, for a function that portolan adds to a type. Its manual has always shown
+    /// `to_json` with the value between the parentheses.
     pub fn receiver(&self) -> Option<&Param> {
         self.params.first().filter(|first| {
-            self.is_ours && first.is_receiver && first.kind.starts_with(char::is_uppercase)
+            self.is_ours && first.is_receiver && (is_own(&first.kind) || self.name != "to_json")
         })
     }
 

@@ -21,6 +21,7 @@ mod fuzz;
 mod input;
 mod interrupt;
 mod ladder;
+mod language;
 mod limits;
 mod listings;
 mod manuals;

@@ -70,6 +70,8 @@ const ROWS: &[Row] = &[
     row("doctor"),
     row("doctor --json URL/"),
     row("ls URL/"),
+    row("prune URL/ --keep-last 100 --dry-run"),
+    row("prune URL/ --keep-last 100 --json"),
     row("ls --json URL/"),
     row("get --json URL/a.txt FRESH"),
     row("get URL/a.txt -"),

@@ -166,8 +166,29 @@ pub const SCRIPT_EXPRESSION_DEPTHS_MAX: (usize, usize) = (64, 32);
 pub const SCRIPT_STRING_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// The maximum number of elements in one array: a listing of `ENTRIES_MAX` is for mirrors, not for variables.
 pub const SCRIPT_ARRAY_LENGTH_MAX: usize = 500_000;
-/// The maximum number of entries of the maps in one value: each entry of a listing has six.
-pub const SCRIPT_MAP_LENGTH_MAX: usize = 6 * SCRIPT_ARRAY_LENGTH_MAX;
+/// The maximum number of bytes that an archive unpacks to, unless a script allows more: what people exchange is smaller,
+/// and a disk has room for it.
+pub const ARCHIVE_BYTES_MAX: u64 = 1 << 30;
+/// The maximum number of files that an archive unpacks to, unless a script allows more.
+pub const ARCHIVE_FILES_MAX: u64 = 100_000;
+/// The maximum number of bytes of an HTTP answer: it becomes a string of the script.
+pub const HTTP_BYTES_MAX: u64 = SCRIPT_STRING_BYTES_MAX as u64;
+/// The maximum number of redirects of one request, as in browsers.
+pub const HTTP_REDIRECTS_MAX: usize = 10;
+/// The maximum time of one HTTP request.
+pub const HTTP_TIME_MAX: Duration = Duration::from_secs(3600);
+/// The maximum number of bytes of each output of a program: it becomes a string of the script.
+pub const PROGRAM_OUTPUT_BYTES_MAX: usize = SCRIPT_STRING_BYTES_MAX;
+/// The number of bytes of a program's output that are logged.
+pub const PROGRAM_LOG_BYTES_MAX: usize = 256 * 1024;
+/// The maximum time of one program.
+pub const PROGRAM_TIME_MAX: Duration = Duration::from_secs(24 * 3600);
+/// The maximum number of calls that `parallel` makes at once.
+pub const PARALLEL_CALLS_MAX: usize = 16;
+/// The maximum number of values that one job or script keeps from run to run.
+pub const SCRIPT_VALUES_MAX: i64 = 1_000;
+/// The maximum number of bytes of all values that one job or script keeps: a list of 100,000 names.
+pub const SCRIPT_VALUES_BYTES_MAX: u64 = 8 * 1024 * 1024;
 /// The processor time that a script may spend on its own operations and the functions they call, transfers and waits
 /// excluded.
 pub const SCRIPT_TIME_MAX: Duration = Duration::from_secs(20);

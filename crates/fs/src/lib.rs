@@ -10,8 +10,10 @@
 
 use std::{ffi::OsStr, os::unix::ffi::OsStrExt};
 
+pub mod archive;
 mod atomic_file;
 mod glob;
+pub mod hash;
 mod metadata;
 mod moving;
 pub mod ops;

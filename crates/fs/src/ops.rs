@@ -142,7 +142,7 @@ fn metadata(path: &Path) -> Result<fs::Metadata> {
 }
 
 /// Passes `source` to `take` in pieces until its end, or until `stop` is set.
-fn each_piece(
+pub(super) fn each_piece(
     source: &mut SourceFile,
     stop: &CancelToken,
     mut take: impl FnMut(&[u8]) -> Result<()>,

@@ -156,7 +156,7 @@ impl SourceFile {
     }
 
     /// Returns the open file itself, for callers that do not check for changes.
-    pub(super) fn into_file(self) -> File {
+    pub fn into_file(self) -> File {
         self.file
     }
 

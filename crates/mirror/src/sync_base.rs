@@ -14,7 +14,7 @@ use percent_encoding::percent_encode_byte;
 
 use portolan_core::{
     encoding::{from_hex, percent_decoded, to_hex},
-    error::Result,
+    error::{Error, ErrorKind, Origin, Result},
 };
 use portolan_fs::OwnerTag;
 use portolan_remote::{
@@ -37,6 +37,22 @@ pub trait MirrorStateStore: Debug + Send + Sync {
         None
     }
 
+    /// Returns the text that the job or script `owner` keeps under `key`: scripts have their values where mirrors have
+    /// their state.
+    fn script_value(&self, _owner: &str, _key: &str) -> Result<Option<String>> {
+        Err(no_values())
+    }
+
+    /// Returns the keys under which `owner` keeps something.
+    fn script_keys(&self, _owner: &str) -> Result<Vec<String>> {
+        Err(no_values())
+    }
+
+    /// Keeps `content` for `owner` under `key`, or removes what is there.
+    fn keep_script_value(&self, _owner: &str, _key: &str, _content: Option<&str>) -> Result<()> {
+        Err(no_values())
+    }
+
     /// Leases the owner tag of `sides` for this run; `None` if no tag can be kept.
     fn claim(&self, sides: &MirrorId) -> Option<TagLease>;
 
@@ -52,6 +68,13 @@ pub trait MirrorStateStore: Debug + Send + Sync {
 
     /// Records what is about to be done, before it is. Fails if that cannot be stored.
     fn intend(&self, sides: &MirrorId, intents: &[(Vec<u8>, Intent)]) -> Result<()>;
+}
+
+/// Returns the error of a run that keeps no values.
+pub fn no_values() -> Error {
+    let message =
+        "this run keeps no state: it was started with --stateless, or there is no state folder";
+    Error::new(ErrorKind::Local, Origin::Here, message)
 }
 
 /// The store of a run; `None` if it keeps no state: then both sides are compared by size and time.

@@ -7,6 +7,7 @@
 //! transfer     results and rules of transfers        pending      transfers whose bytes have arrived
 //! listing      a directory as far as it is known     hash         algorithms of hashes
 //! hints        what follows a transfer               rate_limit   bytes per second
+//! prune        retention: old files that go
 //! ```
 
 pub mod entry;
@@ -18,6 +19,7 @@ pub mod listing;
 pub mod memory;
 pub mod path;
 pub mod pending;
+pub mod prune;
 pub mod rate_limit;
 pub mod source_sink;
 pub mod stream;

@@ -183,6 +183,20 @@ impl MirrorStateStore for StateAdapter {
         Some(&self.folder)
     }
 
+    fn script_value(&self, owner: &str, key: &str) -> Result<Option<String>> {
+        self.try_with(|store| store.script_value(owner, key))
+    }
+
+    fn script_keys(&self, owner: &str) -> Result<Vec<String>> {
+        self.try_with(|store| store.script_keys(owner))
+    }
+
+    fn keep_script_value(&self, owner: &str, key: &str, content: Option<&str>) -> Result<()> {
+        // Too much of a script's own is no reason to switch the state off.
+        let now = self.clock.now();
+        self.try_with(|store| Ok(store.keep_script_value(owner, key, content, now)))?
+    }
+
     fn claim(&self, sides: &MirrorId) -> Option<TagLease> {
         // The folder may be usable even if the store is not.
         store::make_folder(&self.folder).ok()?;

@@ -10,6 +10,7 @@ pub mod nat;
 pub mod routes;
 mod schema;
 pub mod tokens;
+mod values;
 
 use std::{
     fs::{DirBuilder, OpenOptions},

@@ -204,6 +204,14 @@ const MIGRATIONS: &[&str] = &[
         created_at BIGINT NOT NULL,
         expires_at BIGINT
     )",
+    // 14: the values that scripts keep, as JSON, by job or script.
+    "CREATE TABLE script_values (
+        owner TEXT NOT NULL,
+        name TEXT NOT NULL,
+        content TEXT NOT NULL,
+        changed_at BIGINT NOT NULL,
+        PRIMARY KEY (owner, name)
+    )",
 ];
 
 /// Applies the migrations that the file lacks, all or none; another process may do the same. Returns true if the file
@@ -252,7 +260,7 @@ mod tests {
     use super::*;
     use portolan_core::error::ErrorKind;
 
-    const TABLES: [&str; 17] = [
+    const TABLES: [&str; 18] = [
         "attempts",
         "fallbacks",
         "job_states",
@@ -269,6 +277,7 @@ mod tests {
         "run_files",
         "run_progress",
         "runs",
+        "script_values",
         "tokens",
     ];
 

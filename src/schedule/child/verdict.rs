@@ -77,10 +77,15 @@ fn judged(ended: &EndedAttempt, cut: Option<&TerminationCause>, retry: &Retry) -
             let count = account.failed.len();
             let words = first.map_or_else(String::new, |first| format!(": {}", first.words));
             let plural = if count == 1 { "file" } else { "files" };
+            let error = match count {
+                // The script said so itself: `exit(6)`.
+                0 => last_words(tail, "exit code 6"),
+                _ => format!("{count} {plural} failed{words}"),
+            };
             AttemptResult {
                 state: RunState::Partial,
                 kind: first.map(|first| first.kind.clone()),
-                error: Some(format!("{count} {plural} failed{words}")),
+                error: Some(error),
                 is_worth_another: account.failed.values().any(|failed| passes(failed, retry)),
             }
         }
@@ -94,6 +99,11 @@ fn judged(ended: &EndedAttempt, cut: Option<&TerminationCause>, retry: &Retry) -
         (Some(exit), None) => match fault {
             Some(fault) => {
                 failed(&fault.kind, fault.words.clone(), exit != Exit::Bug && passes(fault, retry))
+            }
+            // `exit(4)` of the script: it may succeed later.
+            None if exit == Exit::Later => {
+                let error = last_words(tail, "exit code 4");
+                failed("busy", error, retry.on.contains(&RetryOn::Busy))
             }
             None => {
                 failed("invalid", last_words(tail, &format!("exit code {}", exit.code())), false)

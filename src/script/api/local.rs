@@ -2,9 +2,10 @@
 
 use rhai::{Array, Blob, Dynamic, Map, NativeCallContext, export_module};
 
+use super::lines::LineReader;
 use crate::{
     error::{Error, Result},
-    files::{LocalEntry, LocalKind, ops},
+    files::{LocalEntry, LocalKind, SourceFile, ops},
     limits::READ_BYTES_MAX,
     script::{
         raise::{Raise, RhaiResultOf},
@@ -14,7 +15,7 @@ use crate::{
 };
 
 /// Returns an entry for scripts, with the keys of a remote listing.
-fn map(entry: &LocalEntry) -> Map {
+pub(super) fn map(entry: &LocalEntry) -> Map {
     let kind = match entry.kind {
         LocalKind::Folder => "dir",
         other => other.as_str(),
@@ -70,6 +71,20 @@ pub mod functions {
         let run = ScriptRun::of(&ctx)?;
         let bytes = run.uncounted(|| ops::read(run.readable(path)?, READ_BYTES_MAX));
         bytes.and_then(|bytes| text(path, bytes)).or_raise(&ctx)
+    }
+
+    /// Returns the lines of a file of any size, for a `for` loop that reads them one by one, without their ends (`\n` or
+    /// `\r\n`). Raises `not_found`, and `invalid` for a line that is not UTF-8 or longer than 8 MiB.
+    ///
+    /// ```rhai
+    /// let errors = 0;
+    /// for line in local::lines("server.log") { if line.contains("ERROR") { errors += 1; } }
+    /// ```
+    #[rhai_fn(return_raw, volatile)]
+    pub fn lines(ctx: NativeCallContext<'_>, path: &str) -> RhaiResultOf<LineReader> {
+        let run = ScriptRun::of(&ctx)?;
+        let file = run.readable(path).and_then(SourceFile::open).map(SourceFile::into_file);
+        Ok(LineReader::new(file.or_raise(&ctx)?, path, run.context.stop.clone()))
     }
 
     /// Returns the bytes of a file, at most 8 MiB. Raises `not_found`.

@@ -102,6 +102,9 @@ fn try_again(
     Ok(Dynamic::UNIT)
 }
 
+/// The largest exit code of a script: shells use 126 and above for commands that cannot be run, and for signals.
+const EXIT_CODE_MAX: u8 = 125;
+
 /// Returns the error message for `exit(given)`.
 pub(in crate::script) fn wrong_code(given: &str) -> String {
     let given = if given.is_empty() { "()" } else { given };
@@ -218,7 +221,9 @@ pub mod functions {
         try_again(&ctx, &RetryOptions { attempts, ..RetryOptions::default() }, &work)
     }
 
-    /// Ends the script. Any number other than 0 is a failure: `portolan run` then ends with exit code 3.
+    /// Ends the script, and the program with the exit code `code`, from 0 to 125, without an error message; `catch` cannot
+    /// stop it. A code that `portolan --help` lists has its meaning: after 4, a job is retried that retries `busy`; 6 is a
+    /// partial success; any other code than 0 is a failure. Raises an error for a code that no program may end with by itself.
     ///
     /// ```rhai
     /// if !local::exists("order.csv") { exit(0); }
@@ -226,6 +231,16 @@ pub mod functions {
     #[rhai_fn(return_raw, volatile)]
     pub fn exit(ctx: NativeCallContext<'_>, code: i64) -> RhaiResultOf<()> {
         let position = ctx.call_position();
+        let known = u8::try_from(code).ok().filter(|code| *code <= EXIT_CODE_MAX);
+        let Some(code) = known else {
+            let message = format!("exit takes a code from 0 to {EXIT_CODE_MAX}, got {code}");
+            let fault = Error::invalid(message);
+            return Err(Box::new(EvalAltResult::ErrorTerminated(Dynamic::from(fault), position)));
+        };
+        if let Ok(run) = ScriptRun::of(&ctx) {
+            run.ended_with(code);
+        }
+        // The run looks for the code first; a prompt shows the message.
         Err(Box::new(if code == 0 {
             EvalAltResult::Exit(Dynamic::UNIT, position)
         } else {

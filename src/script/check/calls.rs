@@ -7,6 +7,7 @@ use rhai::{ASTNode, Expr, FnCallExpr, Position, Stmt};
 use super::{
     ScriptFinding,
     files::File,
+    in_place,
     names::{KEYWORDS, ScriptNames, near, public},
     operators, options,
     types::Types,
@@ -65,6 +66,7 @@ impl<'c> Calls<'c> {
             Some(ASTNode::Expr(Expr::MethodCall(call, at))) if call.namespace.path.is_empty() => {
                 let receiver = self.types.receiver(path);
                 self.method(call, receiver, *at);
+                in_place::check(self, path, call, receiver, *at);
             }
             Some(ASTNode::Expr(Expr::Property(property, at))) => {
                 if let Some(receiver) = self.types.receiver(path) {

@@ -3,6 +3,7 @@
 
 mod calls;
 mod files;
+mod in_place;
 mod names;
 mod operators;
 mod options;

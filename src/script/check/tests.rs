@@ -217,3 +217,40 @@ fn imports_are_followed_and_circles_found() {
     let both = shown(&[&folder.path().join("lib/a.rhai"), &main]);
     assert_eq!(both, found, "a file that is imported is looked at as an import");
 }
+
+#[test]
+fn the_result_of_a_function_that_changes_its_value_is_no_value() {
+    let copy = |name: &str, copy: &str, value: &str| {
+        format!(
+            "warning: `{name}` changes {value} itself and returns `()` (`{copy}` returns a changed copy; or call `{name}` \
+             first, and then use {value})"
+        )
+    };
+    for (text, at, name, other, value) in [
+        ("let a = \" x\"; let b = a.trim();", "1:25", "trim", "trimmed", "`a`"),
+        ("let a = \"x\"; a = a.replace(\"x\", \"y\");", "1:20", "replace", "replaced", "`a`"),
+        ("let a = [2]; print(a.sort());", "1:22", "sort", "order", "`a`"),
+        ("print(\"1,5\".replace(\",\", \".\"));", "1:13", "replace", "replaced", "the value"),
+        ("let a = \"x\"; if a.trim().len() > 2 { }", "1:19", "trim", "trimmed", "`a`"),
+        ("let a = \"x\"; print(`${a.trim()}`);", "1:25", "trim", "trimmed", "`a`"),
+    ] {
+        says(text, &[&format!("{at} {}", copy(name, other, value))]);
+    }
+    says(
+        "let a = [1]; let n = a.clear();",
+        &[
+            "1:24 warning: `clear` returns `()`, and that is used here (call `clear` in a statement of its own)",
+        ],
+    );
+    for fine in [
+        "let a = \" x\"; a.trim(); print(a);",
+        "let a = [2]; if true { a.sort() } print(a);",
+        "let m = #{ sort: || 5 }; print(m.sort());",
+        "fn trim(x) { 5 } let a = 1; print(a.trim());",
+        "let a = [[1]]; for b in a { b.push(2); }",
+        "let site = ftp::connect(\"ftp://x\"); retry(2, || site.mkdir(\"a\"));",
+        "let a = [1]; print(a.pop()); print(a.remove(0));",
+    ] {
+        says(fine, &[]);
+    }
+}

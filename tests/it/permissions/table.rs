@@ -78,7 +78,7 @@ const CALLS: &[TriedCall] = &[
     ("local::unzip", "local::unzip(\"in/a\", \"in/unzip\")", &[Read, Write]),
     ("local::write_sums", "local::write_sums(\"in/sums\", [])", &[Write]),
     ("local::zip", "local::zip(\"in/deep\", \"in/a.zip\")", &[Read, Write]),
-    ("site.prune", "site.prune(\"/pub\", #{ keep: 1 })", &[RemoteDelete]),
+    ("site.prune", "site.prune(\"/pub\", #{ keep_last: 9 })", &[RemoteDelete]),
     ("nat::external_address", "nat::external_address()", &[Nat]),
     ("nat::interfaces", "nat::interfaces()", &[Nat]),
     ("nat::map_ports", "nat::map_ports(#{ ports: 40000 })", &[Nat]),
