@@ -46,7 +46,7 @@ use crate::{
         rules::NatSettings,
         secrets,
         site::{Overrides, complete, site_of},
-        sites::password_command,
+        sites::{parse_url, password_command},
     },
 };
 
@@ -269,6 +269,14 @@ impl Common {
             sinks.push(Box::new(log::LogSink::new()));
         }
         Ok(RunContext { observer: EventEmitter::new(sinks), clock, ..RunContext::default() })
+    }
+
+    /// Returns the site of a URL or a saved site on the command line, and the URL with its path as the server has it.
+    pub(super) fn place(&self, text: &str) -> Result<(Site, Url)> {
+        let mut url = parse_url(text)?;
+        let site = self.site(&url)?;
+        url.encode(site.encoding)?;
+        Ok((site, url))
     }
 
     /// Returns the site of a URL on the command line; its path is left to the command.

@@ -67,7 +67,7 @@ pub(super) fn run(args: &Args, common: &Common) -> ExitResult {
             });
             let found = session.search(&path, levels).await?;
             let found = found.into_iter().filter(|one| {
-                let text = String::from_utf8_lossy(one.path.name());
+                let text = one.path.encoding().text(one.path.name());
                 wanted.is_none_or(|kind| one.entry.kind == kind)
                     && name.as_ref().is_none_or(|name| name.is_match(&*text))
             });
@@ -141,10 +141,8 @@ pub(super) fn du(args: &DuArgs, common: &Common) -> ExitResult {
                 |bytes: u64| if human { format_size(bytes) } else { bytes.to_string() };
             let rows: Vec<_> = shown.map(|(path, (bytes, _))| (shown_size(*bytes), path)).collect();
             let width = rows.iter().map(|(size, _)| size.len()).max().unwrap_or(0);
-            let lines: Vec<_> = rows
-                .iter()
-                .map(|(size, path)| format!("{size:>width$}  {}\n", visible(path.as_bytes())))
-                .collect();
+            let lines: Vec<_> =
+                rows.iter().map(|(size, path)| format!("{size:>width$}  {}\n", path)).collect();
             report::output(&lines.concat());
             Ok(())
         })?;
@@ -220,7 +218,7 @@ pub(super) fn hash(args: &HashArgs, common: &Common) -> ExitResult {
                 report::json(&all.collect::<Vec<_>>());
             } else {
                 let line = |(hash, path): &(String, RemotePath)| {
-                    format!("{hash}  {}\n", visible(path.name()))
+                    format!("{hash}  {}\n", visible(path.encoding().text(path.name())))
                 };
                 report::output(&all.iter().map(line).collect::<Vec<_>>().concat());
             }

@@ -16,7 +16,6 @@ use crate::{
     },
     observe::visible::visible,
     remote::fs::RemoteFs as _,
-    script::sites::parse_url,
     script::value::NameText,
 };
 
@@ -36,8 +35,7 @@ Examples:
 
 pub(super) fn run(args: &Args, common: &Common) -> ExitResult {
     let prepared = || -> Result<_> {
-        let url = parse_url(&args.url)?;
-        let site = common.site(&url)?;
+        let (site, url) = common.place(&args.url)?;
         Ok((url, site, common.single_context()?.0))
     };
     let (url, site, context) = prepared().map_err(UsageError)?;
@@ -60,11 +58,16 @@ pub(super) fn run(args: &Args, common: &Common) -> ExitResult {
                 Err(fault) => return Err(fault),
             };
             entries.sort_by(|a, b| a.name.cmp(&b.name));
-            let names = if session.site().latin1 { NameText::Latin1 } else { NameText::Utf8 };
+            let names = NameText(session.site().encoding);
             if json {
                 let all = entries.iter().map(|entry| ListedEntry::of(entry, names, unread));
                 report::json(&all.collect::<Vec<_>>());
             } else {
+                for entry in &mut entries {
+                    if let Ok(name) = session.site().encoding.decode(&entry.name) {
+                        entry.name = name;
+                    }
+                }
                 report::output(&rows(&entries));
             }
             Ok(())

@@ -73,8 +73,9 @@ enum MirrorMode {
 
 pub(super) fn run(args: &Args, common: &Common) -> ExitResult {
     let prepared = || -> Result<_> {
-        let sides = sides(&args.source, &args.target)?;
+        let mut sides = sides(&args.source, &args.target)?;
         let site = common.site(&sides.url)?;
+        sides.url.encode(site.encoding)?;
         let (context, states) = common.single_context()?;
         let mut request = MirrorRequest::default();
         request.options.parallel = site.parallel;

@@ -44,7 +44,10 @@ pub(super) fn run(args: &Args, common: &Common) -> ExitResult {
         };
         let (to, is_folder) = match other {
             Some(url) => (operands::path_of(&url)?, url.is_folder),
-            None => (from.parent().join_or_root(&args.target)?, args.target.ends_with('/')),
+            None => {
+                let target = from.encoding().bytes_of(&args.target)?;
+                (from.parent().join_or_root(&target)?, args.target.ends_with('/'))
+            }
         };
         Ok((site, from, to, is_folder, common.single_context()?.0))
     };
@@ -132,13 +135,14 @@ pub(super) fn chmod(args: &ChmodArgs, common: &Common) -> ExitResult {
 /// Paths that a user types behind a URL.
 trait TypedPath {
     /// Returns the path that `text` means in this directory: a path from the root, or a name below it.
-    fn join_or_root(&self, text: &str) -> Result<RemotePath>;
+    fn join_or_root(&self, text: &[u8]) -> Result<RemotePath>;
 }
 
 impl TypedPath for RemotePath {
-    fn join_or_root(&self, text: &str) -> Result<RemotePath> {
-        let name = text.trim_end_matches('/');
-        match (text.starts_with('/'), name.is_empty()) {
+    fn join_or_root(&self, text: &[u8]) -> Result<RemotePath> {
+        let end = text.iter().rposition(|byte| *byte != b'/').map_or(0, |last| last + 1);
+        let name = text.get(..end).unwrap_or_default();
+        match (text.starts_with(b"/"), name.is_empty()) {
             (true, true) => Ok(Self::root()),
             (true, false) => Self::parse(name),
             (false, true) => Err(Error::invalid("the new name is empty")),
@@ -148,7 +152,7 @@ impl TypedPath for RemotePath {
                     if above.is_empty() || above.ends_with(b"/") { b"" } else { b"/" };
                 let above = if above == b"." { &b""[..] } else { above };
                 let slash = if above.is_empty() { b"" } else { slash };
-                Self::parse([above, slash, name.as_bytes()].concat())
+                Self::parse([above, slash, name].concat())
             }
         }
     }

@@ -21,7 +21,7 @@ pub(super) const STANDARD: &str = "-";
 
 /// Parses `texts` as URLs of one server, and returns them with its settings.
 pub(super) fn urls(texts: &[String], common: &Common) -> Result<(Site, Vec<Url>)> {
-    let urls: Vec<Url> = texts.iter().map(|text| parse_url(text)).collect::<Result<_>>()?;
+    let mut urls: Vec<Url> = texts.iter().map(|text| parse_url(text)).collect::<Result<_>>()?;
     let first = urls.first().ok_or_else(|| Error::invalid("a URL is wanted"))?;
     let is_same = |other: &&Url| {
         let (one, other) = (&first.site, &other.site);
@@ -37,12 +37,15 @@ pub(super) fn urls(texts: &[String], common: &Common) -> Result<(Site, Vec<Url>)
             first.site.host
         )));
     }
-    Ok((common.site(first)?, urls))
+    let site = common.site(first)?;
+    urls.iter_mut().try_for_each(|url| url.encode(site.encoding))?;
+    Ok((site, urls))
 }
 
 /// Returns the path of a URL; that of the login directory if it has none.
 pub(super) fn path_of(url: &Url) -> Result<RemotePath> {
-    url.path.clone().map_or_else(|| RemotePath::parse("."), Ok)
+    let path = url.path.clone().map_or_else(|| RemotePath::parse("."), Ok)?;
+    Ok(path.in_encoding(url.site.encoding))
 }
 
 /// Returns the files that a URL means: those that match its pattern, or the one that it names.
@@ -73,7 +76,9 @@ pub(super) async fn is_folder(session: &mut Session, url: &Url) -> Result<bool> 
 /// Returns the name in `folder` for the remote file `remote`.
 pub(super) fn local_name(folder: &Path, remote: &RemotePath) -> Result<PathBuf> {
     component(remote.name())?;
-    let name = std::str::from_utf8(remote.name());
+    let name = remote.encoding().decode(remote.name())?;
+    component(&name)?;
+    let name = std::str::from_utf8(&name);
     let name = name.map_err(|_| Error::invalid("its name is not UTF-8: name the local file"))?;
     Ok(folder.join(name))
 }

@@ -29,7 +29,7 @@ use crate::{
     mirror::{self, report::Report},
     option_table::OptionTable,
     remote::{fs::RemoteFs as _, stream::StreamSource},
-    script::sites::{is_url, parse_url},
+    script::sites::is_url,
 };
 
 /// The arguments of `portolan put`.
@@ -79,7 +79,7 @@ enum LocalSource {
 pub(super) fn run(args: &Args, common: &Common) -> ExitResult {
     let prepared = || -> Result<_> {
         let (sources, target) = parts(&args.operands)?;
-        let url = parse_url(target)?;
+        let (site, url) = common.place(target)?;
         let sources: Vec<_> = sources.iter().map(|path| local_source(path)).collect();
         if sources.len() > 1 && !url.is_folder {
             return Err(Error::invalid(
@@ -89,7 +89,7 @@ pub(super) fn run(args: &Args, common: &Common) -> ExitResult {
         let targets: Vec<_> =
             sources.iter().map(|source| remote_path(&url, source)).collect::<Result<_>>()?;
         let work: Vec<_> = sources.into_iter().zip(targets).collect();
-        Ok((common.site(&url)?, work, args.options.options()?, common.single_context()?.0))
+        Ok((site, work, args.options.options()?, common.single_context()?.0))
     };
     let (site, work, options, context) = prepared().map_err(UsageError)?;
     for (source, _) in &work {
@@ -162,7 +162,7 @@ fn remote_path(url: &Url, source: &LocalSource) -> Result<RemotePath> {
         }
     };
     let name = local.file_name().ok_or_else(|| Error::invalid("the local path names no file"))?;
-    path.join(name.as_encoded_bytes())
+    path.join(&path.encoding().encode(name.as_encoded_bytes())?)
 }
 
 async fn upload(

@@ -23,7 +23,7 @@ use crate::{
     script::sites::{
         SavedSite, SiteBook,
         edit::{self, ChangedFiles, NewSite},
-        parse_url,
+        import::{self, ImportedSite},
     },
 };
 
@@ -61,6 +61,8 @@ enum SiteAction {
         #[arg(required = true, value_name = "NAME")]
         names: Vec<String>,
     },
+    /// Save the sites of FileZilla, WinSCP, lftp, rclone or ncftp
+    Import(ImportArgs),
     /// Remove a site, and the passwords kept for it
     Remove {
         /// Name of the site
@@ -86,12 +88,33 @@ struct AddArgs {
     file: Option<PathBuf>,
 }
 
+#[derive(Debug, clap::Args)]
+#[expect(clippy::doc_markdown, reason = "the comments are the help that people read")]
+struct ImportArgs {
+    /// sitemanager.xml, WinSCP.ini, rclone.conf, or the file of bookmarks of lftp or ncftp
+    #[arg(value_name = "FILE")]
+    source: PathBuf,
+    /// Keep their passwords as well, in the directory of secrets
+    #[arg(long)]
+    passwords: bool,
+    /// Only show what would be saved
+    #[arg(long)]
+    dry_run: bool,
+    /// Replace sites of these names
+    #[arg(long)]
+    replace: bool,
+    /// File to save them in [default: sites.toml beside a jobs file, else that of the user]
+    #[arg(long, value_name = "FILE")]
+    file: Option<PathBuf>,
+}
+
 pub(super) fn run(args: &Args, common: &Common) -> ExitResult {
     match &args.action {
         SiteAction::Add(args) => add(args, common),
         SiteAction::List => list(common),
         SiteAction::Show { name } => show(name, common),
         SiteAction::Test { names } => test(names, common),
+        SiteAction::Import(args) => import(args, common),
         SiteAction::Remove { name } => {
             let changed = edit::remove(plain(name)).map_err(wrong)?;
             tell(&format!("removed `{}`", plain(name)), &changed, common);
@@ -217,13 +240,68 @@ fn show(name: &str, common: &Common) -> ExitResult {
     Ok(Exit::Done)
 }
 
+/// Saves the sites of another program; one that cannot be saved is told, and the rest is saved.
+fn import(args: &ImportArgs, common: &Common) -> ExitResult {
+    let found = import::read_file(&args.source).map_err(wrong)?;
+    let file = args.file.clone().map_or_else(edit::usual_file, Ok).map_err(wrong)?;
+    let mut told = Vec::new();
+    let mut skipped = found.left_out;
+    for site in found.sites {
+        let ImportedSite { name, url, options, password } = site;
+        let has_password = password.is_some();
+        let password = password.filter(|_| args.passwords);
+        let options = if args.passwords { options } else { import::without_secrets(options) };
+        let new = NewSite {
+            name: name.clone(),
+            url: url.clone(),
+            options,
+            password,
+            ..NewSite::default()
+        };
+        let added = if args.dry_run {
+            edit::check(&new).map(|()| ChangedFiles::default())
+        } else {
+            edit::add(&file, new, args.replace)
+        };
+        match added {
+            Ok(changed) => {
+                let is_kept = !changed.secrets.is_empty() || (args.dry_run && args.passwords);
+                let is_left = has_password && !is_kept;
+                told.push((name, url, is_left));
+            }
+            Err(error) => skipped.push((name, error.message)),
+        }
+    }
+    if common.json() {
+        let sites: Vec<_> =
+            told.iter().map(|(name, url, _)| json!({ "name": name, "url": url })).collect();
+        let left_out: Vec<_> =
+            skipped.iter().map(|(name, why)| json!({ "name": name, "reason": why })).collect();
+        report::json(&json!({ "sites": sites, "left_out": left_out }));
+    } else {
+        let did = if args.dry_run { "would save" } else { "saved" };
+        let line = |(name, url, is_left): &(String, String, bool)| {
+            let left = if *is_left { ", without its password (--passwords keeps it)" } else { "" };
+            format!("{did} `{}`: {}{left}\n", visible(name), visible(url))
+        };
+        report::output(&told.iter().map(line).collect::<String>());
+    }
+    for (name, why) in &skipped {
+        report::print(&format!("left out `{}`: {}\n", visible(name), visible(why)));
+    }
+    for (name, why) in found.without_password.iter().filter(|_| args.passwords) {
+        report::print(&format!("no password of `{}`: {}\n", visible(name), visible(why)));
+    }
+    Ok(if told.is_empty() && !skipped.is_empty() { Exit::Usage } else { Exit::Done })
+}
+
 /// Logs in to each site. The first failure decides the exit code, and the others are tried nevertheless.
 fn test(names: &[String], common: &Common) -> ExitResult {
     let prepared = || -> Result<_> {
         let mut sites = Vec::new();
         for name in names {
-            let url = parse_url(&format!("@{}", plain(name)))?;
-            sites.push((plain(name).to_owned(), url.path.clone(), common.site(&url)?));
+            let (site, url) = common.place(&format!("@{}", plain(name)))?;
+            sites.push((plain(name).to_owned(), url.path, site));
         }
         Ok((sites, common.quiet_context()?))
     };

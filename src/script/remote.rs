@@ -50,7 +50,7 @@ impl Remote {
     }
 
     fn of(site: &Site, session: Option<Session>) -> Self {
-        let names = if site.latin1 { NameText::Latin1 } else { NameText::Utf8 };
+        let names = NameText(site.encoding);
         let (host, mode) = (site.host.clone(), site.mode.as_str());
         let parallel = site.parallel;
         Self { session: Arc::new(Mutex::new(session)), host, mode, names, parallel }

@@ -84,7 +84,6 @@ pub fn site_of(url: &Url, overrides: &Overrides) -> Result<Site> {
 /// Returns the site that `url` and `options` describe; `overrides` come from the command line and take precedence.
 pub fn site(url: &Url, options: &Map, overrides: &Overrides) -> Result<Site> {
     let mut site = url.site.clone();
-    site.folder.clone_from(&url.path);
     for map in [options, &overrides.0] {
         CallOptions::new(map, "ftp::connect", &OPTIONS.keys())?.fill(&OPTIONS, &mut site)?;
     }
@@ -95,6 +94,9 @@ pub fn site(url: &Url, options: &Map, overrides: &Overrides) -> Result<Site> {
         site.proxy = Some(proxy);
         site.proxy_origin = ProxyOrigin::Environment(variable);
     }
+    let mut url = url.clone();
+    url.encode(site.encoding)?;
+    site.folder = url.path;
     site.check()?;
     Ok(site)
 }

@@ -12,56 +12,23 @@ use crate::{
     error::{Error, Result},
     limits::DURATION_MAX,
     option_table::parse_pairs,
-    remote::path::RemotePath,
+    remote::path::{NameEncoding, RemotePath},
     secret::Secret,
 };
 
-/// The base of the characters that stand for bytes that are not UTF-8: U+F700 and up, in Unicode's private use area.
-const PRIVATE: u32 = 0xF700;
-
-/// The lossless encoding of names on a server as strings of a script.
+/// The lossless encoding of names on a server as strings of a script: bytes that are no characters are kept one by one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum NameText {
-    /// UTF-8; invalid bytes are kept one by one.
-    Utf8,
-    /// Each byte is the character of the same number.
-    Latin1,
-}
+pub struct NameText(pub NameEncoding);
 
 impl NameText {
     /// Returns the string for a name.
     pub fn text(self, name: &[u8]) -> String {
-        if self == Self::Latin1 {
-            return name.iter().copied().map(char::from).collect();
-        }
-        let mut text = String::new();
-        for piece in name.utf8_chunks() {
-            text.push_str(piece.valid());
-            let hidden = piece
-                .invalid()
-                .iter()
-                .filter_map(|byte| char::from_u32(PRIVATE + u32::from(*byte)));
-            text.extend(hidden);
-        }
-        text
+        self.0.text(name)
     }
 
     /// Returns the path that a string means.
     pub fn path(self, text: &str) -> Result<RemotePath> {
-        let mut bytes = Vec::with_capacity(text.len());
-        for c in text.chars() {
-            let code = u32::from(c);
-            match (self, u8::try_from(code), u8::try_from(code.wrapping_sub(PRIVATE))) {
-                (Self::Latin1, Ok(byte), _) | (Self::Utf8, _, Ok(byte)) => bytes.push(byte),
-                (Self::Latin1, Err(_), _) => {
-                    let message =
-                        format!("`{c}` is not in Latin-1, in which this server's names are");
-                    return Err(Error::invalid(message).at(text));
-                }
-                (Self::Utf8, ..) => bytes.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes()),
-            }
-        }
-        RemotePath::parse(bytes)
+        Ok(RemotePath::parse(self.0.bytes_of(text)?)?.in_encoding(self.0))
     }
 }
 
@@ -350,13 +317,13 @@ mod tests {
         for name in
             [&b"plain"[..], "grüße".as_bytes(), b"caf\xe9.txt", b"\xff\xfe", b"bad-\xc3\x28"]
         {
-            for names in [NameText::Utf8, NameText::Latin1] {
+            for names in [NameText(NameEncoding::Same), NameText(NameEncoding::Latin1)] {
                 let path = names.path(&names.text(name)).unwrap();
                 assert_eq!(path.as_bytes(), name);
             }
         }
-        assert_eq!(NameText::Latin1.text(b"caf\xe9"), "café");
-        assert!(NameText::Latin1.path("日本").is_err());
+        assert_eq!(NameText(NameEncoding::Latin1).text(b"caf\xe9"), "café");
+        assert!(NameText(NameEncoding::Latin1).path("日本").is_err());
     }
 
     #[test]

@@ -5,6 +5,7 @@
     reason = "a test that cannot go on has failed, in its helpers too"
 )]
 
+mod as_they_are;
 mod both_ways;
 mod campaign;
 mod check;

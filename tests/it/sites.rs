@@ -182,3 +182,44 @@ fn a_proxy_of_the_environment_is_used_and_said() {
     let wrong = program.clone_with(["-q"]).env("FTP_PROXY", "ftp://me:hunter2@gate");
     wrong.run().fails_with(2).never_says("hunter2").stderr_has("FTP_PROXY");
 }
+
+#[test]
+fn sites_of_other_programs_are_imported_and_their_passwords_only_if_asked_for() {
+    let (server, _url) = server();
+    let port = server.server.address().port();
+    let xml = format!(
+        "<?xml version=\"1.0\"?><FileZilla3><Servers><Server><Host>127.0.0.1</Host><Port>{port}</Port><Protocol>6</Protocol>\
+         <User>tester</User><Pass encoding=\"base64\">c2VjcmV0</Pass><Logontype>1</Logontype><Name>My shop</Name>\
+         <RemoteDir>1 0 2 in</RemoteDir></Server><Server><Host>h</Host><Protocol>1</Protocol><Name>ssh</Name></Server>\
+         </Servers></FileZilla3>"
+    );
+    let conf = format!(
+        "[clone]\ntype = ftp\nhost = 127.0.0.1\nport = {port}\nuser = tester\npass = \
+         YWFhYWFhYWFhYWFhYWFhYXAQDRE0Cg\n[s3]\ntype = s3\n"
+    );
+    let program = Portolan::new()
+        .file("portolan.toml", "")
+        .file("sitemanager.xml", xml)
+        .file("rclone.conf", conf)
+        .file("other.txt", "hello\n");
+    let run = |words: &[&str]| {
+        program.clone_with(words.iter().copied()).run().any_files().never_says("c2VjcmV0")
+    };
+    let dry = run(&["site", "import", "sitemanager.xml", "--dry-run"]).any_stderr();
+    dry.stdout_has("would save `My-shop`: ftp://tester@127.0.0.1");
+    assert!(!program.folder().join("sites.toml").exists());
+    let saved = run(&["site", "import", "sitemanager.xml"]);
+    let saved = saved.stderr("left out `ssh`: its protocol is SFTP\n");
+    saved.stdout_has("without its password (--passwords keeps it)");
+    assert!(!program.folder().join("secrets").exists());
+    let again = run(&["site", "import", "sitemanager.xml", "--passwords"]).fails_with(2);
+    again.stderr_has("there is a site `My-shop` already");
+    let kept = run(&["site", "import", "sitemanager.xml", "--passwords", "--replace"]);
+    kept.any_stderr().stdout_has("saved `My-shop`");
+    run(&["cat", "@My-shop/a.csv"]).any_stderr().stdout("one");
+    let text = fs::read_to_string(program.folder().join("sites.toml")).unwrap();
+    assert!(text.contains("secret:MY_SHOP") && !text.contains("secret\""), "{text}");
+    run(&["site", "import", "rclone.conf", "--passwords"]).any_stderr().stdout_has("saved `clone`");
+    run(&["cat", "@clone/in/b.csv"]).any_stderr().stdout("two");
+    run(&["site", "import", "other.txt"]).fails_with(2).stderr_has("sitemanager.xml");
+}

@@ -139,7 +139,7 @@ impl Release {
     /// Returns the directory for the old bytes, as the option `trash` of a mirror.
     pub(super) fn trash(&self) -> Result<String> {
         let files = self.folder.join(FILES)?;
-        let bytes = self.top.encoding().decode(files.as_bytes().to_vec());
+        let bytes = self.top.encoding().decode(files.as_bytes())?;
         String::from_utf8(bytes).map_err(|_| {
             Error::invalid("releases want a folder on the server whose name is UTF-8")
                 .at(self.top.to_string())

@@ -15,7 +15,7 @@ use super::{
     tls::{TlsContext, TlsVersions},
 };
 use portolan_core::{
-    error::{Error, ErrorKind, Result},
+    error::{Error, ErrorKind, Result, codes::TLS_NOT_OFFERED},
     observe::MessageLevel,
 };
 use portolan_proto::Verb;
@@ -34,6 +34,33 @@ impl Session {
     /// Connects to `site` and logs in; in mode `race` it also determines the method that carries the data.
     pub async fn open(site: Site, context: RunContext) -> Result<Self> {
         site.check()?;
+        if !site.tls_if_offered {
+            return Self::open_as(site, context).await;
+        }
+        let site = Site { tls_if_offered: false, ..site };
+        let protected = Self::open_as(site.clone(), context.clone());
+        let error = match Box::pin(protected).await {
+            Err(error) if error.name == Some(TLS_NOT_OFFERED) => error,
+            opened => return opened,
+        };
+        let memory = context.memory.as_ref();
+        if memory.is_some_and(|memory| memory.has_used_tls(&site.host, site.port)) {
+            let message = format!(
+                "{}; an earlier session with it was protected, and `tls: \"if_offered\"` does not go back",
+                error.message
+            );
+            return Err(Error { message, ..error });
+        }
+        if !refuses_tls(&site, &context).await? {
+            return Err(error);
+        }
+        let text = format!("{}: the server offers no TLS: this session is without", site.host);
+        context.observer.message_once(MessageLevel::Info, text);
+        let site = Site { tls: TlsMode::Off, ..site };
+        Box::pin(Self::open_as(site, context)).await
+    }
+
+    async fn open_as(site: Site, context: RunContext) -> Result<Self> {
         let line = dial(&site, &context).await.map_err(|error| by_way(error, &site))?;
         let mut path = DataPath::new(&site, &line, context.memory.clone());
         if let (Some(proxy), ProxyOrigin::Environment(variable)) = (&site.proxy, site.proxy_origin)
@@ -92,6 +119,7 @@ impl Session {
             Some(folder) => home.resolve(folder)?,
             None => home,
         };
+        let folder = folder.in_encoding(site.encoding);
         let host_pace = site.rate_limit.map(|rate| context.paces.of_host(&site.host, rate));
         let mut session = Self {
             site,
@@ -191,6 +219,19 @@ impl Session {
         }
         Ok(())
     }
+}
+
+/// Returns true if the server answers AUTH with a permanent refusal, on a connection of its own.
+async fn refuses_tls(site: &Site, context: &RunContext) -> Result<bool> {
+    let line = dial(site, context).await?;
+    let (mut control, greeting) =
+        control::ControlConnection::greeted(line, site, None, &context.stop).await?;
+    if !greeting.is_done() {
+        return Err(greeting.fault());
+    }
+    let reply = control.ask(&FtpCommand::with(Verb::Auth, "TLS")).await?;
+    control.close_abruptly();
+    Ok(reply.code.is_permanent())
 }
 
 /// Connects to the server of `site`.

@@ -1,7 +1,5 @@
 //! Searches below a directory of a server: everything, or the matches of a pattern such as `/pub/**/*.csv`.
 
-use std::{ffi::OsStr, os::unix::ffi::OsStrExt};
-
 use globset::GlobBuilder;
 
 use super::{
@@ -74,7 +72,9 @@ impl Session {
     /// directories, `[a-z]` and `{a,b}` are alternatives. A missing directory has no matches.
     pub async fn glob(&mut self, pattern: &RemotePath) -> Result<Vec<RemotePath>> {
         let (base, wanted) = split(pattern)?;
-        let text = String::from_utf8_lossy(wanted.as_bytes()).into_owned();
+        // Characters are compared: bytes of one may look like those of a pattern.
+        let encoding = self.site.encoding;
+        let text = encoding.text(wanted.as_bytes());
         let matcher = GlobBuilder::new(&text)
             .literal_separator(true)
             .build()
@@ -96,7 +96,7 @@ impl Session {
         };
         let is_wanted = |one: &FoundEntry| {
             let below = one.path.as_bytes().get(skipped..).unwrap_or_default();
-            one.entry.kind != EntryKind::Dir && matcher.is_match(OsStr::from_bytes(below))
+            one.entry.kind != EntryKind::Dir && matcher.is_match(encoding.text(below))
         };
         Ok(found.into_iter().filter(is_wanted).map(|one| one.path).collect())
     }

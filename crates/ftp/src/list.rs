@@ -208,6 +208,10 @@ impl Session {
         if !is_there || !status.code.is_status() {
             return StatListing::Unclear;
         }
+        // Telnet wants this byte doubled, and not every server does that: it ends Russian names in windows-1251.
+        if !last_resort && status.inner_lines().any(|line| line.contains(&0xff)) {
+            return StatListing::Unclear;
+        }
         // Some servers indent each line by a space, so that none of them looks like a reply.
         let is_set_in = status.inner_lines().all(|line| line.starts_with(b" "));
         let mut reader = ListingReader::list();

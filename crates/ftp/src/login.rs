@@ -7,7 +7,7 @@ use super::{
     context::RunContext,
     control::{ControlConnection, DialedConnection, FtpCommand},
     data::nat_diagnosis::our_address_in,
-    path::RemotePath,
+    path::{NameEncoding, RemotePath},
     path_syntax::PathSyntax,
     profile::ServerProfile,
     reply::Reply,
@@ -297,7 +297,7 @@ fn questions(site: &Site) -> Vec<FtpCommand> {
         FtpCommand::bare(Verb::Feat),
         FtpCommand::bare(Verb::Pwd),
     ];
-    if !site.latin1 {
+    if site.encoding == NameEncoding::Same {
         commands.push(FtpCommand::with(Verb::Opts, "UTF8 ON"));
     }
     commands

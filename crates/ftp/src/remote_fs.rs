@@ -24,7 +24,7 @@ use portolan_remote::{
     hash::HashAlgorithm,
     hints::{NextTransfer, TransferHints},
     listing::DirectoryListing,
-    path::{NameEncoding, RemotePath},
+    path::RemotePath,
     pending::{PendingDownload, TempUpload, VerifiedTemp},
     rate_limit::RateLimiter,
     source_sink::{ByteSink, ByteSource},
@@ -66,14 +66,13 @@ impl RemoteFs for Session {
 
     fn capabilities(&self) -> Capabilities {
         let named = self.features();
-        let is_latin1 = self.site().latin1;
         Capabilities {
             sets_mtime: named.contains_key("MFMT"),
             tells_mtime: named.is_empty() || named.contains_key("MDTM"),
             lists_many: self.lists_at_once(),
             shortens_names: self.shortens_names(),
             hash: HashAlgorithm::best(&self.hashes()),
-            encoding: if is_latin1 { NameEncoding::Latin1 } else { NameEncoding::Same },
+            encoding: self.site().encoding,
         }
     }
 

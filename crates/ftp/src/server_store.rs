@@ -22,6 +22,11 @@ pub trait ServerStore: Debug + Send + Sync {
     /// Replaces the record of `place` by `known`.
     fn remember(&self, place: &ServerPlace, known: ServerRecord);
 
+    /// Returns true if a session with that server was protected by TLS, in any network and with any login.
+    fn has_used_tls(&self, _host: &str, _port: u16) -> bool {
+        false
+    }
+
     /// Removes `step`, which does not work any more, from the record of `place`.
     fn forget(&self, place: &ServerPlace, step: DataMethod);
 }

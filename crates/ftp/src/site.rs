@@ -12,7 +12,12 @@ pub use portolan_core::limits::PARALLEL_AUTO;
 pub use portolan_remote::transfer::InPlace;
 
 pub use super::site_options::OPTIONS;
-use super::{mask::Mask, path::RemotePath, proxy::Proxy, secret::Secret};
+use super::{
+    mask::Mask,
+    path::{NameEncoding, RemotePath},
+    proxy::Proxy,
+    secret::Secret,
+};
 use portolan_core::{
     error::{Error, Result},
     limits::{CONNECT_TIMEOUT, DATA_TIMEOUT, REPLY_TIMEOUT, RETRY_WAIT},
@@ -62,6 +67,37 @@ impl Mode {
     /// Returns the word that scripts use.
     pub fn as_str(self) -> &'static str {
         self.into()
+    }
+}
+
+/// The family of the addresses to connect to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AddressFamily {
+    /// Both; the first address that answers is used.
+    Any,
+    /// IPv4 only.
+    V4,
+    /// IPv6 only.
+    V6,
+}
+
+impl AddressFamily {
+    /// Returns true if `address` is of this family.
+    pub(super) const fn has(self, address: &SocketAddr) -> bool {
+        match self {
+            Self::Any => true,
+            Self::V4 => address.is_ipv4(),
+            Self::V6 => address.is_ipv6(),
+        }
+    }
+
+    /// Returns its name.
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Any => "IP",
+            Self::V4 => "IPv4",
+            Self::V6 => "IPv6",
+        }
     }
 }
 
@@ -123,6 +159,8 @@ pub struct Site {
     pub folder: Option<RemotePath>,
     /// The protection of the control connection.
     pub tls: TlsMode,
+    /// True if a server without TLS may be used without it, unless it has offered TLS before.
+    pub tls_if_offered: bool,
     /// The trusted certificates.
     pub trust: Trust,
     /// The side that opens data connections.
@@ -135,6 +173,8 @@ pub struct Site {
     pub external_address: Option<IpAddr>,
     /// True if a router between the local host and the server may be asked to let data connections in.
     pub map_ports: bool,
+    /// The family of the addresses to connect to.
+    pub family: AddressFamily,
     /// The address to connect from.
     pub source_address: Option<IpAddr>,
     /// The proxy for all connections.
@@ -151,8 +191,8 @@ pub struct Site {
     pub keepalive: Option<Duration>,
     /// The maximum wait before the first retry after a temporary error.
     pub retry_wait: Duration,
-    /// True if names on the server are Latin-1 instead of UTF-8.
-    pub latin1: bool,
+    /// The encoding of names on the server.
+    pub encoding: NameEncoding,
     /// The command that lists a directory, in place of MLSD or LIST.
     pub list_command: Option<String>,
     /// The number of sessions that a mirror may use, or [`PARALLEL_AUTO`].
@@ -200,6 +240,7 @@ impl Site {
             _ => {}
         }
         self.tls = tls;
+        self.tls_if_offered = false;
     }
 
     /// Returns the mode to try first, and whether the other may be tried after it. Through a proxy no server can
@@ -219,12 +260,14 @@ impl Site {
             account: None,
             folder: None,
             tls: TlsMode::Off,
+            tls_if_offered: false,
             trust: Trust::default(),
             mode: Mode::Auto,
             fallback: true,
             port_range: None,
             external_address: None,
             map_ports: false,
+            family: AddressFamily::Any,
             source_address: None,
             proxy: None,
             proxy_origin: ProxyOrigin::Unset,
@@ -233,7 +276,7 @@ impl Site {
             reply_timeout: REPLY_TIMEOUT,
             keepalive: Some(KEEPALIVE),
             retry_wait: RETRY_WAIT,
-            latin1: false,
+            encoding: NameEncoding::Same,
             list_command: None,
             parallel: 1,
             min_rate: MIN_RATE,

@@ -3,9 +3,10 @@
 use std::{ops::RangeInclusive, time::Duration};
 
 use super::{
+    path::NameEncoding,
     proxy::{FORMS as PROXY_FORMS, Proxy},
     secret::Secret,
-    site::{InPlace, Mode, PARALLEL_AUTO, ProxyOrigin, Site, TlsMode},
+    site::{AddressFamily, InPlace, Mode, PARALLEL_AUTO, ProxyOrigin, Site, TlsMode},
 };
 use portolan_core::{
     encoding::from_hex,
@@ -88,13 +89,29 @@ const ROWS: &[SiteRow] = &[
         "the local address to connect from",
     ),
     SiteRow::new(
+        "family",
+        Choice(&[
+            ("any", |site| site.family = AddressFamily::Any),
+            ("ipv4", |site| site.family = AddressFamily::V4),
+            ("ipv6", |site| site.family = AddressFamily::V6),
+        ]),
+        "the addresses of the host to connect to. With \"any\", those of both families are tried in turn, a moment apart; \
+         the one that answers is used, and is tried first later",
+    )
+    .usual("any"),
+    SiteRow::new(
         "tls",
         Choice(&[
             ("off", |site| site.set_tls(TlsMode::Off)),
             ("explicit", |site| site.set_tls(TlsMode::Explicit)),
             ("implicit", |site| site.set_tls(TlsMode::Implicit)),
+            ("if_offered", |site| {
+                site.set_tls(TlsMode::Explicit);
+                site.tls_if_offered = true;
+            }),
         ]),
-        "the protection of the connection, in place of the URL's",
+        "the protection of the connection, in place of the URL's; with \"if_offered\" a server that offers no TLS is used \
+         without, unless an earlier session with it was protected",
     ),
     SiteRow::new(
         "ca_file",
@@ -158,14 +175,13 @@ const ROWS: &[SiteRow] = &[
     .usual("1s"),
     SiteRow::new(
         "encoding",
-        Choice(&[
-            ("utf-8", |site| site.latin1 = false),
-            ("utf8", |site| site.latin1 = false),
-            ("latin-1", |site| site.latin1 = true),
-            ("latin1", |site| site.latin1 = true),
-            ("iso-8859-1", |site| site.latin1 = true),
-        ]),
-        "the encoding of names on the server",
+        Text(|site, label| {
+            site.encoding = NameEncoding::parse(label)?;
+            Ok(())
+        }),
+        "the encoding of names on the server: \"latin-1\", or any label of the WHATWG list, such as \"windows-1251\", \
+         \"shift_jis\", \"gbk\", \"big5\" or \"koi8-r\". Local names, those of scripts and of URLs are UTF-8; a name \
+         that would not be the same when it comes back is refused",
     )
     .usual("utf-8"),
     SiteRow::new(

@@ -7,7 +7,7 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::{
     authority::{decoded, decoded_text, host_and_port},
-    path::RemotePath,
+    path::{NameEncoding, RemotePath},
     secret::Secret,
     site::{Site, TlsMode},
 };
@@ -43,6 +43,27 @@ impl Url {
                 visible(without_password(text))
             ))
         })
+    }
+}
+
+impl Url {
+    /// Converts the path from UTF-8 to the encoding of the server's names; bytes that are no UTF-8 stay as they are. Fails
+    /// with `invalid` if a character has no bytes there.
+    pub fn encode(&mut self, encoding: NameEncoding) -> Result<()> {
+        let converted = |path: &mut Option<RemotePath>| -> Result<()> {
+            let Some(old) = path.take() else { return Ok(()) };
+            let new = match std::str::from_utf8(old.as_bytes()) {
+                Ok(text) if encoding != NameEncoding::Same => {
+                    RemotePath::parse(encoding.bytes_of(text)?)?
+                }
+                _ => old,
+            };
+            *path = Some(new.in_encoding(encoding));
+            Ok(())
+        };
+        self.site.encoding = encoding;
+        converted(&mut self.path)?;
+        converted(&mut self.pattern)
     }
 }
 

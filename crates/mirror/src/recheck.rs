@@ -147,7 +147,8 @@ pub(super) async fn there(
         }
         let stamp = |size, modified| FileStat { size, modified };
         let entries = listing.entries.into_iter();
-        let name = |name| top.encoding().decode(name);
+        // One that has no local name is none that is deleted.
+        let name = |name: Vec<u8>| top.encoding().decode(&name).unwrap_or(name);
         Ok(entries.map(|entry| (name(entry.name), stamp(entry.size, entry.modified))).collect())
     });
     Ok(now.collect())

@@ -167,8 +167,13 @@ impl<'a> RemoteScan<'a> {
             self.survey.faults.push(incomplete(&listing).at(self.shown(folder)));
         }
         let encoding = self.top.encoding();
-        let decode = |entry: Entry| Entry { name: encoding.decode(entry.name), ..entry };
-        let entries: Vec<_> = listing.entries.into_iter().map(decode).collect();
+        let mut entries = Vec::with_capacity(listing.entries.len());
+        for entry in listing.entries {
+            match encoding.decode(&entry.name) {
+                Ok(name) => entries.push(Entry { name, ..entry }),
+                Err(fault) => self.refuse(join(folder, &entry.name), fault)?,
+            }
+        }
         let twice = twice(&entries);
         for entry in entries {
             let path = join(folder, &entry.name);
@@ -179,6 +184,14 @@ impl<'a> RemoteScan<'a> {
             }
         }
         Ok(())
+    }
+
+    /// Leaves alone an entry whose name has no local one; in a source it is a failure.
+    fn refuse(&mut self, path: Vec<u8>, fault: Error) -> Result<()> {
+        if self.role == Role::Source {
+            self.survey.faults.push(fault);
+        }
+        self.survey.tree.add(path, Node::of(NodeKind::Other)).map(drop)
     }
 
     pub(super) fn add(&mut self, path: Vec<u8>, entry: &Entry) -> Result<()> {

@@ -17,6 +17,7 @@ pub mod hash;
 pub mod hints;
 pub mod listing;
 pub mod memory;
+pub mod name_encoding;
 pub mod path;
 pub mod pending;
 pub mod prune;

@@ -8,8 +8,9 @@ use std::{
     ops::Deref,
 };
 
+pub use super::name_encoding::NameEncoding;
 use portolan_core::{
-    error::{Error, ErrorKind, Origin, Result},
+    error::{Error, Result},
     limits::{COMMAND_BYTES_MAX, DEPTH_MAX},
     observe::visible::visible,
 };
@@ -46,39 +47,6 @@ impl Ord for RemotePath {
 impl Hash for RemotePath {
     fn hash<H: Hasher>(&self, state: &mut H) {
         self.0.hash(state);
-    }
-}
-
-/// The encoding of names on the server, relative to local names.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum NameEncoding {
-    /// The same bytes on both sides.
-    #[default]
-    Same,
-    /// Latin-1 on the server and UTF-8 locally: each remote byte is the character of that number.
-    Latin1,
-}
-
-impl NameEncoding {
-    /// Converts a local name or path to its bytes on the server; fails with `refused` if it has none there.
-    pub fn encode(self, name: &[u8]) -> Result<Vec<u8>> {
-        if self == Self::Same {
-            return Ok(name.to_vec());
-        }
-        let text = std::str::from_utf8(name).ok();
-        let bytes = text.and_then(|text| text.chars().map(|c| u8::try_from(c).ok()).collect());
-        bytes.ok_or_else(|| {
-            let message = "its name is not in Latin-1, in which this server's names are";
-            Error::new(ErrorKind::Refused, Origin::Here, message).at(visible(name))
-        })
-    }
-
-    /// Converts a name of the server to its local name.
-    pub fn decode(self, name: Vec<u8>) -> Vec<u8> {
-        match self {
-            Self::Same => name,
-            Self::Latin1 => name.into_iter().map(char::from).collect::<String>().into_bytes(),
-        }
     }
 }
 
@@ -134,7 +102,7 @@ impl RemotePath {
             path.push(b'/');
         }
         path.extend_from_slice(name);
-        Self::parse(path)
+        Ok(Self::parse(path)?.in_encoding(self.1))
     }
 
     /// Returns the path of `path` below this directory, converted to its encoding.
@@ -157,7 +125,7 @@ impl RemotePath {
                 _ => parts.push(part),
             }
         }
-        Self::parse([b"/", parts.join(&b'/').as_slice()].concat())
+        Ok(Self::parse([b"/", parts.join(&b'/').as_slice()].concat())?.in_encoding(self.1))
     }
 
     /// Returns the parent directory; the root is its own parent.
@@ -257,7 +225,7 @@ pub fn component(name: &[u8]) -> Result<()> {
 
 impl fmt::Display for RemotePath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&visible(self.1.decode(self.0.clone())))
+        f.write_str(&visible(self.1.decode(&self.0).unwrap_or_else(|_| self.0.clone())))
     }
 }
 
@@ -351,23 +319,15 @@ mod tests {
     }
 
     #[test]
-    fn a_name_is_latin_1_there_and_utf_8_here_or_it_is_refused() {
-        let latin1 = NameEncoding::Latin1;
-        for (here, there) in [
-            ("caf\u{e9}", &b"caf\xe9"[..]),
-            ("\u{dc}bung/\u{a3}5", b"\xdcbung/\xa35"),
-            ("plain", b"plain"),
-            ("\u{85}", b"\x85"),
-        ] {
-            assert_eq!(latin1.encode(here.as_bytes()).unwrap(), there);
-            assert_eq!(latin1.decode(there.to_vec()), here.as_bytes());
-        }
-        for bad in ["\u{65e5}".as_bytes(), "\u{20ac}5".as_bytes(), b"caf\xe9"] {
-            assert_eq!(latin1.encode(bad).unwrap_err().kind, ErrorKind::Refused);
-        }
-        let top = path("/in").in_encoding(latin1);
+    fn names_below_a_path_are_in_its_encoding() {
+        let top = path("/in").in_encoding(NameEncoding::Latin1);
         let whole = top.below(&RelativePath::parse("\u{e9}").unwrap()).unwrap();
         assert_eq!((whole.as_bytes(), whole.to_string()), (&b"/in/\xe9"[..], "/in/\u{e9}".into()));
+        let joined = top.join(b"\xe9").unwrap();
+        assert_eq!(
+            (joined.to_string(), joined.parent().encoding()),
+            ("/in/\u{e9}".into(), NameEncoding::Latin1)
+        );
     }
 
     #[test]

@@ -149,6 +149,10 @@ impl ServerStore for StateAdapter {
         self.with(|store| store.remember(&key(place), &route, self.clock.now()));
     }
 
+    fn has_used_tls(&self, host: &str, port: u16) -> bool {
+        self.with(|store| store.has_used_tls(&host.to_ascii_lowercase(), port)).unwrap_or(false)
+    }
+
     fn forget(&self, place: &ServerPlace, step: DataMethod) {
         self.with(|store| store.forget(&key(place), step.as_str()));
     }

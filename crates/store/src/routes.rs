@@ -70,6 +70,16 @@ impl Store {
         self.read(|connection| connection.query_row(query, values, route).optional())
     }
 
+    /// Returns true if there is a record of a session by TLS with the server, however old.
+    pub fn has_used_tls(&self, host: &str, port: u16) -> Result<bool> {
+        let query =
+            "SELECT COUNT(*) FROM routes WHERE host = $1 AND port = $2 AND protection <> 'off'";
+        let count = |connection: &rusqlite::Connection| {
+            connection.query_row(query, params![host, port], |row| row.get::<_, i64>(0))
+        };
+        Ok(self.read(count)? > 0)
+    }
+
     /// Stores `route` as the record of `key`; the record not seen for longest is removed if there are too many.
     pub fn remember(&mut self, key: &ServerKey, route: &Route, now: Timestamp) -> Result<()> {
         let put = "INSERT INTO routes (host, port, login, network, protection, step, failed_mode, tls12_only,

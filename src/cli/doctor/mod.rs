@@ -31,7 +31,6 @@ use crate::{
     },
     nat::gateway::Gateway,
     option_table::OptionTable,
-    script::sites::parse_url,
 };
 
 /// The arguments of `portolan doctor`.
@@ -70,8 +69,7 @@ impl OptionCommand for Args {
 pub(super) fn run(args: &Args, common: &Common) -> ExitResult {
     let Some(url) = &args.url else { return Ok(tell_of_here(common)) };
     let prepared = || -> Result<_> {
-        let url = parse_url(url)?;
-        let mut site = common.site(&url)?;
+        let (mut site, url) = common.place(url)?;
         site.folder.clone_from(&url.path);
         let sink = if common.json() { None } else { Some(doing::sink()) };
         Ok((site, args.options.options()?, common.context_shown_by(sink)?))

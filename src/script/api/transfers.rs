@@ -30,7 +30,9 @@ fn landing_path(run: &ScriptRun, local: &str, remote: &RemotePath) -> Result<std
         return run.writable(path);
     }
     component(remote.name())?;
-    let name = std::ffi::OsStr::new(std::str::from_utf8(remote.name()).unwrap_or("download"));
+    let name = remote.encoding().decode(remote.name())?;
+    component(&name)?;
+    let name = std::ffi::OsStr::new(std::str::from_utf8(&name).unwrap_or("download"));
     run.writable(path.join(name))
 }
 
@@ -40,7 +42,7 @@ fn target(local: &str, remote: RemotePath) -> Result<RemotePath> {
         return Ok(remote);
     }
     let name = std::path::Path::new(local).file_name().unwrap_or_default();
-    remote.join(name.as_encoded_bytes())
+    remote.join(&remote.encoding().encode(name.as_encoded_bytes())?)
 }
 
 /// Returns the report of one transfer, as that of a mirror of one file.

@@ -71,6 +71,17 @@ fn secrets_of(file: &Path) -> PathBuf {
     named.unwrap_or_else(|| file.parent().unwrap_or(Path::new("")).join("secrets"))
 }
 
+/// Fails with `invalid` if a site cannot be saved.
+pub fn check(site: &NewSite) -> Result<()> {
+    check_name(&site.name)?;
+    let mut table = toml::Table::new();
+    table.insert("url".into(), site.url.clone().into());
+    let value = toml::Value::Table(table);
+    let mut saved = SavedSite::read(&site.name, Path::new(SITES_FILE), &value)?;
+    saved.options.clone_from(&site.options);
+    saved.check()
+}
+
 /// Adds a site to `file`. Its secrets go to the directory of secrets, readable by their owner only. Fails with `guard`
 /// if there is one of that name, unless it may be replaced.
 pub fn add(file: &Path, mut site: NewSite, may_replace: bool) -> Result<ChangedFiles> {

@@ -4,6 +4,7 @@
 //! jobs file counts before that of the user's configuration directory.
 
 pub mod edit;
+pub mod import;
 pub mod password_command;
 
 use std::{

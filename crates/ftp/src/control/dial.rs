@@ -192,7 +192,17 @@ pub(crate) async fn resolve(site: &Site) -> Result<Vec<SocketAddr>> {
 
 async fn look_up(site: &Site, place: (&str, u16), what: &str) -> Result<Vec<SocketAddr>> {
     match tokio::net::lookup_host(place).await {
-        Ok(addresses) => Ok(addresses.collect()),
+        Ok(addresses) => {
+            let (family, all): (_, Vec<_>) = (site.family, addresses.collect());
+            let found: Vec<_> = all.iter().copied().filter(|address| family.has(address)).collect();
+            if found.is_empty() && !all.is_empty() {
+                let message =
+                    format!("{what} has no {} address, as `family` wants", family.as_str());
+                let error = Error::new(ErrorKind::Unreachable, Origin::Script, message);
+                return Err(error.with_host(&site.host));
+            }
+            Ok(found)
+        }
         Err(cause) => {
             let text = cause.to_string();
             let words = text.rsplit(": ").next().unwrap_or(&text).to_lowercase();

@@ -5,7 +5,10 @@ use std::ops::RangeInclusive;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode, utf8_percent_encode};
 
 use super::diagnosis::{Diagnosis, Endpoint};
-use crate::site::{Mode, TlsMode};
+use crate::{
+    path::NameEncoding,
+    site::{Mode, TlsMode},
+};
 use portolan_core::observe::visible::visible;
 
 /// The recommended listen range of active mode if the user has set none: a range that a firewall rule can name.
@@ -34,8 +37,8 @@ pub(super) fn options(
     {
         options.push(("ca_file", quoted(&file.to_string_lossy())));
     }
-    if diagnosis.site.latin1 {
-        options.push(("encoding", quoted("latin-1")));
+    if diagnosis.site.encoding != NameEncoding::Same {
+        options.push(("encoding", quoted(&diagnosis.site.encoding.name().to_lowercase())));
     }
     options
 }
