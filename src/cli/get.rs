@@ -21,6 +21,7 @@ use crate::{
     ftp::{
         path::RemotePath,
         session::{RunContext, Session},
+        site::TransferType,
         transfer::{OPTIONS, TransferOptions, TransferStats},
         url::Url,
     },
@@ -92,7 +93,16 @@ pub(super) fn run(args: &Args, common: &Common) -> ExitResult {
             let message = "--json and the file would both be on standard output: name a local file";
             return Err(Error::invalid(message));
         }
-        Ok((site, urls, target, args.options.options()?, common.single_context()?.0))
+        let mut options = args.options.options()?;
+        if urls.iter().any(|url| url.is_text) {
+            options.transfer_type = TransferType::Ascii;
+        }
+        if args.recursive && options.transfer_type == TransferType::Ascii {
+            return Err(Error::invalid(
+                "text transfers are for single files: -r takes them as they are",
+            ));
+        }
+        Ok((site, urls, target, options, common.single_context()?.0))
     };
     let (site, urls, target, options, context) = prepared().map_err(UsageError)?;
     let (stop, json, recursive) = (context.stop.clone(), common.json(), args.recursive);
@@ -331,8 +341,11 @@ pub(super) fn cat(args: &CatArgs, common: &Common) -> ExitResult {
     let stop = context.stop.clone();
     interruptible(&stop, move || {
         with_session(site, &context, async |session| {
-            let options = TransferOptions::default();
             for url in &urls {
+                let mut options = TransferOptions::default();
+                if url.is_text {
+                    options.transfer_type = TransferType::Ascii;
+                }
                 for file in operands::expand(session, url).await? {
                     if print_file(session, &file, &options).await?.is_none() {
                         return Ok(());

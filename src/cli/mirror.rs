@@ -211,5 +211,11 @@ fn sides(source: &str, target: &str) -> Result<MirrorSides> {
             ));
         }
     };
-    Ok(MirrorSides { direction, local: PathBuf::from(local), url: parse_url(url)? })
+    let url = parse_url(url)?;
+    if url.is_text {
+        return Err(Error::invalid(
+            "`;type=a` is for single files: a mirror compares them byte by byte",
+        ));
+    }
+    Ok(MirrorSides { direction, local: PathBuf::from(local), url })
 }

@@ -23,6 +23,7 @@ use crate::{
     ftp::{
         path::RemotePath,
         session::Session,
+        site::TransferType,
         transfer::{OPTIONS, TransferOptions},
         url::Url,
     },
@@ -89,7 +90,16 @@ pub(super) fn run(args: &Args, common: &Common) -> ExitResult {
         let targets: Vec<_> =
             sources.iter().map(|source| remote_path(&url, source)).collect::<Result<_>>()?;
         let work: Vec<_> = sources.into_iter().zip(targets).collect();
-        Ok((site, work, args.options.options()?, common.single_context()?.0))
+        let mut options = args.options.options()?;
+        if url.is_text {
+            options.transfer_type = TransferType::Ascii;
+        }
+        if args.recursive && options.transfer_type == TransferType::Ascii {
+            return Err(Error::invalid(
+                "text transfers are for single files: -r sends them as they are",
+            ));
+        }
+        Ok((site, work, options, common.single_context()?.0))
     };
     let (site, work, options, context) = prepared().map_err(UsageError)?;
     for (source, _) in &work {

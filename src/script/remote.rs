@@ -36,6 +36,11 @@ impl Remote {
             let advice = "a password stands in the URL: secret(\"NAME\") keeps it out of scripts";
             run.context.observer.warn_once(advice);
         }
+        if url.is_text {
+            let message =
+                "`;type=a` is for one file: `get` and `put` have the option `type: \"ascii\"`";
+            return Err(Error::invalid(message));
+        }
         let site = run.aim(site(&url, options, &run.settings.overrides)?, options)?;
         if run.settings.nat.described.is_some() {
             return Ok(Self::of(&site, None));

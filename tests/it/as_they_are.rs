@@ -128,3 +128,113 @@ fn a_family_restricts_the_addresses() {
     run("ipv6").any_code().stderr_has("has no IPv6 address");
     run("ipv5").fails_with(2).stderr_has("did you mean");
 }
+
+#[test]
+fn temporary_names_of_ones_own_are_used_and_gone_afterwards() {
+    let server = Rehearsal::start(&[], false);
+    fs::create_dir(server.root().join("tmp")).unwrap();
+    let url = url(&server);
+    let program = portolan().file("a.csv", "one").file("tree/b.csv", "two");
+    let run = |words: &[&str]| program.clone_with(words.iter().copied()).run().any_stderr();
+    run(&["--set", "temp=suffix=.tmp", "put", "a.csv", &format!("{url}/")]).any_stdout();
+    run(&["--set", "temp=directory=tmp,prefix=new-", "put", "a.csv", &format!("{url}/c.csv")])
+        .any_stdout();
+    let script = format!(
+        "let site = ftp::connect(\"{url}\", #{{ temp: #{{ suffix: \".part1\" }} }}); site.mirror_up(\"tree\", \"/up\");"
+    );
+    portolan().file("tree/b.csv", "two").script(&script).run().any_stderr();
+    let stored: Vec<_> =
+        server.server.log().into_iter().filter(|line| line.contains("STOR")).collect();
+    let has = |name: &str| stored.iter().any(|line| line.contains(name));
+    assert!(has("/a.csv.tmp") && has("/tmp/new-c.csv") && has("b.csv.part1"), "{stored:?}");
+    assert_eq!(server.bytes("a.csv").unwrap(), b"one");
+    assert_eq!(server.bytes("c.csv").unwrap(), b"one");
+    assert_eq!(server.bytes("up/b.csv").unwrap(), b"two");
+    assert_eq!(fs::read_dir(server.root().join("tmp")).unwrap().count(), 0);
+    for (value, why) in [
+        ("sufix=.tmp", "did you mean `suffix`?"),
+        ("suffix=a/b", "without slashes"),
+        ("suffix=", "wants a `prefix`"),
+        ("tmp", "it has prefix, suffix, directory"),
+    ] {
+        let set = format!("temp={value}");
+        program.clone_with(["--set", &set, "ls", &url]).run().fails_with(2).stderr_has(why);
+    }
+}
+
+#[test]
+fn a_box_that_forbids_renames_is_remembered_and_told_each_time() {
+    let server = Rehearsal::start(&["rename-refused"], false);
+    let url = url(&server);
+    let program = portolan().file("a", "1").file("b", "2").args(["--state", "state"]);
+    let put = |name: &str| {
+        let words = ["put", name, &format!("{url}/")].map(str::to_owned);
+        program.clone_with(words).run().any_stdout().any_files()
+    };
+    put("a").stderr_has("refuses renames");
+    let before = server.server.log().len();
+    put("b").stderr_has("final names at once");
+    let log = server.server.log();
+    assert!(log.iter().skip(before).all(|line| !line.contains("RNFR")), "{log:?}");
+    assert_eq!(server.bytes("b").unwrap(), b"2");
+    assert_eq!(fs::read_dir(server.root()).unwrap().count(), 2);
+}
+
+#[test]
+fn a_box_without_listings_and_renames_takes_files() {
+    let refused =
+        ["rename-refused", "no-mlsd", "no-mlst", "reply=LIST:550 No.", "reply=SIZE:550 No."];
+    let server = Rehearsal::start(&[&refused[..], &["reply=NLST:550 No."]].concat(), false);
+    let put = portolan().file("a", "1").args(["put", "a", &format!("{}/", url(&server))]);
+    put.run().any_stderr().any_stdout();
+    assert_eq!(server.bytes("a").unwrap(), b"1");
+    assert_eq!(fs::read_dir(server.root()).unwrap().count(), 1);
+}
+
+#[test]
+fn a_text_has_the_line_ends_of_each_side() {
+    let server = Rehearsal::start(&[], false);
+    server.file("there.txt", "a\r\nb\r\n");
+    let url = url(&server);
+    let program = portolan().file("here.txt", "a\nb\n");
+    let run = |words: &[&str]| program.clone_with(words.iter().copied()).run();
+    let put = run(&["put", "--type", "ascii", "here.txt", &format!("{url}/up.txt")]);
+    put.any_stdout().stderr_has("line ends");
+    assert_eq!(server.bytes("up.txt").unwrap(), b"a\r\nb\r\n");
+    run(&["put", "here.txt", &format!("{url}/two.txt;type=a")]).any_stdout().any_stderr();
+    assert_eq!(server.bytes("two.txt").unwrap(), b"a\r\nb\r\n");
+    run(&["get", "--type", "ascii", &format!("{url}/there.txt"), "got.txt"])
+        .any_stdout()
+        .any_stderr()
+        .wrote("got.txt", "a\nb\n");
+    run(&["cat", &format!("{url}/there.txt;type=a")]).any_stderr().stdout("a\nb\n");
+    let log = server.server.log();
+    assert!(log.iter().any(|line| line.contains("TYPE A")), "{log:?}");
+    let script = format!(
+        "let site = ftp::connect(\"{url}\"); site.put(\"here.txt\", \"/s.txt\", #{{ type: \"ascii\" }});\n\
+         site.get(\"/s.txt\", \"back.txt\", #{{ type: \"ascii\" }}); print(site.stat(\"/s.txt\").size);\n\
+         site.get(\"/s.txt\", \"raw.txt\");"
+    );
+    let ran = portolan().file("here.txt", "a\nb\n").script(&script).run();
+    ran.any_stderr().stdout("6\n").wrote("back.txt", "a\nb\n").wrote("raw.txt", "a\r\nb\r\n");
+    run(&["put", "--type", "text", "here.txt", &url]).fails_with(2).stderr_has("ascii");
+    run(&["put", "--type", "ascii", "--move", "here.txt", &url]).any_code().stderr_has("not with");
+    run(&["mirror", "x", &format!("{url}/;type=a")]).fails_with(2).stderr_has("single files");
+}
+
+#[test]
+fn site_commands_come_after_the_login_and_before_a_transfer() {
+    let server = Rehearsal::start(&[], false);
+    let url = url(&server);
+    let program = portolan().file("a", "1").file("mode", "");
+    let run = |words: &[&str]| program.clone_with(words.iter().copied()).run().any_stdout();
+    server.file("mode", "");
+    run(&["--set", "site=CHMOD 600 /mode", "ls", &url]).any_stderr();
+    run(&["put", "--site", "CHMOD 640 /mode", "a", &format!("{url}/")]).any_stderr();
+    let log = server.server.log().join("\n");
+    assert!(log.contains("SITE CHMOD 600 /mode") && log.contains("SITE CHMOD 640 /mode"), "{log}");
+    run(&["--set", "site=", "ls", &url]).fails_with(2).stderr_has("`site` wants commands");
+    let refused = run(&["put", "--site", "NONSENSE", "a", &format!("{url}/x")]);
+    refused.any_code().stderr_has("the server said");
+    assert!(server.bytes("x").is_none());
+}

@@ -119,6 +119,10 @@ pub(super) async fn login(
         }
         look_around(&control.ask_all(&questions(site)).await?)?
     };
+    for command in &site.site_commands {
+        let command = FtpCommand::parse(format!("{} {command}", Verb::Site))?;
+        control.ask(&command).await?.done()?;
+    }
     context.observer.emit(&Event::Connected {
         host: site.host.clone(),
         address: site.proxy.as_ref().map_or_else(|| control.peer.to_string(), ToString::to_string),
@@ -293,7 +297,7 @@ fn credential(verb: Verb, text: &str, option: &str) -> Result<FtpCommand> {
 /// Returns the commands for the binary type, the features, the current directory, and names in UTF-8: one round trip.
 fn questions(site: &Site) -> Vec<FtpCommand> {
     let mut commands = vec![
-        FtpCommand::with(Verb::Type, "I"),
+        FtpCommand::with(Verb::Type, site.transfer_type.argument()),
         FtpCommand::bare(Verb::Feat),
         FtpCommand::bare(Verb::Pwd),
     ];

@@ -60,17 +60,20 @@ pub struct Habits {
     twice: u32,
     /// True if it shortens long names.
     pub short_names: bool,
+    /// True if it refuses temporary names or renames, and accepts final names.
+    pub in_place: bool,
 }
 
 impl Habits {
     /// The behaviour of most servers.
-    pub const NONE: Self = Self { alone: false, twice: 0, short_names: false };
+    pub const NONE: Self = Self { alone: false, twice: 0, short_names: false, in_place: false };
 
-    /// Returns the words for storage: `alone`, `short-names` and `twice=CWD`; empty for the usual behaviour.
+    /// Returns the words for storage: `alone`, `short-names`, `in-place` and `twice=CWD`; empty for the usual behaviour.
     pub fn words(self) -> String {
         let twice = VERBS.iter().enumerate().filter(|(at, _)| self.twice >> at & 1 == 1);
         let twice = twice.map(|(_, verb)| format!("twice={verb}"));
-        let flags = [("alone", self.alone), ("short-names", self.short_names)];
+        let flags =
+            [("alone", self.alone), ("short-names", self.short_names), ("in-place", self.in_place)];
         let flags = flags.into_iter().filter(|(_, is_set)| *is_set);
         let words: Vec<_> = flags.map(|(word, _)| word.to_owned()).chain(twice).collect();
         words.join(" ")
@@ -84,6 +87,7 @@ impl Habits {
         Self {
             alone: has("alone"),
             short_names: has("short-names"),
+            in_place: has("in-place"),
             twice: twice.fold(0, |all, bit| all | bit),
         }
     }
@@ -122,6 +126,7 @@ impl Pipelining {
             alone: self.alone.load(Ordering::Relaxed),
             twice: self.twice.load(Ordering::Relaxed),
             short_names: false,
+            in_place: false,
         }
     }
 

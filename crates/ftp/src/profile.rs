@@ -76,6 +76,8 @@ struct Learned {
     has_renamed: bool,
     /// True if it refuses temporary names or renames, and accepts final names.
     wants_in_place: bool,
+    /// True if an earlier run has found that out.
+    remembers_in_place: bool,
     /// The agreement of the times in its listings with its MDTM.
     listed_times: Support,
     /// Long names: it keeps them whole, or shortens them.
@@ -237,11 +239,24 @@ impl ServerProfile {
     pub(super) fn record_in_place(&self) {
         let mut learned = self.learned();
         learned.wants_in_place |= !learned.has_renamed;
+        let in_place = learned.wants_in_place;
+        if let Some(record) = &mut learned.record
+            && let Some(known) = record.known()
+        {
+            let mut habits = known.habits;
+            habits.in_place = in_place;
+            record.learn(ServerRecord { habits, ..known });
+        }
     }
 
     /// Returns true if it is known to accept final names only.
     pub(super) fn wants_in_place(&self) -> bool {
         self.learned().wants_in_place
+    }
+
+    /// Returns true if an earlier run has found that it accepts final names only.
+    pub(super) fn remembers_in_place(&self) -> bool {
+        self.learned().remembers_in_place
     }
 
     /// Returns true if a listing showed another time of an unchanged file than MDTM.
@@ -353,6 +368,7 @@ impl ServerProfile {
         habits.short_names = self.shortens_names();
         let refuses_list_all = self.fails_in(ListCommand::ListAll);
         let mut learned = self.learned();
+        habits.in_place = learned.wants_in_place;
         let (round_trip, address) =
             (learned.round_trip.unwrap_or_default(), learned.second_address);
         let tls12_only = learned.tls_versions == TlsVersions::Only12;
@@ -397,6 +413,8 @@ impl Learned {
         if known.is_elsewhere {
             self.pasv_hint = PasvHint::Worse;
         }
+        self.wants_in_place = known.habits.in_place;
+        self.remembers_in_place = known.habits.in_place;
         if known.refuses_list_all {
             self.list_command(ListCommand::ListAll).observe(false);
         }

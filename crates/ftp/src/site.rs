@@ -9,7 +9,7 @@ use std::{
 use strum::{EnumString, IntoStaticStr};
 
 pub use portolan_core::limits::PARALLEL_AUTO;
-pub use portolan_remote::transfer::InPlace;
+pub use portolan_remote::{transfer::InPlace, transfer_options::TransferType};
 
 pub use super::site_options::OPTIONS;
 use super::{
@@ -129,6 +129,28 @@ pub enum PasswordSource {
     Command(Vec<String>),
 }
 
+/// The form of temporary names on a server: that of the file, with something before and after it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TempNames {
+    /// The text before the name.
+    pub prefix: String,
+    /// The text behind it.
+    pub suffix: String,
+    /// The directory; one that is not absolute is below that of the file.
+    pub directory: Option<RemotePath>,
+}
+
+impl TempNames {
+    /// Returns the path of the temporary file for `remote`.
+    pub(super) fn path_of(&self, remote: &RemotePath) -> Result<RemotePath> {
+        let folder = match &self.directory {
+            Some(directory) => remote.parent().resolve(directory)?,
+            None => remote.parent(),
+        };
+        folder.join(&[self.prefix.as_bytes(), remote.name(), self.suffix.as_bytes()].concat())
+    }
+}
+
 /// The origin of the proxy of a site.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ProxyOrigin {
@@ -203,6 +225,12 @@ pub struct Site {
     pub min_rate: u64,
     /// The rule for uploading directly to final names.
     pub in_place: InPlace,
+    /// The form of temporary names on the server, if it is not the usual one.
+    pub temp: Option<Box<TempNames>>,
+    /// The SITE commands that are sent after each login.
+    pub site_commands: Vec<String>,
+    /// The type of the transfer that is on its way.
+    pub transfer_type: TransferType,
     /// The address of the host to connect to, if one is chosen.
     pub address: Option<SocketAddr>,
     /// The address of the host that answered last, to be tried first.
@@ -281,6 +309,9 @@ impl Site {
             parallel: 1,
             min_rate: MIN_RATE,
             in_place: InPlace::Auto,
+            temp: None,
+            site_commands: Vec::new(),
+            transfer_type: TransferType::Binary,
             rate_limit: None,
             address: None,
             last_address: None,

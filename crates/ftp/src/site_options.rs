@@ -3,22 +3,24 @@
 use std::{ops::RangeInclusive, time::Duration};
 
 use super::{
-    path::NameEncoding,
+    path::{NameEncoding, RemotePath},
     proxy::{FORMS as PROXY_FORMS, Proxy},
     secret::Secret,
-    site::{AddressFamily, InPlace, Mode, PARALLEL_AUTO, ProxyOrigin, Site, TlsMode},
+    site::{AddressFamily, InPlace, Mode, PARALLEL_AUTO, ProxyOrigin, Site, TempNames, TlsMode},
 };
 use portolan_core::{
     encoding::from_hex,
     error::{Error, Result},
     limits::{PARALLEL_MAX, RETRY_WAIT_MAX},
+    observe::visible::visible,
     option_table::{
         OptionKind::{
-            Address, Choice, CountOrAuto, Duration as Time, DurationIn, Flag, FlagOrAuto, Rate,
-            Secret as Hidden, Size, Text,
+            Address, Choice, CountOrAuto, Duration as Time, DurationIn, EachText, Flag, FlagOrAuto,
+            Pairs, Rate, Secret as Hidden, Size, Text,
         },
         OptionRow, OptionTable,
     },
+    similar::nearest,
 };
 
 /// The longest silence before a probe: Linux accepts 32,767 seconds.
@@ -217,6 +219,22 @@ const ROWS: &[SiteRow] = &[
     )
     .usual("auto"),
     SiteRow::new(
+        "temp",
+        Pairs(|site, parts| store(&mut site.temp, Box::new(temp_names(parts)?))),
+        "the form of the temporary names of uploads, as `#{ suffix: \".tmp\" }`: `prefix` and `suffix` are set around the \
+         name of the file, `directory` is below that of the file, or absolute, and must exist. For receivers that leave such \
+         names alone. By default they are `.portolan-….part`, which no two uploads share; uploads that can be resumed and \
+         those of `staged` mirrors keep those names",
+    ),
+    SiteRow::new(
+        "site",
+        EachText(|site, commands| {
+            site.site_commands = site_commands(commands)?;
+            Ok(())
+        }),
+        "SITE commands that are sent after the login, in each session, such as `\"UMASK 022\"`; a string or an array",
+    ),
+    SiteRow::new(
         "min_rate",
         Size(|site, rate| site.min_rate = rate),
         "bytes per second that a transfer must reach over five minutes, otherwise it fails; 0 is no limit",
@@ -244,6 +262,61 @@ fn proxy(site: &mut Site, text: &str) -> Result<()> {
     site.proxy_origin = ProxyOrigin::Option;
     site.proxy = if text == "none" { None } else { Some(Proxy::parse(text)?) };
     Ok(())
+}
+
+/// Returns SITE commands without the word itself, which may be given.
+pub(super) fn site_commands(commands: &[String]) -> Result<Vec<String>> {
+    let bare = commands.iter().map(|command| {
+        let command = command.trim();
+        let rest = command.get(..5).filter(|word| word.eq_ignore_ascii_case("site "));
+        let bare = rest.and_then(|_| command.get(5..)).unwrap_or(command).trim();
+        if bare.is_empty() || bare.contains(['\r', '\n', '\0']) {
+            let message = "`site` wants commands of one line each, such as \"UMASK 022\"";
+            return Err(Error::invalid(message));
+        }
+        Ok(bare.to_owned())
+    });
+    bare.collect()
+}
+
+/// The parts of the form of temporary names.
+const TEMP_PARTS: [&str; 3] = ["prefix", "suffix", "directory"];
+
+fn temp_names(parts: &[(String, String)]) -> Result<TempNames> {
+    let mut names = TempNames::default();
+    for (key, text) in parts {
+        let is_part = !text.contains(['/', '\r', '\n', '\0']);
+        match key.as_str() {
+            "prefix" if is_part => names.prefix.clone_from(text),
+            "suffix" if is_part => names.suffix.clone_from(text),
+            "directory" if text.is_empty() => {}
+            "directory" => {
+                let path = RemotePath::parse(text).map_err(|error| {
+                    Error::invalid(format!("`directory` of `temp`: {}", error.message))
+                })?;
+                names.directory = Some(path);
+            }
+            "prefix" | "suffix" => {
+                let message = format!("`{key}` of `temp` wants a part of a name, without slashes");
+                return Err(Error::invalid(message));
+            }
+            other => {
+                let near = nearest(other, &TEMP_PARTS);
+                let hint = near.map_or_else(
+                    || format!("it has {}", TEMP_PARTS.join(", ")),
+                    |near| format!("did you mean `{near}`?"),
+                );
+                let message = format!("`temp` has no part `{}`; {hint}", visible(other));
+                return Err(Error::invalid(message));
+            }
+        }
+    }
+    if names == TempNames::default() {
+        let message =
+            "`temp` wants a `prefix`, a `suffix` or a `directory`, such as #{ suffix: \".tmp\" }";
+        return Err(Error::invalid(message));
+    }
+    Ok(names)
 }
 
 fn port_range(text: &str) -> Result<RangeInclusive<u16>> {

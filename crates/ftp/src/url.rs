@@ -25,6 +25,8 @@ pub struct Url {
     pub path: Option<RemotePath>,
     /// True if the path ended with a slash: a directory is meant.
     pub is_folder: bool,
+    /// True if it ended with `;type=a`: a text.
+    pub is_text: bool,
     /// The path as a pattern, if it has a `*`, `?` or `[` that is not percent-encoded.
     pub pattern: Option<RemotePath>,
 }
@@ -134,12 +136,15 @@ fn read(text: &str) -> Result<Url, String> {
         site.password =
             password.map(|text| decoded_text(text, "password")).transpose()?.map(Secret::new);
     }
-    let path = path.map(without_type).transpose()?.filter(|path| !path.is_empty());
+    let (path, is_text) = match path.map(without_type).transpose()? {
+        None => (None, false),
+        Some((path, is_text)) => (Some(path).filter(|path| !path.is_empty()), is_text),
+    };
     let is_folder = path.is_none_or(|path| path.ends_with('/'));
     let pattern = path.filter(|path| path.contains(['*', '?', '['])).map(pattern).transpose()?;
     let path = path.map(decoded).transpose()?;
     let path = path.map(|path| RemotePath::parse(path).map_err(|error| error.message));
-    Ok(Url { site, path: path.transpose()?, is_folder, pattern })
+    Ok(Url { site, path: path.transpose()?, is_folder, is_text, pattern })
 }
 
 /// Returns a path with wildcards, in which those that are percent-encoded stand for themselves.
@@ -171,12 +176,13 @@ fn not_ours(scheme: &str) -> String {
     format!("the scheme `{scheme}` is not ftp, ftpes or ftps{what}")
 }
 
-/// Strips `;type=i` and `;type=d`, which are the default anyway; text mode would change files.
-fn without_type(path: &str) -> Result<&str, String> {
+/// Strips `;type=i` and `;type=d`, which are the default anyway, and `;type=a`; returns true for the last.
+fn without_type(path: &str) -> Result<(&str, bool), String> {
     match path.rsplit_once(";type=") {
-        None => Ok(path),
-        Some((path, "i" | "d" | "I" | "D")) => Ok(path),
-        Some((_, other)) => Err(format!("`;type={other}`: only binary transfers are done")),
+        None => Ok((path, false)),
+        Some((path, "i" | "d" | "I" | "D")) => Ok((path, false)),
+        Some((path, "a" | "A")) => Ok((path, true)),
+        Some((_, other)) => Err(format!("`;type={other}`: the types are a (text), i and d")),
     }
 }
 
@@ -255,7 +261,7 @@ mod tests {
             "ftp://h:+21/",
             "ftp://u%0d:p@h/",
             "ftp://-h/",
-            "ftp://h/a;type=a",
+            "ftp://h/a;type=x",
             "",
         ] {
             assert!(Url::parse(text).is_err(), "{text:?}");

@@ -4,7 +4,7 @@ use crate::transfer::InPlace;
 use portolan_core::{
     limits::{MIRROR_RETRIES, MIRROR_RETRIES_MAX, PARALLEL_MAX},
     option_table::{
-        OptionKind::{Choice, Count, Flag, FlagOrAuto, Rate},
+        OptionKind::{Choice, Count, EachText, Flag, FlagOrAuto, Rate},
         OptionRow, OptionTable,
     },
 };
@@ -31,6 +31,30 @@ pub struct TransferOptions {
     pub on_exists: OnExists,
     /// True to remove the source after a verified transfer.
     pub removes_source: bool,
+    /// The type of the transfer.
+    pub transfer_type: TransferType,
+    /// The SITE commands to send before it.
+    pub site_commands: Vec<String>,
+}
+
+/// The type of a transfer (RFC 959, 3.1.1).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum TransferType {
+    /// Bytes as they are.
+    #[default]
+    Binary,
+    /// Text, with the line ends of each side.
+    Ascii,
+}
+
+impl TransferType {
+    /// Returns the argument of TYPE.
+    pub const fn argument(self) -> &'static str {
+        match self {
+            Self::Binary => "I",
+            Self::Ascii => "A",
+        }
+    }
 }
 
 /// The rule for a target that exists.
@@ -58,6 +82,8 @@ impl Default for TransferOptions {
             retries: MIRROR_RETRIES,
             on_exists: OnExists::Overwrite,
             removes_source: false,
+            transfer_type: TransferType::Binary,
+            site_commands: Vec::new(),
         }
     }
 }
@@ -147,4 +173,24 @@ const ROWS: &[TransferRow] = &[
     )
     .usual("false")
     .flag("move", "Remove the source after a verified transfer"),
+    TransferRow::new(
+        "type",
+        Choice(&[
+            ("binary", |it| it.transfer_type = TransferType::Binary),
+            ("ascii", |it| it.transfer_type = TransferType::Ascii),
+        ]),
+        "\"ascii\" transfers a text, with the line ends of each side, as z/OS and IBM i want it; sizes cannot be compared then",
+    )
+    .usual("binary")
+    .flag("type", "Type of the transfer: binary, or ascii for a text with the line ends of each side"),
+    TransferRow::new(
+        "site",
+        EachText(|it, commands| {
+            it.site_commands = commands.to_vec();
+            Ok(())
+        }),
+        "SITE commands that are sent before the transfer, such as `\"RECFM=FB LRECL=80\"`; a string or an array",
+    )
+    .flag("site", "SITE command to send before the transfer, such as RECFM=FB")
+    .value_name("COMMAND"),
 ];

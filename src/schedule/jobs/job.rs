@@ -14,7 +14,7 @@ use toml::de::{DeTable, DeValue};
 use super::{
     Allowed, BACKOFF, Connect, JOB, Job, POSITIVE, Retry, RetryOn, Timeouts,
     circles::components,
-    table::{JobsDocument, JobsTable, Value, choice, twice},
+    table::{JobsDocument, JobsTable, SpannedKey, Value, choice, twice},
     task, tell, when,
 };
 use crate::{
@@ -223,6 +223,12 @@ fn connect(table: &mut JobsTable<'_>, page: &mut JobsDocument<'_>) -> Connect {
             DeValue::Integer(number) => number.as_str().to_owned(),
             DeValue::Boolean(flag) => flag.to_string(),
             DeValue::Table(table) if let Some(secret) = secret_of(table) => secret,
+            DeValue::Table(parts) if parts.values().all(|part| part.get_ref().is_str()) => {
+                let part = |(key, value): (&SpannedKey<'_>, &Value<'_>)| {
+                    format!("{}={}", key.get_ref(), value.get_ref().as_str().unwrap_or_default())
+                };
+                parts.iter().map(part).collect::<Vec<_>>().join(",")
+            }
             _ => {
                 let message = format!("`{name}` wants a string, a whole number, true or false");
                 page.error(value.span(), message, None);

@@ -17,7 +17,7 @@ use portolan_core::{
         Error, ErrorKind, Result,
         codes::{TRANSFER_NAME_REFUSED, TRANSFER_RENAME_REFUSED},
     },
-    observe::{Operation, TransferId},
+    observe::{MessageLevel, Operation, TransferId},
 };
 use portolan_fs::without_dot;
 use portolan_proto::Verb;
@@ -32,6 +32,14 @@ impl Session {
             InPlace::Auto | InPlace::Always => {}
         }
         let is_taken = self.is_seen(remote).await?;
+        let is_auto = self.site.in_place == InPlace::Auto;
+        if is_auto && !is_taken && self.data_path.profile.remembers_in_place() {
+            let text = format!(
+                "{}: files go under their final names at once, since the server has refused renames or temporary names",
+                self.site.host
+            );
+            self.context.observer.message_once(MessageLevel::Info, text);
+        }
         match self.site.in_place {
             InPlace::Auto if is_taken => Ok(None),
             _ => Ok(Some(if is_taken { Name::Taken } else { Name::Free })),

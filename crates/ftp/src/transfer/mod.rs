@@ -17,6 +17,7 @@ mod segments;
 mod single;
 mod staged;
 mod temp_upload;
+mod text;
 pub(super) mod types;
 mod unchanged;
 mod verify_upload;

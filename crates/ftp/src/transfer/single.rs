@@ -9,8 +9,9 @@ use std::{
 
 use super::{
     ByteSink, ByteSource, NextTransfer, RemoteMeta, TransferHints, TransferOptions, TransferStats,
+    text::check_text,
 };
-use crate::{path::RemotePath, session::Session};
+use crate::{path::RemotePath, session::Session, site::TransferType, site_options::site_commands};
 use portolan_core::{
     error::{Error, ErrorKind, Origin, Result, codes::TRANSFER_TARGET_EXISTS},
     observe::{Event, Operation},
@@ -33,6 +34,9 @@ impl Session {
         check_download(options)?;
         let Some(local) = free_local(local, options.on_exists)? else { return Ok(None) };
         let fetch = async |session: &mut Self| {
+            if options.transfer_type == TransferType::Ascii {
+                return session.get_text_file(remote, &local).await;
+            }
             if options.resume {
                 let begin = |lasting: Option<&str>| AtomicFile::begin_as(&local, lasting);
                 return session.download_on(remote, begin, options.preserve_times).await;
@@ -56,6 +60,9 @@ impl Session {
         let remote = self.absolute(remote)?;
         let fetch = async |session: &mut Self| {
             sink.restart()?;
+            if options.transfer_type == TransferType::Ascii {
+                return session.get_text(&remote, sink).await;
+            }
             let known = session.ask_known(&remote).await?;
             session.fetch(&remote, sink, known, TransferHints::default()).await
         };
@@ -66,12 +73,17 @@ impl Session {
         &mut self,
         remote: &RemotePath,
         options: &TransferOptions,
-        fetch: impl AsyncFnMut(&mut Self) -> Result<TransferStats>,
+        mut fetch: impl AsyncFnMut(&mut Self) -> Result<TransferStats>,
     ) -> Result<TransferStats> {
+        let commands = site_commands(&options.site_commands)?;
         if options.verify && self.known(remote, RemoteMeta::default()).await?.size.is_none() {
             return Err(unproven().at(remote.to_string()));
         }
         self.set_rate_limit(options.rate_limit.map(RateLimiter::new));
+        let fetch = async |session: &mut Self| {
+            session.send_site_commands(&commands).await?;
+            fetch(session).await
+        };
         let moved = self.with_retries(options.retries, fetch).await;
         self.set_rate_limit(None);
         let moved = moved?;
@@ -97,6 +109,9 @@ impl Session {
         let (resume, keep_time) = (options.resume, options.preserve_times);
         let send = async |session: &mut Self| {
             let source = SourceFile::open(local)?;
+            if options.transfer_type == TransferType::Ascii {
+                return session.put_text_file(source, &remote).await;
+            }
             if resume {
                 return session.upload_on(source, &remote, keep_time, NextTransfer::None).await;
             }
@@ -127,6 +142,9 @@ impl Session {
             if !std::mem::take(&mut is_first) {
                 source.restart()?;
             }
+            if options.transfer_type == TransferType::Ascii {
+                return session.put_text(source, &remote).await;
+            }
             session.upload(source, 0, None, &remote).await
         };
         self.put_by(&remote, options, send).await.map(Some)
@@ -136,11 +154,16 @@ impl Session {
         &mut self,
         remote: &RemotePath,
         options: &TransferOptions,
-        send: impl AsyncFnMut(&mut Self) -> Result<TransferStats>,
+        mut send: impl AsyncFnMut(&mut Self) -> Result<TransferStats>,
     ) -> Result<TransferStats> {
+        let commands = site_commands(&options.site_commands)?;
         self.set_rate_limit(options.rate_limit.map(RateLimiter::new));
         let usual = self.site().in_place;
         self.set_in_place(options.in_place.unwrap_or(usual));
+        let send = async |session: &mut Self| {
+            session.send_site_commands(&commands).await?;
+            send(session).await
+        };
         let moved = self.with_retries(options.retries, send).await;
         self.set_in_place(usual);
         self.set_rate_limit(None);
@@ -195,6 +218,7 @@ impl Session {
 }
 
 fn check_download(options: &TransferOptions) -> Result<()> {
+    check_text(options)?;
     if options.in_place.is_some() {
         return Err(Error::invalid("`inplace` is for uploads"));
     }
@@ -205,6 +229,7 @@ fn check_download(options: &TransferOptions) -> Result<()> {
 }
 
 fn check_upload(options: &TransferOptions) -> Result<()> {
+    check_text(options)?;
     if options.segments > 1 {
         let message = "`segments` is for one large download; uploads go in one piece";
         return Err(Error::invalid(message));

@@ -49,15 +49,24 @@ impl Session {
             return self.store_directly(source, meta, &remote, name, next).await;
         }
         let is_beside = self.begin_record(&remote).await;
-        let (name, claim) = self.first_name(source, &remote, is_beside);
-        let mut temporary = folder.join(name.as_bytes())?;
+        // A directory that is still to be created has the usual names: no receiver looks into it.
+        let own = self.site.temp.clone().filter(|_| folder == remote.parent());
+        let (mut temporary, claim) = match &own {
+            Some(own) => (own.path_of(&remote)?, None),
+            None => {
+                let (name, claim) = self.first_name(source, &remote, is_beside);
+                (folder.join(name.as_bytes())?, claim)
+            }
+        };
         self.record_temp(&remote, &temporary);
         let start = self.begin(Operation::Upload, &remote, known)?;
         let work = async {
             let mut sent = self.store(Verb::Stor, &temporary, source, start.id, next).await;
             if sent.is_err() && self.data_path.wants_another_name() {
                 self.cleanup_temps(&[&temporary]).await;
-                temporary = folder.join(self.temporary_name().as_bytes())?;
+                if own.is_none() {
+                    temporary = folder.join(self.temporary_name().as_bytes())?;
+                }
                 self.record_temp(&remote, &temporary);
                 source.restart()?;
                 sent = self.store(Verb::Stor, &temporary, source, start.id, next).await;
