@@ -21,6 +21,7 @@ use crate::{
     option_table::{OptionKind::Own, OptionRow, OptionTable},
     script::{
         options::{Taker, check_json, taker},
+        sites,
         source::ScriptSource,
     },
 };
@@ -263,14 +264,22 @@ struct RemotePlace {
 
 impl RemotePlace {
     fn parse(text: &str) -> Result<Self> {
-        let url = Url::parse(text)?;
+        // A saved site is looked up when the job runs, beside the jobs file.
+        let (server, url) = match text.strip_prefix('@') {
+            None => (server_of(text).to_owned(), Url::parse(text)?),
+            Some(rest) => {
+                let (name, path) = rest.split_once('/').unwrap_or((rest, ""));
+                sites::check_name(name)?;
+                (format!("@{name}"), Url::parse(&format!("ftp://site/{path}"))?)
+            }
+        };
         let utf8 = |bytes: &[u8]| {
             String::from_utf8(bytes.to_vec())
                 .map_err(|_| Error::invalid("the path of the URL is not UTF-8: use a script"))
         };
         let path = url.path.as_ref().map_or(Ok(".".into()), |path| utf8(path.as_bytes()))?;
         let pattern = url.pattern.as_ref().map(|path| utf8(path.as_bytes())).transpose()?;
-        Ok(Self { url: server_of(text).to_owned(), path, is_folder: url.is_folder, pattern })
+        Ok(Self { url: server, path, is_folder: url.is_folder, pattern })
     }
 }
 
@@ -324,8 +333,8 @@ fn mirror(
 ) -> Option<Json> {
     let (from, to) = (needed(table, "from", heading, page), needed(table, "to", heading, page));
     let ((from, from_span), (to, to_span)) = (from?, to?);
-    let is_up = Url::is_one(to);
-    if is_up == Url::is_one(from) {
+    let is_up = sites::is_url(to);
+    if is_up == sites::is_url(from) {
         let message = if is_up {
             "one side of a mirror is a local directory, and both are URLs"
         } else {
@@ -378,7 +387,7 @@ fn put(
     page: &mut JobsDocument<'_>,
 ) -> Option<Json> {
     let (to, span) = needed(table, "to", heading, page)?;
-    if !Url::is_one(to) {
+    if !sites::is_url(to) {
         let hint = Some("such as `to = \"ftpes://me@ftp.example.org/in/\"`".into());
         page.error(span, "`to` is a URL", hint);
         return None;
