@@ -142,7 +142,7 @@ pub(super) fn du(args: &DuArgs, common: &Common) -> ExitResult {
             let rows: Vec<_> = shown.map(|(path, (bytes, _))| (shown_size(*bytes), path)).collect();
             let width = rows.iter().map(|(size, _)| size.len()).max().unwrap_or(0);
             let lines: Vec<_> =
-                rows.iter().map(|(size, path)| format!("{size:>width$}  {}\n", path)).collect();
+                rows.iter().map(|(size, path)| format!("{size:>width$}  {path}\n")).collect();
             report::output(&lines.concat());
             Ok(())
         })?;

@@ -42,12 +42,11 @@ pub(super) fn run(args: &Args, common: &Common) -> ExitResult {
             [from, to, ..] => (operands::path_of(from)?, Some(to.clone())),
             [] => return Err(Error::invalid("a URL is wanted")),
         };
-        let (to, is_folder) = match other {
-            Some(url) => (operands::path_of(&url)?, url.is_folder),
-            None => {
-                let target = from.encoding().bytes_of(&args.target)?;
-                (from.parent().join_or_root(&target)?, args.target.ends_with('/'))
-            }
+        let (to, is_folder) = if let Some(url) = other {
+            (operands::path_of(&url)?, url.is_folder)
+        } else {
+            let target = from.encoding().bytes_of(&args.target)?;
+            (from.parent().join_or_root(&target)?, args.target.ends_with('/'))
         };
         Ok((site, from, to, is_folder, common.single_context()?.0))
     };

@@ -65,11 +65,11 @@ pub(super) fn run(args: &Args, common: &Common) -> ExitResult {
     interruptible(&stop, move || {
         let mut plan = PrunePlan::default();
         with_session(site, &context, async |session| {
-            let removed = |path: &RemotePath| {
+            let deleted = |path: &RemotePath| {
                 let path = path.to_string();
                 context.observer.emit(&Event::Done { verb: Operation::Delete, path });
             };
-            plan = prune::prune(session, &folder, &rules, context.clock.now(), removed).await?;
+            plan = prune::prune(session, &folder, &rules, context.clock.now(), deleted).await?;
             Ok(())
         })?;
         let names = plan.deletes.iter().map(|entry| visible(&entry.name));
@@ -83,17 +83,18 @@ pub(super) fn run(args: &Args, common: &Common) -> ExitResult {
             return Ok(Exit::Done);
         }
         if rules.is_dry_run {
-            let lines: String = names.map(|name| format!("delete {name}\n")).collect();
-            report::output(&lines);
+            for name in names {
+                report::output(&format!("delete {name}\n"));
+            }
         }
         let count = plan.deletes.len();
         let noun = if count == 1 { "file" } else { "files" };
         let verb = if rules.is_dry_run { "would be deleted" } else { "deleted" };
-        let (size, kept) = (format_size(plan.bytes()), plan.kept);
-        report::print(&format!("{count} {noun} {verb} ({size}), {kept} kept\n"));
+        let (bytes, kept) = (format_size(plan.bytes()), plan.kept);
+        report::print(&format!("{count} {noun} {verb} ({bytes}), {kept} kept\n"));
         if plan.timeless > 0 {
-            let timeless = plan.timeless;
-            context.observer.warn(format!("{timeless} of them have no time that the server tells"));
+            let count = plan.timeless;
+            context.observer.warn(format!("{count} of them have no time that the server tells"));
         }
         Ok(Exit::Done)
     })

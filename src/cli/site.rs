@@ -89,7 +89,6 @@ struct AddArgs {
 }
 
 #[derive(Debug, clap::Args)]
-#[expect(clippy::doc_markdown, reason = "the comments are the help that people read")]
 struct ImportArgs {
     /// sitemanager.xml, WinSCP.ini, rclone.conf, or the file of bookmarks of lftp or ncftp
     #[arg(value_name = "FILE")]

@@ -60,11 +60,7 @@ impl CallOptions<'_> {
         match &row.kind {
             OptionKind::Flag(set) => put(target, *set, self.flag(key)?),
             OptionKind::FlagOrAuto(set) => {
-                let read = |value: &Dynamic| match show::text(value).as_str() {
-                    "auto" => Some(None),
-                    word => word.parse().ok().map(Some),
-                };
-                put(target, *set, self.read(key, "true, false or \"auto\"", read)?);
+                put(target, *set, self.read(key, "true, false or \"auto\"", flag_or_auto)?);
             }
             OptionKind::FlagOrPath(set_flag, set_path) => {
                 if let Some(Ok(flag)) = self.get(key).map(Dynamic::as_bool) {
@@ -140,6 +136,15 @@ impl CallOptions<'_> {
         };
         put(target, set, self.read(key, &wants, read)?);
         Ok(())
+    }
+}
+
+/// Reads true, false, or `None` for "auto".
+#[expect(clippy::option_option, reason = "the outer one is for a value that is neither")]
+fn flag_or_auto(value: &Dynamic) -> Option<Option<bool>> {
+    match show::text(value).as_str() {
+        "auto" => Some(None),
+        word => word.parse().ok().map(Some),
     }
 }
 

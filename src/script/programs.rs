@@ -47,7 +47,7 @@ pub(in crate::script) struct CommandOptions {
 
 impl Default for CommandOptions {
     fn default() -> Self {
-        Self { timeout: Duration::from_secs(600), cwd: None }
+        Self { timeout: Duration::from_mins(10), cwd: None }
     }
 }
 
@@ -103,7 +103,7 @@ enum OutputStream {
 /// A piece of output, or its end.
 type OutputPiece = (OutputStream, Option<Vec<u8>>);
 
-/// What came of a program so far.
+/// The output of a program so far.
 #[derive(Debug, Default)]
 struct ProgramOutput {
     output: Vec<u8>,

@@ -62,6 +62,7 @@ fn scripts_and_sites_have_names_in_the_encoding_of_the_server() {
              site.get(\"/{here}\", \"down/\"); print(site.exists(\"/{here}\")); print(site.glob(\"*.csv\").len());"
         );
         let program = portolan().file("sites.toml", site).file(here, label).script(&script);
+        fs::create_dir(program.folder().join("down")).unwrap();
         let ran = program.run().any_stderr().any_files();
         ran.stdout(&format!("[\"{here}\"]\ntrue\n1\n"));
         assert!(server.root().join(OsStr::from_bytes(there)).exists(), "{label}");
@@ -193,7 +194,8 @@ fn a_box_without_listings_and_renames_takes_files() {
 
 #[test]
 fn a_text_has_the_line_ends_of_each_side() {
-    let server = Rehearsal::start(&[], false);
+    // A server whose own line ends are those of the wire, as on Windows.
+    let server = Rehearsal::start_as("crlf");
     server.file("there.txt", "a\r\nb\r\n");
     let url = url(&server);
     let program = portolan().file("here.txt", "a\nb\n");

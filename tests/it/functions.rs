@@ -73,12 +73,15 @@ site.get(remote: string, local: string, options: map) -> Report
     number, such as `a.1.csv`
   - `move` (false): remove the source once the transfer is verified: the size at the target agrees. It stays if the
     server reports no size
+  - `type` (\"binary\"; \"ascii\"): \"ascii\" transfers a text, with the line ends of each side, as z/OS and IBM i want it;
+    sizes cannot be compared then
+  - `site`: SITE commands that are sent before the transfer, such as `\"RECFM=FB LRECL=80\"`; a string or an array
 
     let site = ftp::connect(\"ftp://ftp.example.org\");
     let report = site.get(\"/pub/a.zip\", \"in/\", #{ preserve_times: false });
     print(`${report.bytes} bytes`);
 
-options: preserve_times, resume, rate_limit, segments, verify, inplace, retries, on_exists, move
+options: preserve_times, resume, rate_limit, segments, verify, inplace, retries, on_exists, move, type, site
 ",
     );
     // Several families have a function of that name.

@@ -1,4 +1,4 @@
-//! What scripts can do without a server: text, tables, archives, programs, HTTP, values that are kept.
+//! Functions of scripts that need no server: text, tables, archives, programs, HTTP, values that are kept.
 
 use std::{
     fs,

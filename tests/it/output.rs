@@ -70,7 +70,7 @@ const ROWS: &[Row] = &[
     row("doctor"),
     row("doctor --json URL/"),
     row("ls URL/"),
-    row("prune URL/ --keep-last 100 --dry-run"),
+    row("prune URL/ --keep-last 0 --dry-run"),
     row("prune URL/ --keep-last 100 --json"),
     row("ls --json URL/"),
     row("get --json URL/a.txt FRESH"),

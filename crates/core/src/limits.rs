@@ -176,13 +176,13 @@ pub const HTTP_BYTES_MAX: u64 = SCRIPT_STRING_BYTES_MAX as u64;
 /// The maximum number of redirects of one request, as in browsers.
 pub const HTTP_REDIRECTS_MAX: usize = 10;
 /// The maximum time of one HTTP request.
-pub const HTTP_TIME_MAX: Duration = Duration::from_secs(3600);
+pub const HTTP_TIME_MAX: Duration = Duration::from_hours(1);
 /// The maximum number of bytes of each output of a program: it becomes a string of the script.
 pub const PROGRAM_OUTPUT_BYTES_MAX: usize = SCRIPT_STRING_BYTES_MAX;
 /// The number of bytes of a program's output that are logged.
 pub const PROGRAM_LOG_BYTES_MAX: usize = 256 * 1024;
 /// The maximum time of one program.
-pub const PROGRAM_TIME_MAX: Duration = Duration::from_secs(24 * 3600);
+pub const PROGRAM_TIME_MAX: Duration = Duration::from_hours(24);
 /// The maximum number of calls that `parallel` makes at once.
 pub const PARALLEL_CALLS_MAX: usize = 16;
 /// The maximum number of values that one job or script keeps from run to run.

@@ -32,11 +32,23 @@ fn by_way(error: Error, site: &Site) -> Error {
 
 impl Session {
     /// Connects to `site` and logs in; in mode `race` it also determines the method that carries the data.
-    pub async fn open(site: Site, context: RunContext) -> Result<Self> {
-        site.check()?;
-        if !site.tls_if_offered {
-            return Self::open_as(site, context).await;
-        }
+    pub fn open(
+        site: Site,
+        context: RunContext,
+    ) -> impl Future<Output = Result<Self>> + Send + use<> {
+        // Boxed: site and context would be stored in the future of every caller.
+        Box::pin(async move {
+            site.check()?;
+            if site.tls_if_offered {
+                Self::open_if_offered(site, context).await
+            } else {
+                Self::open_as(site, context).await
+            }
+        })
+    }
+
+    /// Connects with TLS if the server offers it, and without it only if no earlier session had it.
+    async fn open_if_offered(site: Site, context: RunContext) -> Result<Self> {
         let site = Site { tls_if_offered: false, ..site };
         let protected = Self::open_as(site.clone(), context.clone());
         let error = match Box::pin(protected).await {

@@ -34,7 +34,7 @@ impl Session {
     ) -> Result<Vec<FoundEntry>> {
         let deepest = levels.unwrap_or(DEPTH_MAX).min(DEPTH_MAX);
         let mut found: Vec<FoundEntry> = Vec::new();
-        let mut folders = vec![(folder.clone(), 1)];
+        let mut folders = vec![(folder.clone().in_encoding(self.site.encoding), 1)];
         while let Some((folder, depth)) = folders.pop() {
             let mut listing = self.list(&folder).await?;
             let is_too_large = found.len() + listing.entries.len() > ENTRIES_MAX;
@@ -111,7 +111,7 @@ pub fn is_pattern(path: &[u8]) -> bool {
 fn below(folder: &RemotePath, name: &[u8]) -> Result<RemotePath> {
     if folder.as_bytes() == b"." {
         super::path::component(name)?;
-        return RemotePath::parse(name);
+        return Ok(RemotePath::parse(name)?.in_encoding(folder.encoding()));
     }
     folder.join(name)
 }

@@ -230,8 +230,8 @@ mod tests {
         plan.deletes.iter().map(|entry| String::from_utf8_lossy(&entry.name).into_owned()).collect()
     }
 
-    fn day(count: u64) -> Option<Duration> {
-        Some(Duration::from_secs(count * 86_400))
+    fn day(count: u64) -> Duration {
+        Duration::from_secs(count * 86_400)
     }
 
     #[test]
@@ -249,8 +249,8 @@ mod tests {
             ..PruneRules::default()
         };
         assert_eq!(of(&rules(Some(2), None, "")), ["x.txt", "d", "c"]);
-        assert_eq!(of(&rules(None, day(29), "?")), ["d", "c"]);
-        assert_eq!(of(&rules(Some(3), day(29), "?")), ["d"]);
+        assert_eq!(of(&rules(None, Some(day(29)), "?")), ["d", "c"]);
+        assert_eq!(of(&rules(Some(3), Some(day(29)), "?")), ["d"]);
         assert_eq!(of(&rules(Some(0), None, "*.txt")), ["x.txt"]);
         assert_eq!(of(&rules(Some(99), None, "")), Vec::<String>::new());
         assert_eq!(plan(&listing, &rules(Some(2), None, ""), now()).unwrap().timeless, 1);

@@ -4,6 +4,7 @@ use std::{io, sync::Arc};
 
 use super::{
     command::ClientCommand,
+    effect::Effect,
     listing::FactSelection,
     plan::Scene,
     reply::{CommandResult, ServerReply},
@@ -210,7 +211,7 @@ impl ClientSession {
 
     /// Executes `TYPE`.
     pub(super) fn representation(&mut self, text: &str) -> CommandResult {
-        self.converts = match text.to_ascii_uppercase().as_str() {
+        let is_text = match text.to_ascii_uppercase().as_str() {
             "A" | "A N" => true,
             "I" | "L 8" | "L8" => false,
             _ => {
@@ -220,7 +221,8 @@ impl ClientSession {
                 ));
             }
         };
-        let mode = if self.converts { "ASCII" } else { "Binary" };
+        self.converts = is_text && !self.stage.plans.have(&Effect::Binary);
+        let mode = if is_text { "ASCII" } else { "Binary" };
         Ok(ServerReply::new(ReplyCode::OKAY, format!("Switching to {mode} mode.")))
     }
 

@@ -254,6 +254,9 @@ const ROWS: &[PersonalityRow] = &[
     row("no-type", "answers TYPE with 504 and sends bytes as they are", "old devices", || {
         vec![refuse(&[Type], "504 Not for that parameter."), Effect::Binary]
     }),
+    row("crlf", "keeps the CR LF with which lines of texts arrive", "servers on Windows", || {
+        vec![Effect::Binary]
+    }),
     row(
         "one-command",
         "reads one command from a packet and throws the rest away",

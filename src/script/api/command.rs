@@ -10,7 +10,6 @@ use crate::script::{
 
 /// Programs of this host, which the run allows: `portolan run --allow-run=PROGRAM`, or `run` in `[job.permissions]`.
 #[export_module]
-#[expect(clippy::unwrap_used, reason = "the macro unwraps arguments that the engine has matched")]
 pub mod functions {
     /// Runs a program with its arguments, and returns `#{ code, stdout, stderr }` when it has ended. There is no shell: each
     /// string is one argument, and `*`, `|`, `$` mean nothing. `code` is its exit code, 128 and more for a signal, and one

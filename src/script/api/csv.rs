@@ -229,7 +229,7 @@ fn all_rows(source: impl Read, options: &CsvOptions) -> Result<Array> {
 
 /// Returns rows as text, with a header for rows that are maps.
 fn text_of(rows: &Array, options: &CsvOptions) -> Result<String> {
-    let columns = match rows.first().and_then(|first| first.read_lock::<Map>()) {
+    let columns = match rows.first().and_then(Dynamic::read_lock::<Map>) {
         Some(first) if options.columns.is_empty() => {
             first.keys().map(ToString::to_string).collect()
         }
@@ -291,7 +291,6 @@ impl Iterator for CsvRows {
 
 /// CSV: tables as spreadsheets and databases write them (RFC 4180), in UTF-8.
 #[export_module]
-#[expect(clippy::unwrap_used, reason = "the macro unwraps arguments that the engine has matched")]
 pub mod functions {
     /// Returns the rows of a table: maps with the names of the first row as keys; all values are strings. Raises `invalid` for
     /// a row with more or fewer fields than the first.

@@ -118,7 +118,6 @@ fn without_gz(path: &str) -> Result<&str> {
 
 /// Local files: trees, hashes and archives.
 #[export_module]
-#[expect(clippy::unwrap_used, reason = "the macro unwraps arguments that the engine has matched")]
 pub mod functions {
     /// Returns everything below a folder: maps as of `list`, with the additional key `path`. Links are listed, not followed.
     /// Raises `not_found`.

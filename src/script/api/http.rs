@@ -24,7 +24,6 @@ fn send(
 
 /// HTTP requests, to hosts that the run allows: `portolan run --allow-http=HOST`, or `http` in `[job.permissions]`.
 #[export_module]
-#[expect(clippy::unwrap_used, reason = "the macro unwraps arguments that the engine has matched")]
 pub mod functions {
     /// Fetches a URL: `#{ status, headers, body, json }`. `status` is a number, and 404 or 500 is no error; the keys of
     /// `headers` are in lower case; `body` is a string, or a blob if it is no UTF-8; `json` is the value of a body that is

@@ -40,7 +40,6 @@ fn of_json(value: Value) -> Dynamic {
 
 /// JSON, of any value: `()` is `null`; times, errors and reports are as `to_json` writes them; secrets are `***`.
 #[export_module]
-#[expect(clippy::unwrap_used, reason = "the macro unwraps arguments that the engine has matched")]
 pub mod functions {
     /// Returns the value of a JSON text: a map, an array, a string, a number, `true`, `false`, or `()` for `null`. Raises
     /// `invalid` with the line and column.

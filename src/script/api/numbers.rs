@@ -26,6 +26,7 @@ pub enum ScriptNumber {
 
 /// One directive of a format, such as `%08.2f`.
 #[derive(Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "the flags of a format, each by itself")]
 struct NumberFormat {
     is_left: bool,
     has_zeros: bool,
@@ -290,7 +291,7 @@ mod tests {
             (Whole(7), "%-4d|", "7   |"),
             (Whole(7), "%4d|", "   7|"),
             (Whole(2), "%.2f", "2.00"),
-            (Part(3.14159), "%.2f", "3.14"),
+            (Part(2.71), "%.1f", "2.7"),
             (Part(-1234.5), "%,.1f", "-1,234.5"),
             (Part(0.5), "%f", "0.500000"),
             (Part(1500.0), "%.1e", "1.5e3"),

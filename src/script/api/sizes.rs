@@ -15,8 +15,6 @@ use crate::{
     script::raise::RhaiResultOf,
 };
 
-type Text = ImmutableString;
-
 /// Registers the replacements. The operators replace those of the engine, which are built in: see `engine.rs`.
 pub(super) fn register(module: &mut Module) {
     texts(module);
@@ -28,14 +26,14 @@ pub(super) fn register(module: &mut Module) {
 fn texts(module: &mut Module) {
     own("+", ["left: &str", "right: &str", "RhaiResultOf<ImmutableString>"], true).set_into_module(
         module,
-        |left: Text, right: Text| {
+        |left: ImmutableString, right: ImmutableString| {
             fits_text(left.len(), right.len())?;
             Ok::<_, Box<EvalAltResult>>(left + right)
         },
     );
     own("+=", ["left: &mut ImmutableString", "right: &str", "()"], false).set_into_module(
         module,
-        |left: &mut Text, right: Text| {
+        |left: &mut ImmutableString, right: ImmutableString| {
             fits_text(left.len(), right.len())?;
             *left += right;
             Ok::<_, Box<EvalAltResult>>(())
@@ -44,13 +42,13 @@ fn texts(module: &mut Module) {
     let params = ["string: &mut ImmutableString", "len: INT", "character: char", "()"];
     own("pad", params, false).set_into_module(
         module,
-        |text: &mut Text, count: i64, filler: char| {
+        |text: &mut ImmutableString, count: i64, filler: char| {
             pad_text(text, count, filler.encode_utf8(&mut [0; 4]))
         },
     );
     let params = ["string: &mut ImmutableString", "len: INT", "padding: &str", "()"];
     own("pad", params, false)
-        .set_into_module(module, |text: &mut Text, count: i64, filler: &str| {
+        .set_into_module(module, |text: &mut ImmutableString, count: i64, filler: &str| {
             pad_text(text, count, filler)
         });
 }
@@ -134,19 +132,19 @@ fn blobs(module: &mut Module) {
 fn replace(module: &mut Module) {
     let whole = |find, new| ["string: &mut ImmutableString", find, new, "()"];
     own("replace", whole("find_string: &str", "substitute_string: &str"), false)
-        .set_into_module(module, |text: &mut Text, find: &str, new: &str| {
+        .set_into_module(module, |text: &mut ImmutableString, find: &str, new: &str| {
             replace_in(text, find, new)
         });
     own("replace", whole("find_string: &str", "substitute_character: char"), false)
-        .set_into_module(module, |text: &mut Text, find: &str, new: char| {
+        .set_into_module(module, |text: &mut ImmutableString, find: &str, new: char| {
             replace_in(text, find, new.encode_utf8(&mut [0; 4]))
         });
     own("replace", whole("find_character: char", "substitute_string: &str"), false)
-        .set_into_module(module, |text: &mut Text, find: char, new: &str| {
+        .set_into_module(module, |text: &mut ImmutableString, find: char, new: &str| {
             replace_in(text, find.encode_utf8(&mut [0; 4]), new)
         });
     own("replace", whole("find_character: char", "substitute_character: char"), false)
-        .set_into_module(module, |text: &mut Text, find: char, new: char| {
+        .set_into_module(module, |text: &mut ImmutableString, find: char, new: char| {
             replace_in(text, find.encode_utf8(&mut [0; 4]), new.encode_utf8(&mut [0; 4]))
         });
 }
@@ -159,26 +157,26 @@ fn own<const N: usize>(name: &str, params: [&str; N], is_pure: bool) -> FuncRegi
         .with_volatility(false)
 }
 
-fn too_large(what: &str) -> Box<EvalAltResult> {
-    Box::new(EvalAltResult::ErrorDataTooLarge(what.to_owned(), Position::NONE))
+fn too_large(what: &str) -> EvalAltResult {
+    EvalAltResult::ErrorDataTooLarge(what.to_owned(), Position::NONE)
 }
 
 /// Fails if a string of `length` bytes has no room for `more`.
 pub(super) fn fits_text(length: usize, more: usize) -> RhaiResultOf<()> {
     let fits = length.saturating_add(more) <= SCRIPT_STRING_BYTES_MAX;
-    if fits { Ok(()) } else { Err(too_large("Length of string")) }
+    if fits { Ok(()) } else { Err(too_large("Length of string").into()) }
 }
 
 /// Fails if an array of `length` elements has no room for `more`.
 pub(super) fn fits_array(length: usize, more: usize) -> RhaiResultOf<()> {
     let fits = length.saturating_add(more) <= SCRIPT_ARRAY_LENGTH_MAX;
-    if fits { Ok(()) } else { Err(too_large("Size of array/BLOB")) }
+    if fits { Ok(()) } else { Err(too_large("Size of array/BLOB").into()) }
 }
 
 /// Fails if a blob of `length` bytes has no room for `more`.
 fn fits_blob(length: usize, more: usize) -> RhaiResultOf<()> {
     let fits = length.saturating_add(more) <= SCRIPT_STRING_BYTES_MAX;
-    if fits { Ok(()) } else { Err(too_large("Size of array/BLOB")) }
+    if fits { Ok(()) } else { Err(too_large("Size of array/BLOB").into()) }
 }
 
 fn push(array: &mut Array, item: Dynamic) -> RhaiResultOf<()> {
@@ -193,7 +191,7 @@ fn append(array: &mut Array, more: Array) -> RhaiResultOf<()> {
     Ok(())
 }
 
-fn pad_text(text: &mut Text, count: i64, filler: &str) -> RhaiResultOf<()> {
+fn pad_text(text: &mut ImmutableString, count: i64, filler: &str) -> RhaiResultOf<()> {
     let count = usize::try_from(count).unwrap_or(0);
     let missing = count.saturating_sub(text.chars().count());
     if missing == 0 || filler.is_empty() {
@@ -225,7 +223,7 @@ fn place(length: usize, index: i64) -> usize {
     if index < 0 { length.saturating_sub(distance) } else { distance.min(length) }
 }
 
-fn replace_in(text: &mut Text, find: &str, new: &str) -> RhaiResultOf<()> {
+fn replace_in(text: &mut ImmutableString, find: &str, new: &str) -> RhaiResultOf<()> {
     let count = text.matches(find).count();
     let size = (text.len() - count * find.len()).saturating_add(count.saturating_mul(new.len()));
     fits_text(0, size)?;

@@ -74,7 +74,6 @@ fn has_secret(value: &Dynamic) -> bool {
 
 /// Values that are kept from run to run.
 #[export_module]
-#[expect(clippy::unwrap_used, reason = "the macro unwraps arguments that the engine has matched")]
 pub mod functions {
     /// Returns what an earlier run has kept under `key`; `()` if there is nothing.
     ///

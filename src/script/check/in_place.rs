@@ -82,7 +82,9 @@ fn is_used(path: &[ASTNode<'_>]) -> bool {
                 }
                 rest = above;
             }
-            ASTNode::Expr(Expr::Stmt(_)) | ASTNode::Stmt(Stmt::Expr(_)) => return false,
+            ASTNode::Expr(Expr::Stmt(_)) | ASTNode::Stmt(Stmt::Expr(_)) => {
+                return is_interpolated(above);
+            }
             ASTNode::Expr(_) => return true,
             ASTNode::Stmt(statement) => {
                 return matches!(
@@ -101,12 +103,26 @@ fn is_used(path: &[ASTNode<'_>]) -> bool {
     }
 }
 
+/// Returns true if the statement at the end of `path` is the `${…}` of a text.
+fn is_interpolated(path: &[ASTNode<'_>]) -> bool {
+    let outside = path.iter().rev().find(|node| match node {
+        ASTNode::Expr(Expr::Stmt(block)) => block.statements().len() > 1,
+        ASTNode::Stmt(Stmt::Expr(_)) => false,
+        _ => true,
+    });
+    matches!(outside, Some(ASTNode::Expr(Expr::InterpolatedString(..))))
+}
+
 /// Returns the name of the variable on which the call at the end of `path` is made, in backticks.
 fn value(path: &[ASTNode<'_>]) -> Option<String> {
-    match path.iter().rev().nth(1)? {
-        ASTNode::Expr(Expr::Dot(pair, ..)) => name(&pair.lhs),
+    let [above @ .., call] = path else { return None };
+    let call = expression(call)?;
+    // In `a.trim().len()` the call is the left side of the second dot, which is the right side of the first.
+    let mut dots = above.iter().rev().map_while(|node| match node {
+        ASTNode::Expr(Expr::Dot(pair, ..)) => Some(&pair.lhs),
         _ => None,
-    }
+    });
+    dots.find(|left| !std::ptr::eq(&raw const **left, call)).and_then(name)
 }
 
 fn name(value: &Expr) -> Option<String> {

@@ -18,7 +18,7 @@ use portolan::{
         transfer::{MemorySource, TransferStats},
     },
     observe::{Event, EventEmitter, Sink},
-    rehearse::{FaultPlan, ServerSetup, ServerTls, TestServer},
+    rehearse::{FaultPlan, Personality, ServerSetup, ServerTls, TestServer},
 };
 use tempfile::TempDir;
 
@@ -48,14 +48,32 @@ impl Rehearsal {
         Self::start_at(SocketAddr::from(([127, 0, 0, 1], 0)), "localhost", faults, tls)
     }
 
+    /// Starts one that behaves as a known kind of server.
+    pub(crate) fn start_as(personality: &str) -> Self {
+        let address = SocketAddr::from(([127, 0, 0, 1], 0));
+        Self::start_with(address, "localhost", &[], false, Some(personality))
+    }
+
     /// Starts it at `address`, with a certificate for `name`.
     pub(crate) fn start_at(address: SocketAddr, name: &str, faults: &[&str], tls: bool) -> Self {
+        Self::start_with(address, name, faults, tls, None)
+    }
+
+    fn start_with(
+        address: SocketAddr,
+        name: &str,
+        faults: &[&str],
+        tls: bool,
+        personality: Option<&str>,
+    ) -> Self {
+        let personality = personality.map(|name| Personality::parse(name).unwrap());
         let folder = tempfile::Builder::new().prefix("portolan-rehearsal-").tempdir().unwrap();
         let plans = faults.iter().map(|fault| FaultPlan::parse(fault).unwrap()).collect();
         let names = vec![name.to_owned()];
         let tls = tls.then(|| ServerTls { names, ..ServerTls::default() });
         let is_secure = tls.is_some();
-        let setup = ServerSetup { address, tls, plans, ..ServerSetup::at(folder.path()) };
+        let setup =
+            ServerSetup { address, tls, plans, personality, ..ServerSetup::at(folder.path()) };
         let server = TestServer::start(setup).unwrap();
         let mut site = Site::new(server.address().ip().to_string());
         site.port = server.address().port();

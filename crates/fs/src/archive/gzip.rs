@@ -4,7 +4,7 @@ use std::path::Path;
 
 use flate2::{Compression, read::MultiGzDecoder, write::GzEncoder};
 
-use super::{AtomicFile, Meter, Sink, UnpackLimits, behind, opened};
+use super::{AtomicFile, PackedFile, UnpackCount, UnpackLimits, behind, opened};
 use crate::{SourceFile, ops::each_piece};
 use portolan_core::{
     cancel::CancelToken,
@@ -18,12 +18,12 @@ pub fn gzip(from: &Path, to: &Path, stop: &CancelToken) -> Result<u64> {
     let mut target = AtomicFile::begin(to)?;
     target.ask_mode(source.mode());
     let modified = source.modified();
-    let mut encoder = GzEncoder::new(Sink(target), Compression::default());
+    let mut encoder = GzEncoder::new(PackedFile(target), Compression::default());
     each_piece(&mut source, stop, |piece| {
         encoder.write_all(piece).map_err(|error| behind(error, "compress", from))
     })?;
     source.unchanged()?;
-    let Sink(target) = encoder.finish().map_err(|error| behind(error, "write", to))?;
+    let PackedFile(target) = encoder.finish().map_err(|error| behind(error, "write", to))?;
     let size = target.bytes();
     target.commit(Some(modified))?;
     Ok(size)
@@ -34,7 +34,7 @@ pub fn gunzip(from: &Path, to: &Path, limits: UnpackLimits, stop: &CancelToken) 
     let named = |error: Error| error.at(from.to_string_lossy());
     let (file, size) = opened(from)?;
     let mut target = AtomicFile::begin(to)?;
-    let mut meter = Meter::new(limits, size, stop);
+    let mut meter = UnpackCount::new(limits, size, stop);
     meter.copy(&mut MultiGzDecoder::new(file), &mut target).map_err(named)?;
     let size = target.bytes();
     target.commit(None)?;

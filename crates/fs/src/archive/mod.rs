@@ -41,7 +41,7 @@ pub struct UnpackLimits {
     pub entries_max: u64,
 }
 
-/// What an archive gave.
+/// The result of unpacking an archive.
 #[derive(Debug, Default)]
 pub struct Unpacked {
     /// The files, relative to the directory into which they were unpacked.
@@ -51,7 +51,7 @@ pub struct Unpacked {
 }
 
 /// The count of what came out of an archive.
-struct Meter<'a> {
+struct UnpackCount<'a> {
     limits: UnpackLimits,
     /// The size of the archive in bytes.
     packed: u64,
@@ -60,7 +60,7 @@ struct Meter<'a> {
     stop: &'a CancelToken,
 }
 
-impl<'a> Meter<'a> {
+impl<'a> UnpackCount<'a> {
     const fn new(limits: UnpackLimits, packed: u64, stop: &'a CancelToken) -> Self {
         Self { limits, packed, bytes: 0, entries: 0, stop }
     }
@@ -137,9 +137,9 @@ fn entry_path(name: &[u8]) -> Result<PathBuf> {
 }
 
 /// A file that is being written, as programs of archives know it.
-struct Sink(AtomicFile);
+struct PackedFile(AtomicFile);
 
-impl Write for Sink {
+impl Write for PackedFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.0.write_all(bytes).map_err(io::Error::other)?;
         Ok(bytes.len())

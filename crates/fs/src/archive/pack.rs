@@ -17,7 +17,7 @@ use portolan_core::{
 pub(super) struct PackEntry {
     /// The name in the archive.
     pub(super) name: PathBuf,
-    /// Where it is; `None` for a directory.
+    /// Its place; `None` for a directory.
     pub(super) place: Option<PackPlace>,
     pub(super) mode: u32,
     pub(super) modified: Timestamp,

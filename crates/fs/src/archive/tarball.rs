@@ -10,7 +10,8 @@ use jiff::Timestamp;
 use tar::{Archive, Builder, EntryType, Header};
 
 use super::{
-    AtomicFile, Meter, Sink, UnpackLimits, Unpacked, behind, damaged, entry_path, is_gzip, opened,
+    AtomicFile, PackedFile, UnpackCount, UnpackLimits, Unpacked, behind, damaged, entry_path,
+    is_gzip, opened,
     pack::{PackEntry, entries},
     unpack::Unpacking,
 };
@@ -25,8 +26,8 @@ const COMPRESSED: [&str; 2] = [".gz", ".tgz"];
 
 /// The target of an archive, compressed or not.
 enum TarSink {
-    Plain(Sink),
-    Compressed(GzEncoder<Sink>),
+    Plain(PackedFile),
+    Compressed(GzEncoder<PackedFile>),
 }
 
 impl Write for TarSink {
@@ -49,7 +50,7 @@ impl Write for TarSink {
 /// means a compressed one. Links are left out.
 pub fn tar(sources: &[PathBuf], to: &Path, stop: &CancelToken) -> Result<u64> {
     let all = entries(sources, stop)?;
-    let sink = Sink(AtomicFile::begin(to)?);
+    let sink = PackedFile(AtomicFile::begin(to)?);
     let name = to.to_string_lossy();
     let is_compressed = COMPRESSED.iter().any(|end| name.ends_with(end));
     let sink = if is_compressed {
@@ -63,7 +64,7 @@ pub fn tar(sources: &[PathBuf], to: &Path, stop: &CancelToken) -> Result<u64> {
         pack(&mut builder, entry, to)?;
     }
     let sink = builder.into_inner().map_err(|error| behind(error, "write", to))?;
-    let Sink(target) = match sink {
+    let PackedFile(target) = match sink {
         TarSink::Plain(sink) => sink,
         TarSink::Compressed(sink) => sink.finish().map_err(|error| behind(error, "write", to))?,
     };
@@ -98,7 +99,7 @@ fn pack(builder: &mut Builder<TarSink>, entry: &PackEntry, to: &Path) -> Result<
 pub fn untar(from: &Path, to: &Path, limits: UnpackLimits, stop: &CancelToken) -> Result<Unpacked> {
     let (mut file, size) = opened(from)?;
     let is_compressed = is_gzip(&mut file, from)?;
-    let mut meter = Meter::new(limits, size, stop);
+    let mut meter = UnpackCount::new(limits, size, stop);
     let result = if is_compressed {
         unpacked(MultiGzDecoder::new(file), to, &mut meter)
     } else {
@@ -110,7 +111,7 @@ pub fn untar(from: &Path, to: &Path, limits: UnpackLimits, stop: &CancelToken) -
     })
 }
 
-fn unpacked(source: impl Read, to: &Path, meter: &mut Meter<'_>) -> Result<Unpacked> {
+fn unpacked(source: impl Read, to: &Path, meter: &mut UnpackCount<'_>) -> Result<Unpacked> {
     crate::ops::make_folder(to)?;
     let root = RootDir::open(to)?;
     let mut unpacking = Unpacking::new(&root);

@@ -84,7 +84,7 @@ fn tar_with(name: &[u8], kind: tar::EntryType) -> Vec<u8> {
     header.as_gnu_mut().unwrap().name[..name.len()].copy_from_slice(name);
     header.set_entry_type(kind);
     header.set_mode(0o644);
-    header.set_size(if kind.is_file() { 1 } else { 0 });
+    header.set_size(u64::from(kind.is_file()));
     if kind.is_symlink() {
         header.set_link_name("/etc").unwrap();
     }

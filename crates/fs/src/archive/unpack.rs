@@ -7,7 +7,7 @@ use std::{
 
 use jiff::Timestamp;
 
-use super::{AtomicFile, Meter, Unpacked};
+use super::{AtomicFile, UnpackCount, Unpacked};
 use crate::{RootDir, StagedFile};
 use portolan_core::error::Result;
 
@@ -36,7 +36,7 @@ impl<'a> Unpacking<'a> {
         path: PathBuf,
         content: &mut impl Read,
         (mode, modified): (Option<u32>, Option<Timestamp>),
-        meter: &mut Meter<'_>,
+        meter: &mut UnpackCount<'_>,
     ) -> Result<()> {
         let mut file = AtomicFile::begin_apart(self.root, "", None)?;
         if let Some(mode) = mode {

@@ -9,7 +9,8 @@ use jiff::{Timestamp, civil, tz::TimeZone};
 use zip::{CompressionMethod, DateTime, ZipArchive, ZipWriter, write::SimpleFileOptions};
 
 use super::{
-    AtomicFile, Meter, Sink, UnpackLimits, Unpacked, behind, bomb, damaged, entry_path, opened,
+    AtomicFile, PackedFile, UnpackCount, UnpackLimits, Unpacked, behind, bomb, damaged, entry_path,
+    opened,
     pack::{PackEntry, entries},
     unpack::Unpacking,
 };
@@ -31,19 +32,19 @@ const LARGE_BYTES: u64 = 4_000_000_000;
 /// Packs files and directories into the archive `to`, and returns its size. Links are left out.
 pub fn zip(sources: &[PathBuf], to: &Path, stop: &CancelToken) -> Result<u64> {
     let all = entries(sources, stop)?;
-    let mut writer = ZipWriter::new_stream(Sink(AtomicFile::begin(to)?));
+    let mut writer = ZipWriter::new_stream(PackedFile(AtomicFile::begin(to)?));
     for entry in &all {
         stop.check()?;
         pack(&mut writer, entry, to, stop)?;
     }
     let done = writer.finish().map_err(|error| failed(error, to))?;
-    let Sink(target) = done.into_inner();
+    let PackedFile(target) = done.into_inner();
     let size = target.bytes();
     target.commit(None)?;
     Ok(size)
 }
 
-type Writer = ZipWriter<zip::write::StreamWriter<Sink>>;
+type Writer = ZipWriter<zip::write::StreamWriter<PackedFile>>;
 
 fn pack(writer: &mut Writer, entry: &PackEntry, to: &Path, stop: &CancelToken) -> Result<()> {
     let options = SimpleFileOptions::default()
@@ -113,7 +114,7 @@ fn unpacked(from: &Path, to: &Path, limits: UnpackLimits, stop: &CancelToken) ->
     if archive.len() as u64 > limits.entries_max {
         return Err(bomb(&format!("more than {} files", limits.entries_max)));
     }
-    let mut meter = Meter::new(limits, size, stop);
+    let mut meter = UnpackCount::new(limits, size, stop);
     super::super::ops::make_folder(to)?;
     let root = RootDir::open(to)?;
     let mut unpacking = Unpacking::new(&root);

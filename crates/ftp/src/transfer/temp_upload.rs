@@ -51,13 +51,10 @@ impl Session {
         let is_beside = self.begin_record(&remote).await;
         // A directory that is still to be created has the usual names: no receiver looks into it.
         let own = self.site.temp.clone().filter(|_| folder == remote.parent());
-        let (mut temporary, claim) = match &own {
-            Some(own) => (own.path_of(&remote)?, None),
-            None => {
-                let (name, claim) = self.first_name(source, &remote, is_beside);
-                (folder.join(name.as_bytes())?, claim)
-            }
-        };
+        let (name, claim) = self.first_name(source, &remote, is_beside);
+        let claim = claim.filter(|_| own.is_none());
+        let usual = || folder.join(name.as_bytes());
+        let mut temporary = own.as_ref().map_or_else(usual, |own| own.path_of(&remote))?;
         self.record_temp(&remote, &temporary);
         let start = self.begin(Operation::Upload, &remote, known)?;
         let work = async {
@@ -67,22 +64,18 @@ impl Session {
                 if own.is_none() {
                     temporary = folder.join(self.temporary_name().as_bytes())?;
                 }
-                self.record_temp(&remote, &temporary);
                 source.restart()?;
+                self.record_temp(&remote, &temporary);
                 sent = self.store(Verb::Stor, &temporary, source, start.id, next).await;
             }
             if let Err(error) = &sent
                 && self.is_name_refused(error)
                 && let Some(plain) = plain_name(&temporary)
+                && let Some(again) = self
+                    .store_plainly(source, (&remote, &temporary, &plain), start.id, next)
+                    .await?
             {
-                source.restart()?;
-                self.forget_temp(&temporary);
-                self.record_temp(&remote, &plain);
-                let again = self.store(Verb::Stor, &plain, source, start.id, next).await;
-                if again.is_ok() || self.has_moved {
-                    self.data_path.profile.record_plain_name();
-                    (temporary, sent) = (plain, again);
-                }
+                (temporary, sent) = (plain, again);
             }
             let mut sent = sent?;
             if let Err(changed) = source.check() {
@@ -119,6 +112,26 @@ impl Session {
             }
             Err(error) => Err(self.failed(start.id, &remote, error)),
         }
+    }
+
+    /// Sends `source` under a temporary name without a leading dot, in place of one that was refused. Returns `None` if
+    /// this one is refused as well.
+    async fn store_plainly(
+        &mut self,
+        source: &mut impl ByteSource,
+        (remote, temporary, plain): (&RemotePath, &RemotePath, &RemotePath),
+        id: TransferId,
+        next: NextTransfer<'_>,
+    ) -> Result<Option<Result<u64>>> {
+        source.restart()?;
+        self.forget_temp(temporary);
+        self.record_temp(remote, plain);
+        let again = self.store(Verb::Stor, plain, source, id, next).await;
+        let is_taken = again.is_ok() || self.has_moved;
+        if is_taken {
+            self.data_path.profile.record_plain_name();
+        }
+        Ok(is_taken.then_some(again))
     }
 
     /// Sends `source` once more if only its metadata has `changed`, as by a new name or other permissions: its content

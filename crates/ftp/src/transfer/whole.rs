@@ -14,7 +14,7 @@ use crate::{
 };
 use portolan_core::{
     error::{Error, ErrorKind, Origin, Result},
-    observe::{Event, Operation, TransferId, visible::visible},
+    observe::{Event, Operation, TransferId},
 };
 use portolan_fs::{AtomicFile, SourceFile};
 use portolan_proto::{ReplyCode, Verb};
@@ -254,7 +254,7 @@ impl Session {
     ) -> Result<TransferStart> {
         self.context.stop.accepts_new_work()?;
         let id = self.context.observer.next_transfer();
-        let path = visible(path.as_bytes());
+        let path = path.to_string();
         self.context.observer.emit(&Event::TransferStarted { id, verb, path, bytes });
         Ok(TransferStart { id, at: Instant::now() })
     }

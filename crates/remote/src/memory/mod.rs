@@ -26,7 +26,7 @@ use portolan_core::{
     clock::Clock,
     error::{Error, ErrorKind, Origin, Result},
     limits::COPY_BYTES,
-    observe::{Event, EventEmitter, Operation, TransferId, visible::visible},
+    observe::{Event, EventEmitter, Operation, TransferId},
 };
 use portolan_fs::OwnerTag;
 
@@ -175,7 +175,7 @@ impl MemoryFs {
     ) -> Result<TransferStart> {
         self.stop.accepts_new_work()?;
         let id = self.observer.next_transfer();
-        let path = visible(path.as_bytes());
+        let path = path.to_string();
         self.observer.emit(&Event::TransferStarted { id, verb, path, bytes });
         Ok(TransferStart { id, at: Instant::now() })
     }

@@ -123,6 +123,7 @@ const SESSIONS: &[TestDialogue] = &[
     ("empty-450", &[("LIST in", "450 No files found."), ("NLST", "226 Transfer")]),
     ("empty-550", &[("LIST in", "550 No files found."), ("STAT", "211")]),
     ("no-type", &[("TYPE I", "504"), ("STOR b", STORED), ("SIZE b", "213 1")]),
+    ("crlf", &[("TYPE A", "200"), ("STOR b", STORED), ("TYPE I", "200"), ("SIZE b", "213 1")]),
     ("one-command", &[("NOOP\r\nPWD", "200"), ("TYPE I", "200")]),
     ("double-reply", &[("CWD in", "200 OK"), ("NOOP", "250"), ("NOOP", "200")]),
     ("telnet-greeting", &[("NOOP", "200")]),

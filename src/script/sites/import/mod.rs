@@ -179,6 +179,7 @@ fn site_name(name: &str) -> String {
 
 /// A server as another program describes it.
 #[derive(Debug, Default)]
+#[expect(clippy::option_option, reason = "the inner one is the protection that the server offers")]
 struct FoundServer {
     host: String,
     port: String,

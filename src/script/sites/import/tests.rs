@@ -46,7 +46,8 @@ fn sites_of_winscp_are_read_with_obscured_passwords() {
     let plain = [&b"meh"[..], b"hunter2"].concat();
     let mut bytes = vec![0xFF, 0, u8::try_from(plain.len()).unwrap(), 2, 7, 7];
     bytes.extend(plain);
-    let obscured: String = bytes.iter().map(|byte| format!("{:02X}", !byte ^ 0xA3)).collect();
+    let digits = bytes.iter().map(|byte| format!("{:02X}", !byte ^ 0xA3));
+    let obscured = digits.collect::<Vec<_>>().concat();
     let text = format!(
         "[Configuration\\Interface]\nx=1\n[Sessions\\Default%20Settings]\nFSProtocol=5\n\
          [Sessions\\work/my%20site]\nHostName=h\nUserName=me\nFSProtocol=5\nFtps=3\nPassword={obscured}\n\

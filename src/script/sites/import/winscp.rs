@@ -87,9 +87,6 @@ pub(super) fn reveal(obscured: &str, key: &str) -> Option<Secret> {
     let skipped = usize::from(bytes.next()?);
     let plain: Vec<u8> = bytes.skip(skipped).take(length).collect();
     let plain = String::from_utf8(plain).ok().filter(|plain| plain.len() == length)?;
-    if flag == NEW_KIND {
-        plain.strip_prefix(key).map(Secret::new)
-    } else {
-        Some(Secret::new(plain))
-    }
+    let plain = if flag == NEW_KIND { plain.strip_prefix(key)?.to_owned() } else { plain };
+    Some(plain).filter(|plain| !plain.is_empty()).map(Secret::new)
 }

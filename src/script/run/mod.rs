@@ -1,9 +1,9 @@
 //! One run: the state that its functions share, its thread, and its end.
 
-use jiff::Timestamp;
+mod settings;
+
 use std::{
     collections::BTreeMap,
-    net::SocketAddr,
     panic::AssertUnwindSafe,
     path::{Path, PathBuf},
     sync::{
@@ -18,16 +18,15 @@ use rhai::{Map, NativeCallContext};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
+pub use self::settings::{JobFacts, Rehearsal, Settings};
 use super::{
     attend::{ScriptNote, attend},
     budget::{Meter, limit},
     engine,
-    netrc::Netrc,
     overlay::Overlay,
     raise::{RhaiResultOf, ScriptFailure, raised},
     redact::Veil,
-    rules::NatSettings,
-    site::{Overrides, complete},
+    site::complete,
     source::ScriptSource,
 };
 use crate::{
@@ -38,7 +37,7 @@ use crate::{
         site::{Site, TlsMode, Trust},
     },
     limits::{SCRIPT_OUTPUT_BYTES_MAX, SCRIPT_STACK_BYTES},
-    mirror::sync_base::{MirrorStateStore, MirrorStates},
+    mirror::sync_base::MirrorStates,
     nat::{
         NatError,
         portmap::{self, Leases},
@@ -56,76 +55,6 @@ const STEPS_BETWEEN_LOOKS: u64 = 256;
 /// The message for a script that does something else than to describe rulesets.
 const ONLY_RULESETS: &str = "`portolan nat` carries out nothing of a script but its rulesets: they stand before its first \
 transfer, or in a script of their own";
-
-/// The settings with which a run is started.
-#[derive(Debug, Clone, Default)]
-pub struct Settings {
-    /// The script's `args`.
-    pub args: Vec<String>,
-    /// The connect options that override the script's (`--set`).
-    pub overrides: Overrides,
-    /// The password used if neither script nor URL has one.
-    pub password: Option<Secret>,
-    /// The logins used if neither script nor URL is complete (`--netrc`).
-    pub netrc: Netrc,
-    /// The replacement of the real servers and files in a rehearsal.
-    pub rehearsal: Option<Rehearsal>,
-    /// The store of the state of mirrors; without it both sides are compared by size and time.
-    pub states: Option<Arc<dyn MirrorStateStore>>,
-    /// The facts of the job that the script can read.
-    pub job: JobFacts,
-    /// The NAT settings of the script.
-    pub nat: NatSettings,
-    /// The folder for temporary folders, if it is not that of the system.
-    pub temp: Option<PathBuf>,
-}
-
-/// A server and a scratch folder in place of the real ones.
-#[derive(Debug, Clone)]
-pub struct Rehearsal {
-    /// The address of the embedded server.
-    pub address: SocketAddr,
-    /// The CA that signed its certificate, PEM.
-    pub ca_pem: String,
-    /// The folder that receives local writes.
-    pub scratch: PathBuf,
-}
-
-/// The values that a script reads as `job::…`.
-#[derive(Debug, Clone)]
-pub struct JobFacts {
-    /// The name of the job; that of the script outside the scheduler.
-    pub name: String,
-    /// The number of the attempt, from 1.
-    pub attempt: i64,
-    /// The slot of the run; empty outside the scheduler.
-    pub scheduled_for: String,
-    /// The trigger of the run.
-    pub trigger: String,
-    /// The time zone of the job's schedule; `local` outside the scheduler.
-    pub timezone: String,
-    /// The time of the job's last successful run.
-    pub last_success: Option<Timestamp>,
-    /// The value of `args` in place of [`Settings::args`]: a job's table or array; `null` outside the scheduler.
-    pub args: serde_json::Value,
-    /// True if the scheduler runs it unattended.
-    pub is_scheduled: bool,
-}
-
-impl Default for JobFacts {
-    fn default() -> Self {
-        Self {
-            name: String::new(),
-            attempt: 1,
-            scheduled_for: String::new(),
-            trigger: "manual".into(),
-            timezone: "local".into(),
-            last_success: None,
-            args: serde_json::Value::Null,
-            is_scheduled: false,
-        }
-    }
-}
 
 /// The state that the functions of one run share.
 pub struct ScriptRun {

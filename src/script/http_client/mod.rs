@@ -4,6 +4,10 @@
 //! A name that is allowed may lead to an address of this host or its network today and to another one tomorrow (DNS
 //! rebinding). The addresses are therefore looked at where they are used, in the resolver of the client.
 
+mod address;
+mod headers;
+mod resolver;
+
 use std::{
     io::Read,
     sync::{Arc, Mutex, OnceLock, PoisonError},
@@ -15,17 +19,19 @@ use ureq::{
     Agent, Proxy,
     http::{HeaderName, HeaderValue, Method, Request, Uri, header},
     tls::{Certificate, RootCerts, TlsConfig},
-    unversioned::{
-        resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver},
-        transport::{DefaultConnector, NextTimeout},
-    },
+    unversioned::{resolver::DefaultResolver, transport::DefaultConnector},
 };
 
+use self::{
+    address::{host_of, joined, shown_url, url},
+    headers::headers,
+    resolver::CheckedResolver,
+};
 use super::{
     api::json::parsed,
     run::ScriptRun,
     show,
-    value::{self, CallOptions, shown},
+    value::{self, CallOptions},
 };
 use crate::{
     error::{Error, ErrorKind, Origin, Result},
@@ -36,15 +42,12 @@ use crate::{
     secret::Secret,
 };
 
-/// The headers that the client writes itself.
-const OWN_HEADERS: [&str; 6] =
-    ["host", "content-length", "transfer-encoding", "connection", "te", "upgrade"];
 /// The headers that stay with the host for which they were meant.
 const PRIVATE_HEADERS: [&str; 4] = ["authorization", "cookie", "proxy-authorization", "x-api-key"];
 /// The answers after which the same request may succeed later.
 const TEMPORARY: [u16; 4] = [429, 502, 503, 504];
 /// The longest time that a server may ask to wait before the next attempt.
-const RETRY_AFTER_MAX: Duration = Duration::from_secs(60);
+const RETRY_AFTER_MAX: Duration = Duration::from_mins(1);
 
 /// The options of `http` functions.
 #[derive(Debug)]
@@ -121,37 +124,6 @@ struct HttpAnswer {
     status: u16,
     headers: Vec<(String, String)>,
     body: Vec<u8>,
-}
-
-fn wrong_url(text: &str) -> Error {
-    // What stands before an @ may be a password.
-    let text = text.rsplit_once('@').map_or(text, |(_, rest)| rest);
-    Error::invalid(format!("`{}` is no URL of http:// or https://", visible(text)))
-}
-
-fn url(text: &str) -> Result<Uri> {
-    let found: Uri = text.parse().map_err(|_| wrong_url(text))?;
-    let is_http = matches!(found.scheme_str(), Some("http" | "https"));
-    let authority = found.authority().filter(|_| is_http).ok_or_else(|| wrong_url(text))?;
-    if authority.as_str().contains('@') {
-        let message = "a login stands in the URL: put it into the header `Authorization`, by way of secret(\"NAME\")";
-        return Err(Error::invalid(message));
-    }
-    Ok(found)
-}
-
-/// Returns the host without brackets, and the port.
-fn host_of(target: &Uri) -> (String, u16) {
-    let host = target.host().unwrap_or_default();
-    let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
-    let usual = if target.scheme_str() == Some("https") { 443 } else { 80 };
-    (host, target.port_u16().unwrap_or(usual))
-}
-
-/// Returns the URL as messages show it: the query may have a token.
-fn shown_url(target: &Uri) -> String {
-    let (scheme, authority) = (target.scheme_str().unwrap_or_default(), target.authority());
-    visible(format!("{scheme}://{}{}", authority.map_or("", |at| at.as_str()), target.path()))
 }
 
 impl HttpRequest {
@@ -387,79 +359,6 @@ impl HttpRequest {
     }
 }
 
-/// Returns the URL that a reference in a redirect means.
-fn joined(base: &Uri, reference: &str) -> Option<String> {
-    let reference = reference.split('#').next()?.trim();
-    let (scheme, authority) = (base.scheme_str()?, base.authority()?);
-    let has_scheme = reference.split_once("://").is_some_and(|(scheme, _)| {
-        !scheme.is_empty() && scheme.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c))
-    });
-    Some(if has_scheme {
-        reference.to_owned()
-    } else if let Some(rest) = reference.strip_prefix("//") {
-        format!("{scheme}://{rest}")
-    } else if reference.starts_with('/') {
-        format!("{scheme}://{authority}{reference}")
-    } else {
-        let folder = base.path().rsplit_once('/').map_or("", |(folder, _)| folder);
-        format!("{scheme}://{authority}{folder}/{reference}")
-    })
-}
-
-fn headers(given: &CallOptions<'_>) -> Result<Vec<(HeaderName, HeaderValue)>> {
-    let Some(found) = given.get("headers") else { return Ok(Vec::new()) };
-    let map = found.read_lock::<Map>().ok_or_else(|| {
-        Error::invalid(format!(
-            "`headers` wants a map such as #{{ Accept: \"text/csv\" }}, got {}",
-            shown(found)
-        ))
-    })?;
-    let mut headers = Vec::new();
-    for (name, value) in map.iter() {
-        let key = name.as_str();
-        let (text, is_secret) = header_text(key, value)?;
-        let name = HeaderName::try_from(key)
-            .map_err(|_| Error::invalid(format!("`{}` is no name of a header", visible(key))))?;
-        if OWN_HEADERS.contains(&name.as_str()) {
-            return Err(Error::invalid(format!(
-                "the header `{name}` is written by portolan itself"
-            )));
-        }
-        // The value may be a password: it is not shown.
-        let mut value = HeaderValue::try_from(text).map_err(|_| {
-            Error::invalid(format!("the value of the header `{name}` is not valid"))
-        })?;
-        value.set_sensitive(is_secret);
-        headers.push((name, value));
-    }
-    Ok(headers)
-}
-
-/// Returns the text of a header, and true if a secret is in it.
-fn header_text(name: &str, value: &Dynamic) -> Result<(String, bool)> {
-    if let Some(secret) = value.read_lock::<Secret>() {
-        return Ok((secret.reveal().to_owned(), true));
-    }
-    if let Some(parts) = value.read_lock::<rhai::Array>() {
-        let (mut whole, mut is_secret) = (String::new(), false);
-        for part in parts.iter() {
-            let (text, is_hidden) = header_text(name, part)?;
-            whole.push_str(&text);
-            is_secret |= is_hidden;
-        }
-        return Ok((whole, is_secret));
-    }
-    let text = show::text(value);
-    if text.contains("***") {
-        let message = format!(
-            "the header `{}` has a hidden secret in it: give it in an array, as in [\"Bearer \", secret(\"TOKEN\")]",
-            visible(name)
-        );
-        return Err(Error::invalid(message));
-    }
-    Ok((text, false))
-}
-
 impl HttpAnswer {
     fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
@@ -493,41 +392,6 @@ impl HttpAnswer {
     }
 }
 
-/// Resolves names, and asks for each address before it is used.
-#[derive(Debug)]
-struct CheckedResolver {
-    permissions: Arc<RunPermissions>,
-    /// The host of the proxy, which the user has set.
-    proxy: Option<String>,
-    /// The denial, which the client could not pass on.
-    denied: Arc<Mutex<Option<Error>>>,
-    plain: DefaultResolver,
-}
-
-impl Resolver for CheckedResolver {
-    fn resolve(
-        &self,
-        uri: &Uri,
-        config: &ureq::config::Config,
-        timeout: NextTimeout,
-    ) -> Result<ResolvedSocketAddrs, ureq::Error> {
-        let found = self.plain.resolve(uri, config, timeout)?;
-        if self.proxy.as_deref() == uri.host() {
-            return Ok(found);
-        }
-        let (host, _) = host_of(uri);
-        for address in found.iter() {
-            // One of several is enough to refuse all: the next connection may take it.
-            let asked = self.permissions.allow_http_address(&host, address.port(), address.ip());
-            if let Err(denial) = asked {
-                *self.denied.lock().unwrap_or_else(PoisonError::into_inner) = Some(denial);
-                return Err(ureq::Error::HostNotFound);
-            }
-        }
-        Ok(found)
-    }
-}
-
 /// Returns the certificates that this host trusts, as for FTPS; without any, those of Mozilla.
 fn roots() -> RootCerts {
     static ROOTS: OnceLock<RootCerts> = OnceLock::new();
@@ -543,36 +407,6 @@ fn roots() -> RootCerts {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn redirects_lead_where_browsers_go() {
-        let base: Uri = "https://h.example:8443/a/b?c=d".parse().unwrap();
-        for (reference, wanted) in [
-            ("/x", "https://h.example:8443/x"),
-            ("x?y", "https://h.example:8443/a/x?y"),
-            ("//other/x", "https://other/x"),
-            ("http://other/x#part", "http://other/x"),
-            ("ftp://other/x", "ftp://other/x"),
-        ] {
-            assert_eq!(joined(&base, reference).unwrap(), wanted);
-        }
-    }
-
-    #[test]
-    fn urls_that_are_none_are_named_without_their_passwords() {
-        for (text, said) in [
-            ("ftp://h/x", "`ftp://h/x` is no URL of http:// or https://"),
-            ("h/x", "`h/x` is no URL of http:// or https://"),
-            ("http://", "`http://` is no URL of http:// or https://"),
-            ("file:///etc/passwd", "`file:///etc/passwd` is no URL of http:// or https://"),
-        ] {
-            assert_eq!(url(text).unwrap_err().message, said);
-        }
-        let error = url("https://anna:hunter2@h/").unwrap_err();
-        assert!(!error.message.contains("hunter2"), "{error}");
-        assert_eq!(host_of(&url("http://[::1]:8080/").unwrap()), ("::1".into(), 8080));
-        assert_eq!(shown_url(&url("https://h/p?token=x").unwrap()), "https://h/p");
-    }
 
     #[test]
     fn a_login_stays_with_its_host() {
