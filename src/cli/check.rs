@@ -154,6 +154,7 @@ fn look(paths: &[PathBuf]) -> Result<Looked> {
     for path in named {
         let reading = jobs::read(path, &zones, now)?;
         files.push((visible(path.as_os_str().as_encoded_bytes()), reading.text));
+        files.extend(reading.included);
         findings.extend(reading.findings);
         jobs.extend(reading.jobs.into_iter().flat_map(|jobs| jobs.all));
         all.extend(reading.scripts);

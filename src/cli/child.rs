@@ -9,7 +9,7 @@ use super::{
     ExitResult,
     common::{Common, interruptible},
     permissions::permissions,
-    run::script,
+    run_job::around,
     sandbox::RunSandbox,
 };
 use crate::{
@@ -36,7 +36,8 @@ pub(super) fn run(common: &Common) -> ExitResult {
     let (options, is_named) = order.permissions();
     let permissions = permissions(&options, is_named)?;
     // Before anything that starts a thread.
-    let sandbox = RunSandbox::enter(common, &source, &options, &permissions, &settings)?;
+    let sandbox =
+        RunSandbox::enter(common, &source, &options, &permissions, &settings, &order.programs)?;
     sandbox.equip(&mut settings);
     let stop = CancelToken::new();
     let drain = Arc::new(Drain::new(stop.clone()));
@@ -47,7 +48,7 @@ pub(super) fn run(common: &Common) -> ExitResult {
     (context.permissions, settings.states) = (Arc::new(permissions), states);
     sandbox.report(&context.observer);
     let stop = context.stop.clone();
-    let ended = interruptible(&stop, move || Ok(script(&source, settings, &context)));
+    let ended = interruptible(&stop, move || Ok(around(&order, &source, settings, &context)));
     // Held until here: while it is, no other scheduler starts.
     drop(lock);
     ended

@@ -19,6 +19,7 @@ use crate::{
     exit_code::Exit,
     observe::{format_duration, visible::visible},
     schedule::{
+        expected::late_since,
         jobs::Job,
         overview::{JobHistory, JobOverview},
     },
@@ -29,6 +30,9 @@ use crate::{
 #[derive(Debug, clap::Args)]
 #[command(after_help = HELP)]
 pub(super) struct Args {
+    /// Show only jobs with this tag
+    #[arg(long, value_name = "TAG")]
+    tag: Option<String>,
     #[command(flatten)]
     jobs: JobsFile,
 }
@@ -53,7 +57,8 @@ pub(super) fn run(args: &Args, common: &Common) -> ExitResult {
             states.into_iter().map(|state| (state.job.clone(), state)).collect();
         let mut table = TextTable::new(&["job", "schedule", "last", "next", ">ok 30d", ">took"]);
         let mut all = Vec::new();
-        for job in &jobs.all {
+        let has_tag = |job: &Job| args.tag.as_ref().is_none_or(|tag| job.tags.contains(tag));
+        for job in jobs.all.iter().filter(|job| has_tag(job)) {
             let state = states.get(&*job.name);
             let history = JobHistory::read(store.as_ref(), &job.name, now)?;
             table.row(row(&history, job, state, now));
@@ -81,13 +86,15 @@ fn row(
 ) -> Vec<String> {
     let schedule = job.schedule.as_ref().map_or_else(
         || when(job),
-        |schedule| format!("{} ({})", schedule.expression.text(), schedule.zone.name),
+        |schedule| format!("{} ({})", schedule.text(), schedule.zone.name),
     );
     let last = history.last.as_ref().map_or_else(String::new, |run| {
         let at = run.ended_at.or(run.started_at).map(local).unwrap_or_default();
         format!("{} {at}", run.state.as_str())
     });
-    let next = job.schedule.as_ref().and_then(|schedule| schedule.next(now));
+    let late = late_since(job, state, now).map(|at| format!("; late since {}", local(at)));
+    let last = last + late.as_deref().unwrap_or_default();
+    let next = job.active_schedule().and_then(|schedule| schedule.next(now));
     let is_paused = state.is_some_and(|state| state.paused_at.is_some());
     let next = match (is_paused, next) {
         (true, _) => {
@@ -99,6 +106,7 @@ fn row(
             let seconds = slot.at.duration_since(now).as_secs();
             format!("{} (in {})", local(slot.at), rough(seconds))
         }
+        (false, None) if !job.enabled => "disabled".to_owned(),
         (false, None) => String::new(),
     };
     let next = if history.is_running { format!("running now; {next}") } else { next };
@@ -108,7 +116,7 @@ fn row(
     vec![
         visible(&*job.name),
         schedule,
-        last,
+        last.trim_start_matches([';', ' ']).to_owned(),
         next.trim_end_matches([';', ' ']).to_owned(),
         rate,
         trend(history.durations()),

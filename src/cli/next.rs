@@ -67,7 +67,7 @@ pub(super) fn run(args: &Args, common: &Common) -> ExitResult {
     let all = chosen(&jobs, args.job.as_deref()).map_err(UsageError)?;
     let paused = JobsFile::at(&args.jobs).paused(common).map_err(failed)?;
     let exit = show(args, common, &zones, now, &all, &paused)?;
-    let others = jobs.all.iter().filter(|job| job.schedule.is_none());
+    let others = jobs.all.iter().filter(|job| job.active_schedule().is_none());
     if args.job.is_none() && !common.json() {
         let lines = others.map(|job| format!("{} runs {}\n", job.name, when(job)));
         report::output(&lines.collect::<String>());
@@ -79,7 +79,7 @@ pub(super) fn run(args: &Args, common: &Common) -> ExitResult {
 fn chosen<'j>(jobs: &'j Jobs, job: Option<&str>) -> Result<Vec<(Option<&'j Job>, &'j Schedule)>> {
     let Some(name) = job else {
         let all = jobs.all.iter();
-        return Ok(all.filter_map(|job| Some((Some(&**job), job.schedule.as_ref()?))).collect());
+        return Ok(all.filter_map(|job| Some((Some(&**job), job.active_schedule()?))).collect());
     };
     let job = jobs.get(name).ok_or_else(|| no_job(jobs, name))?;
     let schedule = job.schedule.as_ref().ok_or_else(|| {
@@ -91,8 +91,10 @@ fn chosen<'j>(jobs: &'j Jobs, job: Option<&str>) -> Result<Vec<(Option<&'j Job>,
 /// Describes when a job without `cron` runs.
 pub(super) fn when(job: &Job) -> String {
     match &job.after[..] {
+        _ if !job.enabled => "when it is triggered: `enabled` is false".to_owned(),
         [] => "when it is triggered".to_owned(),
-        all => format!("after {} has succeeded", all.join(" and ")),
+        [one] => format!("after {one} has succeeded"),
+        all => format!("after {} have succeeded", all.join(" and ")),
     }
 }
 
@@ -150,7 +152,7 @@ fn show(
     rows.sort_by_key(|row| row.slot.at);
     rows.truncate(args.count.into());
     if let ([], [(_, schedule)]) = (&rows[..], schedules) {
-        let text = schedule.expression.text();
+        let text = &schedule.text();
         let message = format!("the schedule `{text}` never fires after that time");
         return Err(UsageError(Error::invalid(message)).into());
     }
@@ -211,7 +213,7 @@ fn heading(schedules: &[(Option<&Job>, &Schedule)]) -> String {
     };
     let kind = if schedule.expression.is_interval() { "an interval" } else { "fixed times" };
     let job = job.map(|job| format!("{}: ", job.name)).unwrap_or_default();
-    let (text, zone) = (schedule.expression.text(), &schedule.zone.name);
+    let (text, zone) = (schedule.text(), &schedule.zone.name);
     format!("{described}{job}`{text}` in {zone}, {kind}\n\n")
 }
 

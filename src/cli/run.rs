@@ -23,6 +23,7 @@ use crate::{
     files::owned,
     ftp::session::RunContext,
     observe::{account::Accounts, visible::visible},
+    schedule::child::programs::RunPrograms,
     script::{
         check::{self, Severity},
         raise::ScriptFailure,
@@ -87,7 +88,14 @@ pub(super) fn run(args: &Args, common: &Common) -> ExitResult {
         Ok((exposed, options, permissions, settings))
     };
     let (exposed, options, permissions, mut settings) = prepared().map_err(UsageError)?;
-    let sandbox = RunSandbox::enter(common, &source, &options, &permissions, &settings)?;
+    let sandbox = RunSandbox::enter(
+        common,
+        &source,
+        &options,
+        &permissions,
+        &settings,
+        &RunPrograms::default(),
+    )?;
     sandbox.equip(&mut settings);
     let accounts = Arc::new(Accounts::default());
     let kept = common.context_with_account(Box::new(Arc::clone(&accounts)));

@@ -4,6 +4,7 @@ use std::{
     env,
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use super::{
@@ -21,10 +22,12 @@ use super::{
 use crate::{
     clock::Clock,
     error::{Error, Result},
-    observe::account::Accounts,
+    exit_code::Exit,
+    ftp::session::RunContext,
+    observe::{Event, account::Accounts},
     permissions::{PermissionOptions, RunPermissions},
     schedule::{
-        child::attempt_spec::AttemptSpec,
+        child::{attempt_spec::AttemptSpec, programs::ProgramContext},
         jobs::{Job, args},
         zone::Zones,
     },
@@ -45,6 +48,7 @@ pub(super) struct JobRun<'a> {
 
 /// A job that is ready to run.
 struct ReadyJob {
+    spec: AttemptSpec,
     source: ScriptSource,
     settings: Settings,
     options: PermissionOptions,
@@ -59,14 +63,15 @@ pub(super) fn run(wanted: &JobRun<'_>, common: &Common) -> ExitResult {
         return Err(UsageError(no_job(&jobs, wanted.name)).into());
     };
     let ready = prepared(wanted, job, common).map_err(UsageError)?;
-    let ReadyJob { source, mut settings, options, permissions, state, warning } = ready;
+    let ReadyJob { spec, source, mut settings, options, permissions, state, warning } = ready;
     let common = &common.with_state(&state);
     let usage = wanted.permissions.usage();
     let permissions = match &usage {
         Some(usage) => permissions.recorded(Arc::clone(usage)),
         None => permissions,
     };
-    let sandbox = RunSandbox::enter(common, &source, &options, &permissions, &settings)?;
+    let sandbox =
+        RunSandbox::enter(common, &source, &options, &permissions, &settings, &spec.programs)?;
     sandbox.equip(&mut settings);
     let accounts = Arc::new(Accounts::default());
     let kept = common.context_with_account(Box::new(Arc::clone(&accounts)));
@@ -79,7 +84,7 @@ pub(super) fn run(wanted: &JobRun<'_>, common: &Common) -> ExitResult {
     }
     let record = RunRecord::of_job(state, &job.name, &job.script, accounts, &context.observer);
     let (stop, observer) = (context.stop.clone(), context.observer.clone());
-    let ended = interruptible(&stop, move || Ok(script(&source, settings, &context)));
+    let ended = interruptible(&stop, move || Ok(around(&spec, &source, settings, &context)));
     let exit = ended.unwrap_or_else(|error| report::failed(&error));
     record.end(report::settled(exit), &observer);
     if let Some(usage) = usage {
@@ -114,7 +119,25 @@ fn prepared(wanted: &JobRun<'_>, job: &Arc<Job>, common: &Common) -> Result<Read
         job: spec.facts_by_hand(),
         ..Settings::default()
     };
-    Ok(ReadyJob { source, settings, options, permissions, state, warning })
+    Ok(ReadyJob { spec, source, settings, options, permissions, state, warning })
+}
+
+/// Runs the script of an attempt with the programs around it, and returns the exit code.
+pub(super) fn around(
+    spec: &AttemptSpec,
+    source: &ScriptSource,
+    settings: Settings,
+    context: &RunContext,
+) -> Exit {
+    if spec.programs.is_empty() {
+        return script(source, settings, context);
+    }
+    let programs = ProgramContext { spec, observer: &context.observer, stop: &context.stop };
+    let failed = |fault: &Error| {
+        context.observer.emit(&Event::RunDone { fault: Some(fault.clone()), took: Duration::ZERO });
+        report::failed(&fault.clone().into())
+    };
+    programs.around(|| script(source, settings, context), failed)
 }
 
 fn absolute(path: &Path) -> Result<PathBuf> {

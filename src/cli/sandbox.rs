@@ -15,6 +15,7 @@ use crate::{
         PermissionOptions, RunPermissions,
         sandbox::{OwnPaths, SandboxPlan},
     },
+    schedule::child::programs::RunPrograms,
     script::{
         check, netrc,
         run::Settings,
@@ -33,8 +34,8 @@ pub(super) struct RunSandbox {
 }
 
 impl RunSandbox {
-    /// Confines this process to what `permissions` and the run itself need. Must be called before there is a second thread.
-    /// Without permissions nothing is confined.
+    /// Confines this process to what `permissions` and the run itself need, as the `programs` around its work do. Must be
+    /// called before there is a second thread. Without permissions nothing is confined.
     ///
     /// # Errors
     ///
@@ -45,6 +46,7 @@ impl RunSandbox {
         options: &PermissionOptions,
         permissions: &RunPermissions,
         settings: &Settings,
+        programs: &RunPrograms,
     ) -> anyhow::Result<Self> {
         if !permissions.is_named() {
             if options.require_sandbox {
@@ -56,7 +58,8 @@ impl RunSandbox {
         }
         let temp = tempfile::Builder::new().prefix("portolan-run-").tempdir();
         let temp = temp.map_err(|error| Error::local("make a folder", env::temp_dir(), error))?;
-        let mut own = OwnPaths::default();
+        let programs = programs.names().map(str::to_owned).collect();
+        let mut own = OwnPaths { programs, ..OwnPaths::default() };
         own.write.push(temp.path().to_owned());
         if let Some(state) = common.state_folder() {
             // A directory that cannot be made is reported where it is used.

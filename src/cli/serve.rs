@@ -52,6 +52,7 @@ pub(super) fn run(args: &Args, common: &Common) -> ExitResult {
         return Ok(Exit::Usage);
     }
     let jobs = reading.into_jobs()?;
+    jobs.included.iter().try_for_each(|file| owned::guard(file))?;
     let listen = listen_of(args, &jobs).map_err(UsageError)?;
     serve(args, common, listen, jobs)?;
     Ok(Exit::Done)
@@ -110,7 +111,9 @@ fn serve(args: &Args, common: &Common, listen: Listen, jobs: jobs::Jobs) -> Resu
         jobs,
         read: Box::new(move |now| {
             owned::guard(&file)?;
-            jobs::read(&file, &Zones::newest(), now)?.into_jobs()
+            let jobs = jobs::read(&file, &Zones::newest(), now)?.into_jobs()?;
+            jobs.included.iter().try_for_each(|file| owned::guard(file))?;
+            Ok(jobs)
         }),
         state: state.clone(),
         clock: Clock::System,

@@ -19,9 +19,12 @@ use crate::{
 /// Reads the jobs of a file; if it has errors, prints them and returns the exit code.
 pub(super) fn jobs(file: &Path, zones: &Zones, now: Timestamp) -> anyhow::Result<Jobs> {
     let reading = jobs::read(file, zones, now).map_err(UsageError)?;
-    let JobsReading { jobs, findings, text, .. } = reading;
-    jobs.ok_or_else(|| {
-        report::findings(&findings, &|_| Some(text.clone()));
+    if let Some(jobs) = reading.jobs {
+        return Ok(jobs);
+    }
+    let reading = JobsReading { jobs: None, ..reading };
+    Err({
+        report::findings(&reading.findings, &|file| Some(reading.text_of(file).to_owned()));
         report::print("nothing is done with a jobs file that has mistakes\n");
         Reported(Exit::Usage).into()
     })

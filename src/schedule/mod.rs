@@ -5,6 +5,7 @@
 
 pub mod child;
 pub mod daemon;
+pub mod expected;
 pub mod export;
 pub mod facts;
 pub mod jobs;

@@ -4,7 +4,7 @@
 use jiff::{Timestamp, ToSpan};
 use serde::Serialize;
 
-use super::jobs::Job;
+use super::{cron::Schedule, expected::late_since, jobs::Job};
 use crate::{
     error::Result,
     store::{
@@ -29,9 +29,13 @@ pub struct JobOverview {
     pub job: String,
     /// The text about the job.
     pub description: Option<String>,
-    /// The expression; `None` for a job that runs after others or when it is triggered.
+    /// The words by which it is chosen.
+    pub tags: Vec<String>,
+    /// False if it is turned off by `enabled = false`.
+    pub enabled: bool,
+    /// The expressions; `None` for a job that runs after others or when it is triggered.
     pub schedule: Option<String>,
-    /// The time zone of the expression.
+    /// The time zone of the expressions.
     pub timezone: Option<String>,
     /// The jobs whose success it waits for.
     pub after: Vec<String>,
@@ -47,6 +51,8 @@ pub struct JobOverview {
     pub last: Option<LastRun>,
     /// The time of the last success.
     pub last_success: Option<String>,
+    /// The time by which `expect_by` wanted a success that has not come.
+    pub late_since: Option<String>,
     /// The runs of the last 30 days that have ended.
     pub runs_30d: usize,
     /// Those of them that did everything.
@@ -150,10 +156,15 @@ impl JobHistory {
         JobOverview {
             job: job.name.to_string(),
             description: job.description.clone(),
-            schedule: schedule.map(|schedule| schedule.expression.text().to_owned()),
+            tags: job.tags.clone(),
+            enabled: job.enabled,
+            schedule: schedule.map(Schedule::text),
             timezone: schedule.map(|schedule| schedule.zone.name.clone()),
             after: job.after.iter().map(ToString::to_string).collect(),
-            next: schedule.and_then(|schedule| schedule.next(now)).map(|slot| slot.at.to_string()),
+            next: job
+                .active_schedule()
+                .and_then(|schedule| schedule.next(now))
+                .map(|slot| slot.at.to_string()),
             paused: state.is_some_and(|state| state.paused_at.is_some()),
             pause_reason: state.and_then(|state| state.pause_reason.clone()),
             running: self.is_running,
@@ -164,6 +175,7 @@ impl JobHistory {
                 error: run.sum.error.clone(),
             }),
             last_success: state.and_then(|state| state.last_success).map(|at| at.to_string()),
+            late_since: late_since(job, state, now).map(|at| at.to_string()),
             runs_30d: self.ended(),
             succeeded_30d: self.succeeded(),
             seconds,

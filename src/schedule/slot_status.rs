@@ -165,7 +165,7 @@ impl SlotQuery<'_> {
     }
 
     fn without_row(&self, state: Option<&JobStateRecord>) -> SlotStatus {
-        let (Some(slot), Some(schedule)) = (self.slot, &self.job.schedule) else {
+        let (Some(slot), Some(schedule)) = (self.slot, self.job.active_schedule()) else {
             return SlotStatus::NoSlot;
         };
         if slot.at > self.now {

@@ -18,6 +18,7 @@ use rustix::{
 
 use super::{
     run::ScriptRun,
+    secrets::OWN_VARIABLES,
     show,
     value::{self, CallOptions, shown},
 };
@@ -35,8 +36,6 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(50);
 const END_TIME_MAX: Duration = Duration::from_secs(2);
 /// The time in which output may still come after a program has ended: what it started may hold its pipes.
 const REST_TIME_MAX: Duration = Duration::from_millis(500);
-/// The variables of portolan itself, which no program gets.
-const OWN_VARIABLES: [&str; 3] = ["PORTOLAN_PASSWORD", "PORTOLAN_SECRETS", "CREDENTIALS_DIRECTORY"];
 
 /// The options of `run::command`.
 #[derive(Debug)]

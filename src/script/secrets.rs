@@ -17,6 +17,9 @@ use crate::{
 
 /// The maximum size of one secret in bytes: that of a key, not of a file.
 const SECRET_BYTES_MAX: u64 = 64 * 1024;
+/// The variables with which portolan is given secrets. No program that it starts gets them.
+pub const OWN_VARIABLES: [&str; 3] =
+    ["PORTOLAN_PASSWORD", "PORTOLAN_SECRETS", "CREDENTIALS_DIRECTORY"];
 /// The folder of secrets if `PORTOLAN_SECRETS` names none.
 const FOLDER: &str = "secrets";
 

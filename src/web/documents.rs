@@ -69,6 +69,7 @@ pub(super) fn jobs(
         let has = |text: &str| text.to_lowercase().contains(&words);
         let is_named =
             words.is_empty() || has(&job.name) || job.description.as_deref().is_some_and(has);
+        let is_named = is_named || job.tags.iter().any(|tag| has(tag));
         is_named && in_state.as_ref().is_none_or(|names| names.contains(&*job.name))
     };
     let after = match query.cursor.as_deref().filter(|cursor| !cursor.is_empty()) {
@@ -169,7 +170,7 @@ pub(super) fn next(
     let most = usize::try_from(most).unwrap_or(usize::MAX);
     let (mut found, mut has_more) = (Vec::new(), false);
     for job in &jobs.all {
-        let Some(schedule) = &job.schedule else { continue };
+        let Some(schedule) = job.active_schedule() else { continue };
         // The earliest of all are among the earliest of each, and one more tells that there are others.
         let slots = schedule.firings(now).take_while(|slot| slot.at < end).take(most + 1);
         found.extend(slots.map(|slot| (slot, schedule, job)));

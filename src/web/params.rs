@@ -44,7 +44,7 @@ const REASON_CHARS_MAX: usize = 200;
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct JobsQuery {
-    /// A part of the name or of the description.
+    /// A part of the name, of the description or of a tag.
     pub(super) q: Option<String>,
     /// `failing`, `paused` or `running`.
     pub(super) state: Option<String>,

@@ -349,6 +349,12 @@ pub const BACKFILL_SLOTS_MAX: usize = 1000;
 
 /// The maximum number of bytes in a jobs file; a thousand jobs have some hundred thousand.
 pub const JOBS_FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
+/// The maximum number of files that a jobs file includes.
+pub const INCLUDED_FILES_MAX: usize = 1000;
+/// The maximum number of bytes in a file of dates: a line for each day of a hundred years has less.
+pub const DATES_FILE_BYTES_MAX: u64 = 1024 * 1024;
+/// The time that a program before or after a run has to end when it is asked to.
+pub const PROGRAM_TERM_TIME_MAX: Duration = Duration::from_secs(5);
 /// The maximum number of jobs in one file.
 pub const JOBS_MAX: usize = 2_000;
 /// The maximum number of bytes in a job's name: Kubernetes allows no more for a job of its own.

@@ -10,17 +10,19 @@ mod field;
 mod fields;
 mod parse;
 pub mod slot;
+mod start_limits;
 #[cfg(test)]
 mod tests;
 mod walk;
 pub mod zone;
 
-use std::ops::Range;
+use std::{ops::Range, sync::Arc};
 
 use jiff::{SignedDuration, Timestamp, civil::DateTime};
 use sha2::{Digest, Sha256};
 
 pub use self::alias::fields_of;
+pub use self::start_limits::{DateSet, DayWindow, StartLimits};
 pub use self::walk::Firings;
 pub use self::walk::SlotWalk;
 use self::{fields::CronFields, parse::parse};
@@ -86,15 +88,20 @@ impl Expression {
     /// Adds a zone to the expression.
     pub fn in_zone(self, zone: Zone) -> Schedule {
         let hash = stable_hash(&[&self.text, &zone.name]);
-        Schedule { revision: format!("{hash:016x}"), expression: self, zone }
+        let revision = format!("{hash:016x}");
+        Schedule { revision, expression: self, others: Vec::new(), zone, limits: None }
     }
 }
 
 /// An expression in a zone: everything that determines when it fires.
 #[derive(Debug, Clone)]
 pub struct Schedule {
-    /// The expression.
+    /// The expression; the first of several.
     pub expression: Expression,
+    /// The other expressions: it fires whenever one of them does.
+    pub others: Vec<Expression>,
+    /// The limits of its slots.
+    pub limits: Option<Arc<StartLimits>>,
     /// The zone in whose local time it is evaluated.
     pub zone: Zone,
     /// A hash of expression and zone. A changed schedule starts anew, and never fires for the past.
@@ -102,6 +109,39 @@ pub struct Schedule {
 }
 
 impl Schedule {
+    /// Returns the schedule with further expressions and limits. Both belong to its revision.
+    #[must_use]
+    pub fn with(mut self, others: Vec<Expression>, limits: Option<Arc<StartLimits>>) -> Self {
+        if !others.is_empty() || limits.is_some() {
+            let limits = format!("{limits:?}");
+            let texts = others.iter().map(Expression::text);
+            let words: Vec<_> =
+                [self.revision.as_str(), &limits].into_iter().chain(texts).collect();
+            self.revision = format!("{:016x}", stable_hash(&words));
+        }
+        Self { others, limits, ..self }
+    }
+
+    /// Returns the expressions as they were written.
+    pub fn text(&self) -> String {
+        let texts: Vec<_> = self.expressions().map(Expression::text).collect();
+        texts.join(" and ")
+    }
+
+    /// Returns its expressions.
+    pub fn expressions(&self) -> impl Iterator<Item = &Expression> {
+        std::iter::once(&self.expression).chain(&self.others)
+    }
+
+    /// Returns the key that keeps it from firing at `at`, though an expression names that time.
+    pub fn refusal(&self, at: Timestamp) -> Option<&'static str> {
+        let limits = self.limits.as_ref()?;
+        let all = Self { limits: None, ..self.clone() };
+        let before = at.checked_sub(SignedDuration::from_nanos(1)).ok()?;
+        let slot = all.next(before).filter(|slot| slot.at == at)?;
+        limits.refusal(slot.civil(&self.zone.rules))
+    }
+
     /// Returns the first slot after `after`; `None` if there is none within eight years.
     pub fn next(&self, after: Timestamp) -> Option<Slot> {
         self.firings(after).next()
@@ -114,10 +154,10 @@ impl Schedule {
 
     /// Returns true if the expression names this local time, whether or not that time exists in the zone.
     pub fn names(&self, time: DateTime) -> bool {
-        match &self.expression.kind {
+        self.expressions().any(|expression| match &expression.kind {
             ExpressionKind::Fields(fields) => fields.has(time),
             ExpressionKind::Every { .. } => false,
-        }
+        })
     }
 
     /// Returns the last slot before `before`; `None` if there was none in the eight years before.

@@ -2,7 +2,7 @@
 
 use std::{fmt, str::FromStr};
 
-use jiff::{Timestamp, civil::DateTime};
+use jiff::{Timestamp, civil::DateTime, tz::TimeZone};
 
 /// A time for which a job is to run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,6 +13,16 @@ pub struct Slot {
     pub at: Timestamp,
     /// The local time that the clock skipped, if the slot was moved to the end of the gap.
     pub moved_from: Option<DateTime>,
+}
+
+impl Slot {
+    /// Returns the local time that its schedule names: that of its instant, unless the clock skipped it.
+    pub fn civil(&self, rules: &TimeZone) -> DateTime {
+        match self.id {
+            SlotId::Civil(civil) | SlotId::CivilAgain(civil) => civil,
+            _ => rules.to_datetime(self.at),
+        }
+    }
 }
 
 /// The identity of a slot: unique for ever together with the job and the revision of its schedule, whatever clocks and

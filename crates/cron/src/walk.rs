@@ -11,13 +11,14 @@ use jiff::{
     tz::{Offset, TimeZone},
 };
 
-use super::{ExpressionKind, Schedule, fields::CronFields};
+use super::{Expression, ExpressionKind, Schedule, fields::CronFields};
 use crate::slot::{Slot, SlotId};
 use portolan_core::limits::CRON_SEARCH_YEARS;
 
 /// The longest jump that counts as daylight saving time: Troll station uses two hours, which is the maximum.
 const SEASON_MAX: SignedDuration = SignedDuration::from_hours(3);
 const SECOND: SignedDuration = SignedDuration::from_secs(1);
+const HOUR: SignedDuration = SignedDuration::from_hours(1);
 /// The search range, counted in leap years.
 const SEARCH: SignedDuration = SignedDuration::from_hours(CRON_SEARCH_YEARS * 366 * 24);
 
@@ -59,12 +60,45 @@ impl SlotWalk {
 
     /// Returns the next slot.
     pub fn next(&mut self, schedule: &Schedule) -> Option<Slot> {
-        let slot = match &schedule.expression.kind {
-            ExpressionKind::Every { period_s, phase_s } => every(self.after, *period_s, *phase_s),
-            ExpressionKind::Fields(fields) => self.next_of(fields, &schedule.zone.rules),
-        }?;
+        let Some(limits) = &schedule.limits else { return self.step(schedule) };
+        let end = self.after.checked_add(SEARCH).unwrap_or(Timestamp::MAX);
+        loop {
+            let slot = self.step(schedule).filter(|slot| slot.at <= end)?;
+            let civil = slot.civil(&schedule.zone.rules);
+            let open = limits.next_allowed(civil)?;
+            if open == civil {
+                return Some(slot);
+            }
+            // No slot before that time is permitted; a clock may be put ahead or back by a few hours until then.
+            let then = schedule.zone.rules.to_ambiguous_timestamp(open).compatible().ok()?;
+            let near = then.checked_sub(SEASON_MAX + HOUR).unwrap_or(self.after);
+            if near > self.after {
+                (self.after, self.segment) = (near, None);
+            }
+        }
+    }
+
+    /// Returns the next slot of any expression, whatever its limits.
+    fn step(&mut self, schedule: &Schedule) -> Option<Slot> {
+        let slot = if schedule.others.is_empty() {
+            self.next_by(&schedule.expression, schedule)?
+        } else {
+            let next = |expression| Self::new(self.after).next_by(expression, schedule);
+            // Of two at one instant the one that was moved comes first: its local time is the earlier one.
+            schedule
+                .expressions()
+                .filter_map(next)
+                .min_by_key(|slot| (slot.at, slot.moved_from.is_none()))?
+        };
         self.after = slot.at;
         Some(slot)
+    }
+
+    fn next_by(&mut self, expression: &Expression, schedule: &Schedule) -> Option<Slot> {
+        match &expression.kind {
+            ExpressionKind::Every { period_s, phase_s } => every(self.after, *period_s, *phase_s),
+            ExpressionKind::Fields(fields) => self.next_of(fields, &schedule.zone.rules),
+        }
     }
 
     fn next_of(&mut self, fields: &CronFields, zone: &TimeZone) -> Option<Slot> {

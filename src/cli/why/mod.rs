@@ -9,7 +9,7 @@ use self::told::HistoryAnswer;
 use super::{
     ExitResult,
     common::Common,
-    next::no_job,
+    next::{no_job, when},
     place::{JobsFile, failed, scheduler},
     report::{self, UsageError},
     slots,
@@ -40,6 +40,10 @@ pub(super) struct Args {
     #[command(flatten)]
     jobs: JobsFile,
 }
+
+/// The words for a slot of a job that is turned off.
+const OFF: &str =
+    "`enabled` is false: the job runs only when it is triggered, and this slot is none of its own";
 
 /// The answer for an ordinary slot.
 const DUE: &str = "a run is due then";
@@ -72,7 +76,12 @@ pub(super) fn run(args: &Args, common: &Common) -> ExitResult {
         };
         let at = args.at.clone().unwrap_or_else(last);
         let answer = match &job.schedule {
-            Some(schedule) => answer(schedule, &at, now)?,
+            Some(schedule) => {
+                let answer = answer(schedule, &at, now)?;
+                let is_off = !job.enabled && answer.words == DUE;
+                let words = if is_off { OFF.to_owned() } else { answer.words };
+                SlotAnswer { words, ..answer }
+            }
             None => without_schedule(job, slots::moment(&at, &zone, now)?),
         };
         let told = history(args, common, job, &answer, now)?;
@@ -110,15 +119,7 @@ fn history(
 
 /// Returns the answer for a job without a schedule.
 fn without_schedule(job: &Job, at: Timestamp) -> SlotAnswer {
-    let words = match &job.after[..] {
-        [] => {
-            "no moment is its own: the job has no `cron`, and runs when it is triggered".to_owned()
-        }
-        all => format!(
-            "no moment is its own: the job has no `cron`, and runs after {} has succeeded",
-            all.join(" and ")
-        ),
-    };
+    let words = format!("no moment is its own: the job has no `cron`, and runs {}", when(job));
     SlotAnswer { at, slot: None, words, around: [None, None] }
 }
 
@@ -200,7 +201,17 @@ fn at_an_instant(schedule: &Schedule, at: Timestamp) -> (Option<Slot>, String) {
         };
         return (Some(slot), words);
     }
-    let words = if schedule.names(civil) {
+    let words = if let Some(key) = schedule.refusal(at) {
+        match key {
+            "window" => {
+                "no run is due then: `cron` names that time, and it is outside `window`".to_owned()
+            }
+            _ => format!(
+                "no run is due then: `cron` names that time, and {} is one of the dates of `not_on`",
+                civil.date()
+            ),
+        }
+    } else if schedule.names(civil) {
         "no run is due then: it is the second pass of an hour that came twice, and a fixed time runs once, on the first"
             .to_owned()
     } else {
@@ -245,7 +256,7 @@ fn page(job: &Job, zone: &Zone, answer: &SlotAnswer, told: Option<&HistoryAnswer
 fn heading(job: &Job) -> String {
     let Some(schedule) = &job.schedule else { return job.name.to_string() };
     let kind = if schedule.expression.is_interval() { "an interval" } else { "fixed times" };
-    let (text, zone) = (schedule.expression.text(), &schedule.zone.name);
+    let (text, zone) = (schedule.text(), &schedule.zone.name);
     format!("{}: `{text}` in {zone}, {kind}", job.name)
 }
 
@@ -257,7 +268,7 @@ fn value(job: &Job, zone: &Zone, answer: &SlotAnswer, told: Option<&HistoryAnswe
     let why: Vec<_> = words.into_iter().chain(rule).collect();
     json!({
         "job": &*job.name,
-        "cron": job.schedule.as_ref().map(|schedule| schedule.expression.text()),
+        "cron": job.schedule.as_ref().map(Schedule::text),
         "timezone": job.schedule.as_ref().map(|schedule| &schedule.zone.name),
         "at": answer.at.to_string(),
         "why": why.join("; "),

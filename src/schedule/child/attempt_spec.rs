@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::broken_order;
+use super::{broken_order, programs::RunPrograms};
 use crate::{
     error::{Error, Result},
     permissions::PermissionOptions,
@@ -28,6 +28,9 @@ pub struct AttemptSpec {
     /// The work of a job without a script.
     #[serde(default)]
     pub task: Option<Task>,
+    /// The programs around the work.
+    #[serde(default)]
+    pub programs: RunPrograms,
     /// `job::NAME`.
     pub job: String,
     /// `job::ATTEMPT`.
@@ -73,6 +76,7 @@ impl AttemptSpec {
             run: 0,
             script,
             task: job.task.clone(),
+            programs: job.programs.clone(),
             job: job.name.to_string(),
             attempt: 1,
             scheduled_for: String::new(),
@@ -154,6 +158,7 @@ mod tests {
             run: 7,
             script: "a.rhai".into(),
             task: None,
+            programs: RunPrograms::default(),
             job: "a".into(),
             attempt: 2,
             scheduled_for: "2026-01-01T00:00:00Z".into(),

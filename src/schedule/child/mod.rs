@@ -9,6 +9,7 @@ pub mod attempt_spec;
 pub mod drain;
 pub mod isolation;
 pub mod log;
+pub mod programs;
 pub mod samples;
 pub mod verdict;
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::EndedAttempt;
 use crate::{
+    error::codes::PROGRAM_FAILED,
     exit_code::Exit,
     observe::{account::FailureSummary, format_duration, visible},
     schedule::jobs::{Retry, RetryOn},
@@ -151,6 +152,9 @@ fn words(time: Duration) -> String {
 
 /// Returns true if a failure may be temporary, and the job retries that class of failures.
 fn passes(fault: &FailureSummary, retry: &Retry) -> bool {
+    if fault.name.as_deref() == Some(PROGRAM_FAILED) {
+        return retry.on.contains(&RetryOn::Program);
+    }
     let class = match fault.kind.as_str() {
         "unreachable" | "protocol" => RetryOn::Connect,
         "data_connection" => RetryOn::Data,
@@ -216,13 +220,15 @@ mod tests {
         }
     }
 
-    const ALL: [RetryOn; 4] = [RetryOn::Connect, RetryOn::Data, RetryOn::Timeout, RetryOn::Busy];
+    const ALL: [RetryOn; 5] =
+        [RetryOn::Connect, RetryOn::Data, RetryOn::Timeout, RetryOn::Busy, RetryOn::Program];
 
     fn ended(code: Option<i32>, signal: Option<i32>, kind: &str, tail: &[&str]) -> EndedAttempt {
         let fault = (!kind.is_empty()).then(|| FailureSummary {
             kind: kind.into(),
             words: format!("a {kind}"),
             may_retry: !matches!(kind, "denied" | "refused"),
+            name: None,
         });
         EndedAttempt {
             code,
@@ -250,6 +256,14 @@ mod tests {
             assert_eq!((found.state, found.is_worth_another), (RunState::Failed, worth), "{kind}");
             assert_eq!(found.error, Some(format!("a {kind}")));
         }
+    }
+
+    #[test]
+    fn a_program_that_failed_is_worth_another_attempt_if_that_is_wanted() {
+        let mut end = ended(Some(5), None, "local", &[]);
+        end.account.fault.as_mut().unwrap().name = Some(PROGRAM_FAILED.to_owned());
+        assert!(verdict(&end, None, &retry(&[RetryOn::Program])).is_worth_another);
+        assert!(!verdict(&end, None, &retry(&[RetryOn::Connect])).is_worth_another);
     }
 
     #[test]
@@ -307,6 +321,7 @@ mod tests {
                 kind: kind.into(),
                 words: "b: gone".into(),
                 may_retry: kind == "data_connection",
+                name: None,
             };
             end.account.failed.insert("b".into(), failed);
             let found = verdict(&end, None, &retry(&ALL));

@@ -44,7 +44,7 @@ fn wait_for(store: &Store, run: &HistoryRun, job: &Job, now: Timestamp) -> Resul
     let Some(scheduled_for) = run.scheduled_for.filter(|_| run.slot.is_some()) else {
         return Ok(None);
     };
-    let revision = job.schedule.as_ref().map_or("after", |schedule| &schedule.revision);
+    let revision = job.revision();
     let is_wanted = job.catch_up.misfire != Misfire::Skip
         && run.revision == revision
         // A run that was replaced has had its successor.

@@ -3,33 +3,40 @@
 use std::{fs, os::unix::fs::MetadataExt, path::PathBuf, sync::Arc, time::Instant};
 
 use super::{Daemon, ReadJobs, system};
-use crate::{limits::DAEMON_TURN_MAX, observe::MessageLevel};
+use crate::{limits::DAEMON_TURN_MAX, observe::MessageLevel, schedule::jobs::watched};
 
-/// The state of the watched file.
+/// The state of the watched files: the jobs file, and those that it names.
 pub(super) struct FileWatch {
     path: PathBuf,
+    files: Vec<PathBuf>,
     pub(super) read: ReadJobs,
-    /// The file as it was when it was last read.
-    taken: Option<Print>,
-    /// The file as it was at the last check.
-    seen: Option<Print>,
+    /// The files as they were when they were last read.
+    taken: Prints,
+    /// The files as they were at the last check.
+    seen: Prints,
     looked: Instant,
 }
 
 /// The fingerprint of a file: device, inode, size, modification time.
 type Print = (u64, u64, u64, i64, i64);
 
+/// The fingerprints of all watched files; `None` for one that does not exist.
+type Prints = Vec<Option<Print>>;
+
 impl FileWatch {
     pub(super) fn new(path: PathBuf, read: ReadJobs) -> Self {
-        let mut watch = Self { path, read, taken: None, seen: None, looked: Instant::now() };
-        watch.taken = watch.print();
-        watch.seen = watch.taken;
+        let (files, looked) = (Vec::new(), Instant::now());
+        let mut watch = Self { path, files, read, taken: Vec::new(), seen: Vec::new(), looked };
+        watch.take();
         watch
     }
 
-    fn print(&self) -> Option<Print> {
-        let data = fs::metadata(&self.path).ok()?;
-        Some((data.dev(), data.ino(), data.size(), data.mtime(), data.mtime_nsec()))
+    fn prints(&self) -> Prints {
+        let print = |path: &PathBuf| {
+            let data = fs::metadata(path).ok()?;
+            Some((data.dev(), data.ino(), data.size(), data.mtime(), data.mtime_nsec()))
+        };
+        self.files.iter().map(print).collect()
     }
 
     /// Returns true if the file has changed since it was read, and not since the last check: it may be half written.
@@ -38,15 +45,19 @@ impl FileWatch {
             return false;
         }
         self.looked = Instant::now();
-        let now = self.print();
-        let is_still = now.is_some() && now == self.seen;
+        let now = self.prints();
+        // An editor may be about to put a new jobs file in the place of the old one.
+        let is_there = self.path.exists();
+        let is_still = is_there && now == self.seen;
+        let is_other = now != self.taken;
         self.seen = now;
-        is_still && now != self.taken
+        is_still && is_other
     }
 
     fn take(&mut self) {
-        self.taken = self.print();
-        self.seen = self.taken;
+        self.files = watched(&self.path);
+        self.taken = self.prints();
+        self.seen.clone_from(&self.taken);
     }
 }
 

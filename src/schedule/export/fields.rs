@@ -89,6 +89,12 @@ pub(super) fn five_fields(job: &Job) -> Result<(ExportFields, String), String> {
     let Some(schedule) = &job.schedule else {
         return Err("it has no `cron`".into());
     };
+    if !schedule.others.is_empty() {
+        return Err("it has several `cron`".into());
+    }
+    if !job.enabled {
+        return Err("it is turned off by `enabled`".into());
+    }
     let text = schedule.expression.text().trim();
     let text = match text.split_once('=') {
         Some((name, rest)) if name.ends_with("TZ") => {

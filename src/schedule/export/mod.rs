@@ -48,6 +48,12 @@ fn common_losses(job: &Job, losses: &mut Vec<String>) {
     lose(job.timeouts.stall.is_some(), "`stall_timeout`");
     lose(!job.after.is_empty(), "`after`: it does not wait for other jobs");
     lose(!job.locks.is_empty(), "`locks`: jobs on one server may run together");
+    lose(job.limits.is_some(), "`window` and `not_on`: it runs at any time and on any day");
+    lose(job.expect_by.is_some(), "`expect_by`: nobody is told if it is late");
+    lose(
+        job.task.is_none() && !job.programs.is_empty(),
+        "`before`, `after` and `finally`: no programs run around the script",
+    );
     let is_script = job.task.is_none();
     lose(
         is_script && !job.args.is_null(),

@@ -2,8 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
+use super::{
+    expand::{EACH, plain},
+    sources::{self, Sources},
+};
 use crate::{
     error::{Error, Result},
+    limits::JOBS_MAX,
     observe::visible::visible,
 };
 
@@ -18,15 +23,44 @@ pub struct Glance {
 
 /// Reads these parts of the file at `path`. Fails if it cannot be read, or is not TOML.
 pub fn glance(path: &Path) -> Result<Glance> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|error| Error::local("read the jobs file", path, error))?;
-    let table: toml::Table = text.parse().map_err(|error: toml::de::Error| {
-        Error::invalid(error.message().to_owned()).at(visible(path.as_os_str().as_encoded_bytes()))
-    })?;
-    let state = table.get("runner").and_then(|runner| runner.get("state")?.as_str());
-    let folder = path.parent().unwrap_or(Path::new(""));
-    let jobs = table.get("job").and_then(toml::Value::as_array);
-    let name = |job: &toml::Value| Some(job.get("name")?.as_str()?.to_owned());
-    let names = jobs.map(|jobs| jobs.iter().filter_map(name).collect());
-    Ok(Glance { state: state.map(|state| folder.join(state)), names: names.unwrap_or_default() })
+    let shown = || visible(path.as_os_str().as_encoded_bytes());
+    let Sources { files, .. } = sources::load(sources::read_text(path)?, path);
+    let mut found = Glance::default();
+    for (at, file) in files.iter().enumerate() {
+        let table: toml::Table = match file.text.parse::<toml::Table>() {
+            Ok(table) => table,
+            Err(error) if at == 0 => {
+                return Err(Error::invalid(error.message().to_owned()).at(shown()));
+            }
+            Err(_) => continue,
+        };
+        if at == 0 {
+            let state = table.get("runner").and_then(|runner| runner.get("state")?.as_str());
+            let folder = path.parent().unwrap_or(Path::new(""));
+            found.state = state.map(|state| folder.join(state));
+        }
+        let jobs = table.get("job").and_then(toml::Value::as_array);
+        found.names.extend(jobs.into_iter().flatten().flat_map(names));
+    }
+    Ok(found)
+}
+
+/// Returns the names that a job has, with those that `each` makes of it.
+fn names(job: &toml::Value) -> Vec<String> {
+    let Some(name) = job.get("name").and_then(toml::Value::as_str) else { return Vec::new() };
+    let Some(each) = job.get(EACH).and_then(toml::Value::as_table) else {
+        return vec![name.to_owned()];
+    };
+    let text = |value: &toml::Value| match value {
+        toml::Value::String(text) => plain(text),
+        other => plain(&other.to_string()),
+    };
+    let mut suffixes = vec![Vec::new()];
+    for values in each.values().filter_map(toml::Value::as_array) {
+        let extended = suffixes.iter().flat_map(|known: &Vec<String>| {
+            values.iter().map(|value| [known.as_slice(), &[text(value)]].concat())
+        });
+        suffixes = extended.take(JOBS_MAX).collect();
+    }
+    suffixes.iter().map(|suffix| format!("{name}[{}]", suffix.join(","))).collect()
 }

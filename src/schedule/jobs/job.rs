@@ -13,9 +13,12 @@ use toml::de::{DeTable, DeValue};
 
 use super::{
     Allowed, BACKOFF, Connect, JOB, Job, POSITIVE, Retry, RetryOn, Timeouts,
+    around::{JobNames, around},
     circles::components,
+    expand::JobTable,
     table::{JobsDocument, JobsTable, SpannedKey, Value, choice, twice},
-    task, tell, when,
+    task, tell,
+    when::{self, DateFiles},
 };
 use crate::{
     ftp::{secret::Secret, site::OPTIONS as CONNECT},
@@ -32,47 +35,47 @@ pub(super) struct JobContext<'p> {
     pub(super) folder: &'p Path,
     pub(super) zones: &'p Zones,
     pub(super) now: Timestamp,
+    /// The files of dates that have been read.
+    pub(super) dates: &'p DateFiles,
 }
 
 /// The readable parts of a job.
 #[derive(Debug)]
 pub(super) struct ParsedJob {
     /// The name, with its position.
-    name: Option<(Arc<str>, Range<usize>)>,
-    after: Vec<(Arc<str>, Range<usize>)>,
+    pub(super) name: Option<(Arc<str>, Range<usize>)>,
+    pub(super) after: JobNames,
     /// The script, if it exists.
     pub(super) script: Option<PathBuf>,
     /// The job, if name and script could be read; other values that could not be read have their defaults.
     pub(super) job: Option<Job>,
 }
 
-/// Reads the job whose heading is at `span`.
+/// Reads a job.
 pub(super) fn read(
-    (table, span): (&DeTable<'_>, Range<usize>),
+    JobTable { table, span, suffix }: &JobTable<'_>,
     place: &JobContext<'_>,
     page: &mut JobsDocument<'_>,
 ) -> ParsedJob {
+    let span = span.clone();
     let table = &mut JobsTable::new(table, "a job", &JOB.keys(), page);
     let mut job = Job::default();
     table.fill(&JOB, &mut job, page);
-    let name = name(table, &span, page);
-    let errors = page.errors();
+    let name = name(table, &span, suffix, page);
     let task = task::read(table, page);
     let script = match &task {
         Some(task) => Some(PathBuf::from(task.kind.as_str())),
         // It has been found wrong.
-        None if page.errors() > errors => None,
+        None if task::is_in(table) => None,
         None => script(table, &span, place, page),
     };
-    let after: Vec<_> = table
-        .texts("after", page)
-        .into_iter()
-        .map(|(name, span)| (Arc::from(name), span))
-        .collect();
+    let (after, programs) = around(table, page);
+    job.programs = programs;
     job.after = after.iter().map(|(name, _)| Arc::clone(name)).collect();
     let called = name.as_ref().map_or("", |(name, _)| name);
-    job.schedule = when::schedule(table, called, job.jitter, place, page);
-    if job.schedule.is_none() && after.is_empty() && table.get("cron").is_none() {
+    when::times(table, called, &mut job, place, page);
+    job.tags = tags(table, page);
+    if job.enabled && job.schedule.is_none() && after.is_empty() && table.get("cron").is_none() {
         let hint = Some("`cron` or `after` says when it runs by itself".to_owned());
         page.warn(span, "this job runs only when it is triggered", hint);
     }
@@ -88,6 +91,13 @@ pub(super) fn read(
     let script = script.filter(|_| job.task.is_none());
     let job = named.map(|((name, _), script)| Job { name, script, ..job });
     ParsedJob { name, after, script, job }
+}
+
+/// Checks the values of `[defaults]` that a job may never take, since it has its own.
+pub(super) fn check_defaults(defaults: &DeTable<'_>, page: &mut JobsDocument<'_>) {
+    let table = &mut JobsTable::new_unchecked(defaults);
+    table.fill(&JOB, &mut Job::default(), page);
+    task::check_options(table, page);
 }
 
 /// Reads a required key of a job.
@@ -109,23 +119,34 @@ fn needed<'a>(
 fn name(
     table: &mut JobsTable<'_>,
     heading: &Range<usize>,
+    suffix: &str,
     page: &mut JobsDocument<'_>,
 ) -> Option<(Arc<str>, Range<usize>)> {
     let (name, span) = needed(table, "name", "nightly", heading, page)?;
     let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
     let is_good = !name.is_empty()
-        && name.len() <= JOB_NAME_BYTES_MAX
+        && name.len() + suffix.len() <= JOB_NAME_BYTES_MAX
         && name.chars().all(is_plain)
         && name.starts_with(|c: char| c.is_ascii_alphanumeric());
     if !is_good {
-        let message = format!("a job cannot be called \"{}\"", visible(name));
+        let message = format!("a job cannot be called \"{}{suffix}\"", visible(name));
         let hint = format!(
             "a name has up to {JOB_NAME_BYTES_MAX} letters, digits, `-`, `_` and `.`, and begins with a letter or digit"
         );
         page.error(span, message, Some(hint));
         return None;
     }
-    Some((Arc::from(name), span))
+    Some((Arc::from(format!("{name}{suffix}")), span))
+}
+
+fn tags(table: &mut JobsTable<'_>, page: &mut JobsDocument<'_>) -> Vec<String> {
+    let all = table.texts("tags", page);
+    let is_plain =
+        |tag: &str| !tag.is_empty() && !tag.contains(|c: char| c.is_control() || c == ',');
+    for (tag, span) in all.iter().filter(|(tag, _)| !is_plain(tag)) {
+        page.error(span.clone(), format!("\"{}\" cannot be a tag", visible(*tag)), None);
+    }
+    all.into_iter().map(|(tag, _)| tag.to_owned()).collect()
 }
 
 fn script(

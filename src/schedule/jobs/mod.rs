@@ -3,29 +3,35 @@
 //! Each key of the file is a row of a table, here or in `options.rs`; `docs/jobs.md` is written from them.
 
 pub mod args;
+mod around;
 mod circles;
+mod expand;
 mod glance;
 mod job;
 mod listen;
 mod options;
 mod read;
 mod rows;
+mod rules;
+mod sources;
 mod table;
 mod task;
 mod tell;
 #[cfg(test)]
 mod tests;
+mod text;
 mod when;
 
 use std::{collections::BTreeMap, fmt, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 pub use self::glance::{Glance, glance};
 pub use self::listen::Listen;
-pub use self::options::{
-    Allowed, CatchUp, Job, Misfire, Overlap, RUN_TIMEOUT, Retry, RetryOn, Timeouts,
-};
-use self::options::{BACKOFF, JOB, POSITIVE};
+pub use self::options::{ExpectBy, Job, JobLimits};
+use self::options::{JOB, POSITIVE};
 pub use self::read::{JobsReading, parse, read};
+use self::rules::BACKOFF;
+pub use self::rules::{Allowed, CatchUp, Misfire, Overlap, RUN_TIMEOUT, Retry, RetryOn, Timeouts};
+pub use self::sources::watched;
 pub use self::task::{Task, TaskKind};
 use crate::{
     limits::{RETENTION_AGE, RETENTION_LOG_BYTES, RETENTION_RUNS},
@@ -45,6 +51,8 @@ pub struct Jobs {
     pub runner: Runner,
     /// The jobs, in the order of the file; their names are unique.
     pub all: Vec<Arc<Job>>,
+    /// The files that it includes.
+    pub included: Vec<PathBuf>,
 }
 
 impl Jobs {

@@ -2,18 +2,23 @@
 
 use std::{ops::RangeInclusive, path::PathBuf, sync::Arc, time::Duration};
 
+use jiff::{Timestamp, civil::Time};
 use serde_json::Value;
 
-use super::{Connect, Notify, Task};
+use super::{Allowed, CatchUp, Connect, Misfire, Notify, Overlap, Retry, Task, Timeouts};
 use crate::{
     error::Error,
-    limits::{CATCH_UP_SPREAD, DURATION_MAX, JOB_RETRIES_MAX, KILL_GRACE, LATE_AFTER},
+    limits::{DURATION_MAX, JOB_RETRIES_MAX},
     option_table::{
-        OptionKind::{Choice, Count, Duration as Time, DurationIn, Flag, Own, Text},
+        OptionKind::{Choice, Count, Duration as Wait, DurationIn, Flag, Own, Text},
         OptionRow, OptionTable,
     },
     permissions::PermissionOptions,
-    schedule::cron::Schedule,
+    schedule::{
+        child::programs::RunPrograms,
+        cron::{Schedule, StartLimits},
+        zone::Zone,
+    },
 };
 
 /// A `[[job]]`.
@@ -27,6 +32,16 @@ pub struct Job {
     pub script: PathBuf,
     /// The work of a job without a script.
     pub task: Option<Task>,
+    /// False if it is turned off: it runs only when it is triggered.
+    pub enabled: bool,
+    /// Words to choose jobs by.
+    pub tags: Vec<String>,
+    /// The programs around its work.
+    pub programs: RunPrograms,
+    /// The limits of its starts: windows of the day, and dates without runs.
+    pub limits: Option<JobLimits>,
+    /// The time by which it must have succeeded.
+    pub expect_by: Option<ExpectBy>,
     /// The schedule; a job without one runs after other jobs, or when it is triggered.
     pub schedule: Option<Schedule>,
     /// The value of `args` in the script; `null` by default.
@@ -62,6 +77,11 @@ impl Default for Job {
             description: None,
             script: PathBuf::new(),
             task: None,
+            enabled: true,
+            tags: Vec::new(),
+            programs: RunPrograms::default(),
+            limits: None,
+            expect_by: None,
             schedule: None,
             args: Value::Null,
             connect: Connect::default(),
@@ -77,6 +97,47 @@ impl Default for Job {
             notify: Notify::default(),
         }
     }
+}
+
+impl Job {
+    /// Returns the schedule by which it runs: `None` if it is turned off.
+    pub fn active_schedule(&self) -> Option<&Schedule> {
+        self.schedule.as_ref().filter(|_| self.enabled)
+    }
+
+    /// Returns the schedule to which the decisions on its slots belong.
+    pub fn revision(&self) -> &str {
+        match &self.schedule {
+            _ if !self.enabled => "disabled",
+            Some(schedule) => &schedule.revision,
+            None => "after",
+        }
+    }
+}
+
+/// The limits of the starts of a job, in its time zone.
+#[derive(Debug, Clone)]
+pub struct JobLimits {
+    /// The windows and dates.
+    pub limits: Arc<StartLimits>,
+    /// The time zone.
+    pub zone: Zone,
+}
+
+impl JobLimits {
+    /// Returns the first time from `at` on at which a run may begin.
+    pub fn opens(&self, at: Timestamp) -> Option<Timestamp> {
+        self.limits.opens(at, &self.zone)
+    }
+}
+
+/// The key `expect_by`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ExpectBy {
+    /// A time of the day in the job's time zone.
+    Time(Time),
+    /// A duration after the slot.
+    Within(Duration),
 }
 
 /// The keys of `[[job]]`.
@@ -111,6 +172,19 @@ const JOB_ROWS: &[JobRow] = &[
         }),
         "one line for the people who look after the job, which `portolan next` shows",
     ),
+    JobRow::new("tags", Own, "words to choose jobs by, such as `portolan jobs --tag nightly`"),
+    JobRow::new(
+        "enabled",
+        Flag(|it, on| it.enabled = on),
+        "run the job by its schedule or after other jobs; false turns it off, and it runs only when it is triggered",
+    )
+    .usual("true"),
+    JobRow::new(
+        "each",
+        Own,
+        "makes one job for each combination of values: with `each = { site = [\"a\", \"b\"] }` the job `catalogue` \
+         becomes `catalogue[a]` and `catalogue[b]`, and `{site}` in its values is `a` or `b`",
+    ),
     JobRow::new(
         "script",
         Own,
@@ -123,10 +197,28 @@ const JOB_ROWS: &[JobRow] = &[
     JobRow::new(
         "cron",
         Own,
-        "when the job runs, such as \"15 3 * * *\" or \"@every 90m\"; without it the job runs after other jobs, or \
-         when it is triggered",
+        "when the job runs, such as \"15 3 * * *\" or \"@every 90m\", or an array of such expressions; without it the \
+         job runs after other jobs, or when it is triggered",
     ),
     JobRow::new("timezone", Own, "the time zone of `cron`, that of the host without it"),
+    JobRow::new(
+        "window",
+        Own,
+        "the time of the day in which runs begin, such as \"22:00-06:00\" or \"Mon-Fri 22:00-06:00\", or an array of \
+         them. A slot outside is no slot; what catches up, or follows other jobs, waits for it",
+    ),
+    JobRow::new(
+        "not_on",
+        Own,
+        "days without runs: a file with a date in each line, such as \"holidays.txt\", or dates such as \
+         \"2026-12-25\", \"12-25\" (of every year) and \"2026-12-24..2027-01-01\"",
+    ),
+    JobRow::new(
+        "expect_by",
+        Own,
+        "when a slot must have succeeded: a time of the day such as \"06:30\", or a duration after the slot such as \
+         \"2h\"; `portolan jobs` and the page show a job that is late",
+    ),
     JobRow::new("args", Own, "the value of `args` in the script: the table `[job.args]`, or an array"),
     JobRow::new(
         "connect",
@@ -151,8 +243,8 @@ const JOB_ROWS: &[JobRow] = &[
         "retry_on",
         Own,
         "the failures that are retried, of \"connect\" (the server could not be reached), \"data\" (a data connection \
-         failed), \"timeout\" and \"4xx\" (the server reported a temporary failure); all of them without it. Refusals \
-         and failed logins never are",
+         failed), \"timeout\", \"4xx\" (the server reported a temporary failure) and \"program\" (a program of `before` \
+         or `after` failed); all of them without it. Refusals and failed logins never are",
     ),
     JobRow::new(
         "attempt_timeout",
@@ -172,7 +264,7 @@ const JOB_ROWS: &[JobRow] = &[
     ),
     JobRow::new(
         "kill_grace",
-        Time(|it, time| it.timeouts.kill_grace = time),
+        Wait(|it, time| it.timeouts.kill_grace = time),
         "the time between the request to stop and the kill",
     )
     .usual("30s"),
@@ -213,19 +305,19 @@ const JOB_ROWS: &[JobRow] = &[
     .usual("10"),
     JobRow::new(
         "catchup_spread",
-        Time(|it, time| it.catch_up.spread = time),
+        Wait(|it, time| it.catch_up.spread = time),
         "catch-up runs start within this time, each job at its own point in it",
     )
     .usual("60s"),
     JobRow::new(
         "late_after",
-        Time(|it, time| it.catch_up.late_after = time),
+        Wait(|it, time| it.catch_up.late_after = time),
         "a slot that is later than this counts as missed",
     )
     .usual("60s"),
     JobRow::new(
         "jitter",
-        Time(|it, time| it.jitter = time),
+        Wait(|it, time| it.jitter = time),
         "each slot starts up to this much later, by an amount that is always the same for the slot",
     )
     .usual("0s"),
@@ -237,7 +329,21 @@ const JOB_ROWS: &[JobRow] = &[
     JobRow::new(
         "after",
         Own,
-        "jobs that must have succeeded since this job's last slot (or, without `cron`, since its last run)",
+        "jobs that must have succeeded since this job's last slot (or, without `cron`, since its last run). An array in \
+         it is a program, with its arguments, that runs in the attempt after the work has succeeded: `after = \
+         [\"fetch\", [\"unzip\", \"in/a.zip\"]]`; if it fails, so does the attempt",
+    ),
+    JobRow::new(
+        "before",
+        Own,
+        "programs, each an array with its arguments, that run in the attempt before the work, such as `[[\"pg_dump\", \
+         \"-f\", \"out/shop.sql\", \"shop\"]]`; one that fails ends the attempt. No shell reads the arguments",
+    ),
+    JobRow::new(
+        "finally",
+        Own,
+        "programs that run at the end of each attempt, whatever has happened; PORTOLAN_OUTCOME is `done`, `partial`, \
+         `failed` or `interrupted`",
     ),
     JobRow::new("on_success", Own, "a notification: a run has succeeded, and the one before had not"),
     JobRow::new("on_failure", Own, "a notification: a run has failed, and the one before had not"),
@@ -249,174 +355,3 @@ const JOB_ROWS: &[JobRow] = &[
         "a URL in the manner of Healthchecks, notified of each start, success and failure",
     ),
 ];
-
-/// The keys `retries`, `backoff`, `retry_on`.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Retry {
-    /// The number of attempts after the first.
-    pub retries: u32,
-    /// The wait before the second attempt.
-    pub initial: Duration,
-    /// The factor by which each wait is longer than the one before.
-    pub factor: f64,
-    /// The longest wait.
-    pub longest: Duration,
-    /// True if the wait is drawn between zero and the full time.
-    pub jitter: bool,
-    /// The failures that are retried. Refusals and failed logins never are.
-    pub on: Vec<RetryOn>,
-}
-
-impl Default for Retry {
-    fn default() -> Self {
-        Self {
-            retries: 0,
-            initial: Duration::from_secs(5),
-            factor: 2.0,
-            longest: Duration::from_mins(5),
-            jitter: true,
-            on: RetryOn::ALL.iter().map(|(_, class)| *class).collect(),
-        }
-    }
-}
-
-/// The keys of `backoff`.
-pub(super) const BACKOFF: OptionTable<Retry> = OptionTable {
-    rows: &[
-        OptionRow::<Retry>::new(
-            "initial",
-            Time(|it, time| it.initial = time),
-            "the wait before the second attempt",
-        )
-        .usual("5s"),
-        OptionRow::<Retry>::new(
-            "factor",
-            Own,
-            "the factor by which each wait is longer than the one before, 2 without it; 1 to 100",
-        ),
-        OptionRow::<Retry>::new("max", Own, "the longest wait, \"5m\" without it"),
-        OptionRow::<Retry>::new(
-            "jitter",
-            Flag(|it, on| it.jitter = on),
-            "the wait is drawn between zero and the full time",
-        )
-        .usual("true"),
-    ],
-    usual: Retry::default,
-};
-
-/// A class of failures in `retry_on`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RetryOn {
-    /// `"connect"`: the server could not be reached.
-    Connect,
-    /// `"data"`: a data connection could not be opened, or broke.
-    Data,
-    /// `"timeout"`: an answer did not arrive in time.
-    Timeout,
-    /// `"4xx"`: the server reported a temporary failure.
-    Busy,
-}
-
-impl RetryOn {
-    /// The words of the file, with their meanings.
-    pub(super) const ALL: [(&str, Self); 4] = [
-        ("connect", Self::Connect),
-        ("data", Self::Data),
-        ("timeout", Self::Timeout),
-        ("4xx", Self::Busy),
-    ];
-}
-
-/// The keys `attempt_timeout`, `run_timeout`, `stall_timeout`, `kill_grace`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Timeouts {
-    /// The limit for one attempt.
-    pub attempt: Option<Duration>,
-    /// The limit for all attempts and the waits between them.
-    pub run: Option<Duration>,
-    /// True if the default limit does not apply: `run_timeout = "none"`.
-    pub is_endless: bool,
-    /// The maximum time without a byte transferred.
-    pub stall: Option<Duration>,
-    /// The time between the request to stop and the kill.
-    pub kill_grace: Duration,
-}
-
-impl Default for Timeouts {
-    fn default() -> Self {
-        let kill_grace = KILL_GRACE;
-        Self { attempt: None, run: None, is_endless: false, stall: None, kill_grace }
-    }
-}
-
-/// The default `run_timeout`: a server that sends a byte a minute would keep a run going for ever. A daily job ends by
-/// its next slot.
-pub const RUN_TIMEOUT: Duration = Duration::from_hours(24);
-
-impl Timeouts {
-    /// Returns the limit of a whole run: that of the job, or the default, unless a single attempt may take longer.
-    pub fn whole(&self) -> Option<Duration> {
-        let is_usual =
-            !self.is_endless && self.attempt.is_none_or(|attempt| attempt <= RUN_TIMEOUT);
-        self.run.or(is_usual.then_some(RUN_TIMEOUT))
-    }
-}
-
-/// The rule for a slot that comes while the job runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Overlap {
-    /// `"skip"`: it is skipped.
-    Skip,
-    /// `"queue"`: it waits; of several, only the first.
-    Queue,
-    /// `"replace"`: the run in progress is terminated, then it starts.
-    Replace,
-    /// `"allow"`: it starts alongside the other.
-    Allow,
-}
-
-/// The rule for slots missed while no scheduler could run them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Misfire {
-    /// `"skip"`: they are skipped.
-    Skip,
-    /// `"once"`: one run, for the newest, covers all of them.
-    Once,
-    /// `"all"`: each is run, the oldest first.
-    All,
-}
-
-/// The keys `misfire`, `start_deadline`, `max_catchup`, `catchup_spread`, `late_after`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct CatchUp {
-    /// The rule for missed slots.
-    pub misfire: Misfire,
-    /// The lateness from which a slot is not run.
-    pub start_deadline: Option<Duration>,
-    /// The number of missed slots, the newest ones, that are run under [`Misfire::All`].
-    pub most: u32,
-    /// The time within which catch-up runs start, each job at its own point in it.
-    pub spread: Duration,
-    /// The lateness from which a slot counts as missed.
-    pub late_after: Duration,
-}
-
-impl Default for CatchUp {
-    fn default() -> Self {
-        Self {
-            misfire: Misfire::Once,
-            start_deadline: None,
-            most: 10,
-            spread: CATCH_UP_SPREAD,
-            late_after: LATE_AFTER,
-        }
-    }
-}
-
-/// A permission of a script besides moving files.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Allowed {
-    /// `"nat"`: change NAT rules and port mappings.
-    Nat,
-}

@@ -2,30 +2,33 @@
 
 use std::{
     collections::BTreeSet,
-    fs::File,
-    io::Read,
     path::{Path, PathBuf},
     sync::Arc,
 };
 
 use jiff::Timestamp;
+use toml::de::DeTable;
 
 use super::{
-    Jobs, RETENTION, RUNNER, Runner,
+    Jobs, RETENTION, RUNNER, Runner, around, expand,
     job::{self, JobContext},
     listen,
+    sources::{self, Sources},
     table::{JobsDocument, JobsTable},
+    when::DateFiles,
 };
 use crate::{
     error::{Error, Result},
-    limits::{JOBS_FILE_BYTES_MAX, JOBS_MAX},
-    observe::visible::visible,
+    limits::JOBS_MAX,
     schedule::zone::Zones,
     script::check::{ScriptFinding, Severity},
 };
 
-/// The tables of a jobs file.
-const TABLES: &[&str] = &["runner", "job"];
+/// The keys of a jobs file.
+const TABLES: &[&str] = &["include", "runner", "defaults", "job"];
+
+/// The keys of an included file.
+const INCLUDED_TABLES: &[&str] = &["job"];
 
 /// The result of reading a jobs file.
 #[derive(Debug)]
@@ -36,68 +39,103 @@ pub struct JobsReading {
     pub findings: Vec<ScriptFinding>,
     /// The text, for showing lines of it.
     pub text: String,
+    /// The name, as shown, and the text of each included file.
+    pub included: Vec<(String, String)>,
     /// The scripts that the jobs name and that exist, each once, even if jobs have errors.
     pub scripts: Vec<PathBuf>,
 }
 
-/// Reads the jobs file at `path`. `now` is the time after which each schedule must fire some day. Returns a fault only
-/// for a file that cannot be read at all.
+/// Reads the jobs file at `path`, and those that it includes. `now` is the time after which each schedule must fire some
+/// day. Returns a fault only for a file that cannot be read at all.
 pub fn read(path: &Path, zones: &Zones, now: Timestamp) -> Result<JobsReading> {
-    let cannot = |error| Error::local("read the jobs file", path, error);
-    let mut bytes = Vec::new();
-    let file = File::open(path).map_err(cannot)?;
-    file.take(JOBS_FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(cannot)?;
-    let shown = visible(path.as_os_str().as_encoded_bytes());
-    if bytes.len() as u64 > JOBS_FILE_BYTES_MAX {
-        let message = format!("a jobs file of more than {JOBS_FILE_BYTES_MAX} bytes is not read");
-        return Err(Error::invalid(message).at(shown));
-    }
-    let text = String::from_utf8(bytes).map_err(|error| {
-        let at = error.utf8_error().valid_up_to();
-        Error::invalid(format!("the jobs file is not UTF-8 (byte {at})")).at(shown.clone())
-    })?;
-    Ok(parse(text, path, zones, now))
+    Ok(parse(sources::read_text(path)?, path, zones, now))
 }
 
 /// Reads the text of a jobs file; `path` is its actual or intended location.
 pub fn parse(text: String, path: &Path, zones: &Zones, now: Timestamp) -> JobsReading {
-    let shown = visible(path.as_os_str().as_encoded_bytes());
-    let mut page = JobsDocument::new(&shown, &text);
-    let root = page.document();
-    if !page.is_right() {
-        // Values read from a document that is not TOML would be guesses.
-        return JobsReading { jobs: None, findings: page.done().0, text, scripts: Vec::new() };
+    let Sources { files, faults, absent } = sources::load(text, path);
+    let mut page = JobsDocument::new(&files);
+    for (span, message, hint) in faults {
+        page.error(span, message, hint);
     }
-    let mut table = JobsTable::new(&root, "the jobs file", TABLES, &mut page);
-    let runner = table.table("runner", "`[runner]`", &RUNNER.keys(), &mut page);
+    for (span, folder) in absent {
+        let hint = Some("paths count from the directory of the jobs file".to_owned());
+        page.warn(span, format!("there is no directory `{folder}` to include from"), hint);
+    }
+    let roots: Vec<_> = files.iter().map(|file| page.document(file)).collect();
+    let (jobs, scripts) = if page.is_right() {
+        jobs(&roots, path, zones, now, &mut page)
+    } else {
+        // Values read from a document that is not TOML would be guesses.
+        (None, BTreeSet::new())
+    };
+    let (findings, is_right) = page.done();
+    let included: Vec<_> = files.iter().skip(1).map(|file| file.path.clone()).collect();
+    let jobs = jobs.filter(|_| is_right).map(|jobs| Jobs { included, ..jobs });
+    let mut files = files.into_iter();
+    let text = files.next().map(|main| main.text).unwrap_or_default();
+    let included = files.map(|file| (file.shown, file.text)).collect();
+    JobsReading { jobs, findings, text, included, scripts: scripts.into_iter().collect() }
+}
+
+/// Reads the jobs of the documents: the jobs file, and those that it includes.
+fn jobs(
+    roots: &[DeTable<'_>],
+    path: &Path,
+    zones: &Zones,
+    now: Timestamp,
+    page: &mut JobsDocument<'_>,
+) -> (Option<Jobs>, BTreeSet<PathBuf>) {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    let place = JobContext { folder: folder.unwrap_or(Path::new(".")), zones, now };
-    let runner = runner_of(runner, &place, &mut page);
-    let found = table.tables("job", &mut page);
-    if found.is_empty() && page.is_right() {
+    let (folder, dates) = (folder.unwrap_or(Path::new(".")), DateFiles::default());
+    let place = JobContext { folder, zones, now, dates: &dates };
+    let mut runner = Runner::default();
+    let (mut tables, mut defaults) = (Vec::new(), None);
+    for (at, root) in roots.iter().enumerate() {
+        let (what, known) =
+            if at == 0 { ("the jobs file", TABLES) } else { ("an included file", INCLUDED_TABLES) };
+        let mut table = JobsTable::new(root, what, known, page);
+        if at == 0 {
+            table.texts("include", page);
+            let found = table.table("runner", "`[runner]`", &RUNNER.keys(), page);
+            runner = runner_of(found, &place, page);
+            defaults = table.open_table("defaults", page);
+            if let Some(defaults) = defaults {
+                expand::check_defaults(defaults, page);
+                job::check_defaults(defaults, page);
+            }
+        }
+        for (job, span) in table.tables("job", page) {
+            let whole = expand::with_defaults(job, defaults);
+            tables.extend(expand::for_each(whole, span, page));
+        }
+    }
+    if tables.is_empty() && page.is_right() {
         page.warn(0..0, "there is no job in it", Some("a job begins with `[[job]]`".into()));
     }
-    if found.len() > JOBS_MAX {
+    if tables.len() > JOBS_MAX {
         page.error(0..0, format!("more than {JOBS_MAX} jobs"), None);
     }
     let mut all = Vec::new();
     let mut scripts = BTreeSet::new();
-    for found in found.into_iter().take(JOBS_MAX) {
-        let read = job::read(found, &place, &mut page);
+    for table in tables.iter().take(JOBS_MAX) {
+        let read = job::read(table, &place, page);
         scripts.extend(read.script.clone());
         all.push(read);
     }
-    job::names(&all, &mut page);
-    let (findings, is_right) = page.done();
-    let jobs = is_right.then(|| Jobs {
-        file: path.to_owned(),
-        runner,
-        all: all.into_iter().filter_map(|read| read.job.map(Arc::new)).collect(),
-    });
-    JobsReading { jobs, findings, text, scripts: scripts.into_iter().collect() }
+    around::name_groups(&mut all);
+    job::names(&all, page);
+    let all = all.into_iter().filter_map(|read| read.job.map(Arc::new)).collect();
+    (Some(Jobs { file: path.to_owned(), runner, all, included: Vec::new() }), scripts)
 }
 
 impl JobsReading {
+    /// Returns the text of the file of that name, as shown: the jobs file, unless it is included.
+    pub fn text_of(&self, file: &str) -> &str {
+        let included = self.included.iter().find(|(shown, _)| shown == file);
+        included.map_or(&self.text, |(_, text)| text)
+    }
+
     /// Returns the jobs, or the first error as a fault, for callers that need no list.
     pub fn into_jobs(self) -> Result<Jobs> {
         let is_error = |finding: &&ScriptFinding| finding.level == Severity::Error;

@@ -12,6 +12,10 @@ use toml::{
     de::{DeTable, DeValue},
 };
 
+use super::{
+    sources::SourceText,
+    text::{meant, moved, shown, size},
+};
 use crate::{
     limits::DURATION_MAX,
     observe::visible::visible,
@@ -31,25 +35,32 @@ pub(super) type SpannedKey<'t> = Spanned<std::borrow::Cow<'t, str>>;
 /// A TOML document, and the findings in it.
 #[derive(Debug)]
 pub(super) struct JobsDocument<'t> {
-    file: &'t str,
-    text: &'t str,
+    files: &'t [SourceText],
     findings: Vec<(usize, ScriptFinding)>,
 }
 
 impl<'t> JobsDocument<'t> {
-    pub(super) fn new(file: &'t str, text: &'t str) -> Self {
-        Self { file, text, findings: Vec::new() }
+    pub(super) const fn new(files: &'t [SourceText]) -> Self {
+        Self { files, findings: Vec::new() }
     }
 
-    /// Parses the document, as far as it is TOML.
-    pub(super) fn document(&mut self) -> DeTable<'t> {
-        let (document, errors) = DeTable::parse_recoverable(self.text);
+    /// Parses a file, as far as it is TOML. The positions of its values are those among all files.
+    pub(super) fn document(&mut self, source: &'t SourceText) -> DeTable<'t> {
+        let (document, errors) = DeTable::parse_recoverable(&source.text);
         for error in errors {
             // A message may have several lines; its first one describes the error.
             let message = visible(error.message().lines().next().unwrap_or("not TOML"));
-            self.error(error.span().unwrap_or(0..0), format!("not TOML: {message}"), None);
+            let span = error.span().unwrap_or(0..0);
+            let span = span.start + source.base..span.end + source.base;
+            self.error(span, format!("not TOML: {message}"), None);
         }
-        document.into_inner()
+        let document = document.into_inner();
+        if source.base == 0 { document } else { moved(document, source.base) }
+    }
+
+    /// Returns the file that contains a position.
+    fn source(&self, at: usize) -> Option<&'t SourceText> {
+        self.files.iter().rev().find(|file| file.base <= at)
     }
 
     pub(super) fn error(
@@ -71,11 +82,33 @@ impl<'t> JobsDocument<'t> {
     }
 
     fn add(&mut self, level: Severity, span: Range<usize>, message: String, hint: Option<String>) {
-        let before = self.text.get(..span.start).unwrap_or(self.text);
+        let Some(source) = self.source(span.start) else { return };
+        let text = &source.text;
+        let before = text.get(..span.start - source.base).unwrap_or(text);
         let line = before.matches('\n').count() + 1;
         let column = before.chars().rev().take_while(|c| *c != '\n').count() + 1;
-        let place = ScriptLocation { file: self.file.to_owned(), line, column };
-        self.findings.push((span.start, ScriptFinding { level, message, place, hint }));
+        let place = ScriptLocation { file: source.shown.clone(), line, column };
+        let finding = ScriptFinding { level, message, place, hint };
+        // What many jobs have in common is wrong once.
+        let is_known = |(at, known): &(usize, ScriptFinding)| {
+            *at == span.start && known.message == finding.message
+        };
+        if !self.findings.iter().any(is_known) {
+            self.findings.push((span.start, finding));
+        }
+    }
+
+    /// Adds an error in a file of another kind, which the value at `span` names.
+    pub(super) fn error_in(
+        &mut self,
+        span: &Range<usize>,
+        file: &str,
+        line: usize,
+        message: String,
+    ) {
+        let place = ScriptLocation { file: file.to_owned(), line, column: 1 };
+        let level = Severity::Error;
+        self.findings.push((span.start, ScriptFinding { level, message, place, hint: None }));
     }
 
     /// Returns the number of errors so far.
@@ -94,9 +127,11 @@ impl<'t> JobsDocument<'t> {
         self.findings.sort_by_key(|(at, _)| *at);
         let mut findings: Vec<_> = self.findings.into_iter().map(|(_, finding)| finding).collect();
         if !findings.is_empty() {
-            let veil = Veil::of("jobs.toml", self.text);
-            for finding in &mut findings {
-                finding.hide(&veil);
+            for source in self.files {
+                let veil = Veil::of("jobs.toml", &source.text);
+                for finding in &mut findings {
+                    finding.hide(&veil);
+                }
             }
         }
         (findings, is_right)
@@ -109,8 +144,11 @@ impl<'t> JobsDocument<'t> {
         value: &str,
         range: &Range<usize>,
     ) -> Range<usize> {
-        let written = self.text.get(span.clone()).unwrap_or_default();
-        match written.find(value) {
+        let source = self.source(span.start);
+        let written = source.and_then(|source| {
+            source.text.get(span.start - source.base..span.end.checked_sub(source.base)?)
+        });
+        match written.unwrap_or_default().find(value) {
             Some(at) => span.start + at + range.start..span.start + at + range.end,
             None => span.clone(),
         }
@@ -406,55 +444,4 @@ pub(super) fn choice<T: Copy>(
 pub(super) fn twice<'v>(all: &[(&'v str, Range<usize>)]) -> Option<(&'v str, Range<usize>)> {
     let mut seen = BTreeSet::new();
     all.iter().find(|(text, _)| !seen.insert(*text)).cloned()
-}
-
-/// Formats a value for an error message.
-fn shown(value: &DeValue<'_>) -> String {
-    match value {
-        DeValue::String(text) => format!("\"{}\"", visible(&**text)),
-        DeValue::Integer(number) => number.as_str().to_owned(),
-        DeValue::Float(number) => number.as_str().to_owned(),
-        DeValue::Boolean(flag) => flag.to_string(),
-        DeValue::Datetime(_) => "a date".into(),
-        DeValue::Array(_) => "an array".into(),
-        DeValue::Table(_) => "a table".into(),
-    }
-}
-
-/// Reads `10MiB`, `64k`, `1 GB`.
-fn size(text: &str) -> Option<u64> {
-    let text = text.trim();
-    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    let (number, unit) = text.split_at_checked(end)?;
-    let factor: u64 = match unit.trim().to_ascii_lowercase().as_str() {
-        "" | "b" => 1,
-        "k" | "kib" => 1 << 10,
-        "kb" => 1000,
-        "m" | "mib" => 1 << 20,
-        "mb" => 1_000_000,
-        "g" | "gib" => 1 << 30,
-        "gb" => 1_000_000_000,
-        _ => return None,
-    };
-    number.parse::<u64>().ok()?.checked_mul(factor)
-}
-
-/// Returns a hint for a key of another scheduler.
-fn meant(key: &str) -> Option<&'static str> {
-    Some(match key {
-        "schedule" | "when" | "every" | "interval" => {
-            "that is `cron` here, such as \"15 3 * * *\" or \"@every 90m\""
-        }
-        "command" | "cmd" | "run" | "exec" => "a job runs a Rhai `script`, not a command",
-        "tz" | "zone" => "that is `timezone` here",
-        "timeout" => "that is `attempt_timeout` here; `run_timeout` is for all attempts together",
-        "depends_on" | "needs" | "requires" => "that is `after` here",
-        "enabled" | "disabled" | "paused" | "suspend" => {
-            "`portolan pause JOB` and `portolan resume JOB` do that"
-        }
-        "concurrency" | "concurrency_policy" => "that is `overlap` here",
-        "catchup" | "catch_up" => "that is `misfire` here",
-        "env" | "environment" => "a script is given values by `[job.args]`",
-        _ => return None,
-    })
 }

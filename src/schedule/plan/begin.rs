@@ -10,7 +10,10 @@ use super::{
     reason::DecisionReason,
     state::{JobPlanState, Moment, RunningJob, WaitingSlot},
 };
-use crate::schedule::jobs::{Job, Misfire, Overlap, Runner};
+use crate::{
+    limits::DEADLINE_MAX,
+    schedule::jobs::{Job, Misfire, Overlap, Runner},
+};
 
 /// The current use of run places and locks.
 struct ResourceUsage<'m> {
@@ -76,8 +79,12 @@ impl ResourceUsage<'_> {
         let before = waiting.len();
         let mut kept: Vec<WaitingSlot> = Vec::new();
         for mut one in waiting.drain(..) {
+            let closed_until = self.closed_until(line, &mut one);
             if self.now >= one.give_up {
                 line.skip(&one, self.gave_up(&one), step);
+            } else if let Some(until) = closed_until {
+                hold(line, &mut one, DecisionReason::Window { until }, step);
+                kept.push(one);
             } else if one.not_before > self.now {
                 let until = one.not_before;
                 let is_caught_up = one.trigger == Trigger::CatchUp;
@@ -108,6 +115,25 @@ impl ResourceUsage<'_> {
         }
         // Usually all have started, and their allocation can be reused.
         line.state.waiting = if kept.is_empty() { waiting } else { kept };
+    }
+
+    /// Returns the time at which a slot may begin that is outside the windows of its job, and moves its start there. A
+    /// request begins at any time.
+    fn closed_until(&self, line: &JobCursor, waiting: &mut WaitingSlot) -> Option<Timestamp> {
+        let limits = line.job.limits.as_ref().filter(|_| waiting.trigger != Trigger::Manual)?;
+        if waiting.not_before > self.now
+            && !matches!(waiting.told.as_deref(), Some(DecisionReason::Window { .. }))
+        {
+            return None;
+        }
+        let due = waiting.slot.at == self.now && waiting.trigger == Trigger::Schedule;
+        let until = limits.opens(self.now).filter(|until| *until > self.now && !due)?;
+        waiting.not_before = until;
+        if waiting.trigger != Trigger::Schedule && line.job.catch_up.start_deadline.is_none() {
+            let deadline = until.checked_add(DEADLINE_MAX).unwrap_or(Timestamp::MAX);
+            waiting.give_up = waiting.give_up.max(deadline);
+        }
+        Some(until)
     }
 
     fn gave_up(&self, waiting: &WaitingSlot) -> DecisionReason {

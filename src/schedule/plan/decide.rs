@@ -15,7 +15,7 @@ use crate::{
     schedule::{
         cron::SlotWalk,
         cron::stable_hash,
-        jobs::{Job, Misfire},
+        jobs::{Job, JobLimits, Misfire},
         slot::{Slot, SlotId},
     },
 };
@@ -79,7 +79,7 @@ impl JobCursor {
 
     /// Moves to the next slot whose local time has not been decided, and that has not been run.
     fn advance(&mut self) {
-        let Some(schedule) = &self.job.schedule else { return };
+        let Some(schedule) = self.job.active_schedule() else { return };
         loop {
             self.next = self.walk.next(schedule);
             match (self.next.map(|slot| slot.id), self.state.label) {
@@ -127,7 +127,7 @@ impl JobCursor {
         }
         let mut needs_since = since;
         for slot in passed.slots.drain(..) {
-            let not_before = later(slot.at, self.jitter(&slot));
+            let not_before = self.jittered(&slot);
             let give_up = self.give_up(&slot);
             let trigger = Trigger::Schedule;
             let waiting = WaitingSlot {
@@ -280,9 +280,16 @@ impl JobCursor {
     fn catch_up_at(&self, slot: &Slot, now: Timestamp) -> Timestamp {
         let rules = self.job.catch_up;
         if now.duration_since(slot.at) <= signed(rules.late_after) {
-            return later(slot.at, self.jitter(slot));
+            return self.jittered(slot);
         }
         later(now, part(rules.spread, &[&self.job.name, "spread"]))
+    }
+
+    /// Returns the start time of a slot that is on time. Jitter does not lead out of the window of the job.
+    fn jittered(&self, slot: &Slot) -> Timestamp {
+        let at = later(slot.at, self.jitter(slot));
+        let is_out = |limits: &JobLimits| limits.opens(at) != Some(at);
+        if self.job.limits.as_ref().is_some_and(is_out) { slot.at } else { at }
     }
 
     fn jitter(&self, slot: &Slot) -> SignedDuration {

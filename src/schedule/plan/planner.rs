@@ -76,8 +76,10 @@ impl Planner {
             line.after = line.job.after.iter().map(place).collect();
         }
         let numbered = || lines.iter().enumerate();
-        let is_follower =
-            |line: &JobCursor| line.job.schedule.is_none() && !line.job.after.is_empty();
+        let is_follower = |line: &JobCursor| {
+            let Job { enabled, schedule, after, .. } = &*line.job;
+            *enabled && schedule.is_none() && !after.is_empty()
+        };
         Self {
             places,
             looks: vec![NOW; lines.len()],
@@ -270,7 +272,7 @@ fn adopt(
     now: Timestamp,
     step: &mut PlannerStep,
 ) -> JobPlanState {
-    let revision = job.schedule.as_ref().map_or("after", |schedule| &schedule.revision);
+    let revision = job.revision();
     let fresh = |last_success, paused| JobPlanState {
         revision: revision.to_owned(),
         watermark: now,

@@ -31,6 +31,11 @@ pub enum DecisionReason {
         /// The start time.
         until: Timestamp,
     },
+    /// It is outside the windows of its job, and starts later.
+    Window {
+        /// The start time.
+        until: Timestamp,
+    },
     /// It was missed, and `misfire` is `skip`.
     MisfireSkip,
     /// It was missed, and the run for a later slot covers it.
@@ -121,6 +126,7 @@ impl DecisionReason {
             Self::CaughtUp { .. } => "caught-up",
             Self::Jitter { .. } => "jitter",
             Self::Spread { .. } => "spread",
+            Self::Window { .. } => "window",
             Self::MisfireSkip => "misfire-skip",
             Self::Covered { .. } => "covered",
             Self::TooMany { .. } => "too-many",
@@ -161,6 +167,7 @@ impl fmt::Display for DecisionReason {
             Self::Spread { until } => {
                 write!(f, "`catchup_spread`, until {until}")
             }
+            Self::Window { until } => write!(f, "`window` and `not_on`, until {until}"),
             Self::MisfireSkip => write!(f, "missed, and `misfire` is \"skip\""),
             Self::Covered { by } => write!(f, "missed, covered by {by}"),
             Self::TooMany { most } => {

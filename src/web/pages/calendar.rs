@@ -40,7 +40,7 @@ pub(super) fn read(store: &Store, jobs: &Jobs, now: Timestamp) -> Result<DayAhea
     let end = now.checked_add(24.hours()).unwrap_or(Timestamp::MAX);
     let (zone, mut day, mut left) = (TimeZone::system(), DayAhead::default(), SLOTS_MAX);
     for job in &jobs.all {
-        let Some(schedule) = &job.schedule else { continue };
+        let Some(schedule) = job.active_schedule() else { continue };
         let most = SLOTS_OF_JOB_MAX.min(left);
         let mut slots = schedule.firings(now).take_while(|slot| slot.at < end);
         for slot in slots.by_ref().take(most) {

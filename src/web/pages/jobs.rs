@@ -83,6 +83,7 @@ fn row(job: &JobOverview, caller: &Caller, now: Timestamp) -> Markup {
             th scope="row" data-label="Job" {
                 a href=(job_address(&job.job)) { (job.job) }
                 @if let Some(text) = &job.description { div.about { (foreign(text)) } }
+                (tags(job))
             }
             td data-label="Schedule" { (schedule(job)) }
             td data-label="Last run" { (last(job)) }
@@ -92,6 +93,12 @@ fn row(job: &JobOverview, caller: &Caller, now: Timestamp) -> Markup {
             td data-label="Takes" { (takes(job)) }
             @if may_act(caller) { td data-label="Actions" { (actions(job, caller, false)) } }
         }
+    }
+}
+
+fn tags(job: &JobOverview) -> Markup {
+    html! {
+        @if !job.tags.is_empty() { div.about { @for tag in &job.tags { span.tag { (foreign(tag)) } " " } } }
     }
 }
 
@@ -118,6 +125,9 @@ fn last(job: &JobOverview) -> Markup {
             }
             None => span.about { "never" },
         }
+        @if let Some(at) = &job.late_since {
+            div { (badge("late")) " since " (time_of(Some(at))) }
+        }
     }
 }
 
@@ -127,6 +137,8 @@ fn next(job: &JobOverview, now: Timestamp) -> Markup {
         @if job.paused {
             (badge("paused"))
             @if let Some(reason) = &job.pause_reason { div.about { (foreign(reason)) } }
+        } @else if !job.enabled {
+            (badge("disabled"))
         } @else {
             (time_of(job.next.as_deref()))
             div.about { (until(job.next.as_deref(), now)) }
@@ -239,13 +251,13 @@ pub(super) fn one(
     now: Timestamp,
 ) -> Response {
     let slots: Vec<_> = job
-        .schedule
-        .as_ref()
+        .active_schedule()
         .map(|schedule| schedule.firings(now).take(SLOTS_SHOWN).collect())
         .unwrap_or_default();
     let content = html! {
         h1 { (overview.job) }
         @if let Some(text) = &overview.description { p { (foreign(text)) } }
+        (tags(overview))
         (note(result))
         div #job data-live {
             dl.facts {

@@ -35,6 +35,7 @@ fn every_key_is_still_known() {
             "notice",
             "[[job]]\nname = \"a\"\nscript = \"s.rhai\"\ncron = \"@daily\"\non_failure = { zzzzzzzz = 1 }\n",
         ),
+        ("defaults", "[defaults]\nzzzzzzzz = 1\n"),
         (
             "mirror",
             "[[job]]\nname = \"a\"\ncron = \"@daily\"\n[job.mirror]\nfrom = \"a\"\nto = \"ftp://h/\"\nzzzzzzzz = 1\n",

@@ -1,5 +1,7 @@
 //! Jobs with `[job.permissions]`: refused and allowed as by flags, and confined as well.
 
+use std::{fs::Permissions, os::unix::fs::PermissionsExt};
+
 use portolan::permissions::sandbox::KernelSupport;
 
 use crate::{
@@ -58,5 +60,49 @@ fn a_job_does_what_its_block_names_and_nothing_else() {
         .any_stderr()
         .forget();
     assert_eq!(server.bytes("a.txt"), None);
+    scheduler.stop().forget();
+}
+
+#[test]
+fn programs_around_a_confined_job_start_and_its_script_starts_none() {
+    let lacks = KernelSupport::detect().lacks();
+    if !lacks.is_empty() {
+        say_skipped(
+            "programs_around_a_confined_job_start_and_its_script_starts_none",
+            &lacks.join("; "),
+        );
+        return;
+    }
+    let sh = |script: &str| format!("[\"sh\", \"-c\", \"{script}\"]");
+    let block = format!(
+        "before = [[\"./dump\"], {}]\nafter = [{}]\nfinally = [{}]\n\
+         [job.permissions]\nwrite = [\"out\"]\nrequire_sandbox = true\n",
+        sh("cat secret.txt && cp secret.txt out/; echo x >outside; echo second >>out/order"),
+        sh("echo after >>out/order"),
+        sh("echo finally $PORTOLAN_OUTCOME >>out/order"),
+    );
+    let mut scheduler = Scheduler::new(&on_request("confined", &block));
+    // `sh` is a program of this job, and the script may start it no more than any other.
+    scheduler.file(
+        "confined.rhai",
+        "local::append(\"out/order\", \"work\\n\");\n\
+         for name in [\"sh\", \"./dump\", \"ls\"] {\n\
+             try { run::command([name]); fail(\"it ran\"); }\n\
+             catch (err) { if err.kind != \"denied_by_policy\" { throw err; } }\n\
+         }\n",
+    );
+    scheduler.file("dump", "#!/bin/sh\necho first >>out/order\n");
+    std::fs::set_permissions(scheduler.path("dump"), Permissions::from_mode(0o755)).unwrap();
+    scheduler.file("out/order", "");
+    scheduler.file("secret.txt", "canary");
+    scheduler.start();
+    let wanted = "first\nsecond\nwork\nafter\nfinally done\n";
+    scheduler.command(&["trigger", "confined", "--wait"]).succeeds().any_stdout().forget();
+    assert_eq!(scheduler.read("out/order"), wanted);
+    let ran = scheduler.command(&["run", "--job", "confined"]);
+    ran.succeeds().any_stdout().any_stderr().forget();
+    assert_eq!(scheduler.read("out/order"), wanted.repeat(2));
+    // The permissions of the job hold for its programs, too.
+    assert!(!scheduler.path("outside").exists() && !scheduler.path("out/secret.txt").exists());
     scheduler.stop().forget();
 }

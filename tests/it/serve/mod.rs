@@ -2,6 +2,7 @@
 //!
 //! `PORTOLAN_CAMPAIGN` is the number of kills, `PORTOLAN_SOAK_SECONDS` the length of the soak.
 
+mod around;
 mod basics;
 mod drains;
 mod exported;

@@ -39,6 +39,8 @@ pub const LIMIT_MIN_FREE: &str = "limit.min_free";
 pub const LOCAL_NO_DIRECTORY: &str = "local.no_directory";
 /// The server refused the login.
 pub const LOGIN_DENIED: &str = "login.denied";
+/// A program before or after the work of a job failed.
+pub const PROGRAM_FAILED: &str = "program.failed";
 /// A certificate is not trusted.
 pub const TLS_CERTIFICATE: &str = "tls.certificate";
 /// The server refused AUTH TLS.

@@ -5,9 +5,10 @@
 use super::code_names::row;
 pub use super::code_names::{
     CONNECT_REFUSED, CONNECT_UNKNOWN_HOST, DATA_FALLBACK_OFF, DEPLOY_UNDONE, ErrorCode,
-    LIMIT_MAX_TOTAL, LIMIT_MIN_FREE, LOCAL_NO_DIRECTORY, LOGIN_DENIED, TLS_CERTIFICATE,
-    TLS_NOT_OFFERED, TLS_REQUIRED, TLS_WRONG_PORT, TRANSFER_NAME_REFUSED, TRANSFER_NAME_SHORTENED,
-    TRANSFER_RENAME_REFUSED, TRANSFER_SOURCE_CHANGED, TRANSFER_TARGET_EXISTS,
+    LIMIT_MAX_TOTAL, LIMIT_MIN_FREE, LOCAL_NO_DIRECTORY, LOGIN_DENIED, PROGRAM_FAILED,
+    TLS_CERTIFICATE, TLS_NOT_OFFERED, TLS_REQUIRED, TLS_WRONG_PORT, TRANSFER_NAME_REFUSED,
+    TRANSFER_NAME_SHORTENED, TRANSFER_RENAME_REFUSED, TRANSFER_SOURCE_CHANGED,
+    TRANSFER_TARGET_EXISTS,
 };
 
 /// Returns the explanation of `code`.
@@ -344,6 +345,12 @@ const FIRST: &[ErrorCode] = &[
         "The change would take away the port by which the user is logged in.",
         "A forward covers the SSH port of this host.",
         "leave that port out, or apply with `--force` if you have other access",
+    ),
+    row(
+        PROGRAM_FAILED,
+        "A program before or after the work of a job failed.",
+        "It ended with another exit status than 0, was ended by a signal, or could not be started.",
+        "the log of the run has its output; `retries` tries the attempt again, unless `retry_on` lacks \"program\"",
     ),
     row(
         TLS_CERTIFICATE,

@@ -71,6 +71,8 @@ pub struct FailureSummary {
     pub words: String,
     /// True if the error is transient, so that a retry may succeed.
     pub may_retry: bool,
+    /// The code, if the error has one besides that of its kind.
+    pub name: Option<String>,
 }
 
 impl FailureSummary {
@@ -82,7 +84,8 @@ impl FailureSummary {
         let may_retry = fault.get("may_retry").and_then(Value::as_bool).unwrap_or(false);
         let is_script = part("side") == Some("script");
         let kind = part("kind").unwrap_or_default().to_owned();
-        Self { kind, words, may_retry: may_retry && !is_script }
+        let name = part("name").map(str::to_owned);
+        Self { kind, words, may_retry: may_retry && !is_script, name }
     }
 }
 

@@ -25,7 +25,7 @@ use rustix::{
 };
 
 pub use self::support::KernelSupport;
-use super::{RunPermissions, path::PathGrant};
+use super::{RunPermissions, path::PathGrant, program::find};
 
 /// The paths that a run needs besides those that are allowed to its script.
 #[derive(Debug, Clone, Default)]
@@ -34,8 +34,9 @@ pub struct OwnPaths {
     pub read: Vec<PathBuf>,
     /// Directories to write: that of persistent state, temporary ones.
     pub write: Vec<PathBuf>,
-    /// True if the run starts programs that the user has named outside of the script.
-    pub has_programs: bool,
+    /// The programs that the user has named outside of the script: names that are searched for in `PATH`, and paths that
+    /// count from the working directory.
+    pub programs: Vec<String>,
 }
 
 /// The ports to which the run may connect by TCP.
@@ -161,7 +162,7 @@ impl SandboxPlan {
             grants.iter().filter_map(|one| folder_of(&one.real)).collect()
         };
         let has_nat = permissions.nat;
-        let has_programs = has_nat || own.has_programs || !permissions.run.is_empty();
+        let has_programs = has_nat || !own.programs.is_empty() || !permissions.run.is_empty();
         let mut read: Vec<PathBuf> = reals(&permissions.read);
         read.extend(own.read.iter().cloned());
         read.extend(SYSTEM.map(PathBuf::from));
@@ -172,6 +173,7 @@ impl SandboxPlan {
         if has_programs {
             execute.extend(PROGRAMS.map(PathBuf::from));
             execute.extend(permissions.run.iter().filter_map(|one| one.file.clone()));
+            execute.extend(own.programs.iter().filter_map(|name| find(name, Path::new("."))));
         }
         if has_nat {
             read.push("/proc".into());

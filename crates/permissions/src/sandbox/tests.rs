@@ -2,6 +2,7 @@ use std::{
     fs,
     io::Write,
     net::{TcpListener, TcpStream},
+    os::unix::fs::PermissionsExt,
 };
 
 use super::*;
@@ -58,9 +59,16 @@ fn programs_are_executed_only_if_some_are_allowed() {
     assert!(plan(root, |it| it.read = texts(&["/usr"])).execute.is_empty());
     assert!(!plan(root, |it| it.run = texts(&["sh"])).execute.is_empty());
     assert!(plan(root, |it| it.nat = true).has_programs);
-    let own = OwnPaths { has_programs: true, ..OwnPaths::default() };
+    let own = tempfile::tempdir().unwrap();
+    let dump = own.path().canonicalize().unwrap().join("dump");
+    fs::write(&dump, "#!/bin/sh\n").unwrap();
+    fs::set_permissions(&dump, fs::Permissions::from_mode(0o755)).unwrap();
+    let programs = vec!["gone".to_owned(), dump.to_str().unwrap().to_owned()];
+    let own = OwnPaths { programs, ..OwnPaths::default() };
     let named = RunPermissions::new(&PermissionOptions::default(), root, true).unwrap();
-    assert!(!SandboxPlan::new(&named, &own).execute.is_empty());
+    let plan = SandboxPlan::new(&named, &own);
+    assert!(plan.has_programs && plan.execute.contains(&dump));
+    assert!(named.allow_run(dump.to_str().unwrap()).is_err());
 }
 
 #[test]

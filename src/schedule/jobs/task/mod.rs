@@ -211,6 +211,20 @@ pub(super) fn read(table: &mut JobsTable<'_>, page: &mut JobsDocument<'_>) -> Op
     Some(Task { kind, values })
 }
 
+/// Returns true if a job has work of its own, right or wrong.
+pub(super) fn is_in(table: &JobsTable<'_>) -> bool {
+    TaskKind::ALL.iter().any(|kind| table.get(kind.as_str()).is_some())
+}
+
+/// Checks the options of each kind of work, without its places.
+pub(super) fn check_options(table: &mut JobsTable<'_>, page: &mut JobsDocument<'_>) {
+    for kind in TaskKind::ALL {
+        if let Some(inner) = table.open_table(kind.as_str(), page) {
+            options(kind, &format!("`[job.{}]`", kind.as_str()), inner, page);
+        }
+    }
+}
+
 /// Reads the options, each checked as the script function would.
 fn options(
     kind: TaskKind,

@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, fmt::Debug, fs, path::Path};
 
 use super::super::{
     BACKOFF, JOB, RETENTION, RUNNER, TELL, TaskKind,
+    sources::SourceText,
     table::{JobsDocument, JobsTable},
 };
 use super::{folder, read};
@@ -39,6 +40,26 @@ password = \"secret:CATALOGUE_PASSWORD\"
 `portolan run --job catalogue` runs it once in the foreground, with its arguments, options, permissions and folder, but
 without its schedule, locks, retries, limits and notifications. `portolan trigger catalogue` asks the scheduler for a
 run, `--arg day=2026-11-28` gives a value of its own to the run, and `--slot T` or `--from A --to B` run past slots.
+
+`include = \"jobs.d/*.toml\"` at the top of the file adds the jobs of other files, in the order of their names; paths in
+them count from the directory of the jobs file. `[defaults]` has any key of a job but `name` and `each`: a job that does
+not have the key itself takes it from there, and the tables `args`, `connect`, `backoff`, `mirror`, `get` and `put` are
+merged key by key. `each = { site = [\"a\", \"b\"] }` makes the jobs `NAME[a]` and `NAME[b]`, with `{site}` in their values
+replaced; `after = [\"NAME\"]` waits for all of them. A mistake in any of these files is refused with its place, and a
+running scheduler, which watches all of them, keeps the jobs that it has.
+
+A slot outside `window`, or on a date of `not_on`, is none: it is neither missed nor caught up. A window has its first
+minute and not its last; one over midnight belongs to the day on which it begins. What catches up on a missed slot, or
+follows other jobs, waits for the window to open; runs in progress may go beyond its end, and a request
+(`portolan trigger`) is run at once. A file of dates has a date in each line, `#` begins a comment.
+
+The programs of `before`, `after` and `finally` run in the attempt, in the folder of the jobs file: their output is in
+its log, and its limits hold for them. `after` runs only if the work has succeeded, like `&&` in a shell; `finally` runs
+in any case, like `ExecStopPost=` of systemd, and has `kill_grace` to end when the attempt is stopped. An attempt whose
+`before` or `after` has failed is retried like any other, unless `retry_on` lacks \"program\". With `[job.permissions]`
+they read, write and reach only what that allows. To name a program here allows it here, and not to the script, which
+needs `run` for it. They see PORTOLAN_JOB, PORTOLAN_RUN, PORTOLAN_ATTEMPT, PORTOLAN_SCHEDULED_FOR, PORTOLAN_TRIGGER and,
+after the work, PORTOLAN_OUTCOME.
 
 Durations are texts such as `\"90s\"` or `\"5m\"`, sizes are bytes or texts such as `\"10MiB\"`.
 ";
@@ -168,8 +189,9 @@ fn has_defaults<T: Debug>(keys: &OptionTable<T>) {
         let is_bare = row.usual.parse::<bool>().is_ok() || row.usual.parse::<u64>().is_ok();
         let value = if is_bare { row.usual.to_owned() } else { format!("\"{}\"", row.usual) };
         let text = format!("{} = {value}", row.key);
-        let mut page = JobsDocument::new("portolan.toml", &text);
-        let document = page.document();
+        let files = [SourceText::after(&[], Path::new("portolan.toml"), text.clone())];
+        let mut page = JobsDocument::new(&files);
+        let document = page.document(&files[0]);
         let mut table = JobsTable::new(&document, "a table", &keys.keys(), &mut page);
         let mut target = (keys.usual)();
         table.fill(keys, &mut target, &mut page);

@@ -56,7 +56,7 @@ fn a_wrong_key_or_value_is_shown_in_its_place() {
         ("retries = «1.5", "error: `retries` wants a whole number from 0 to 100, got 1.5 | "),
         (
             "retry_on = [\"data\", «\"5xx\"]",
-            "error: `retry_on` wants one of \"connect\", \"data\", \"timeout\", \"4xx\", got \"5xx\" | ",
+            "error: `retry_on` wants one of \"connect\", \"data\", \"timeout\", \"4xx\", \"program\", got \"5xx\" | ",
         ),
         (
             "backoff = { initial = \"10s\", «factr = 2 }",
@@ -162,8 +162,8 @@ fn a_wrong_key_or_value_is_shown_in_its_place() {
             "error: a job has no key `schedule` | that is `cron` here, such as \"15 3 * * *\" or \"@every 90m\"",
         ),
         (
-            "«enabled = false",
-            "error: a job has no key `enabled` | `portolan pause JOB` and `portolan resume JOB` do that",
+            "«disabled = true",
+            "error: a job has no key `disabled` | `portolan pause JOB` and `portolan resume JOB` do that; `enabled = false` turns a job off",
         ),
         (
             "«timeout = \"1h\"",

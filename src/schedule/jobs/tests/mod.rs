@@ -2,6 +2,7 @@
 
 mod keys;
 mod mistakes;
+mod repeat;
 mod whole;
 
 use std::path::Path;

@@ -119,7 +119,7 @@ fn what_is_not_said_has_its_default() {
     assert_eq!(job.args, serde_json::json!(["a", "b"]));
     assert_eq!((job.overlap, job.catch_up.misfire), (Overlap::Skip, Misfire::Once));
     assert_eq!((job.catch_up.start_deadline, job.catch_up.most), (None, 10));
-    assert_eq!((job.retry.retries, job.retry.on.len()), (0, 4));
+    assert_eq!((job.retry.retries, job.retry.on.len()), (0, 5));
     assert_eq!((job.timeouts.attempt, job.timeouts.stall), (None, None));
     assert!(job.locks.is_empty() && job.after.is_empty() && job.allow.is_empty());
     assert!(job.notify.ping.is_none() && job.notify.on_failure.is_none());

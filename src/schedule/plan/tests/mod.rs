@@ -1,5 +1,6 @@
 //! The planner's decisions.
 
+mod calendar;
 mod laws;
 mod missed;
 mod rules;
@@ -62,7 +63,7 @@ fn decided(planner: &mut Planner, now: &str, running: &[RunningJob]) -> Vec<Stri
 fn back(jobs: &Arc<Jobs>, watermark: &str, now: &str) -> Planner {
     let mut state = PlannerState::default();
     for job in &jobs.all {
-        let revision = job.schedule.as_ref().map_or("after", |schedule| &schedule.revision);
+        let revision = job.revision();
         let state_of_job = JobPlanState {
             revision: revision.to_owned(),
             watermark: at(watermark),
