@@ -17,7 +17,10 @@ use super::{
     session::Session,
     transfer::NextTransfer,
 };
-use portolan_core::error::{Error, ErrorKind, Result};
+use portolan_core::{
+    error::{Error, ErrorKind, Result},
+    limits::{PARALLEL_AUTO, PARALLEL_AUTO_FIRST},
+};
 use portolan_proto::Verb;
 
 /// A step about to be tried.
@@ -191,7 +194,10 @@ impl Session {
             server: self.control.peer.ip().to_canonical(),
             ports: self.site.port_range.clone(),
             address: self.site.external_address,
-            count: usize::from(self.site.parallel),
+            count: usize::from(match self.site.parallel {
+                PARALLEL_AUTO => PARALLEL_AUTO_FIRST,
+                count => count,
+            }),
             may_ask: self.site.map_ports,
         };
         match self

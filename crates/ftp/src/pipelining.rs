@@ -62,20 +62,26 @@ pub struct Habits {
     pub short_names: bool,
     /// True if it refuses temporary names or renames, and accepts final names.
     pub in_place: bool,
+    /// The number of sessions at a time beyond which it refused one; 0 if it never did.
+    pub sessions_max: u16,
 }
 
 impl Habits {
     /// The behaviour of most servers.
-    pub const NONE: Self = Self { alone: false, twice: 0, short_names: false, in_place: false };
+    pub const NONE: Self =
+        Self { alone: false, twice: 0, short_names: false, in_place: false, sessions_max: 0 };
 
-    /// Returns the words for storage: `alone`, `short-names`, `in-place` and `twice=CWD`; empty for the usual behaviour.
+    /// Returns the words for storage: `alone`, `short-names`, `in-place`, `sessions=2` and `twice=CWD`; empty for the usual behaviour.
     pub fn words(self) -> String {
         let twice = VERBS.iter().enumerate().filter(|(at, _)| self.twice >> at & 1 == 1);
         let twice = twice.map(|(_, verb)| format!("twice={verb}"));
         let flags =
             [("alone", self.alone), ("short-names", self.short_names), ("in-place", self.in_place)];
         let flags = flags.into_iter().filter(|(_, is_set)| *is_set);
-        let words: Vec<_> = flags.map(|(word, _)| word.to_owned()).chain(twice).collect();
+        let sessions = Some(self.sessions_max).filter(|count| *count > 0);
+        let sessions = sessions.map(|count| format!("sessions={count}"));
+        let flags = flags.map(|(word, _)| word.to_owned());
+        let words: Vec<_> = flags.chain(sessions).chain(twice).collect();
         words.join(" ")
     }
 
@@ -83,11 +89,13 @@ impl Habits {
     pub fn read(words: &str) -> Self {
         let twice =
             words.split(' ').filter_map(|word| bit(Verb::parse(word.strip_prefix("twice=")?)?));
+        let sessions = words.split(' ').find_map(|word| word.strip_prefix("sessions="));
         let has = |flag| words.split(' ').any(|word| word == flag);
         Self {
             alone: has("alone"),
             short_names: has("short-names"),
             in_place: has("in-place"),
+            sessions_max: sessions.and_then(|count| count.parse().ok()).unwrap_or(0),
             twice: twice.fold(0, |all, bit| all | bit),
         }
     }
@@ -127,6 +135,7 @@ impl Pipelining {
             twice: self.twice.load(Ordering::Relaxed),
             short_names: false,
             in_place: false,
+            sessions_max: 0,
         }
     }
 

@@ -13,7 +13,7 @@ use super::{
         method::{DataMethod, FallbackOrder},
     },
     list_command::ListCommand,
-    pipelining::Pipelining,
+    pipelining::{Habits, Pipelining},
     server_store::{ServerHandle, ServerRecord},
     site::Mode,
     tls::TlsVersions,
@@ -78,6 +78,8 @@ struct Learned {
     wants_in_place: bool,
     /// True if an earlier run has found that out.
     remembers_in_place: bool,
+    /// The number of sessions at a time beyond which it refused one; 0 if it never did.
+    sessions_max: u16,
     /// The agreement of the times in its listings with its MDTM.
     listed_times: Support,
     /// Long names: it keeps them whole, or shortens them.
@@ -240,13 +242,21 @@ impl ServerProfile {
         let mut learned = self.learned();
         learned.wants_in_place |= !learned.has_renamed;
         let in_place = learned.wants_in_place;
-        if let Some(record) = &mut learned.record
-            && let Some(known) = record.known()
-        {
-            let mut habits = known.habits;
-            habits.in_place = in_place;
-            record.learn(ServerRecord { habits, ..known });
-        }
+        learned.save_habits(|habits| habits.in_place = in_place);
+    }
+
+    /// Returns the number of sessions at a time that the server accepted when it refused one more, in this run or an
+    /// earlier one.
+    pub(super) fn session_limit(&self) -> Option<u16> {
+        Some(self.learned().sessions_max).filter(|count| *count > 0)
+    }
+
+    /// Records that number; `None` if it refuses none.
+    pub(super) fn record_session_limit(&self, count: Option<u16>) {
+        let count = count.unwrap_or(0);
+        let mut learned = self.learned();
+        learned.sessions_max = count;
+        learned.save_habits(|habits| habits.sessions_max = count);
     }
 
     /// Returns true if it is known to accept final names only.
@@ -369,6 +379,7 @@ impl ServerProfile {
         let refuses_list_all = self.fails_in(ListCommand::ListAll);
         let mut learned = self.learned();
         habits.in_place = learned.wants_in_place;
+        habits.sessions_max = learned.sessions_max;
         let (round_trip, address) =
             (learned.round_trip.unwrap_or_default(), learned.second_address);
         let tls12_only = learned.tls_versions == TlsVersions::Only12;
@@ -415,8 +426,20 @@ impl Learned {
         }
         self.wants_in_place = known.habits.in_place;
         self.remembers_in_place = known.habits.in_place;
+        self.sessions_max = known.habits.sessions_max;
         if known.refuses_list_all {
             self.list_command(ListCommand::ListAll).observe(false);
+        }
+    }
+
+    /// Saves a change of habits, if there is a record already; without one they are saved with its first.
+    fn save_habits(&mut self, change: impl FnOnce(&mut Habits)) {
+        if let Some(record) = &mut self.record
+            && let Some(known) = record.known()
+        {
+            let mut habits = known.habits;
+            change(&mut habits);
+            record.learn(ServerRecord { habits, ..known });
         }
     }
 

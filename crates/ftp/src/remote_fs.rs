@@ -124,6 +124,14 @@ impl RemoteFs for Session {
         Self::open_sibling(self)
     }
 
+    fn session_limit(&self) -> Option<u16> {
+        self.data_path.profile.session_limit()
+    }
+
+    fn record_session_limit(&self, count: Option<u16>) {
+        self.data_path.profile.record_session_limit(count);
+    }
+
     fn refuses_session(fault: &Error) -> bool {
         fault.code == 421 || matches!(fault.kind, ErrorKind::Denied | ErrorKind::Unreachable)
     }

@@ -102,7 +102,8 @@ type Coming<R> = Pin<Box<dyn Future<Output = Result<R>>>>;
 impl<'a, R: RemoteFs> SessionPool<'a, R> {
     /// Creates a pool with these `options`; sessions other than `first` are opened when there is work for them.
     pub(super) fn new(first: &'a mut R, options: PoolOptions) -> Self {
-        let (size, retries) = (PoolSizer::new(options.parallel), options.retries);
+        let size = PoolSizer::new(options.parallel, first.session_limit(), Instant::now());
+        let retries = options.retries;
         let (others, coming) = (Vec::new(), FuturesUnordered::new());
         let in_place = options.in_place.map(|in_place| first.set_in_place(in_place));
         Self { first, others, coming, size, retries, pace: None, in_place }
@@ -193,6 +194,10 @@ impl<'a, R: RemoteFs> SessionPool<'a, R> {
         if let Some(in_place) = self.in_place {
             self.first.set_in_place(in_place);
         }
+        let limit = self.size.limit();
+        if limit != self.first.session_limit() {
+            self.first.record_session_limit(limit);
+        }
         self.others.into_iter().for_each(R::leave);
     }
 }
@@ -265,7 +270,11 @@ impl<W: JobQueue> PoolDriver<'_, '_, W> {
         None
     }
 
+    /// Reports the number of sessions to a user who has asked for another.
     fn tell_of(&self, size: usize, fault: &Error) {
+        if !self.size.is_requested() {
+            return;
+        }
         let text = format!("continuing with {size} sessions, fewer than requested: {fault}");
         self.observer.message(MessageLevel::Info, text);
     }

@@ -44,8 +44,9 @@ struct ThroughputProbe {
 }
 
 impl PoolSizer {
-    /// Creates a pool size of at most `size_max` sessions, or one that grows as long as that brings a gain.
-    pub(super) fn new(size_max: u16) -> Self {
+    /// Creates a pool size of at most `size_max` sessions, or one that grows as long as that brings a gain. `limit` is
+    /// the number that the server accepted in an earlier run.
+    pub(super) fn new(size_max: u16, limit: Option<u16>, now: Instant) -> Self {
         let is_auto = size_max == PARALLEL_AUTO;
         let wanted = if is_auto { PARALLEL_AUTO_FIRST } else { size_max.max(1) };
         let tide = is_auto.then_some(ThroughputProbe {
@@ -55,7 +56,22 @@ impl PoolSizer {
             before: 0.0,
             is_high: false,
         });
-        Self { wanted: usize::from(wanted), taken: None, tide }
+        let taken = limit.map(|count| ServerLimit {
+            count: usize::from(count.max(1)),
+            again_at: now + SESSION_WAIT,
+            wait: SESSION_WAIT,
+        });
+        Self { wanted: usize::from(wanted), taken, tide }
+    }
+
+    /// Returns true if the user has named the number.
+    pub(super) const fn is_requested(&self) -> bool {
+        self.tide.is_none()
+    }
+
+    /// Returns the number of sessions that the server accepts, if it has refused one more.
+    pub(super) fn limit(&self) -> Option<u16> {
+        self.taken.and_then(|taken| u16::try_from(taken.count).ok())
     }
 
     /// Returns the number of sessions that may be opened in addition to the `there` that exist. After a refusal, one
@@ -142,7 +158,7 @@ mod tests {
     #[test]
     fn a_server_that_takes_fewer_is_asked_again_after_longer_and_longer_waits() {
         let mut now = Instant::now();
-        let mut size = PoolSizer::new(8);
+        let mut size = PoolSizer::new(8, None, now);
         assert_eq!(size.lacking(1, now), 7);
         assert_eq!(size.shrink(3, now), Some(3));
         assert_eq!((size.lacking(3, now), size.lacking(2, now)), (0, 1));
@@ -160,7 +176,7 @@ mod tests {
     #[test]
     fn a_server_that_takes_more_again_gets_them_one_by_one() {
         let now = Instant::now();
-        let mut size = PoolSizer::new(4);
+        let mut size = PoolSizer::new(4, None, now);
         size.shrink(1, now);
         for there in 1..4 {
             let now = now + SESSION_WAIT * u32::try_from(there).unwrap();
@@ -170,11 +186,22 @@ mod tests {
         assert_eq!(size.lacking(4, now + SESSION_WAIT_MAX), 0);
     }
 
+    #[test]
+    fn the_limit_of_an_earlier_run_is_kept_to_and_tried_again_later() {
+        let now = Instant::now();
+        let mut size = PoolSizer::new(PARALLEL_AUTO, Some(2), now);
+        assert_eq!((size.lacking(1, now), size.lacking(2, now)), (1, 0));
+        assert_eq!(size.limit(), Some(2));
+        assert_eq!(size.lacking(2, now + SESSION_WAIT), 1);
+        size.grew(3, now + SESSION_WAIT);
+        assert_eq!(size.limit(), Some(3));
+    }
+
     /// Returns the final number of sessions with files that take `time` each, if no more than `served` are served at a
     /// time.
     fn settled(served: usize, time: Duration) -> usize {
-        let mut size = PoolSizer::new(PARALLEL_AUTO);
         let mut now = Instant::now();
+        let mut size = PoolSizer::new(PARALLEL_AUTO, None, now);
         let mut there = 1;
         for _ in 0..10_000 {
             there += size.lacking(there, now);
@@ -195,7 +222,7 @@ mod tests {
     #[test]
     fn a_number_that_was_asked_for_is_not_changed_by_throughput() {
         let now = Instant::now();
-        let mut size = PoolSizer::new(2);
+        let mut size = PoolSizer::new(2, None, now);
         for second in 0..1000 {
             size.moved(1, 2, now + SECOND * second);
         }

@@ -109,6 +109,13 @@ pub trait RemoteFs: Sized + 'static {
     fn open_sibling(&self) -> impl Future<Output = Result<Self>> + use<Self>;
     /// Returns true if the error of a further session means that the server does not accept so many.
     fn refuses_session(fault: &Error) -> bool;
+    /// Returns the number of sessions at a time that the server accepted when it refused one more, in this run or an
+    /// earlier one.
+    fn session_limit(&self) -> Option<u16> {
+        None
+    }
+    /// Records that number for later runs; `None` if none was refused.
+    fn record_session_limit(&self, _count: Option<u16>) {}
     /// Closes the session without waiting.
     fn leave(self);
     /// Reports a failure that is retried after `tries` earlier retries, and waits until that may help.

@@ -163,6 +163,9 @@ fn listen(address: SocketAddr) -> Result<TcpListener> {
     Ok(listener)
 }
 
+/// The reply to a client beyond the number of sessions.
+const REFUSAL: &[u8] = b"421 Too many connections, please try later.\r\n";
+
 /// Accepts clients until it is dropped; its sessions end with it.
 async fn serve(listener: TcpListener, stage: Arc<ServerShared>) {
     let Ok(listener) = tokio::net::TcpListener::from_std(listener) else { return };
@@ -173,7 +176,9 @@ async fn serve(listener: TcpListener, stage: Arc<ServerShared>) {
             Some(_) = sessions.join_next() => {}
             accepted = listener.accept() => match accepted {
                 Ok((mut socket, _)) if sessions.len() >= stage.setup.sessions_max => {
-                    drop(socket.write_all(b"421 Too many connections, please try later.\r\n").await);
+                    number += 1;
+                    stage.log.reply(number, REFUSAL);
+                    drop(socket.write_all(REFUSAL).await);
                 }
                 Ok((socket, peer)) => {
                     number += 1;

@@ -8,6 +8,7 @@ mod links;
 mod lists;
 mod outcome;
 mod scale;
+mod sessions;
 mod staged;
 mod sweep;
 mod table;

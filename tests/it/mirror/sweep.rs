@@ -113,7 +113,7 @@ fn what_a_killed_run_leaves_is_gone_after_the_next_and_what_others_left_stays() 
 fn a_part_that_can_be_taken_up_is_and_one_of_an_older_state_of_the_file_goes() {
     for is_up in [true, false] {
         for is_changed in [false, true] {
-            let scene = scene(is_up, &["--resume"]);
+            let scene = scene(is_up, &["--resume", "--parallel", "1"]);
             kill_at(&scene.program, &scene.target, 100_000);
             if is_changed {
                 let path = scene.source.join("a");

@@ -50,31 +50,35 @@ impl Rehearsal {
 
     /// Starts one that behaves as a known kind of server.
     pub(crate) fn start_as(personality: &str) -> Self {
+        let personality = Some(Personality::parse(personality).unwrap());
+        Self::start_with(|setup| ServerSetup { personality, ..setup })
+    }
+
+    /// Starts one with other settings.
+    pub(crate) fn start_with(change: impl FnOnce(ServerSetup) -> ServerSetup) -> Self {
         let address = SocketAddr::from(([127, 0, 0, 1], 0));
-        Self::start_with(address, "localhost", &[], false, Some(personality))
+        Self::open_with(address, "localhost", &[], false, change)
     }
 
     /// Starts it at `address`, with a certificate for `name`.
     pub(crate) fn start_at(address: SocketAddr, name: &str, faults: &[&str], tls: bool) -> Self {
-        Self::start_with(address, name, faults, tls, None)
+        Self::open_with(address, name, faults, tls, |setup| setup)
     }
 
-    fn start_with(
+    fn open_with(
         address: SocketAddr,
         name: &str,
         faults: &[&str],
         tls: bool,
-        personality: Option<&str>,
+        change: impl FnOnce(ServerSetup) -> ServerSetup,
     ) -> Self {
-        let personality = personality.map(|name| Personality::parse(name).unwrap());
         let folder = tempfile::Builder::new().prefix("portolan-rehearsal-").tempdir().unwrap();
         let plans = faults.iter().map(|fault| FaultPlan::parse(fault).unwrap()).collect();
         let names = vec![name.to_owned()];
         let tls = tls.then(|| ServerTls { names, ..ServerTls::default() });
         let is_secure = tls.is_some();
-        let setup =
-            ServerSetup { address, tls, plans, personality, ..ServerSetup::at(folder.path()) };
-        let server = TestServer::start(setup).unwrap();
+        let setup = ServerSetup { address, tls, plans, ..ServerSetup::at(folder.path()) };
+        let server = TestServer::start(change(setup)).unwrap();
         let mut site = Site::new(server.address().ip().to_string());
         site.port = server.address().port();
         site.user = "tester".into();

@@ -1,0 +1,73 @@
+//! The number of sessions that a mirror uses, and that a server accepts.
+
+use std::fs;
+
+use super::{mirror, url};
+use crate::support::rehearsal::Rehearsal;
+use portolan::rehearse::ServerSetup;
+
+/// Enough files for more sessions than the servers of the tests accept.
+const FILES: usize = 60;
+
+fn tree(stage: &Rehearsal, name: &str) {
+    for number in 0..FILES {
+        stage.file(&format!("in/{name}-{number}"), "text");
+    }
+}
+
+/// Returns the number of sessions that the server has refused.
+fn refused(stage: &Rehearsal) -> usize {
+    stage.server.log().iter().filter(|line| line.contains("< 421 ")).count()
+}
+
+/// Returns the number of sessions that were logged in.
+fn logins(stage: &Rehearsal) -> usize {
+    stage.server.log().iter().filter(|line| line.contains("< 230 ")).count()
+}
+
+#[test]
+fn as_many_sessions_are_used_as_the_options_say() {
+    let stage = Rehearsal::start(&[], false);
+    tree(&stage, "a");
+    for (options, least, most) in [
+        (&[][..], 1, 1),
+        (&["--parallel", "1"], 1, 1),
+        (&["--set", "parallel=3"], 2, 3),
+        (&["--parallel", "auto"], 2, 32),
+    ] {
+        let before = logins(&stage);
+        let folder = tempfile::tempdir().unwrap();
+        let target = folder.path().to_str().unwrap();
+        let ran = mirror(&stage).args(options.iter().copied()).args([&*url(&stage), target]).run();
+        drop(ran.succeeds().any_stdout().any_stderr());
+        assert_eq!(fs::read_dir(target).unwrap().count(), FILES, "{options:?}");
+        let count = logins(&stage) - before;
+        assert!((least..=most).contains(&count), "{options:?}: {count} sessions");
+    }
+}
+
+#[test]
+fn the_number_that_a_server_accepts_is_remembered() {
+    let stage = Rehearsal::start_with(|setup| ServerSetup { sessions_max: 2, ..setup });
+    let program = mirror(&stage);
+    let run = |options: &[&str]| {
+        let before = refused(&stage);
+        let url = url(&stage);
+        let sides = [&*url, "copy", "--state", "state", "--delete", "--parallel", "auto"];
+        let ran = program.clone_with([&sides[..], options].concat()).run();
+        (ran.succeeds().any_stdout().any_files(), refused(&stage) - before)
+    };
+    tree(&stage, "a");
+    let (ran, count) = run(&[]);
+    // Nobody has asked for more sessions: that the server refused them is no news.
+    drop(ran.never_says("sessions").any_stderr());
+    assert!(count > 0);
+    for name in ["b", "c"] {
+        tree(&stage, name);
+        let (ran, count) = run(&[]);
+        drop(ran.any_stderr());
+        assert_eq!(count, 0, "{name}");
+    }
+    let copied = fs::read_dir(program.folder().join("copy")).unwrap().count();
+    assert_eq!(copied, 3 * FILES);
+}
