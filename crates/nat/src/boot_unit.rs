@@ -14,6 +14,9 @@ const NAMESPACES: [&str; 2] = ["/proc/self/ns/net", "/proc/1/ns/net"];
 pub(super) const FILTER_UNITS: [&str; 4] =
     ["nftables.service", "netfilter-persistent.service", "iptables.service", "ip6tables.service"];
 
+/// Those of them that have a command to reload.
+const RELOADED: [&str; 3] = ["nftables.service", "iptables.service", "ip6tables.service"];
+
 /// Returns the name of the unit.
 pub(super) fn name(ruleset: &str) -> String {
     format!("portolan-nat-{ruleset}.service")
@@ -22,9 +25,9 @@ pub(super) fn name(ruleset: &str) -> String {
 /// Returns the unit.
 ///
 /// It loads the rules before any interface is configured, as the units of filters do: `network-pre.target` is only
-/// reached in time without the default dependencies. It follows the filter's own units: their start, reload and
-/// restart flush all rules. It is not stopped at shutdown, so that the gateway filters as long as it forwards, and has
-/// no private `/tmp`, which would wait for file systems of the network.
+/// reached in time without the default dependencies. Nothing stops it: neither the shutdown, so that the gateway filters
+/// as long as it forwards, nor the filter's unit, whose [drop-in](drop_in) loads the rules again. It has no private
+/// `/tmp`, which would wait for file systems of the network.
 pub(super) fn text(ruleset: &str, file: &str, start: &BootPlan) -> String {
     let BootPlan { load, unload, after, needs, .. } = start;
     format!(
@@ -33,8 +36,6 @@ pub(super) fn text(ruleset: &str, file: &str, start: &BootPlan) -> String {
 Description=portolan: NAT ruleset {ruleset}
 DefaultDependencies=no
 After={after} systemd-modules-load.service
-PartOf={after}
-ReloadPropagatedFrom={after}
 Wants=network-pre.target
 Before=network-pre.target network-online.target
 ConditionPathExists={file}
@@ -56,18 +57,25 @@ WantedBy=multi-user.target
     )
 }
 
-/// Returns the drop-in for a filter's unit, by which ours follows it where the relations of our own unit do not reach: the
-/// filter starts after it was stopped, or is stopped and stays so. Stopping it flushes all rules, and the host goes on
-/// forwarding: so the rules are loaded again, as they are after a reload.
-pub(super) fn drop_in(ruleset: &str, file: &str, start: &BootPlan) -> String {
+/// Returns the drop-in for the unit `filter`. Its start, reload and stop flush all rules, and the host goes on forwarding:
+/// so each loads the rules again at once. Relations between the units would not do: a filter that is started while our
+/// unit is active starts nothing, and stopping our unit with the filter would leave the gateway open in between.
+pub(super) fn drop_in(filter: &str, ruleset: &str, file: &str, start: &BootPlan) -> String {
     let (unit, load) = (name(ruleset), start.load);
+    // A unit that cannot be reloaded is restarted by `reload-or-restart`, and would not be with a command to reload.
+    let reload = if RELOADED.contains(&filter) {
+        format!("ExecReload=-{load} {file}\n")
+    } else {
+        String::new()
+    };
     format!(
         "# Written by portolan for the ruleset {ruleset}; `portolan nat revert` removes it.
 [Unit]
 Wants={unit}
 
 [Service]
-ExecStopPost=-{load} {file}
+ExecStartPost=-{load} {file}
+{reload}ExecStopPost=-{load} {file}
 "
     )
 }
@@ -135,23 +143,29 @@ mod tests {
             "Wants=network-pre.target",
             "Before=network-pre.target network-online.target",
             "After=nftables.service systemd-modules-load.service",
-            "PartOf=nftables.service",
-            "ReloadPropagatedFrom=nftables.service",
             "ExecStart=/usr/sbin/nft -f /etc/portolan/nat/x.nft",
             "ExecReload=/usr/sbin/nft -f /etc/portolan/nat/x.nft",
             "ExecStop=-/usr/sbin/nft delete table inet portolan_x",
         ] {
             assert!(unit.lines().any(|own| own == line), "{line}\n{unit}");
         }
-        // It would be stopped before the interfaces are.
-        assert!(!unit.contains("shutdown.target"), "{unit}");
-        // The filter that starts brings it along, and the filter that is stopped leaves its rules.
-        let drop_in = drop_in("x", "/etc/portolan/nat/x.nft", &start);
-        for line in [
-            "Wants=portolan-nat-x.service",
-            "ExecStopPost=-/usr/sbin/nft -f /etc/portolan/nat/x.nft",
-        ] {
-            assert!(drop_in.lines().any(|own| own == line), "{line}\n{drop_in}");
+        // It would be stopped before the interfaces are, or with the filter.
+        for word in ["shutdown.target", "PartOf"] {
+            assert!(!unit.contains(word), "{unit}");
+        }
+        for (filter, is_reloaded) in
+            [("nftables.service", true), ("netfilter-persistent.service", false)]
+        {
+            let drop_in = drop_in(filter, "x", "/etc/portolan/nat/x.nft", &start);
+            let has = |line: &str| drop_in.lines().any(|own| own == line);
+            assert!(has("Wants=portolan-nat-x.service"), "{drop_in}");
+            for key in ["ExecStartPost", "ExecStopPost"] {
+                assert!(
+                    has(&format!("{key}=-/usr/sbin/nft -f /etc/portolan/nat/x.nft")),
+                    "{drop_in}"
+                );
+            }
+            assert_eq!(drop_in.contains("ExecReload="), is_reloaded, "{drop_in}");
         }
     }
 

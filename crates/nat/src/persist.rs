@@ -124,7 +124,7 @@ pub(super) fn files(root: &Path, record: &RulesetRecord, backend: &dyn Backend) 
     ];
     let is_followed = |filter: &str| start.after.split(' ').any(|unit| unit == filter);
     files.extend(paths.drop_ins.into_iter().map(|(filter, path)| {
-        let text = is_followed(filter).then(|| boot_unit::drop_in(name, &file, &start));
+        let text = is_followed(filter).then(|| boot_unit::drop_in(filter, name, &file, &start));
         plain(path, text)
     }));
     files

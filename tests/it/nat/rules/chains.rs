@@ -699,8 +699,8 @@ fn by_iptables_what_is_loaded_at_boot_is_compared_with_what_rules() {
             .stdout_has("40000:40019")
             .any_stderr()
             .forget();
-        let unit = fs::read_to_string(root.join("etc/systemd/system/portolan-nat-office.service"))
-            .unwrap();
-        assert!(unit.contains("ReloadPropagatedFrom=netfilter-persistent.service"), "{unit}");
+        let drop_in = "etc/systemd/system/netfilter-persistent.service.d/portolan-nat-office.conf";
+        let drop_in = fs::read_to_string(root.join(drop_in)).unwrap();
+        assert!(drop_in.contains("\nExecStartPost=-"), "{drop_in}");
     });
 }
