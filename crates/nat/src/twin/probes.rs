@@ -128,14 +128,16 @@ pub(super) fn strangers(ways: &[ConnectionPath], here: &HostNetwork) -> Vec<Pack
     for way in ways {
         let Some((device, from, to)) = ends(way, here) else { continue };
         let mut add = |device: &Interface, from: IpAddr, to: IpAddr| {
-            for port in CLOSED_PORTS.into_iter().filter(|port| !names(way, *port)) {
+            let is_back = way.kind == PathKind::Through;
+            for port in CLOSED_PORTS.into_iter().filter(|port| is_back || !names(way, *port)) {
                 let packet = Packet {
                     from: SocketAddr::new(from, 0),
                     to: SocketAddr::new(to, port),
                     transport: Transport::Tcp,
                     device: Some(device.to_string()),
                 };
-                if !found.contains(&packet) {
+                let is_asked = ways.iter().any(|way| asks(way, (device, from, to), port, here));
+                if !is_asked && !found.contains(&packet) {
                     found.push(packet);
                 }
             }
@@ -163,6 +165,35 @@ pub(super) fn strangers(ways: &[ConnectionPath], here: &HostNetwork) -> Vec<Pack
 
 fn names(way: &ConnectionPath, port: u16) -> bool {
     way.asked.as_ref().is_none_or(|ports| ports.has(port))
+}
+
+/// Returns true if a way should let connections pass that come in by this interface, between these ends.
+fn asks(
+    way: &ConnectionPath,
+    (device, from, to): (&Interface, IpAddr, IpAddr),
+    port: u16,
+    here: &HostNetwork,
+) -> bool {
+    let has = |set: &Option<NetSet>, address| set.as_ref().is_none_or(|set| set.has(address));
+    let leads_by = |out: &Interface| match here.device_towards(to) {
+        Some(device) => device == *out,
+        None => here
+            .defaults
+            .iter()
+            .any(|route| route.device == out.as_str() && route.family == way.family),
+    };
+    let is_there = match way.kind {
+        PathKind::Through => has(&way.target, to) && way.to.as_ref().is_none_or(leads_by),
+        PathKind::Forwarded | PathKind::Here => match way.external {
+            Some(external) => external == to,
+            None => here.addresses.iter().any(|(_, own)| *own == to),
+        },
+    };
+    is_there
+        && way.family == Family::of(from)
+        && names(way, port)
+        && way.from.as_ref().is_none_or(|wanted| wanted == device)
+        && has(&way.source, from)
 }
 
 /// Returns the interface by which connections of a way come in, and both of their ends.
@@ -310,8 +341,11 @@ pub(super) fn names_port(rule: &str, port: u16) -> bool {
 mod tests {
     use super::*;
     use crate::{
-        check::Protocol,
-        model::{RulesetPart, RulesetSpec, tests::forward},
+        check::{Ports, Protocol},
+        model::{
+            Allow, RulesetPart, RulesetSpec,
+            tests::{allow, forward, masquerade, nets},
+        },
         ways::ways,
     };
 
@@ -351,6 +385,33 @@ mod tests {
             strange,
             ["203.0.113.1:445", "203.0.113.1:3306", "10.0.0.5:445", "10.0.0.5:3306"]
         );
+    }
+
+    /// Checks a pinhole beside a way out: what comes back from the pinhole is what the way out is for.
+    #[test]
+    fn what_another_way_asks_for_is_not_strange() {
+        let strange = |parts: &[RulesetPart]| {
+            let mut ruleset = RulesetSpec::new("x").unwrap();
+            for part in parts {
+                ruleset.add(part.clone()).unwrap();
+            }
+            let found = strangers(&ways(&ruleset, &here()).unwrap(), &here());
+            let inside = found.iter().filter(|packet| packet.device.as_deref() == Some("lan0"));
+            (found.len(), inside.count())
+        };
+        let pinhole = RulesetPart::Allow(Allow {
+            ports: Ports::parse("21").ok(),
+            to: Some(nets("10.0.0.5")),
+            ..allow("wan0", "lan0")
+        });
+        let out = RulesetPart::Masquerade(masquerade("10.0.0.0/24", "wan0"));
+        assert_eq!(strange(std::slice::from_ref(&pinhole)), (2, 2));
+        assert_eq!(strange(std::slice::from_ref(&out)), (2, 0));
+        assert_eq!(strange(&[pinhole, out]), (2, 0));
+        let shares = RulesetPart::Forward(forward("445", "10.0.0.6"));
+        let ftp = RulesetPart::Forward(forward("21", "10.0.0.5"));
+        // To the host at port 3306, and straight to either host inside at both ports.
+        assert_eq!(strange(&[ftp, shares]).0, 4);
     }
 
     #[test]
