@@ -245,12 +245,12 @@ mod tests {
                 "",
             ),
             "inet firewalld filter_FORWARD (firewalld) drops forwarded traffic by default (its last rule)",
-            "{ firewall-cmd --permanent --get-policies | grep -qw portolan || firewall-cmd --permanent \
-             --new-policy=portolan; } && firewall-cmd --permanent --policy=portolan --add-ingress-zone=$(firewall-cmd \
-             --get-zone-of-interface=lan0 || firewall-cmd --get-default-zone) && firewall-cmd --permanent --policy=portolan \
-             --add-egress-zone=$(firewall-cmd --get-zone-of-interface=wan0 || firewall-cmd --get-default-zone) && \
-             firewall-cmd --permanent --policy=portolan --add-rich-rule='rule family=ipv4 source address=192.168.0.0/24 \
-             accept' && firewall-cmd --reload",
+            "{ firewall-cmd --permanent --info-policy=portolan-lan0-wan0 >/dev/null 2>&1 || firewall-cmd --permanent \
+             --new-policy=portolan-lan0-wan0; } && firewall-cmd --permanent --policy=portolan-lan0-wan0 \
+             --add-ingress-zone=$(firewall-cmd --get-zone-of-interface=lan0 2>/dev/null || echo ANY) && firewall-cmd \
+             --permanent --policy=portolan-lan0-wan0 --add-egress-zone=$(firewall-cmd --get-zone-of-interface=wan0 \
+             2>/dev/null || echo ANY) && firewall-cmd --permanent --policy=portolan-lan0-wan0 --add-rich-rule='rule \
+             family=ipv4 source address=192.168.0.0/24 accept' && firewall-cmd --reload",
         );
         expect(
             &forward("inet", "mine", "through", "accept", "\t\tcounter drop\n", ""),

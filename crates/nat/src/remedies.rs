@@ -3,14 +3,20 @@
 
 use std::{fmt::Write, net::IpAddr};
 
+use sha2::{Digest, Sha256};
+
 use super::{
-    check::{Family, Interface, Net, Ports},
+    check::{Family, Interface, Net, Ports, Protocol},
     nets::NetSet,
     ways::{ConnectionPath, PathKind},
 };
 
 /// The number of ports that iptables and ufw take in one rule; a range counts as two.
 const PORTS_MAX: usize = 15;
+/// The maximum length of the name of a policy of firewalld, which becomes the name of a chain.
+const POLICY_LENGTH_MAX: usize = 18;
+/// The number of bytes of the hash in a name that would be longer.
+const POLICY_HASH: usize = 4;
 
 /// The program that maintains a table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -218,7 +224,11 @@ fn nft(place: &DropPlace, way: &ConnectionPath) -> Vec<String> {
             way.source_port.map(|port| format!(" {protocol} sport {port}")).unwrap_or_default();
         format!("{sport} {protocol} dport {dport}")
     });
-    let ports = ports.unwrap_or_default();
+    let ports = ports.unwrap_or_else(|| match way.protocol.map(Protocol::words) {
+        Some([one]) => format!(" meta l4proto {one}"),
+        Some(all) => format!(" meta l4proto '{{ {} }}'", all.join(", ")),
+        None => String::new(),
+    });
     let state =
         if way.kind == PathKind::Forwarded && is_after(hook) { " ct status dnat" } else { "" };
     let mut commands = vec![format!("{head}{by}{out}{source}{target}{ports}{state} accept")];
@@ -248,7 +258,10 @@ fn ufw(place: &DropPlace, way: &ConnectionPath) -> Vec<Remedy> {
     for source in or_any("from", &nets(way.source.as_ref())) {
         for target in or_any("to", &targets_at(way, hook)) {
             let Some(ports) = ports_at(way, hook) else {
-                said.push(format!("{by}{out}{source}{target}"));
+                let words = way.protocol.map_or(&[][..], Protocol::words);
+                let rule = |proto: String| format!("{by}{out}{proto}{source}{target}");
+                said.extend(words.iter().map(|protocol| rule(format!(" proto {protocol}"))));
+                said.extend(words.is_empty().then(|| rule(String::new())));
                 continue;
             };
             for protocol in way.protocols() {
@@ -281,59 +294,92 @@ fn ufw(place: &DropPlace, way: &ConnectionPath) -> Vec<Remedy> {
         .collect()
 }
 
-/// Returns the commands of firewalld. Each takes one option, and the last one loads what is written.
-fn firewalld(way: &ConnectionPath) -> Remedy {
-    let zone = |device: &Option<Interface>| match device {
-        Some(device) => format!(
-            "$(firewall-cmd --get-zone-of-interface={device} || firewall-cmd --get-default-zone)"
-        ),
-        None => "ANY".into(),
-    };
+/// Returns the rich rules of firewalld for the way. A rule has the ports of one end alone: the port from which connections
+/// come is left out where they have a port to go to.
+fn rich_rules(way: &ConnectionPath) -> Vec<String> {
     let family = match way.family {
         Family::V4 => "ipv4",
         Family::V6 => "ipv6",
     };
     let hook = if way.kind == PathKind::Here { "input" } else { "forward" };
+    let mut elements = Vec::new();
+    if let Some(ports) = ports_at(way, hook) {
+        for protocol in way.protocols() {
+            elements.extend(ports.ranges().iter().map(|(first, last)| {
+                let last = if first == last { String::new() } else { format!("-{last}") };
+                format!(" port port={first}{last} protocol={protocol}")
+            }));
+        }
+    } else if let Some(protocol) = way.protocol {
+        let words = protocol.words().iter();
+        elements.extend(words.map(|protocol| format!(" protocol value={protocol}")));
+    } else {
+        elements.push(String::new());
+    }
     let mut rules = Vec::new();
     for source in each("source address=", &nets(way.source.as_ref())) {
         for target in each("destination address=", &targets_at(way, hook)) {
-            let rule = format!("rule family={family}{source}{target}").replace("= ", "=");
-            let Some(ports) = ports_at(way, hook) else {
-                rules.push(format!("{rule} accept"));
-                continue;
-            };
-            for protocol in way.protocols() {
-                for range in ports.ranges() {
-                    let port = if range.0 == range.1 {
-                        range.0.to_string()
-                    } else {
-                        format!("{}-{}", range.0, range.1)
-                    };
-                    rules.push(format!("{rule} port port={port} protocol={protocol} accept"));
-                }
+            let ends = format!("{source}{target}").replace("= ", "=");
+            for element in &elements {
+                // A rule that is for everything is taken only with a priority.
+                let priority =
+                    if ends.is_empty() && element.is_empty() { " priority=-1" } else { "" };
+                rules.push(format!("rule{priority} family={family}{ends}{element} accept"));
             }
         }
     }
-    let mut shown = Vec::new();
-    let place = if way.kind == PathKind::Here {
-        match &way.from {
-            Some(_) => format!("--zone={}", zone(&way.from)),
-            None => "--zone=$(firewall-cmd --get-default-zone)".into(),
-        }
-    } else {
-        let policy = "firewall-cmd --permanent --policy=portolan";
-        shown.push(
-            "{ firewall-cmd --permanent --get-policies | grep -qw portolan || firewall-cmd --permanent --new-policy=portolan; }".into(),
-        );
-        shown.push(format!("{policy} --add-ingress-zone={}", zone(&way.from)));
-        shown.push(format!("{policy} --add-egress-zone={}", zone(&way.to)));
-        "--policy=portolan".into()
+    rules
+}
+
+/// Returns the name of firewalld's policy between two interfaces: zones that were added to one policy would be opened to
+/// each other in all directions.
+fn policy_name(from: &str, to: &str) -> String {
+    let name = format!("portolan-{from}-{to}");
+    let is_plain = |name: &str| name.chars().all(|one| one.is_ascii_alphanumeric() || one == '-');
+    if name.len() <= POLICY_LENGTH_MAX && is_plain(&name) {
+        return name;
+    }
+    let digest = Sha256::digest(name.as_bytes());
+    let bytes = digest.iter().take(POLICY_HASH);
+    let hash = bytes.fold(0_u32, |hash, byte| (hash << 8) | u32::from(*byte));
+    format!("portolan-{hash:08x}")
+}
+
+/// Returns the commands of firewalld. Each takes one option, and the last one loads what is written.
+fn firewalld(way: &ConnectionPath) -> Remedy {
+    let zone = |device: &Interface, otherwise: &str| {
+        format!("$(firewall-cmd --get-zone-of-interface={device} 2>/dev/null || {otherwise})")
     };
-    shown.extend(
-        rules
-            .iter()
-            .map(|rule| format!("firewall-cmd --permanent {place} --add-rich-rule='{rule}'")),
-    );
+    let usual = "firewall-cmd --get-default-zone";
+    let mut shown = Vec::new();
+    let place = match &way.from {
+        Some(device) if way.kind == PathKind::Here => format!("--zone={}", zone(device, usual)),
+        _ => {
+            // Up to firewalld 1.3 a policy leaves out the interfaces that are in no zone, except if it is for any.
+            let is_narrow = way.source.is_some() || way.target.is_some();
+            let otherwise = if is_narrow { "echo ANY" } else { usual };
+            let end = |device: &Option<Interface>| match device {
+                Some(device) => (device.to_string(), zone(device, otherwise)),
+                None => ("ANY".to_owned(), "ANY".to_owned()),
+            };
+            let here = || ("HOST".to_owned(), "HOST".to_owned());
+            let (from, to) =
+                (end(&way.from), if way.kind == PathKind::Here { here() } else { end(&way.to) });
+            let name = policy_name(&from.0, &to.0);
+            let policy = format!("firewall-cmd --permanent --policy={name}");
+            shown.extend([
+                format!(
+                    "{{ firewall-cmd --permanent --info-policy={name} >/dev/null 2>&1 || firewall-cmd --permanent \
+                     --new-policy={name}; }}"
+                ),
+                format!("{policy} --add-ingress-zone={}", from.1),
+                format!("{policy} --add-egress-zone={}", to.1),
+            ]);
+            format!("--policy={name}")
+        }
+    };
+    let add = |rule: &String| format!("firewall-cmd --permanent {place} --add-rich-rule='{rule}'");
+    shown.extend(rich_rules(way).iter().map(add));
     shown.push("firewall-cmd --reload".into());
     Remedy { shown, tried: Vec::new() }
 }

@@ -107,8 +107,8 @@ fn own_ports_are_opened_to_their_source() {
         &place(TableOwner::Firewalld, "firewalld", "filter_INPUT", "input"),
         &way,
         &[
-            "firewall-cmd --permanent --zone=$(firewall-cmd --get-zone-of-interface=wan0 || firewall-cmd \
-             --get-default-zone) --add-rich-rule='rule family=ipv4 source address=203.0.113.30 port port=40000-40009 \
+            "firewall-cmd --permanent --zone=$(firewall-cmd --get-zone-of-interface=wan0 2>/dev/null || \
+             firewall-cmd --get-default-zone) --add-rich-rule='rule family=ipv4 source address=203.0.113.30 port port=40000-40009 \
              protocol=tcp accept'",
             "firewall-cmd --reload",
         ],
@@ -135,7 +135,7 @@ fn a_network_keeps_its_source() {
     let shown = &firewalld[0].shown;
     assert_eq!(shown.len(), 5);
     assert!(shown[3].ends_with(
-        "--policy=portolan --add-rich-rule='rule family=ipv4 source address=192.168.0.0/24 accept'"
+        "--policy=portolan-lan0-wan0 --add-rich-rule='rule family=ipv4 source address=192.168.0.0/24 accept'"
     ));
     assert_eq!(
         remedies(&place(TableOwner::Portolan, "portolan_y", "forward", "forward"), &through()),
@@ -150,4 +150,52 @@ fn long_lists_of_ports_are_parted_and_a_reload_comes_last() {
     assert_eq!(lists.iter().map(|(_, count)| *count).collect::<Vec<_>>(), [15, 5]);
     let said = ["a", "firewall-cmd --reload", "b", "a", "firewall-cmd --reload"].map(str::to_owned);
     assert_eq!(line(said), "a && b && firewall-cmd --reload");
+}
+
+#[test]
+fn a_protocol_without_ports_is_opened_alone() {
+    let way = ConnectionPath { source: None, protocol: Some(Protocol::Udp), ..through() };
+    for (owner, table, shown) in [
+        (TableOwner::Other, "mine", "oifname '\"wan0\"' meta l4proto udp accept"),
+        (TableOwner::Iptables, "filter", "iptables -I x -i lan0 -o wan0 -p udp -j ACCEPT"),
+        (
+            TableOwner::Ufw,
+            "filter",
+            "ufw route allow in on lan0 out on wan0 proto udp from any to any",
+        ),
+        (TableOwner::Firewalld, "firewalld", "'rule family=ipv4 protocol value=udp accept'"),
+    ] {
+        let all = remedies(&place(owner, table, "x", "forward"), &way);
+        let commands = &all.first().unwrap().shown;
+        assert!(commands.iter().any(|command| command.ends_with(shown)), "{commands:?}");
+    }
+}
+
+/// Checks that zones of one way are not opened to those of another, and that an interface in no zone is not let into
+/// everything.
+#[test]
+fn a_policy_of_firewalld_is_for_two_interfaces() {
+    let commands = |way: &ConnectionPath| {
+        let place = place(TableOwner::Firewalld, "firewalld", "x", "forward");
+        line(remedies(&place, way).remove(0).shown)
+    };
+    let any = ConnectionPath { from: None, ..forwarded() };
+    let told = commands(&any);
+    assert!(told.contains("--policy=portolan-ANY-lan0 --add-ingress-zone=ANY && "), "{told}");
+    let own = ConnectionPath { from: None, ..here() };
+    let told = commands(&own);
+    assert!(told.contains("--policy=portolan-ANY-HOST --add-ingress-zone=ANY && "), "{told}");
+    assert!(told.contains("--policy=portolan-ANY-HOST --add-egress-zone=HOST && "), "{told}");
+    let everything = ConnectionPath { source: None, ..through() };
+    let told = commands(&everything);
+    assert!(
+        !told.contains("echo ANY") && told.contains("'rule priority=-1 family=ipv4 accept'"),
+        "{told}"
+    );
+    let names = [("eth0", "eth1"), ("eth0.100", "wan"), ("enp0s31f6", "enp0s31f7")]
+        .map(|(from, to)| policy_name(from, to));
+    assert_eq!(names[0], "portolan-eth0-eth1");
+    for name in names {
+        assert!(name.len() <= POLICY_LENGTH_MAX && !name.contains('.'), "{name}");
+    }
 }

@@ -15,6 +15,7 @@ mod hangs;
 mod hidden;
 mod hostile;
 mod links;
+mod managed;
 mod openings;
 mod others;
 mod packet;

@@ -36,6 +36,24 @@ fn connects(gate: &Gate, address: &str) -> bool {
     gate.server.within(|| TcpStream::connect_timeout(&address, time).is_ok())
 }
 
+/// Returns the warnings of a plan that tell of drops of others.
+#[track_caller]
+pub(super) fn told_drops(gate: &Gate, script: &str) -> Vec<String> {
+    let mut told = warnings(gate, script);
+    told.retain(|warning| warning.contains("an accept in portolan's table cannot overrule it"));
+    told
+}
+
+/// Runs the command of each warning, which must have one.
+#[track_caller]
+pub(super) fn run_remedies(told: &[String], mut run: impl FnMut(&str)) {
+    assert!(!told.is_empty());
+    for warning in told {
+        let (_, remedy) = warning.split_once("; run: ").unwrap_or_else(|| panic!("{warning}"));
+        run(remedy);
+    }
+}
+
 /// Returns the warnings of a plan.
 #[track_caller]
 fn warnings(gate: &Gate, script: &str) -> Vec<String> {
@@ -89,6 +107,20 @@ fn drops() -> Vec<(String, &'static str)> {
              counter jump LIBVIRT_FWI\n }\n }"
                 .to_owned(),
             "ip filter LIBVIRT_FWI (libvirt) drops",
+        ),
+        // As Docker makes it: only its own chain outlives its next start.
+        (
+            "table ip filter {\n chain DOCKER {\n iifname != \"docker0\" oifname \"docker0\" counter drop\n }\n chain DOCKER-USER {\n \
+             counter return\n }\n chain FORWARD {\n type filter hook forward priority filter; policy drop;\n counter jump \
+             DOCKER-USER\n oifname \"docker0\" ct state related,established counter accept\n oifname \"docker0\" counter jump \
+             DOCKER\n iifname \"docker0\" oifname != \"docker0\" counter accept\n }\n }"
+                .to_owned(),
+            "ip filter FORWARD (docker) drops forwarded traffic by default (policy drop); an accept in portolan's table \
+             cannot overrule it; run: iptables -I DOCKER-USER -i wan -o lan -d 192.168.50.10 -p tcp --dport 8080 ",
+        ),
+        (
+            "table ip filter {\n chain FORWARD {\n type filter hook forward priority filter; policy drop;\n }\n }".to_owned(),
+            "cannot overrule it; run: iptables -I FORWARD -i wan -o lan -d 192.168.50.10 -p tcp --dport 8080 ",
         ),
         (
             inet("fw", "chain c {\n type filter hook forward priority 0; policy drop;\n ct state established accept\n }"),
@@ -310,8 +342,13 @@ fn the_iptables_backend_is_tried_beside_nftables() {
     let [warning] = told.as_slice() else { panic!("{told:?}") };
     let warning = warning.as_str().unwrap();
     assert!(warning.contains("by its rule `iifname \"wan\" drop`"), "{warning}");
-    gate.router.sh(warning.split_once("; run: ").unwrap().1);
+    let remedy = warning.split_once("; run: ").unwrap().1;
+    gate.done(WEB, &["--backend", "iptables", "apply"]);
+    assert!(!connects(&gate, "203.0.113.1:8080"));
+    gate.router.sh(remedy);
     assert_eq!(plan(&gate), Vec::<Value>::new());
+    assert!(connects(&gate, "203.0.113.1:8080"), "{remedy}");
+    assert!(!connects(&gate, "192.168.50.10:445"), "{remedy}");
 }
 
 /// Checks that a way out is opened to its network alone, and not the way back.
