@@ -31,6 +31,7 @@ mod standing;
 mod states;
 mod switches;
 mod tried;
+mod tried_ipv6;
 mod watch;
 
 use std::{
