@@ -13,6 +13,12 @@ fn zone_of(device: &str) -> String {
     )
 }
 
+/// The zone of an interface, for a policy: up to firewalld 1.3 policies leave out an interface that is in no zone, unless
+/// they are for any.
+fn policy_zone_of(device: &str) -> String {
+    format!("\"$(firewall-cmd --get-zone-of-interface={device} 2>/dev/null || echo ANY)\"")
+}
+
 /// The table for redirections that the nft commands create: no table of others is changed by them.
 const OWN_TABLE: &str = "ip ftp_forward";
 
@@ -177,10 +183,11 @@ impl WantedPorts {
                     .into(),
             ];
         }
-        let zone = self.zone();
+        let device = self.outer_device();
         if let Some(to @ IpAddr::V6(_)) = self.to {
-            return self.firewalld_policy(rule, &zone, to);
+            return self.firewalld_policy(rule, &policy_zone_of(&device), to);
         }
+        let zone = zone_of(&device);
         let option = |range: &_| {
             let ports = one(range, '-');
             match (self.from, self.to) {
@@ -204,19 +211,17 @@ impl WantedPorts {
         rule.ports.iter().flat_map(lines).collect()
     }
 
-    /// Returns the zone to which connections of the other side come in, as an argument of a shell.
-    fn zone(&self) -> String {
+    /// Returns the interface by which connections of the other side come in, as an argument of a shell.
+    fn outer_device(&self) -> String {
         if let Some(device) = &self.device {
-            return zone_of(device.as_str());
+            return device.to_string();
         }
         let family = if self.only_family() == Some(Family::V6) { "ip -6" } else { "ip" };
         let route = match self.from {
             Some(net) => format!("get {}", net.address()),
             None => "show default".to_owned(),
         };
-        zone_of(&format!(
-            "\"$({family} route {route} | grep -o 'dev [^ ]*' | head -n 1 | cut -c 5-)\""
-        ))
+        format!("\"$({family} route {route} | grep -o 'dev [^ ]*' | head -n 1 | cut -c 5-)\"")
     }
 
     /// Returns the commands for a host with an address of its own behind the router: a policy between two zones.
@@ -226,9 +231,11 @@ impl WantedPorts {
         let source = self.from.map_or(String::new(), |net| format!("source address=\"{net}\" "));
         let policy = "firewall-cmd --permanent --policy=ftp-pinhole";
         let mut lines = vec![
-            "firewall-cmd --permanent --new-policy=ftp-pinhole".to_owned(),
+            "firewall-cmd --permanent --info-policy=ftp-pinhole >/dev/null 2>&1 || firewall-cmd --permanent \
+             --new-policy=ftp-pinhole"
+                .to_owned(),
             format!("{policy} --add-ingress-zone={zone}"),
-            format!("{policy} --add-egress-zone={}", zone_of(&behind)),
+            format!("{policy} --add-egress-zone={}", policy_zone_of(&behind)),
         ];
         lines.extend(rule.ports.iter().map(|range| {
             format!(
