@@ -27,6 +27,8 @@ pub struct AllowedConnection {
     pub side: &'static str,
     /// The nftables command.
     pub nft: String,
+    /// The remark on the chain that it names, if that host's chains are not known.
+    pub nft_note: Option<String>,
     /// The iptables command.
     pub iptables: String,
     /// A description, for Windows Firewall and the security groups of clouds.
@@ -101,6 +103,7 @@ fn connections(
         AllowedConnection {
             side,
             nft: rule.nft.join(" && "),
+            nft_note: rule.nft_note,
             iptables: rule.iptables.join(" && "),
             words: format!("{direction} TCP{other}, destination ports {ports}: {what}{first}"),
             setting: setting.map(str::to_owned),
@@ -202,6 +205,11 @@ mod tests {
             let nft =
                 format!("nft insert rule inet filter input tcp dport {{ 21, {range} }} accept");
             assert_eq!(server.nft, nft);
+            let note = server.nft_note.as_deref().unwrap();
+            assert!(
+                note.starts_with("# ") && note.contains("`nft list chains` names it"),
+                "{note}"
+            );
             let setting = server.setting.as_deref().unwrap();
             assert!(setting.starts_with(&format!("pasv_min_port={first} and ")), "{setting}");
             assert!(

@@ -23,7 +23,8 @@ pub fn look_at_host(diagnosis: &mut Diagnosis) {
 ///
 /// ```text
 /// rules        what to let through for the mode, or for passive mode where none works: [{side ("here" "server"), nft,
-///              iptables, words, setting (that limits the passive ports of the server, or null)}]
+///              nft_note (how to find the chain where nft's is assumed, or null), iptables, words,
+///              setting (that limits the passive ports of the server, or null)}]
 /// channels     for filters without state, both ways: [{mode, from, to, opens (true if the first packet goes that way),
 ///              what}]
 /// ```
@@ -33,8 +34,8 @@ pub fn diagnosis_value(diagnosis: &Diagnosis, verdict: &Advice) -> Value {
         .into_iter()
         .map(|rule| {
             json!({
-                "side": rule.side, "nft": rule.nft, "iptables": rule.iptables, "words": rule.words,
-                "setting": rule.setting,
+                "side": rule.side, "nft": rule.nft, "nft_note": rule.nft_note, "iptables": rule.iptables,
+                "words": rule.words, "setting": rule.setting,
             })
         })
         .collect();

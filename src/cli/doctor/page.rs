@@ -224,8 +224,10 @@ fn what_to_open(rules: &[AllowedConnection]) -> Vec<String> {
         let rules = rules.iter().filter(|rule| rule.side == side);
         let lines = rules.map(|rule| {
             let words = wrapped(&rule.words, "  ", "  ");
+            let note = rule.nft_note.as_deref();
+            let note = note.map(|note| wrapped(note, "      ", "      # ")).unwrap_or_default();
             let (nft, tables) = (broken(&rule.nft, " tcp "), broken(&rule.iptables, " -p "));
-            format!("{words}      {nft}\n      {tables}\n")
+            format!("{words}{note}      {nft}\n      {tables}\n")
         });
         format!("{title}\n{}", lines.collect::<Vec<_>>().concat())
     };

@@ -19,8 +19,8 @@ pub mod functions {
     ///
     /// The map has `verdict` (a sentence), `works`, `mode` ("passive", "active" or `()`), `route`, `tls`, `options`
     /// (for `ftp::connect`), `snippet`, `modes` (an array of maps with `tls`, `mode`, `step`, `works`, `ms`, `fault`),
-    /// `findings` (an array of maps with `weight`, `text`), `rules` (with `side`, `nft`, `iptables`, `words`, `setting`),
-    /// `addresses`, `doors`, `server` and `left`, as `portolan doctor --json` has them.
+    /// `findings` (an array of maps with `weight`, `text`), `rules` (with `side`, `nft`, `nft_note`, `iptables`, `words`,
+    /// `setting`), `addresses`, `doors`, `server` and `left`, as `portolan doctor --json` has them.
     ///
     /// ```rhai
     /// let found = ftp::doctor("ftp://ftp.example.org/pub");

@@ -126,6 +126,8 @@ pub struct RuleCommands {
     pub ports: String,
     /// The nftables commands.
     pub nft: Vec<String>,
+    /// The remark on the chain that they name, if the chains of that host are not known.
+    pub nft_note: Option<String>,
     /// The iptables commands.
     pub iptables: Vec<String>,
 }
@@ -191,11 +193,17 @@ impl WantedPorts {
         let commands = |rule: &FirewallRule| {
             let (notes, commands): (Vec<_>, Vec<_>) =
                 self.nft(rule).into_iter().partition(|line| line.starts_with('#'));
+            // A note that no command is needed is one that does nothing.
+            let (nft, nft_note) = if commands.is_empty() {
+                (notes, None)
+            } else {
+                (commands, notes.into_iter().next())
+            };
             RuleCommands {
                 is_inbound: rule.is_inbound,
                 ports: listed(&rule.ports, '-'),
-                // A note that no command is needed is one that does nothing.
-                nft: if commands.is_empty() { notes } else { commands },
+                nft,
+                nft_note,
                 iptables: self.iptables(rule),
             }
         };

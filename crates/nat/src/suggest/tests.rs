@@ -105,6 +105,7 @@ fn a_known_chain_is_named_and_one_of_another_family_is_not() {
     let commands = known.commands();
     assert_eq!(commands.last().unwrap().nft, [note]);
     assert_eq!(commands.first().unwrap().nft.len(), 2);
+    assert!(commands.iter().all(|rule| rule.nft_note.is_none()));
     // Of another host nothing is known.
     let other = WantedPorts { chains: Vec::new(), ..known };
     assert_eq!(other.text().unwrap().matches("`nft list chains` names it").count(), 2);
