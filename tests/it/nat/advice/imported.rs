@@ -1,5 +1,8 @@
 //! `portolan nat import`: the recipe and other scripts of iptables lines, carried over and applied.
 
+use std::net::{SocketAddr, TcpStream};
+
+use super::SILENCE;
 use crate::{
     nat::rules::{Gate, echo},
     support::program::{Portolan, Ran},
@@ -24,14 +27,22 @@ fn script(text: &str) -> String {
     script
 }
 
+/// Returns true if the host outside, which has a route to those inside, is connected there.
+fn connects(gate: &Gate, address: &str) -> bool {
+    let address: SocketAddr = address.parse().unwrap();
+    gate.server.within(|| TcpStream::connect_timeout(&address, SILENCE).is_ok())
+}
+
 #[test]
 fn the_imported_recipe_makes_the_same_gateway() {
     let Some(gate) = Gate::lay() else { return };
     echo(&gate.server, 7000);
+    echo(&gate.client, 445);
     assert!(!gate.reaches(7000));
     let script = script(RECIPE);
     gate.done(&script, &["apply"]);
     assert!(gate.reaches(7000), "{script}");
+    assert!(!connects(&gate, "203.0.113.1:445"), "{script}");
     let rules = gate.rules();
     assert!(rules.contains("masquerade") && rules.contains("ct helper set"), "{rules}");
     gate.done(&script, &["revert"]);
@@ -43,6 +54,10 @@ fn what_iptables_save_prints_is_imported_as_well() {
     let Some(gate) = Gate::lay() else { return };
     let Some(other) = Gate::lay() else { return };
     echo(&gate.server, 7000);
+    for port in [40005, 445] {
+        echo(&gate.client, port);
+    }
+    gate.server.sh("ip route add 192.168.50.0/24 via 203.0.113.1");
     other.router.sh("iptables -P FORWARD DROP
         iptables -A FORWARD -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT
         iptables -A FORWARD -i lan -o wan -j ACCEPT
@@ -56,6 +71,10 @@ fn what_iptables_save_prints_is_imported_as_well() {
     );
     gate.done(&script, &["apply"]);
     assert!(gate.reaches(7000), "{script}");
+    assert!(connects(&gate, "203.0.113.1:40005"), "{script}");
+    for closed in ["203.0.113.1:445", "192.168.50.10:445"] {
+        assert!(!connects(&gate, closed), "{closed}: {script}");
+    }
 }
 
 #[test]

@@ -1,5 +1,10 @@
 //! Advice to administrators, carried out: each printed command is run by the program it is for, in the network that it
 //! was printed for. Then the transfer works, and a port that nobody named is still refused.
+//!
+//! Not run, since nothing on Debian understands them: netsh and PowerShell of Windows, the settings of IIS and FileZilla
+//! Server, `RouterOS`, `uci` of `OpenWrt`, `pf.conf`, and the security groups of clouds, as Terraform. Nor `modprobe`, since
+//! the kernel is not the test's own, nor `--sysctl` of containers, since there are none. Of the formats, the
+//! unit tests of `portolan_nat::suggest` compare the text.
 
 mod history;
 mod imported;
@@ -11,7 +16,7 @@ use std::{
     time::Duration,
 };
 
-use crate::support::{net::Space, program::Portolan, program::Ran, rehearsal::Rehearsal};
+use crate::support::{net::Space, program::Portolan, program::Ran, rehearsal::Rehearsal, wait};
 
 /// The server's addresses.
 const HOST: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 10);
@@ -36,8 +41,10 @@ impl Segment {
         let (client, host) = (Space::open()?, Space::open()?);
         client.wire("eth0", &host, "eth1");
         client.sh(&format!(
-            "ip addr add {CLIENT}/24 dev eth0; ip addr add {CLIENT6}/64 dev eth0 nodad"
+            "{}; ip addr add {CLIENT}/24 dev eth0; ip addr add {CLIENT6}/64 dev eth0 nodad",
+            link_local("eth0", 1)
         ));
+        host.sh(&link_local("eth1", 2));
         host.sh(&format!(
             "ip addr add {HOST}/24 dev eth1; ip addr add {HOST6}/64 dev eth1 nodad
              ip route add default via 203.0.113.1 dev eth1
@@ -80,6 +87,13 @@ impl Segment {
     }
 }
 
+/// Returns commands that give an interface a link-local address, in use at once: it is not looked for elsewhere first.
+fn link_local(device: &str, number: u8) -> String {
+    format!(
+        "ip -6 addr flush dev {device} scope link; ip -6 addr add fe80::{number}/64 dev {device} nodad"
+    )
+}
+
 /// A server that runs, and the service besides.
 struct Served {
     server: Rehearsal,
@@ -91,6 +105,14 @@ impl Served {
     fn database_answers(&self, client: &Space) -> bool {
         let address = self.database.local_addr().unwrap();
         client.within(|| TcpStream::connect_timeout(&address, SILENCE).is_ok())
+    }
+
+    /// Checks that the client reaches the service besides: a closed port would be no proof.
+    #[track_caller]
+    fn is_reached(&self, client: &Space) {
+        let patience = Duration::from_secs(20);
+        let reached = wait::until(patience, || self.database_answers(client).then_some(()));
+        assert!(reached.is_some());
     }
 
     /// Returns the address of the server.

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{HOST, Segment};
+use super::{DATABASE, HOST, SILENCE, Segment};
 use crate::{
     nat::{
         rules::{Gate, OFFICE},
@@ -89,8 +89,14 @@ fn a_filter_of_this_host_is_named_before_the_server_is_blamed() {
         command.starts_with("nft insert rule inet f leaving ip daddr 203.0.113.10 "),
         "{command}"
     );
+    let database = std::net::SocketAddr::from((HOST, DATABASE));
+    let _database = segment.host.within(|| std::net::TcpListener::bind(database).unwrap());
     segment.client.sh(command);
     segment.is_open("passive", HOST.into());
+    let reached = || std::net::TcpStream::connect_timeout(&database, SILENCE).is_ok();
+    assert!(!segment.client.within(reached), "{command}");
+    segment.client.sh("nft delete table inet f");
+    assert!(segment.client.within(reached), "a closed port would be no proof");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 
-use super::{CLIENT, CLIENT6, DATABASE, HOST, HOST6, SILENCE, Segment, suggested};
+use super::{CLIENT, CLIENT6, DATABASE, HOST, HOST6, SILENCE, Segment, link_local, suggested};
 use crate::support::{firewalls::FirewallRoom, net::Space, program::Portolan};
 
 /// Filters that let in what is established, and refuse the rest in a way that each administrator writes differently.
@@ -52,8 +52,9 @@ done";
 fn check_server(format: &str, close: &str, run: &mut dyn FnMut(&Space, &str)) {
     for address in [IpAddr::from(HOST), HOST6.into()] {
         let Some(segment) = Segment::lay() else { return };
-        segment.host.sh(close);
         let served = segment.serve(address);
+        served.is_reached(&segment.client);
+        segment.host.sh(close);
         assert!(!served.database_answers(&segment.client));
         segment.is_closed("passive", served.address());
         let from = if address.is_ipv4() { CLIENT } else { CLIENT6 };
@@ -225,8 +226,9 @@ fn ufw_takes_the_suggestion_and_passes_nothing_else() {
     for address in [IpAddr::from(HOST), HOST6.into()] {
         let Some(segment) = Segment::lay() else { return };
         let Some(mut room) = FirewallRoom::open(&segment.host) else { return };
-        room.sh("ufw --force enable; ufw deny in proto tcp from any to any port 21");
         let served = segment.serve(address);
+        served.is_reached(&segment.client);
+        room.sh("ufw --force enable; ufw deny in proto tcp from any to any port 21");
         segment.is_closed("passive", served.address());
         room.sh(&suggested(&segment.host, "side: \"server\", format: \"ufw\""));
         segment.is_open("passive", served.address());
@@ -239,9 +241,10 @@ fn firewalld_takes_the_suggestion_into_the_zone_of_the_interface() {
     for (address, from) in [(IpAddr::from(HOST), None), (HOST6.into(), Some(CLIENT6))] {
         let Some(segment) = Segment::lay() else { return };
         let Some(mut room) = FirewallRoom::open(&segment.host) else { return };
+        let served = segment.serve(address);
+        served.is_reached(&segment.client);
         room.firewalld();
         room.sh("firewall-cmd --zone=external --change-interface=eth1");
-        let served = segment.serve(address);
         segment.is_closed("passive", served.address());
         let from = from.map_or(String::new(), |from| format!(", from: {from:?}"));
         for options in [", in: \"eth1\"", ""] {
@@ -281,6 +284,8 @@ fn a_router_forwards_the_ports_of_the_suggestion_alone() {
         let gate = Segment { client: segment.client, host: segment.host };
         let behind = Segment { client: Space::open().unwrap(), host: router };
         let served = behind.serve(std::net::Ipv4Addr::new(10, 0, 0, 5));
+        gate.client.sh("ip route add 10.0.0.0/24 via 203.0.113.10");
+        served.is_reached(&gate.client);
         gate.host.sh(close);
         let mut room = (format == "firewalld" || format == "ufw")
             .then(|| FirewallRoom::open(&gate.host))
@@ -309,8 +314,45 @@ fn a_router_forwards_the_ports_of_the_suggestion_alone() {
             None => gate.host.sh(&text),
         }
         gate.is_open("passive", HOST.into());
-        gate.client.sh("ip route add 10.0.0.0/24 via 203.0.113.10");
         assert!(!served.database_answers(&gate.client), "{format}: {text}");
+    }
+}
+
+/// Checks the pinhole of firewalld: for a host with an address of IPv6, whether or not the interfaces are in zones.
+#[test]
+fn firewalld_opens_a_pinhole_to_the_host_of_the_suggestion_alone() {
+    for zones in [
+        "",
+        "firewall-cmd --permanent --zone=external --add-interface=eth1
+         firewall-cmd --permanent --zone=internal --add-interface=lan
+         firewall-cmd --reload",
+    ] {
+        let (Some(inside), Some(gate)) = (Space::open(), Segment::lay()) else { return };
+        gate.host.wire("lan", &inside, "eth0");
+        inside.sh(&link_local("eth0", 4));
+        gate.host.sh(&link_local("lan", 3));
+        gate.host.sh("ip addr add 2001:db8:1::1/64 dev lan nodad
+            echo 1 >/proc/sys/net/ipv6/conf/all/forwarding; echo 1 >/proc/sys/net/ipv4/ip_forward");
+        inside.sh(
+            "ip addr add 2001:db8:1::5/64 dev eth0 nodad; ip -6 route add default via 2001:db8:1::1
+            echo 50000 50009 >/proc/sys/net/ipv4/ip_local_port_range",
+        );
+        gate.client.sh(&format!("ip -6 route add 2001:db8:1::/64 via {HOST6}"));
+        let Some(mut room) = FirewallRoom::open(&gate.host) else { return };
+        let behind = Segment { client: Space::open().unwrap(), host: inside };
+        let address: IpAddr = "2001:db8:1::5".parse().unwrap();
+        let served = behind.serve(address);
+        served.is_reached(&gate.client);
+        room.firewalld();
+        room.sh(&format!("true\n{zones}"));
+        gate.is_closed("passive", address);
+        let options =
+            format!("side: \"server\", format: \"firewalld\", to: \"{address}\", in: \"eth1\"");
+        let text = suggested(&gate.host, &options);
+        room.sh(&text);
+        gate.is_open("passive", address);
+        assert!(!served.database_answers(&gate.client), "{text}");
+        room.sh(&text);
     }
 }
 
@@ -323,13 +365,14 @@ fn the_doctors_rules_for_the_server_open_its_range_and_nothing_else() {
     ] {
         for address in [IpAddr::from(HOST), HOST6.into()] {
             let Some(segment) = Segment::lay() else { return };
+            let served = segment.serve(address);
+            served.is_reached(&segment.client);
             segment.host.sh(&close);
             // The administrator has opened the control port alone.
             segment.host.sh("nft insert rule inet filter input tcp dport 21 accept || {
                 iptables -I INPUT -p tcp --dport 21 -j ACCEPT
                 ip6tables -I INPUT -p tcp --dport 21 -j ACCEPT
             } 2>/dev/null");
-            let served = segment.serve(address);
             let host = if address.is_ipv6() { format!("[{address}]") } else { address.to_string() };
             let url = format!("ftp://tester@{host}/");
             let program = Portolan::new().env("PORTOLAN_PASSWORD", "secret").args([
@@ -351,6 +394,9 @@ fn the_doctors_rules_for_the_server_open_its_range_and_nothing_else() {
             assert!(rule["words"].as_str().unwrap().contains("21, 50000-50009"), "{rule:#}");
             assert!(rule["setting"].as_str().unwrap().contains("50000"), "{rule:#}");
             segment.is_closed("passive", served.address());
+            // Of another host's chains nothing is known, and the remark tells how to find them.
+            let note = rule["nft_note"].as_str().unwrap();
+            assert!(note.contains("`nft list chains` names it"), "{rule:#}");
             segment.host.sh(rule[key].as_str().unwrap());
             segment.is_open("passive", served.address());
             assert!(!served.database_answers(&segment.client));

@@ -12,7 +12,7 @@ use std::{
 use rustix::process::Signal;
 use tempfile::TempDir;
 
-use super::{Gate, OFFICE, echo};
+use super::{Gate, OFFICE, echo, reach::connects};
 use crate::support::{
     program::{Portolan, Ran},
     rehearsal::Rehearsal,
@@ -499,6 +499,16 @@ fn by_iptables_a_drop_of_others_is_named_and_a_long_name_is_cut() {
         );
         old.done(&long, &["apply"]);
         old.done(&long, &["plan"]);
+        let (gate, inside) = (&old.gate, "192.168.50.10:445");
+        gate.route_back();
+        echo(&gate.client, 445);
+        echo(&gate.server, 7000);
+        assert!(!gate.reaches(7000));
+        old.sh(warning.split_once("; run: ").unwrap().1);
+        assert!(gate.reaches(7000), "{warning}");
+        assert!(!connects(&gate.server, inside), "{warning}");
+        old.sh("iptables -P FORWARD ACCEPT");
+        assert!(connects(&gate.server, inside), "a closed port would be no proof");
         assert!(old.ours().iter().all(|line| line.contains("PORTOLAN_a-name")), "{:?}", old.ours());
         old.done(&long, &["revert"]);
         assert_eq!(old.ours(), Vec::<String>::new());

@@ -58,6 +58,8 @@ fn services_are_named_before_they_are_cut_off() {
     let mended = gate.nat(&accepting(&remedy), &["apply"]).succeeds().any_stdout();
     drop(mended.any_stderr().never_says("cuts off"));
     assert!(reaches(&gate, 443), "{remedy}");
+    echo(&gate.router, 8443);
+    assert!(!reaches(&gate, 8443), "{remedy}");
 }
 
 #[test]
@@ -107,4 +109,6 @@ fn a_login_over_a_tunnel_whose_packets_would_be_dropped_is_refused() {
     let time = Duration::from_secs(5);
     let reached = gate.client.within(|| TcpStream::connect_timeout(&address, time));
     assert!(reached.is_ok(), "{}", gate.rules());
+    echo(&gate.router, 445);
+    assert!(!reaches(&gate, 445), "{}", gate.rules());
 }

@@ -140,26 +140,28 @@ rules.apply();
 #[test]
 fn an_external_address_of_the_providers_is_told_at_plan_and_status() {
     let Some(gate) = Gate::lay() else { return };
-    echo(&gate.client, 7000);
+    for port in [7000, 445] {
+        echo(&gate.client, port);
+    }
     let words = "is for packets to 198.51.100.77, which no interface has (wan has 203.0.113.1)";
     drop(gate.nat(CLOUD, &["plan"]).fails_with(2).any_stderr().stdout_has(words).any_stdout());
     drop(gate.nat(CLOUD, &["apply"]).succeeds().stderr_has(words).any_stdout());
     let told = gate.done(CLOUD, &["status"]);
     assert!(told.contains(words), "{told}");
     // Both remedies end it: the host's own address is used, or the address is routed here.
-    let reaches = |address: [u8; 4]| {
-        let address = SocketAddr::from((address, 7000));
+    let reaches = |address: [u8; 4], port: u16| {
+        let address = SocketAddr::from((address, port));
         let time = Duration::from_millis(700);
         gate.server.within(|| TcpStream::connect_timeout(&address, time).is_ok())
     };
     gate.router.sh("ip route add local 198.51.100.77 dev lo");
     gate.server.sh("ip route add 198.51.100.77 via 203.0.113.1");
     assert!(!gate.done(CLOUD, &["status"]).contains("no interface has"));
-    assert!(reaches([198, 51, 100, 77]));
+    assert!(reaches([198, 51, 100, 77], 7000) && !reaches([198, 51, 100, 77], 445));
     let plain = CLOUD.replace(", external: \"198.51.100.77\"", "");
     let told = gate.nat(&plain, &["apply"]).succeeds().any_stdout();
     drop(told.any_stderr().never_says("no interface has"));
-    assert!(reaches([203, 0, 113, 1]));
+    assert!(reaches([203, 0, 113, 1], 7000) && !reaches([203, 0, 113, 1], 445));
 }
 
 #[test]
@@ -183,7 +185,9 @@ fn a_source_address_that_is_gone_is_told_with_the_new_one() {
 #[test]
 fn answers_by_another_uplink_are_told_and_the_remedy_leads_them_back() {
     let Some(gate) = two_uplinks() else { return };
-    echo(&gate.client, 7000);
+    for port in [7000, 445] {
+        echo(&gate.client, port);
+    }
     gate.router.sh(
         "ip route add default via 203.0.113.10 dev wan; \
          ip route add default via 198.51.100.10 dev wan2 metric 500; \
@@ -203,9 +207,9 @@ fn answers_by_another_uplink_are_told_and_the_remedy_leads_them_back() {
     "#;
     let words = "that come in by wan2 are answered by wan:";
     drop(gate.nat(script, &["apply"]).succeeds().stderr_has(words).any_stdout());
-    let reaches = || {
+    let reaches_at = |port: u16| {
         let time = Duration::from_millis(700);
-        let target = SocketAddr::from(([198, 51, 100, 1], 7000));
+        let target = SocketAddr::from(([198, 51, 100, 1], port));
         let server = &gate.server;
         server.within(|| {
             let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None);
@@ -215,6 +219,7 @@ fn answers_by_another_uplink_are_told_and_the_remedy_leads_them_back() {
             socket.connect_timeout(&target.into(), time).is_ok()
         })
     };
+    let reaches = || reaches_at(7000);
     assert!(!reaches(), "the answer takes the other way");
     let plan = gate.nat(script, &["plan"]).succeeds().any_stderr();
     let text = plan.stdout_text().to_owned();
@@ -228,6 +233,7 @@ fn answers_by_another_uplink_are_told_and_the_remedy_leads_them_back() {
     }
     let answered = wait::until(Duration::from_secs(20), || reaches().then_some(()));
     assert!(answered.is_some(), "{text}");
+    assert!(!reaches_at(445), "{text}");
     let plan = gate.nat(script, &["plan"]).succeeds().any_stderr().never_says(words);
     let text = plan.stdout_text().to_owned();
     drop(plan.any_stdout());

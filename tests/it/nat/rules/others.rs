@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Gate, OFFICE, echo};
+use super::{Gate, OFFICE, echo, reach::connects};
 
 /// Checks that the remedy in a warning works: traffic passes.
 #[test]
@@ -11,6 +11,9 @@ fn the_remedy_for_a_drop_of_others_mends_it() {
     echo(&gate.server, 7000);
     gate.done(OFFICE, &["apply"]);
     assert!(gate.reaches(7000));
+    gate.route_back();
+    echo(&gate.client, 445);
+    assert!(connects(&gate.server, "192.168.50.10:445"), "a closed port would be no proof");
     let theirs = "table inet mine {
         chain through {
             type filter hook forward priority filter + 10; policy accept;
@@ -30,6 +33,7 @@ fn the_remedy_for_a_drop_of_others_mends_it() {
     let (_, remedy) = warning.split_once("; run: ").unwrap();
     gate.router.sh(remedy);
     assert!(gate.reaches(7000), "{remedy}");
+    assert!(!connects(&gate.server, "192.168.50.10:445"), "{remedy}");
 }
 
 #[test]
