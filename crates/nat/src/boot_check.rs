@@ -50,6 +50,7 @@ impl NatHost {
         if record.trial.is_none() {
             let files = persist::files(root, record, &*self.backend);
             check.differences.extend(files.iter().filter_map(BootFile::difference));
+            check.differences.extend(persist::disabled(root, name));
         }
         check.rules(&self.boot_rules(root, record)?, &in_force);
         Ok(check)

@@ -90,6 +90,14 @@ impl BootFile {
     }
 }
 
+/// Returns a sentence if the unit of a ruleset is not enabled, so that nothing starts it at boot.
+pub(super) fn disabled(root: &Path, name: &str) -> Option<String> {
+    let wanted = PersistedFiles::of(root, name).wanted;
+    let unit = boot_unit::name(name);
+    let why = format!("{unit} is not enabled: {} is missing", wanted.display());
+    (!wanted.is_symlink()).then_some(why)
+}
+
 /// Returns the path of the file of rules below `root`.
 pub(super) fn rules_path(root: &Path, record: &RulesetRecord, backend: &dyn Backend) -> PathBuf {
     let name = &record.ruleset;

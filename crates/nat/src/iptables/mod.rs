@@ -309,7 +309,7 @@ impl Backend for Iptables {
             text: start::script(&names, &own(body, &names)),
             load: "/bin/sh",
             unload: format!("/bin/sh {file} stop"),
-            after: "netfilter-persistent.service iptables.service ip6tables.service",
+            after: "nftables.service netfilter-persistent.service iptables.service ip6tables.service",
             // Legacy iptables opens a raw socket, and locks a file in /run.
             needs: "CapabilityBoundingSet=CAP_NET_ADMIN CAP_NET_RAW\nReadWritePaths=/run",
         }

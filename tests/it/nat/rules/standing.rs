@@ -298,6 +298,19 @@ fn systemd_understands_the_unit() {
     }
 }
 
+#[test]
+fn a_unit_that_nothing_starts_at_boot_is_told() {
+    let Some(gate) = Gate::lay() else { return };
+    let (lasting, root) = persisted(&gate, OFFICE);
+    gate.done(&lasting, &["apply"]);
+    let unit = "portolan-nat-office.service";
+    fs::remove_file(root.join("etc/systemd/system/multi-user.target.wants").join(unit)).unwrap();
+    let told = format!("{unit} is not enabled");
+    drop(bare(&gate, &["verify", "--boot"]).fails_with(2).stdout_has(&told));
+    gate.done(&lasting, &["apply"]);
+    drop(bare(&gate, &["verify", "--boot"]).succeeds().stdout_has("loads what is in force"));
+}
+
 /// Checks what systemd does when the filter's unit is stopped, and then started: without systemd, by its commands.
 #[test]
 fn stopping_the_filters_unit_leaves_the_rules_and_starting_it_as_well() {
