@@ -74,7 +74,7 @@ fn week(text: &str) -> Result<[bool; 7], String> {
         let name = name.trim().to_lowercase();
         let found = DAYS.iter().position(|(day, _)| name.len() >= 3 && name.starts_with(day));
         found.ok_or_else(|| {
-            format!("`{name}` is no day of the week: write Mon, Tue, Wed, Thu, Fri, Sat or Sun")
+            format!("`{name}` is not a day of the week: write Mon, Tue, Wed, Thu, Fri, Sat or Sun")
         })
     };
     let mut days = [false; 7];

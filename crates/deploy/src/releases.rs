@@ -99,7 +99,7 @@ impl ReleaseChanges {
     }
 
     fn from_json(bytes: &[u8], top: &RemotePath) -> Result<Self> {
-        let refuse = |why: &str| Error::invalid(format!("this is no record of a release: {why}"));
+        let refuse = |why: &str| Error::invalid(format!("invalid record of a release: {why}"));
         let saved: SavedChanges =
             serde_json::from_slice(bytes).map_err(|error| refuse(&error.to_string()))?;
         if saved.portolan_release != FORM || saved.folder != path_text(top.as_bytes()) {

@@ -26,7 +26,7 @@ pub struct DeployReport {
 }
 
 impl DeployReport {
-    /// Returns the error that stands for the whole, if nothing has arrived and every failure is temporary.
+    /// Returns the error of the whole deployment, if nothing has arrived and every failure is temporary.
     pub fn temporary_failure(&self) -> Option<&Error> {
         let Report { uploaded, deleted, failed, errors, .. } = &self.report;
         if *failed == 0 || *uploaded + *deleted > 0 {

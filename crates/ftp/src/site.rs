@@ -120,7 +120,7 @@ pub struct Trust {
     pub tls12_only: bool,
 }
 
-/// The source of a password that is asked only when somebody logs in.
+/// The source of a password, queried only at login.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PasswordSource {
     /// The secret of that name.

@@ -39,7 +39,7 @@ pub(super) struct StateFile {
     home: Option<RemotePath>,
     /// The file in the mirrored directory.
     inside: RemotePath,
-    /// True if nobody but its owner may read it.
+    /// True if only its owner may read it (mode 600).
     is_private: bool,
     /// True if the directory beside the mirrored one is known to exist.
     is_home_made: bool,

@@ -57,7 +57,7 @@ WantedBy=multi-user.target
     )
 }
 
-/// Returns the drop-in for the unit `filter`. Its start, reload and stop flush all rules, and the host goes on forwarding:
+/// Returns the drop-in for the unit `filter`. Its start, reload and stop flush all rules, while the host still forwards:
 /// so each loads the rules again at once. Relations between the units would not do: a filter that is started while our
 /// unit is active starts nothing, and stopping our unit with the filter would leave the gateway open in between.
 pub(super) fn drop_in(filter: &str, ruleset: &str, file: &str, start: &BootPlan) -> String {

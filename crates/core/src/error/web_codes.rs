@@ -94,7 +94,7 @@ pub(super) const ALL: &[ErrorCode] = &[
     row(
         WEB_TOO_MANY_LOGINS,
         "Too many logins failed.",
-        "Somebody guesses tokens, or a program goes on with one that was revoked.",
+        "Too many failed logins from this address: guessed tokens, or a program that still uses a revoked one.",
         "wait a minute; valid tokens of API requests are accepted all the time",
     ),
 ];

@@ -18,7 +18,7 @@ pub(super) enum LineWeight {
     Failure,
 }
 
-/// Returns true if a path is that of a file of portolan's own, such as a state on a server: nobody asked for it.
+/// Returns true if a path is that of a file of portolan's own, such as the state on a server, which no user has asked for.
 fn is_own(path: &str) -> bool {
     path.split('/').any(|name| name.starts_with(".portolan-"))
 }
