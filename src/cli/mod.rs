@@ -27,6 +27,7 @@ mod nat_session;
 mod nat_test;
 mod nat_watch;
 mod next;
+mod notify;
 mod operands;
 mod pause;
 mod permissions;
@@ -94,6 +95,8 @@ enum Subcommand {
     Pause(pause::Args),
     /// Resume a paused job.
     Resume(pause::resume::Args),
+    /// Send a test notification of a job, or the digest of the last day.
+    Notify(notify::Args),
     /// Add, list and revoke tokens for the page and its API.
     Token(token::Args),
     /// Check scripts and jobs files without running them.
@@ -174,6 +177,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Subcommand::Trigger(args) => trigger::run(&args, &common),
         Subcommand::Pause(args) => pause::run(&args, &common),
         Subcommand::Resume(args) => pause::resume::run(&args, &common),
+        Subcommand::Notify(args) => notify::run(&args, &common),
         Subcommand::Token(args) => token::run(&args, &common),
         Subcommand::Export(args) => export::run(&args, &common),
         Subcommand::Init(args) => init::run(&args),

@@ -19,6 +19,7 @@ use crate::{
     schedule::{
         daemon::{Daemon, DaemonSetup, follow_signals, raise_descriptors},
         jobs::{self, Listen},
+        notify::host_name,
         zone::Zones,
     },
     state_adapter::nat::NatLedger,
@@ -69,11 +70,14 @@ fn listen_of(args: &Args, jobs: &jobs::Jobs) -> Result<Listen> {
 fn serve_page(
     listen: Listen,
     state: &Path,
-    daemon: &Daemon,
+    daemon: &mut Daemon,
     metrics: Arc<Metrics>,
     observer: &EventEmitter,
 ) -> Result<()> {
     let Some(address) = listen.address else { return Ok(()) };
+    let everywhere = Some(host_name()).filter(|_| address.ip().is_unspecified());
+    let host = listen.hosts.first().cloned().or(everywhere);
+    let scheme = if listen.cert.is_some() { "https" } else { "http" };
     let page = WebServer::serve(
         address,
         WebSetup {
@@ -87,6 +91,9 @@ fn serve_page(
         },
     )?;
     observer.message(MessageLevel::Info, format!("page at {}", page.url));
+    let url = page.url.trim_end_matches('/').to_owned();
+    let port = url.rsplit(':').next().unwrap_or_default();
+    daemon.set_page(host.map_or_else(|| url.clone(), |host| format!("{scheme}://{host}:{port}")));
     Ok(())
 }
 
@@ -106,7 +113,7 @@ fn serve(args: &Args, common: &Common, listen: Listen, jobs: jobs::Jobs) -> Resu
     let metrics = Arc::new(Metrics::default());
     let address = args.metrics.or(jobs.runner.metrics);
     let (count, watches_nat) = (jobs.all.len(), jobs.runner.nat_watch);
-    let daemon = Daemon::open(DaemonSetup {
+    let mut daemon = Daemon::open(DaemonSetup {
         program,
         jobs,
         read: Box::new(move |now| {
@@ -126,7 +133,7 @@ fn serve(args: &Args, common: &Common, listen: Listen, jobs: jobs::Jobs) -> Resu
         let page = MetricsServer::serve(address, Arc::clone(&metrics))?;
         observer.message(MessageLevel::Info, format!("metrics at http://{}/metrics", page.address));
     }
-    serve_page(listen, &state, &daemon, metrics, &observer)?;
+    serve_page(listen, &state, &mut daemon, metrics, &observer)?;
     let watch = if watches_nat { Some(watch_nat(&state, common, &observer)?) } else { None };
     observer.message(MessageLevel::Info, format!("{count} jobs, state in {}", state.display()));
     daemon.run();

@@ -95,6 +95,22 @@ pub fn of_text(text: &str) -> Result<Secret> {
     }
 }
 
+/// Works like [`of_text`] for a process whose working directory is not `folder`, which has the folder of secrets.
+pub fn of_text_in(text: &str, folder: &Path) -> Result<Secret> {
+    let Some(name) = text.strip_prefix("secret:").map(str::trim) else { return of_text(text) };
+    let is_name = name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.'));
+    let has_credential = env::var_os("CREDENTIALS_DIRECTORY")
+        .is_some_and(|folder| Path::new(&folder).join(name).exists());
+    if is_name && !name.starts_with('.') && !has_credential {
+        let named = env::var_os("PORTOLAN_SECRETS").map_or_else(|| FOLDER.into(), PathBuf::from);
+        let file = folder.join(named).join(name);
+        if let Some(text) = files::read_private(&file, SECRET_BYTES_MAX)? {
+            return full(name, first_line(&text));
+        }
+    }
+    of_text(text)
+}
+
 /// Returns the connect options `KEY=VALUE` with passwords in place of the secrets that they name.
 pub fn of_settings(texts: &[String]) -> Result<Vec<String>> {
     let resolved = |text: &String| match text.split_once('=') {

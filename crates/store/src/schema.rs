@@ -212,6 +212,14 @@ const MIGRATIONS: &[&str] = &[
         changed_at BIGINT NOT NULL,
         PRIMARY KEY (owner, name)
     )",
+    // 15: the times of what was last told of a job that no run stands for: that it is late, that it still fails, the
+    // digest of a day.
+    "CREATE TABLE alerts (
+        job TEXT NOT NULL,
+        kind TEXT NOT NULL,
+        at BIGINT NOT NULL,
+        PRIMARY KEY (job, kind)
+    )",
 ];
 
 /// Applies the migrations that the file lacks, all or none; another process may do the same. Returns true if the file
@@ -260,7 +268,8 @@ mod tests {
     use super::*;
     use portolan_core::error::ErrorKind;
 
-    const TABLES: [&str; 18] = [
+    const TABLES: [&str; 19] = [
+        "alerts",
         "attempts",
         "fallbacks",
         "job_states",

@@ -31,6 +31,8 @@ pub(super) struct ActiveRun {
     pub(super) cause: Trigger,
     /// The arguments of the request for the run.
     pub(super) args: serde_json::Value,
+    /// The time from which it is slow; `None` if nobody is told, or all have been.
+    pub(super) slow_after: Option<Duration>,
     /// The start by the wall clock.
     pub(super) started_at: Timestamp,
     /// The start by the monotonic clock.

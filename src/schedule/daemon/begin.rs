@@ -74,7 +74,9 @@ impl Daemon {
         self.observer.message(MessageLevel::Info, text);
         let moment = Instant::now();
         let args = self.store.args_of(run)?.and_then(|args| serde_json::from_str(&args).ok());
+        let slow_after = self.slow_after(&job)?;
         let active = ActiveRun {
+            slow_after,
             run,
             job,
             slot,

@@ -19,7 +19,7 @@ use crate::{
             verdict::{AttemptResult, TerminationCause, verdict, wait_after},
         },
         facts,
-        notify::of_end,
+        notify::{NoticeContext, of_end},
     },
     store::{
         backup,
@@ -159,10 +159,18 @@ impl Daemon {
             _ => None,
         };
         let tail = self.tail_for(run, &job);
+        let page = self.page_url();
+        let context = NoticeContext {
+            host: &self.host,
+            page: page.as_deref(),
+            description: job.description.as_deref(),
+            log: &tail,
+        };
         let (name, state) = (&*job.name, verdict.state);
         let end = RunEnd { run, job: name, state, sum: &sum, mark: mark.as_ref(), health, at };
-        self.store
-            .close(&end, |found, before, after| of_end(&job.notify, found, before, after, &tail))?;
+        self.store.close(&end, |found, before, after| {
+            of_end(&job.notify, found, before, after, &context)
+        })?;
         let Some(active) = self.active.remove(&run) else { return Ok(()) };
         self.report(&active, verdict)
     }
@@ -269,6 +277,7 @@ impl Daemon {
                 std::fs::remove_file(log::path(&self.start.state, &job, run)).ok();
             }
         }
+        self.store.prune_notices(before)?;
         if is_done {
             self.pruned_at = Some(Instant::now());
             self.back_up();

@@ -5,6 +5,7 @@
 //! any kind of end.
 
 mod active;
+mod alerts;
 mod begin;
 mod end;
 mod lock;
@@ -28,11 +29,11 @@ use std::{
 
 use jiff::Timestamp;
 
-use self::{active::ActiveRun, lock::Lock, reload::FileWatch};
+use self::{active::ActiveRun, alerts::AlertWatch, lock::Lock, reload::FileWatch};
 use super::{
     child::ChildSetup,
     jobs::Jobs,
-    notify::{Delivery, Notifier},
+    notify::{Delivery, Notifier, host_name},
     plan::{Moment, Pause, Planner, Request, RunId, RunningJob},
 };
 use crate::{
@@ -44,6 +45,7 @@ use crate::{
 };
 
 pub use self::{
+    alerts::digest_of,
     lock::holder,
     signals::follow as follow_signals,
     system::{raise_descriptors, ready as tell_ready, stopping as tell_stopping},
@@ -113,6 +115,11 @@ pub struct Daemon {
     /// The time at which the planner asked for its next step.
     wake: Option<Timestamp>,
     pruned_at: Option<Instant>,
+    alerts: AlertWatch,
+    /// The name of this host, for notifications.
+    host: String,
+    /// The URL of the page, unless the jobs file names one.
+    page: Option<String>,
     told_fault: Option<String>,
     /// Set when a tick failed: runs may be recorded as started that were not.
     is_unsure: bool,
@@ -163,6 +170,9 @@ impl Daemon {
             is_stopping: false,
             wake: None,
             pruned_at: None,
+            alerts: AlertWatch::default(),
+            host: host_name(),
+            page: None,
             told_fault: None,
             is_unsure: false,
             _lock: lock,
@@ -172,6 +182,11 @@ impl Daemon {
     /// Returns the sender for messages to the scheduler.
     pub fn mailbox(&self) -> Sender<Message> {
         self.outbox.clone()
+    }
+
+    /// Sets the URL of the page, for links in notifications.
+    pub fn set_page(&mut self, url: String) {
+        self.page = Some(url);
     }
 
     /// Returns the view that others in this process have of it.
@@ -240,6 +255,7 @@ impl Daemon {
         self.look_outside()?;
         self.step()?;
         self.begin_attempts()?;
+        self.look_for_alerts()?;
         self.tell_notices()?;
         self.prune()?;
         self.count();

@@ -15,7 +15,7 @@ use crate::{
     schedule::{
         child::log,
         jobs::Job,
-        notify::{Delivery, of_missed, of_start, target},
+        notify::{Delivery, NoticeContext, NotifyTarget, of_run, of_start, target, target_of},
     },
     store::history::{NewNotice, Notice},
 };
@@ -24,6 +24,9 @@ use crate::{
 /// waiting.
 const NOTICE_END_TIME_MAX: Duration = Duration::from_secs(2);
 
+/// The maximum number of due notices that are looked at in a turn: those of a target that hangs are passed over.
+const DUE_NOTICES_MAX: u32 = 500;
+
 impl Daemon {
     /// Queues the notices for the start of a run, which does not wait for them.
     pub(super) fn tell_start(&mut self, active: &ActiveRun) {
@@ -31,19 +34,36 @@ impl Daemon {
         self.keep(&notices);
     }
 
-    /// Returns the end of a run's log if a notice will contain it.
+    /// Returns the end of a run's log if a notice may contain it.
     pub(super) fn tail_for(&self, run: i64, job: &Job) -> String {
-        match &job.notify.ping {
-            Some(_) => log::tail(&log::path(&self.start.state, &job.name, run)).unwrap_or_default(),
-            None => String::new(),
+        if !job.notify.is_any() {
+            return String::new();
         }
+        log::tail(&log::path(&self.start.state, &job.name, run)).unwrap_or_default()
+    }
+
+    /// Returns the URL of the page, if there is one.
+    pub(super) fn page_url(&self) -> Option<String> {
+        self.planner.jobs().runner.page_url.clone().or_else(|| self.page.clone())
+    }
+
+    /// Returns the facts of a notice besides those of its run.
+    pub(super) fn notice_context<'c>(
+        &'c self,
+        job: &'c Job,
+        page: Option<&'c str>,
+        log: &'c str,
+    ) -> NoticeContext<'c> {
+        NoticeContext { host: &self.host, page, description: job.description.as_deref(), log }
     }
 
     pub(super) fn tell_missed(&mut self, run: i64, job: &Arc<str>) {
         let Some(job) = self.planner.jobs().get(job).map(Arc::clone) else { return };
         match self.store.run(run) {
             Ok(found) => {
-                let notices = found.map(|found| of_missed(&job.notify, &found));
+                let page = self.page_url();
+                let context = self.notice_context(&job, page.as_deref(), "");
+                let notices = found.map(|found| of_run(&job.notify, &found, "missed", &context));
                 self.keep(&notices.unwrap_or_default());
             }
             Err(fault) => {
@@ -55,7 +75,7 @@ impl Daemon {
         }
     }
 
-    fn keep(&mut self, notices: &[NewNotice]) {
+    pub(super) fn keep(&mut self, notices: &[NewNotice]) {
         if !notices.is_empty()
             && let Err(fault) = self.store.add_notices(notices, self.clock.now())
         {
@@ -71,31 +91,44 @@ impl Daemon {
         if room == 0 {
             return Ok(());
         }
-        let most = u32::try_from(2 * room).unwrap_or(u32::MAX);
-        let due = self.store.due_notices(self.clock.now(), most)?;
+        let due = self.store.due_notices(self.clock.now(), DUE_NOTICES_MAX)?;
         let mut taken: Vec<String> = Vec::new();
-        for notice in due.into_iter().take(room) {
+        for notice in due {
             let is_heartbeat = notice.what.channel == "heartbeat";
             let is_behind = is_heartbeat && taken.contains(&notice.what.job);
             if is_heartbeat {
                 taken.push(notice.what.job.clone());
             }
             if !is_behind && !self.notifier.is_under_way(notice.id) {
-                self.deliver(&notice)?;
+                self.deliver(notice)?;
+            }
+            if self.notifier.room() == 0 {
+                break;
             }
         }
         Ok(())
     }
 
-    fn deliver(&mut self, notice: &Notice) -> Result<()> {
-        let job = self.planner.jobs().get(&notice.what.job);
-        let target =
-            job.and_then(|job| target(&job.notify, &notice.what.event, &notice.what.channel));
-        if let Some(target) = target {
-            return self.notifier.send(notice, target, self.start.folder.clone());
+    /// Returns the target of a notice according to the jobs file in force.
+    fn target(&self, notice: &NewNotice) -> Option<NotifyTarget> {
+        let NewNotice { event, channel, job, .. } = notice;
+        let jobs = self.planner.jobs();
+        if event == "digest" {
+            return target_of(&jobs.digest.as_ref()?.tell, &jobs.mail, channel);
         }
-        let why = "the jobs file wants it told to nobody any more";
-        self.store.tried_notice(notice.id, "given_up", self.clock.now(), Some(why))
+        target(&jobs.get(job)?.notify, &jobs.mail, event, channel)
+    }
+
+    fn deliver(&mut self, mut notice: Notice) -> Result<()> {
+        let Some(target) = self.target(&notice.what) else {
+            let why = "the jobs file wants it told to nobody any more";
+            return self.store.tried_notice(notice.id, "given_up", self.clock.now(), Some(why));
+        };
+        if !self.notifier.has_room_for(&target) {
+            return Ok(());
+        }
+        notice.what.body = self.store.notice_body(notice.id)?;
+        self.notifier.send(&notice, target, self.start.folder.clone())
     }
 
     /// Waits briefly for deliveries in progress, and kills commands that do not finish: undelivered notices are left to

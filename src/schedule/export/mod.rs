@@ -61,10 +61,7 @@ fn common_losses(job: &Job, losses: &mut Vec<String>) {
     );
     lose(is_script && !job.connect.texts().is_empty(), "`[job.connect]`: give `--set KEY=VALUE`");
     lose(job.permissions.is_some(), "`[job.permissions]`: give `--allow-…` flags");
-    let notify = &job.notify;
-    let tells = [&notify.on_success, &notify.on_failure, &notify.on_change, &notify.on_missed];
-    let is_told = tells.iter().any(|tell| tell.is_some()) || notify.ping.is_some();
-    lose(is_told, "nobody is told of successes and failures");
+    lose(job.notify.is_any(), "nobody is told of successes and failures");
     lose(job.catch_up.misfire == Misfire::All, "`misfire = \"all\"`: at most one run catches up");
 }
 

@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use toml::de::{DeTable, DeValue};
 
 use super::{
-    Allowed, BACKOFF, Connect, JOB, Job, POSITIVE, Retry, RetryOn, Timeouts,
+    Allowed, BACKOFF, Connect, JOB, Job, Notify, POSITIVE, Retry, RetryOn, Timeouts,
     around::{JobNames, around},
     circles::components,
     expand::JobTable,
@@ -85,7 +85,7 @@ pub(super) fn read(
     timeouts(table, &mut job.timeouts, page);
     (job.locks, job.allow) = (locks(table, page), allow(table, page));
     job.permissions = permissions(table, page);
-    job.notify = tell::notify(table, page);
+    job.notify = Notify { remind: job.notify.remind, ..tell::notify(table, page) };
     job.task = task;
     let named = name.clone().zip(script.clone());
     let script = script.filter(|_| job.task.is_none());
@@ -224,7 +224,7 @@ pub(super) fn json_of(value: &Value<'_>, page: &mut JobsDocument<'_>) -> serde_j
 pub(super) const SECRET: &str = "secret:";
 
 /// Returns the text for `{ secret = "NAME" }`.
-fn secret_of(table: &DeTable<'_>) -> Option<String> {
+pub(super) fn secret_of(table: &DeTable<'_>) -> Option<String> {
     let name = table.get("secret").filter(|_| table.len() == 1)?;
     name.get_ref().as_str().map(|name| format!("{SECRET}{name}"))
 }

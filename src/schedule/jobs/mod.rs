@@ -15,8 +15,10 @@ mod rows;
 mod rules;
 mod sources;
 mod table;
+mod targets;
 mod task;
 mod tell;
+mod template;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -32,11 +34,18 @@ pub use self::read::{JobsReading, parse, read};
 use self::rules::BACKOFF;
 pub use self::rules::{Allowed, CatchUp, Misfire, Overlap, RUN_TIMEOUT, Retry, RetryOn, Timeouts};
 pub use self::sources::watched;
+pub use self::targets::{
+    ChatService, ChatTarget, Digest, MailSettings, MailTls, Notify, SlowAfter, Tell, WebhookTarget,
+};
+#[cfg(test)]
+use self::targets::{DIGEST, MAIL, TELL};
 pub use self::task::{Task, TaskKind};
+pub use self::template::{Templates, fill as fill_template};
 use crate::{
+    error::Error,
     limits::{RETENTION_AGE, RETENTION_LOG_BYTES, RETENTION_RUNS},
     option_table::{
-        OptionKind::{Count, DurationIn, Flag, Number, Own, Size},
+        OptionKind::{Count, DurationIn, Flag, Number, Own, Size, Text},
         OptionRow, OptionTable,
     },
     secret::Secret,
@@ -49,6 +58,10 @@ pub struct Jobs {
     pub file: PathBuf,
     /// The settings for all jobs together.
     pub runner: Runner,
+    /// The way of mail.
+    pub mail: MailSettings,
+    /// The digest of each day.
+    pub digest: Option<Digest>,
     /// The jobs, in the order of the file; their names are unique.
     pub all: Vec<Arc<Job>>,
     /// The files that it includes.
@@ -75,6 +88,8 @@ pub struct Runner {
     pub nat_watch: bool,
     /// The settings of the page.
     pub listen: Listen,
+    /// The URL by which people reach the page, for links.
+    pub page_url: Option<String>,
     /// The limits of history.
     pub retention: Retention,
     /// The number of runs that may hold a lock at a time, if more than one.
@@ -90,6 +105,7 @@ impl Default for Runner {
             metrics: None,
             nat_watch: false,
             listen: Listen::default(),
+            page_url: None,
             retention,
             locks: BTreeMap::new(),
         }
@@ -143,6 +159,19 @@ const RUNNER: OptionTable<Runner> = OptionTable {
             Own,
             "the host names by which browsers reach the page, such as [\"jobs.example.com\"]; `localhost` and the \
              address itself need no mention",
+        ),
+        OptionRow::<Runner>::new(
+            "page_url",
+            Text(|it, text| {
+                let is_url = text.starts_with("https://") || text.starts_with("http://");
+                if !is_url || text.contains(|c: char| c.is_whitespace() || c.is_control()) {
+                    return Err(Error::invalid("`page_url` begins with `https://` or `http://`"));
+                }
+                it.page_url = Some(text.trim_end_matches('/').to_owned());
+                Ok(())
+            }),
+            "the URL by which people reach the page, such as \"https://jobs.example.com\", for the links in notifications; \
+             made of `listen` and `listen_hosts` without it",
         ),
         OptionRow::<Runner>::new(
             "anonymous_read",
@@ -209,47 +238,6 @@ const RETENTION: OptionTable<Retention> = OptionTable {
         .usual("10MiB"),
     ],
     usual: Retention::default,
-};
-
-/// The keys `on_success`, `on_failure`, `on_change`, `on_missed`, `ping`.
-#[derive(Debug, Clone, Default)]
-pub struct Notify {
-    /// The notification that a run has succeeded, and the one before had not.
-    pub on_success: Option<Tell>,
-    /// The notification that a run has failed, and the one before had not.
-    pub on_failure: Option<Tell>,
-    /// The notification of either of the two.
-    pub on_change: Option<Tell>,
-    /// The notification that a slot was not run.
-    pub on_missed: Option<Tell>,
-    /// The URL, in the manner of Healthchecks, that is notified of each start, success and failure.
-    pub ping: Option<Secret>,
-}
-
-/// The targets of a notification. Its URLs are secrets, since anyone who knows them can use them.
-#[derive(Debug, Clone, Default)]
-pub struct Tell {
-    /// The URL that receives the facts of the run as JSON.
-    pub webhook: Option<Secret>,
-    /// The URL that is fetched.
-    pub ping: Option<Secret>,
-    /// The program, with its arguments, that receives the facts as JSON on its standard input.
-    pub command: Option<Vec<String>>,
-}
-
-/// The keys of a notification.
-const TELL: OptionTable<Tell> = OptionTable {
-    rows: &[
-        OptionRow::<Tell>::new("webhook", Own, "a URL that receives the facts of the run as JSON"),
-        OptionRow::<Tell>::new("ping", Own, "a URL that is fetched"),
-        OptionRow::<Tell>::new(
-            "command",
-            Own,
-            "a program and its arguments, such as [\"/usr/bin/mail-me\", \"catalogue\"]; it receives the facts as JSON \
-             on its standard input, and no shell reads the arguments",
-        ),
-    ],
-    usual: Tell::default,
 };
 
 /// The settings of `[job.connect]`, each in the form of `--set`. They may contain a password: none is ever printed.

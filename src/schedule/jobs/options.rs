@@ -350,6 +350,27 @@ const JOB_ROWS: &[JobRow] = &[
     JobRow::new("on_change", Own, "a notification: either of the two"),
     JobRow::new("on_missed", Own, "a notification: a slot was not run"),
     JobRow::new(
+        "on_late",
+        Own,
+        "a notification: the job has not succeeded by `expect_by`; `true` tells the targets of `on_failure`",
+    ),
+    JobRow::new(
+        "on_slow",
+        Own,
+        "a notification: a run takes longer than `after`; `true`, or the time alone as in `on_slow = \"2x\"`, tells the \
+         targets of `on_failure`",
+    ),
+    JobRow::new(
+        "on_empty",
+        Own,
+        "a notification: a run has succeeded and has moved no file; `true` tells the targets of `on_failure`",
+    ),
+    JobRow::new(
+        "remind",
+        DurationIn(POSITIVE, |it, time| it.notify.remind = Some(time)),
+        "the interval at which the targets of `on_failure` are told again while the job fails",
+    ),
+    JobRow::new(
         "ping",
         Own,
         "a URL in the manner of Healthchecks, notified of each start, success and failure",

@@ -10,12 +10,13 @@ use jiff::Timestamp;
 use toml::de::DeTable;
 
 use super::{
-    Jobs, RETENTION, RUNNER, Runner, around, expand,
+    Jobs, MailSettings, RETENTION, RUNNER, Runner, around, expand,
     job::{self, JobContext},
     listen,
     sources::{self, Sources},
     table::{JobsDocument, JobsTable},
-    when::DateFiles,
+    tell,
+    when::{self, DateFiles},
 };
 use crate::{
     error::{Error, Result},
@@ -25,7 +26,7 @@ use crate::{
 };
 
 /// The keys of a jobs file.
-const TABLES: &[&str] = &["include", "runner", "defaults", "job"];
+const TABLES: &[&str] = &["include", "runner", "mail", "digest", "defaults", "job"];
 
 /// The keys of an included file.
 const INCLUDED_TABLES: &[&str] = &["job"];
@@ -89,7 +90,7 @@ fn jobs(
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     let (folder, dates) = (folder.unwrap_or(Path::new(".")), DateFiles::default());
     let place = JobContext { folder, zones, now, dates: &dates };
-    let mut runner = Runner::default();
+    let (mut runner, mut mail, mut digest) = (Runner::default(), MailSettings::default(), None);
     let (mut tables, mut defaults) = (Vec::new(), None);
     for (at, root) in roots.iter().enumerate() {
         let (what, known) =
@@ -99,6 +100,8 @@ fn jobs(
             table.texts("include", page);
             let found = table.table("runner", "`[runner]`", &RUNNER.keys(), page);
             runner = runner_of(found, &place, page);
+            mail = tell::mail_settings(&mut table, place.folder, page);
+            digest = when::digest(&mut table, &place, page);
             defaults = table.open_table("defaults", page);
             if let Some(defaults) = defaults {
                 expand::check_defaults(defaults, page);
@@ -126,7 +129,8 @@ fn jobs(
     around::name_groups(&mut all);
     job::names(&all, page);
     let all = all.into_iter().filter_map(|read| read.job.map(Arc::new)).collect();
-    (Some(Jobs { file: path.to_owned(), runner, all, included: Vec::new() }), scripts)
+    let file = path.to_owned();
+    (Some(Jobs { file, runner, mail, digest, all, included: Vec::new() }), scripts)
 }
 
 impl JobsReading {

@@ -57,6 +57,9 @@ pub(super) fn meant(key: &str) -> Option<&'static str> {
         "matrix" | "foreach" | "for_each" => "that is `each` here",
         "concurrency" | "concurrency_policy" => "that is `overlap` here",
         "catchup" | "catch_up" => "that is `misfire` here",
+        "notify" | "notifications" | "mail" | "email" | "mailto" | "alerts" => {
+            "write `on_failure = { mail = \"ops@example.com\" }`; `on_success`, `on_late` and others are alike"
+        }
         "env" | "environment" => "a script is given values by `[job.args]`",
         _ => return None,
     })

@@ -8,9 +8,10 @@ use jiff::civil::Time;
 use toml::de::DeValue;
 
 use super::{
-    CatchUp, ExpectBy, Job, JobLimits, Misfire,
+    CatchUp, Digest, ExpectBy, Job, JobLimits, Misfire,
     job::JobContext,
     table::{JobsDocument, JobsTable, Value},
+    tell,
 };
 use crate::{
     files::ops,
@@ -228,15 +229,48 @@ fn dates(
     }
 }
 
+/// Reads `[digest]`.
+pub(super) fn digest(
+    root: &mut JobsTable<'_>,
+    place: &JobContext<'_>,
+    page: &mut JobsDocument<'_>,
+) -> Option<Digest> {
+    let heading = root.place("digest")?;
+    let tell = tell::tell(root, "digest", page)?;
+    let mut table = JobsTable::new_unchecked(root.open_table("digest", page)?);
+    let zone = match table.text("timezone", page) {
+        Some((name, span)) => found(name, span, place, page)?,
+        None => place.zones.of_this_machine(),
+    };
+    let hint = || Some("such as `at = \"07:00\"`".to_owned());
+    if table.get("at").is_none() {
+        page.error(heading, "`digest` has no `at`", hint());
+    }
+    let (text, span) = table.text("at", page)?;
+    let at = time_of_day(text);
+    if at.is_none() {
+        page.error(span, "`at` wants a time of the day", hint());
+    }
+    Some(Digest { tell, at: at?, zone })
+}
+
+/// Parses `06:30` or `06:30:15`.
+fn time_of_day(text: &str) -> Option<Time> {
+    let mut parts = text.split(':');
+    let mut number = || {
+        let part = parts.next()?;
+        let is_number = (1..=2).contains(&part.len()) && part.bytes().all(|b| b.is_ascii_digit());
+        part.parse::<i8>().ok().filter(|_| is_number)
+    };
+    let (hour, minute) = (number()?, number()?);
+    let second = if text.matches(':').count() == 1 { 0 } else { number()? };
+    Time::new(hour, minute, second, 0).ok().filter(|_| parts.next().is_none())
+}
+
 /// Reads `expect_by`: a time of the day, or a duration after the slot.
 fn expect_by(table: &mut JobsTable<'_>, page: &mut JobsDocument<'_>) -> Option<ExpectBy> {
     let (text, span) = table.text("expect_by", page)?;
-    let time = text.split_once(':').and_then(|(hour, minute)| {
-        let is_short = |text: &str| (1..=2).contains(&text.len());
-        let (hour, minute) = (hour, Some(minute).filter(|text| is_short(text) && is_short(hour))?);
-        Time::new(hour.parse().ok()?, minute.parse().ok()?, 0, 0).ok()
-    });
-    let expected = time
+    let expected = time_of_day(text)
         .map(ExpectBy::Time)
         .or_else(|| parse_time(text).filter(|time| !time.is_zero()).map(ExpectBy::Within));
     if expected.is_none() {

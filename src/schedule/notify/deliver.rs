@@ -16,10 +16,18 @@ use rustix::{
 };
 use serde_json::Value;
 
-use super::NotifyTarget;
+use super::{
+    NotifyTarget,
+    choose::with_suffix,
+    mail::{self, OutgoingMail},
+    message::NoticeText,
+    shapes::{self, ChatAddress, NoticeRequest},
+};
 use crate::{
     limits::{NOTICE_COMMAND_TIME_MAX, NOTICE_TIME_MAX},
     observe::visible::visible,
+    schedule::jobs::{MailSettings, Templates, WebhookTarget},
+    script::secrets,
     secret::Secret,
     store::history::NewNotice,
 };
@@ -31,43 +39,147 @@ pub(super) fn deliver(
     folder: &Path,
     group: &ProcessGroup,
 ) -> Result<(), String> {
+    let resolved = |text: &Secret| resolved(text, folder);
+    let facts: Value = serde_json::from_str(&what.body).unwrap_or_default();
     match target {
-        NotifyTarget::Webhook(address) => post(address, &what.body, "application/json"),
-        NotifyTarget::Ping(address) if what.channel == "heartbeat" => {
-            post(address, &what.body, "text/plain; charset=utf-8")
+        NotifyTarget::Webhook(target) => send(&webhook(target, &what.body, &facts, folder)?),
+        NotifyTarget::Heartbeat { address, suffix } => send(&NoticeRequest {
+            url: with_suffix(&resolved(address)?, suffix),
+            headers: Vec::new(),
+            content_type: "text/plain; charset=utf-8",
+            body: what.body.clone(),
+        }),
+        NotifyTarget::Ping(address) => fetch(&resolved(address)?),
+        NotifyTarget::Command(words) => run(words, what, &facts, folder, group),
+        NotifyTarget::Mail { settings, to, templates } => {
+            let password = settings.password.as_ref().map(resolved).transpose()?;
+            let host = facts.get("host").and_then(Value::as_str).unwrap_or_default().to_owned();
+            mail::send(OutgoingMail {
+                settings: MailSettings { password, ..(**settings).clone() },
+                to: to.iter().map(resolved).collect::<Result<_, _>>()?,
+                text: NoticeText::of(&facts, templates),
+                host,
+            })
         }
-        NotifyTarget::Ping(address) => fetch(address),
-        NotifyTarget::Command(words) => run(words, what, folder, group),
+        NotifyTarget::Chat(chat, templates) => {
+            let address = ChatAddress {
+                url: resolved(&chat.url)?,
+                token: chat.token.as_ref().map(resolved).transpose()?,
+                chat: chat.chat.as_ref().map(resolved).transpose()?,
+            };
+            let request =
+                shapes::request(chat.service, &address, &NoticeText::of(&facts, templates));
+            // The token may be a part of the URL.
+            let hidden = |text: String| match &address.token {
+                Some(token) => text.replace(token.reveal(), "***"),
+                None => text,
+            };
+            send(&request).map_err(hidden)
+        }
     }
+}
+
+/// Returns the secret that a text names, or the text.
+fn resolved(text: &Secret, folder: &Path) -> Result<Secret, String> {
+    secrets::of_text_in(text.reveal(), folder).map_err(|fault| fault.to_string())
+}
+
+fn webhook(
+    target: &WebhookTarget,
+    facts_text: &str,
+    facts: &Value,
+    folder: &Path,
+) -> Result<NoticeRequest, String> {
+    let headers = target.headers.iter();
+    let headers = headers.map(|(name, value)| Ok((name.clone(), resolved(value, folder)?)));
+    let body = match &target.body {
+        Some(template) => {
+            let text = NoticeText::of(facts, &Templates::default());
+            shapes::templated(template, facts, &text)
+        }
+        None => facts_text.to_owned(),
+    };
+    let is_json = body.trim_start().starts_with(['{', '[']);
+    Ok(NoticeRequest {
+        url: resolved(&target.url, folder)?,
+        headers: headers.collect::<Result<_, String>>()?,
+        content_type: if is_json { "application/json" } else { "text/plain; charset=utf-8" },
+        body,
+    })
 }
 
 fn agent() -> ureq::Agent {
     ureq::Agent::config_builder()
         .timeout_global(Some(NOTICE_TIME_MAX))
+        .http_status_as_error(false)
         .user_agent(concat!("portolan/", env!("CARGO_PKG_VERSION")))
         .build()
         .into()
 }
 
-fn post(address: &Secret, body: &str, kind: &str) -> Result<(), String> {
-    let request = agent().post(address.reveal()).content_type(kind);
-    request.send(body).map(drop).map_err(|error| words(&error, address))
+fn send(request: &NoticeRequest) -> Result<(), String> {
+    let NoticeRequest { url, headers, content_type, body } = request;
+    let mut post = agent().post(url.reveal());
+    if !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("content-type")) {
+        post = post.content_type(*content_type);
+    }
+    for (name, value) in headers {
+        post = post.header(name.as_str(), value.reveal());
+    }
+    let secrets: Vec<_> = headers.iter().map(|(_, value)| value).collect();
+    answered(post.send(body.as_str()), url, &secrets)
 }
 
 fn fetch(address: &Secret) -> Result<(), String> {
-    agent().get(address.reveal()).call().map(drop).map_err(|error| words(&error, address))
+    answered(agent().get(address.reveal()).call(), address, &[])
 }
 
-fn words(error: &ureq::Error, address: &Secret) -> String {
-    let text = match error {
-        ureq::Error::StatusCode(code) => format!("the answer was {code}"),
-        other => other.to_string(),
+/// The maximum number of bytes of an answer that an error repeats.
+const ANSWER_BYTES_MAX: u64 = 300;
+
+/// Returns an error for an answer that is none of success. It has the words of the server, and no secret.
+fn answered(
+    answer: Result<ureq::http::Response<ureq::Body>, ureq::Error>,
+    address: &Secret,
+    secrets: &[&Secret],
+) -> Result<(), String> {
+    let text = match answer {
+        Ok(answer) if answer.status().is_success() => return Ok(()),
+        Ok(answer) => {
+            let code = answer.status().as_u16();
+            let mut words = Vec::new();
+            let body = answer.into_body().into_reader();
+            // Without its words the answer says enough.
+            body.take(ANSWER_BYTES_MAX).read_to_end(&mut words).ok();
+            let words = String::from_utf8_lossy(words.trim_ascii()).into_owned();
+            let words = Some(words).filter(|words| !words.is_empty() && !words.starts_with('<'));
+            let words = words.map(|words| format!(": {words}")).unwrap_or_default();
+            format!("the answer was {code}{words}")
+        }
+        Err(error) => error.to_string(),
     };
+    Err(hidden(text, address, secrets))
+}
+
+/// Removes the address and all that is secret from a text.
+fn hidden(text: String, address: &Secret, secrets: &[&Secret]) -> String {
     let address = address.reveal();
     let path = address.splitn(4, '/').nth(3).unwrap_or_default();
-    let hidden = text.replace(address, "***");
-    visible(if path.is_empty() { hidden } else { hidden.replace(path, "***") })
+    let parts = path.split(['/', '?', '&', '=']).filter(|part| part.len() >= SECRET_LENGTH_MIN);
+    // Of `Bearer TOKEN` the token alone as well.
+    let words =
+        |secret: &&Secret| secret.reveal().rsplit(' ').next().unwrap_or_default().to_owned();
+    let words: Vec<_> = secrets.iter().map(words).collect();
+    let secrets =
+        secrets.iter().map(|secret| secret.reveal()).chain(words.iter().map(String::as_str));
+    let hidden = [address, path].into_iter().chain(parts).chain(secrets);
+    visible(
+        hidden.filter(|part| !part.is_empty()).fold(text, |text, part| text.replace(part, "***")),
+    )
 }
+
+/// The length from which a part of a URL is taken for a secret: a shorter one is a word such as `bot` or `hooks`.
+const SECRET_LENGTH_MIN: usize = 8;
 
 /// The variables that a notification command inherits from the scheduler: others may contain secrets.
 const KEPT: [&str; 10] =
@@ -77,6 +189,7 @@ const KEPT: [&str; 10] =
 fn run(
     words: &[String],
     what: &NewNotice,
+    facts: &Value,
     folder: &Path,
     group: &ProcessGroup,
 ) -> Result<(), String> {
@@ -85,7 +198,6 @@ fn run(
     };
     let plain = |error: std::io::Error| format!("cannot run `{}`: {error}", visible(program));
     let mut errors = tempfile::tempfile().map_err(plain)?;
-    let facts: Value = serde_json::from_str(&what.body).unwrap_or_default();
     let outcome = facts.get("outcome").and_then(Value::as_str).unwrap_or_default();
     let ours = KEPT.iter().filter_map(|name| Some((name, std::env::var_os(name)?)));
     let mut child = Command::new(program)
@@ -188,7 +300,7 @@ fn said(errors: &mut File) -> String {
 }
 
 /// Waits for `time`.
-fn pause(time: Duration) {
+pub(super) fn pause(time: Duration) {
     let (_keep, nobody) = std::sync::mpsc::channel::<()>();
     nobody.recv_timeout(time).ok();
 }

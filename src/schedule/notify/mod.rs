@@ -1,29 +1,85 @@
-//! Notifications: webhooks, pings, commands. Notices stay in the store until they are delivered, so that neither a
+//! Notifications: mail, services for people, webhooks, pings, commands. Notices stay in the store until they are delivered, so that neither a
 //! server that is down nor an end of the scheduler loses them; the scheduler does not wait for them.
 
 mod choose;
 mod deliver;
+mod digest;
+mod mail;
+mod message;
+mod shapes;
 
 use std::{
     collections::BTreeMap,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Arc, mpsc::Sender},
 };
 
-pub use self::choose::{of_end, of_missed, of_start, target};
+pub use self::choose::{
+    NoticeContext, channels, host_name, job_facts, of_end, of_run, of_start, of_tell, target,
+    target_of,
+};
 use self::deliver::{ProcessGroup, deliver};
-use super::daemon::Message;
-use crate::{error::Result, limits::NOTICES_AT_ONCE_MAX, secret::Secret, store::history::Notice};
+pub use self::{
+    digest::{digest_facts, last_time},
+    message::NoticeText,
+};
+use super::{
+    daemon::Message,
+    jobs::{ChatTarget, MailSettings, Templates, WebhookTarget},
+};
+use crate::{
+    error::Result,
+    limits::NOTICES_AT_ONCE_MAX,
+    secret::Secret,
+    store::history::{NewNotice, Notice},
+};
 
-/// The destination of a notice.
+/// The destination of a notice. Its secrets may be `secret:NAME`.
 #[derive(Debug, Clone)]
 pub enum NotifyTarget {
-    /// A URL that receives JSON.
-    Webhook(Secret),
-    /// A URL that is fetched, or receives the end of the log.
+    /// A URL that receives JSON, or a template that is filled in.
+    Webhook(WebhookTarget),
+    /// A URL that is fetched.
     Ping(Secret),
+    /// A URL that with a suffix receives the end of the log.
+    Heartbeat {
+        /// The URL.
+        address: Secret,
+        /// The suffix for the event.
+        suffix: &'static str,
+    },
     /// A program.
     Command(Vec<String>),
+    /// Addresses of mail.
+    Mail {
+        /// The way of mail.
+        settings: Box<MailSettings>,
+        /// The addresses.
+        to: Vec<Secret>,
+        /// The templates.
+        templates: Templates,
+    },
+    /// A service for people.
+    Chat(ChatTarget, Templates),
+}
+
+impl NotifyTarget {
+    /// Returns what may hang: the server of a URL, the way of mail, or a program. Not for people, as it may be secret.
+    fn place(&self) -> String {
+        let origin = |url: &Secret| url.reveal().split('/').take(3).collect::<Vec<_>>().join("/");
+        match self {
+            Self::Webhook(webhook) => origin(&webhook.url),
+            Self::Ping(address) | Self::Heartbeat { address, .. } => origin(address),
+            Self::Chat(chat, _) => origin(&chat.url),
+            Self::Mail { .. } => "mail".into(),
+            Self::Command(words) => words.first().cloned().unwrap_or_default(),
+        }
+    }
+}
+
+/// Delivers a notice at once, and returns its result. Relative paths and secrets count from `folder`.
+pub fn deliver_now(notice: &NewNotice, target: &NotifyTarget, folder: &Path) -> Result<(), String> {
+    deliver(notice, target, folder, &ProcessGroup::default())
 }
 
 /// The result of one delivery.
@@ -43,7 +99,14 @@ pub struct Delivery {
 #[derive(Debug)]
 pub struct Notifier {
     outbox: Sender<Message>,
-    in_flight: BTreeMap<i64, Arc<ProcessGroup>>,
+    in_flight: BTreeMap<i64, DeliveryInFlight>,
+}
+
+/// A delivery in progress.
+#[derive(Debug)]
+struct DeliveryInFlight {
+    group: Arc<ProcessGroup>,
+    place: String,
 }
 
 impl Notifier {
@@ -62,13 +125,20 @@ impl Notifier {
         self.in_flight.contains_key(&id)
     }
 
+    /// Returns true if a target is not busy already: one that hangs takes no more than half of all deliveries.
+    pub fn has_room_for(&self, target: &NotifyTarget) -> bool {
+        let place = target.place();
+        let same = self.in_flight.values().filter(|busy| busy.place == place).count();
+        same < NOTICES_AT_ONCE_MAX / 2
+    }
+
     /// Tries to deliver a notice.
     pub fn send(&mut self, notice: &Notice, target: NotifyTarget, folder: PathBuf) -> Result<()> {
         let outbox = self.outbox.clone();
         let what = notice.what.clone();
         let group = Arc::new(ProcessGroup::default());
         let known = Arc::clone(&group);
-        let (id, tries) = (notice.id, notice.tries + 1);
+        let (id, tries, place) = (notice.id, notice.tries + 1, target.place());
         let thread = std::thread::Builder::new().name("notice".into()).spawn(move || {
             let result = deliver(&what, &target, &folder, &group);
             let told = Delivery { id, tries, is_start: what.event == "start", result };
@@ -82,7 +152,7 @@ impl Notifier {
                 format!("cannot start a thread: {error}"),
             )
         })?;
-        self.in_flight.insert(id, known);
+        self.in_flight.insert(id, DeliveryInFlight { group: known, place });
         Ok(())
     }
 
@@ -93,11 +163,43 @@ impl Notifier {
 
     /// Kills the commands in progress: the scheduler will not wait for them.
     pub fn end(&self) {
-        self.in_flight.values().for_each(|group| group.kill());
+        self.in_flight.values().for_each(|busy| busy.group.kill());
     }
 
     /// Records that a delivery has ended.
     pub fn done(&mut self, id: i64) {
         self.in_flight.remove(&id);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::store::history::{HistoryRun, RunState, Sum, Trigger};
+
+    /// Returns a run of job `a` with an error.
+    pub(super) fn run(state: RunState) -> HistoryRun {
+        HistoryRun {
+            id: 7,
+            job: "a".into(),
+            revision: "r".into(),
+            slot: Some("U1".into()),
+            script: "a.rhai".into(),
+            cause: Trigger::Schedule,
+            scheduled_for: None,
+            up_to: None,
+            moved_from: None,
+            wait: None,
+            decided_at: jiff::Timestamp::UNIX_EPOCH,
+            started_at: None,
+            ended_at: None,
+            state,
+            reason: None,
+            reason_code: None,
+            covered_by: None,
+            covers: 1,
+            attempts: 1,
+            sum: Sum { error: Some("530 no".into()), ..Sum::default() },
+            fallbacks: 0,
+        }
     }
 }

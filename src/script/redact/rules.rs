@@ -23,7 +23,8 @@ const PARTS: &[&str] = &[
 /// The names by which secrets are recognized, alone or as the last word of a longer one.
 const WORDS: &[&str] = &["pass", "pw", "key", "acct", "auth", "pin_code", "proxy"];
 /// The keys of jobs files whose values are URLs that are as sensitive as a password.
-const ADDRESSES: &[&str] = &["ping", "webhook"];
+const ADDRESSES: &[&str] =
+    &["ping", "webhook", "url", "slack", "teams", "discord", "ntfy", "gotify", "telegram"];
 /// The endings of names of files and public values.
 const NO_SECRETS: &[&str] = &["file", "path", "dir", "folder", "cert", "client_key", "public_key"];
 /// The functions that take the name of a secret, not a secret.

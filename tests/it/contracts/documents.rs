@@ -92,7 +92,7 @@ fn documents_and_events_of_transfers_keep_their_keys() {
 #[test]
 fn documents_about_jobs_keep_their_keys() {
     let mut scheduler = Scheduler::new(
-        "[[job]]\nname = \"tick\"\nscript = \"tick.rhai\"\ncron = \"* * * * * *\"\n\
+        "[[job]]\nname = \"tick\"\nscript = \"tick.rhai\"\ncron = \"* * * * * *\"\non_failure = { command = [\"false\"] }\n\
          [[job]]\nname = \"broken\"\nscript = \"broken.rhai\"\ncron = \"* * * * * *\"\n",
     );
     scheduler.file("tick.rhai", "print(\"tick\");");
@@ -115,6 +115,8 @@ fn documents_about_jobs_keep_their_keys() {
     ask("why", &["--json", "why", "tick", "--at", due]);
     let span = ["--from", "2026-03-01T00:00:00Z", "--to", "2026-03-01T00:00:03Z"];
     ask("simulate", &[&["--json", "simulate"][..], &span].concat());
+    ask("notify", &["--json", "notify", "test", "tick"]);
+    ask("digest", &["--json", "notify", "digest", "--dry-run"]);
     ask("pause", &["--json", "pause", "tick"]);
     ask("resume", &["--json", "resume", "tick"]);
     ask("trigger", &["--json", "trigger", "tick"]);

@@ -35,6 +35,8 @@ fn every_key_is_still_known() {
             "notice",
             "[[job]]\nname = \"a\"\nscript = \"s.rhai\"\ncron = \"@daily\"\non_failure = { zzzzzzzz = 1 }\n",
         ),
+        ("mail", "[mail]\nzzzzzzzz = 1\n"),
+        ("digest", "[digest]\nat = \"07:00\"\nzzzzzzzz = 1\n"),
         ("defaults", "[defaults]\nzzzzzzzz = 1\n"),
         (
             "mirror",

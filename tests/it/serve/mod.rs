@@ -9,6 +9,8 @@ mod exported;
 mod hostile;
 mod kills;
 mod limits;
+mod mails;
+mod notices;
 mod rights;
 pub(crate) mod scheduler;
 mod secrets;

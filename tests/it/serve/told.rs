@@ -23,7 +23,23 @@ pub(super) struct Listener {
 #[derive(Debug, Clone)]
 pub(super) struct Heard {
     pub(super) line: String,
+    /// The headers, one in each line, with names in lower case.
+    pub(super) headers: String,
     pub(super) body: String,
+}
+
+impl Heard {
+    /// Returns the body as JSON.
+    #[track_caller]
+    pub(super) fn json(&self) -> serde_json::Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+
+    /// Returns the value of a header.
+    pub(super) fn header(&self, name: &str) -> &str {
+        let mut lines = self.headers.lines().filter_map(|line| line.split_once(": "));
+        lines.find(|(key, _)| *key == name).map_or("", |(_, value)| value)
+    }
 }
 
 impl Listener {
@@ -57,25 +73,25 @@ impl Listener {
     }
 }
 
-fn hear(stream: &TcpStream) -> Option<Heard> {
+pub(super) fn hear(stream: &TcpStream) -> Option<Heard> {
     let mut reader = BufReader::new(stream);
     let mut line = String::new();
     reader.read_line(&mut line).ok()?;
-    let mut length = 0;
+    let (mut length, mut headers) = (0, String::new());
     loop {
         let mut header = String::new();
         reader.read_line(&mut header).ok()?;
-        let header = header.trim().to_ascii_lowercase();
-        if let Some(value) = header.strip_prefix("content-length:") {
-            length = value.trim().parse().ok()?;
+        let Some((name, value)) = header.trim().split_once(':') else { break };
+        let (name, value) = (name.to_ascii_lowercase(), value.trim());
+        if name == "content-length" {
+            length = value.parse().ok()?;
         }
-        if header.is_empty() {
-            break;
-        }
+        headers.extend([name.as_str(), ": ", value, "\n"]);
     }
     let mut body = vec![0; length];
     reader.read_exact(&mut body).ok()?;
-    Some(Heard { line: line.trim().to_owned(), body: String::from_utf8_lossy(&body).into_owned() })
+    let body = String::from_utf8_lossy(&body).into_owned();
+    Some(Heard { line: line.trim().to_owned(), headers, body })
 }
 
 /// Returns the response to a request.

@@ -4,6 +4,7 @@ pub(crate) mod certificates;
 pub(crate) mod cutter;
 pub(crate) mod firewalls;
 pub(crate) mod fold_disk;
+pub(crate) mod mail;
 pub(crate) mod mounts;
 pub(crate) mod net;
 pub(crate) mod program;

@@ -1,7 +1,7 @@
 //! Notifications: kept until they are delivered, or given up.
 
 use jiff::Timestamp;
-use rusqlite::{Row, Transaction, params};
+use rusqlite::{OptionalExtension, Row, Transaction, params};
 
 use super::{look::instant, next_id};
 use crate::Store;
@@ -10,13 +10,13 @@ use portolan_core::error::Result;
 /// A notification to send. Its destination is not stored: such addresses are secrets and belong in the jobs file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewNotice {
-    /// The run that it is about.
+    /// The run that it is about; 0 if it is about none.
     pub run: i64,
-    /// The job of the run.
+    /// The job of the run; empty for a digest.
     pub job: String,
-    /// The event: `success`, `failure`, `change`, `missed`, `start`.
+    /// The event: `success`, `failure`, `change`, `missed`, `late`, `slow`, `empty`, `remind`, `digest`, `start`.
     pub event: String,
-    /// The channel: `webhook`, `ping`, `command`.
+    /// The channel: `webhook`, `ping`, `command`, `mail`, or a service such as `slack`.
     pub channel: String,
     /// The text to send.
     pub body: String,
@@ -63,13 +63,58 @@ impl Store {
         self.write(|transaction| add_in(transaction, notices, now))
     }
 
-    /// Returns the notifications due at `now`, the oldest first.
+    /// Returns the notifications due at `now`, the oldest first, without their texts.
     pub fn due_notices(&self, now: Timestamp, most: u32) -> Result<Vec<Notice>> {
+        let columns = COLUMNS.replace("body", "'' AS body");
         let query = format!(
-            "SELECT {COLUMNS} FROM notices WHERE outcome = 'due' AND due_at <= $1 ORDER BY due_at, id LIMIT $2"
+            "SELECT {columns} FROM notices WHERE outcome = 'due' AND due_at <= $1 ORDER BY due_at, id LIMIT $2"
         );
         let values = params![now.as_millisecond(), most];
         self.read(|connection| connection.prepare(&query)?.query_map(values, notice)?.collect())
+    }
+
+    /// Returns the text of a notification.
+    pub fn notice_body(&self, id: i64) -> Result<String> {
+        let query = "SELECT body FROM notices WHERE id = $1";
+        let found =
+            self.read(|connection| connection.query_row(query, [id], |row| row.get(0)).optional());
+        Ok(found?.unwrap_or_default())
+    }
+
+    /// Returns the time that is noted for an alert of a job: that of what was last told.
+    pub fn alert(&self, job: &str, kind: &str) -> Result<Option<Timestamp>> {
+        let query = "SELECT at FROM alerts WHERE job = $1 AND kind = $2";
+        let at = |row: &Row<'_>| row.get::<_, i64>(0);
+        let found = self.read(|connection| connection.query_row(query, [job, kind], at).optional());
+        Ok(found?.map(instant))
+    }
+
+    /// Notes the time of an alert of a job, `None` if it is over, together with the notifications of it.
+    pub fn put_alert(
+        &mut self,
+        job: &str,
+        kind: &str,
+        at: Option<Timestamp>,
+        notices: &[NewNotice],
+        now: Timestamp,
+    ) -> Result<()> {
+        let put = "INSERT INTO alerts (job, kind, at) VALUES ($1, $2, $3)
+            ON CONFLICT (job, kind) DO UPDATE SET at = excluded.at";
+        let delete = "DELETE FROM alerts WHERE job = $1 AND kind = $2";
+        self.write(|transaction| {
+            match at {
+                Some(at) => transaction.execute(put, params![job, kind, at.as_millisecond()])?,
+                None => transaction.execute(delete, params![job, kind])?,
+            };
+            add_in(transaction, notices, now)
+        })
+    }
+
+    /// Removes notifications of no run that were due before `before` and are due no more.
+    pub fn prune_notices(&mut self, before: Timestamp) -> Result<()> {
+        let delete = "DELETE FROM notices WHERE run = 0 AND outcome <> 'due' AND due_at < $1";
+        let before = before.as_millisecond();
+        self.write(|transaction| transaction.execute(delete, [before]).map(drop))
     }
 
     /// Returns the notifications of a run, delivered or not.

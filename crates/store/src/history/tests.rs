@@ -360,7 +360,30 @@ fn a_notice_is_due_until_it_is_told() {
     let due = store.due_notices(at(20), 10).unwrap();
     assert_eq!((due.len(), due[0].tries, due[0].error.as_deref()), (1, 1, Some("refused")));
     assert_eq!(store.notices_of(1).unwrap()[1].outcome, "told");
-    assert_eq!(due[0].what, notice);
+    let body = store.notice_body(due[0].id).unwrap();
+    assert_eq!(NewNotice { body, ..due[0].what.clone() }, notice);
+}
+
+#[test]
+fn an_alert_is_noted_with_its_notices_until_it_is_over() {
+    let (_folder, mut store) = store();
+    let notice = NewNotice {
+        run: 0,
+        job: "a".into(),
+        event: "late".into(),
+        channel: "mail".into(),
+        body: "{}".into(),
+    };
+    assert_eq!(store.alert("a", "late").unwrap(), None);
+    store.put_alert("a", "late", Some(at(10)), std::slice::from_ref(&notice), at(11)).unwrap();
+    store.put_alert("a", "late", Some(at(20)), &[notice], at(21)).unwrap();
+    assert_eq!(store.alert("a", "late").unwrap(), Some(at(20)));
+    assert_eq!(store.alert("b", "late").unwrap(), None);
+    store.tried_notice(1, "told", at(30), None).unwrap();
+    store.prune_notices(at(31)).unwrap();
+    assert_eq!(store.notices_of(0).unwrap().len(), 1);
+    store.put_alert("a", "late", None, &[], at(40)).unwrap();
+    assert_eq!(store.alert("a", "late").unwrap(), None);
 }
 
 #[test]

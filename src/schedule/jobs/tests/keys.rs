@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, fmt::Debug, fs, path::Path};
 
 use super::super::{
-    BACKOFF, JOB, RETENTION, RUNNER, TELL, TaskKind,
+    BACKOFF, DIGEST, JOB, MAIL, RETENTION, RUNNER, TELL, TaskKind,
     sources::SourceText,
     table::{JobsDocument, JobsTable},
 };
@@ -60,6 +60,10 @@ in any case, like `ExecStopPost=` of systemd, and has `kill_grace` to end when t
 they read, write and reach only what that allows. To name a program here allows it here, and not to the script, which
 needs `run` for it. They see PORTOLAN_JOB, PORTOLAN_RUN, PORTOLAN_ATTEMPT, PORTOLAN_SCHEDULED_FOR, PORTOLAN_TRIGGER and,
 after the work, PORTOLAN_OUTCOME.
+
+[Notifications](operations.md#notifications) explains `on_failure` and the like, `[mail]` and `[digest]`; `portolan notify
+test JOB` sends a test message. Each address, URL, token and password of a notification may be \"secret:NAME\" or `{ secret
+= \"NAME\" }`.
 
 Durations are texts such as `\"90s\"` or `\"5m\"`, sizes are bytes or texts such as `\"10MiB\"`.
 ";
@@ -172,6 +176,8 @@ fn the_committed_page_has_every_key() {
         section("`backoff` of a job", "backoff", &BACKOFF),
         section("`permissions` of a job", "permissions", &PERMISSIONS),
         section("Notifications of a job", "on", &TELL),
+        section("`[mail]`", "mail", &MAIL),
+        section("`[digest]`", "digest", &DIGEST),
     ];
     let page = page.concat();
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/jobs.md");
@@ -208,4 +214,5 @@ fn the_defaults_of_the_page_are_those_of_jobs() {
     has_defaults(&BACKOFF);
     has_defaults(&PERMISSIONS);
     has_defaults(&TELL);
+    has_defaults(&MAIL);
 }

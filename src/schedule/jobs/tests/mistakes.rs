@@ -115,7 +115,64 @@ fn a_wrong_key_or_value_is_shown_in_its_place() {
             "on_change = { webhook = «\"example.com/s3cret\" }",
             "error: `webhook` wants an address of the web | an address begins with `https://` or `http://`",
         ),
-        ("on_missed = «{}", "error: `on_missed` tells nobody | `webhook`, `ping` or `command`"),
+        (
+            "on_missed = «{}",
+            "error: `on_missed` tells nobody | `mail`, `slack`, `teams`, `discord`, `ntfy`, `gotify`, `telegram`, `webhook`, `ping` or `command`",
+        ),
+        (
+            "on_failure = { «mial = \"a@b.de\" }",
+            "error: `on_failure` has no key `mial` | did you mean `mail`?",
+        ),
+        (
+            "on_failure = { mail = «\"nobody\" }",
+            "error: \"nobody\" is no address of mail | such as \"ops@example.com\"",
+        ),
+        ("on_failure = { mail = «[] }", "error: `mail` names no address | "),
+        (
+            "on_failure = { mail = \"a@b.de\", subject = «\"{jobb} failed\" }",
+            "error: a template has no `{jobb}` | did you mean `{job}`?",
+        ),
+        (
+            "on_failure = { webhook = { «urll = \"https://h/x\", url = \"https://h/x\" } }",
+            "error: `webhook` has no key `***` | did you mean `url`?",
+        ),
+        (
+            "on_failure = { webhook = { url = \"https://h\", headers = { X = «\"a\\nb\" } } }",
+            "error: this cannot be a header | ",
+        ),
+        (
+            "on_failure = { gotify = «\"https://h\" }",
+            "error: `gotify` wants a table | write `gotify = { url = \"https://push.example.com\", token = \"secret:GOTIFY\" }`",
+        ),
+        ("on_failure = { telegram = «{ token = \"x\" } }", "error: `telegram` has no `chat` | "),
+        (
+            "on_failure = { slack = «\"hooks.slack.com/x\" }",
+            "error: `slack` wants an address of the web | an address begins with `https://` or `http://`",
+        ),
+        (
+            "on_empty = «true",
+            "error: `on_empty` is for the targets of `on_failure`: there are none | write `on_empty = { mail = \"ops@example.com\" }`",
+        ),
+        (
+            "on_slow = { after = «\"twice\", mail = \"a@b.de\" }",
+            "error: a run cannot be slow after this | write \"2x\" for twice the usual duration, or a duration such as \"30m\"",
+        ),
+        (
+            "on_failure = { mail = \"a@b.de\", «after = \"2x\" }",
+            "error: `on_failure` has no key `after` | it has mail, slack, teams, discord, ntfy, gotify, telegram, webhook, ping, command, subject, text",
+        ),
+        (
+            "«remind = \"6h\"",
+            "error: `remind` reminds nobody | `on_failure` names those who are reminded",
+        ),
+        (
+            "«on_late = { mail = \"a@b.de\" }",
+            "error: `on_late` needs `expect_by` | such as `expect_by = \"06:30\"`, or a duration after the slot",
+        ),
+        (
+            "«mail = \"a@b.de\"",
+            "error: a job has no key `mail` | write `on_failure = { mail = \"ops@example.com\" }`; `on_success`, `on_late` and others are alike",
+        ),
         (
             "on_success = { command = «[] }",
             "error: `command` names no program | such as `[\"/usr/bin/mail-me\", \"catalogue\"]`; no shell reads it",
@@ -282,6 +339,38 @@ fn a_wrong_name_script_or_table_is_shown_in_its_place() {
             "error: `[runner]` has no key `max_runing` | did you mean `max_running`?",
         ),
         (
+            job("\"a\"", nightly) + "[mail]\n«smpt = \"mail.example.com\"",
+            "error: `[mail]` has no key `smpt` | did you mean `smtp`?",
+        ),
+        (
+            job("\"a\"", nightly) + "[mail]\nsmtp = «\"mail.example.com:smtp\"",
+            "error: `smtp` wants a host, with or without a port | such as \"mail.example.com\" or \"mail.example.com:587\"",
+        ),
+        (
+            job("\"a\"", nightly) + "[mail]\ntls = «\"start_tls\"",
+            "error: `tls` wants one of \"starttls\", \"implicit\", \"off\", got \"start_tls\" | did you mean \"starttls\"?",
+        ),
+        (
+            job("\"a\"", nightly) + "[mail]\n«user = \"me\"",
+            "error: a login is both `user` and `password` | ",
+        ),
+        (
+            job("\"a\"", nightly) + "[mail]\nuser = \"me\"\n«password = \"hunter2\"",
+            "warning: this password stands in the jobs file | write `password = \"secret:NAME\"`, which no file shows",
+        ),
+        (
+            job("\"a\"", nightly) + "[«digest]\nmail = \"a@b.de\"",
+            "error: `digest` has no `at` | such as `at = \"07:00\"`",
+        ),
+        (
+            job("\"a\"", nightly) + "[digest]\nat = «\"7 o'clock\"\nmail = \"a@b.de\"",
+            "error: `at` wants a time of the day | such as `at = \"07:00\"`",
+        ),
+        (
+            job("\"a\"", nightly) + "[digest]\nat = \"07:00\"\n«mial = \"a@b.de\"",
+            "error: `digest` has no key `mial` | did you mean `mail`?",
+        ),
+        (
             job("\"a\"", nightly) + "[runner]\nmax_running = «0",
             "error: `max_running` wants a whole number from 1 to 1000, got 0 | ",
         ),
@@ -355,10 +444,10 @@ fn all_mistakes_of_a_file_are_told_at_once_and_in_order() {
 fn no_secret_of_a_jobs_file_is_repeated() {
     let folder = folder();
     let text = "[[job]]\nname = \"a\"\nscript = \"s.rhai\"\nafter = []\nping = \"htps://hunter2\"\n\
-                on_failure = { webhook = \"hunter2\" }\n[job.connect]\npassword = \"hunter2\"\nproxy = \"x://u:hunter2@h\"\n";
+                on_failure = { webhook = \"hunter2\", slack = \"hunter2\" }\n[job.connect]\npassword = \"hunter2\"\nproxy = \"x://u:hunter2@h\"\n";
     let reading = read(text, folder.path());
     assert!(!format!("{:?}", reading.findings).contains("hunter2"));
-    let text = text.replace("htps", "https").replace("\"hunter2\" }", "\"https://hunter2\" }");
+    let text = text.replace("htps", "https").replace("k = \"hunter2\"", "k = \"https://hunter2\"");
     let reading = read(&text.replace("x://", "socks5://"), folder.path());
     let job = reading.jobs.unwrap();
     assert!(!format!("{job:?}").contains("hunter2"));

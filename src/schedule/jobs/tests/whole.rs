@@ -94,7 +94,7 @@ fn every_key_is_read() {
     assert_eq!(job.after.iter().map(|name| &**name).collect::<Vec<_>>(), ["prices"]);
     assert_eq!(job.allow, [Allowed::Nat]);
     let failure = job.notify.on_failure.as_ref().unwrap();
-    assert_eq!(failure.webhook.as_ref().unwrap().reveal(), "https://example.com/hook");
+    assert_eq!(failure.webhook.as_ref().unwrap().url.reveal(), "https://example.com/hook");
     assert_eq!(failure.command.as_deref(), Some(&["mail".to_owned(), "me".into()][..]));
     assert!(job.notify.on_success.as_ref().unwrap().ping.is_some());
     assert_eq!(job.notify.on_change.as_ref().unwrap().command.as_ref().unwrap().len(), 1);
