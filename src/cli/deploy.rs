@@ -118,9 +118,7 @@ fn prepare(args: &Args, common: &Common) -> Result<PreparedDeploy> {
     let url = parse_url(&args.url)?;
     let site = common.site(&url)?;
     let mut request = DeployRequest::default();
-    if site.parallel > 1 {
-        request.options.parallel = site.parallel;
-    }
+    request.options.parallel = site.parallel;
     args.options.fill(&mut request)?;
     let remote = path_of(&url)?;
     let (folder, run, json) = (args.source.clone(), common.context()?, common.json());

@@ -149,6 +149,9 @@ fn a_mirror_uses_as_many_sessions_as_the_option_says() {
     assert_eq!(logins(&stage), 1);
     drop(with(&stage, "parallel: 3", rest).succeeds().any_files());
     assert!((3..=4).contains(&logins(&stage)), "{}", logins(&stage));
+    let before = logins(&stage);
+    drop(with(&stage, "", rest).succeeds().any_files());
+    assert!(logins(&stage) - before > 1, "{}", logins(&stage) - before);
 }
 
 #[test]

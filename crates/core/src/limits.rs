@@ -128,6 +128,11 @@ pub const PARALLEL_MAX: u16 = 32;
 pub const PARALLEL_AUTO: u16 = u16::MAX;
 /// The initial number of sessions for `parallel = "auto"`; most servers accept as many.
 pub const PARALLEL_AUTO_FIRST: u16 = 8;
+/// The initial number if the server answers within [`NEAR_ROUND_TRIP_MAX`]: there is no latency to hide, and each login
+/// costs as much as several small files.
+pub const PARALLEL_AUTO_NEAR: u16 = 2;
+/// The maximum round-trip time of a server that is near.
+pub const NEAR_ROUND_TRIP_MAX: Duration = Duration::from_millis(1);
 /// The minimum time over which throughput is measured before more sessions are tried.
 pub const TIDE_TIME_MIN: Duration = Duration::from_millis(200);
 /// The minimum number of work items for each session in that time.
@@ -143,6 +148,22 @@ pub const TIDE_FILE_BYTES: u64 = 64 * 1024;
 pub const SESSION_WAIT: Duration = Duration::from_secs(15);
 /// The maximum of that wait; lftp has the same.
 pub const SESSION_WAIT_MAX: Duration = Duration::from_mins(5);
+/// The waits before a session that a server has just ended is asked for again, after it was refused as one too many: a
+/// server needs a moment to notice the end of a session, and other sessions of the run give way in that time.
+pub const RECONNECT_WAITS: [Duration; 6] = [
+    Duration::from_millis(20),
+    Duration::from_millis(80),
+    Duration::from_millis(200),
+    Duration::from_millis(400),
+    Duration::from_millis(800),
+    Duration::from_millis(1500),
+];
+/// The number of those waits after which other sessions are asked to give way.
+pub const RECONNECT_WAITS_ALONE: usize = 2;
+/// The time between two sessions that give way: the one that waits needs a moment to see it.
+pub const GIVE_WAY_WAIT: Duration = Duration::from_millis(300);
+/// The interval at which idle sessions are asked if they should give way.
+pub const GIVE_WAY_POLL: Duration = Duration::from_millis(50);
 /// The maximum number of entries of a local directory that are read to estimate the sessions that a remote scan may
 /// use.
 pub const EXPECTED_ENTRIES_MAX: usize = 256;

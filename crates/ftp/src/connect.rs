@@ -10,15 +10,20 @@ use super::{
     path_syntax::PathSyntax,
     profile::ServerProfile,
     race,
+    reply::CausedByReply as _,
     session::Session,
     site::{Mode, ProxyOrigin, Site, TlsMode},
     tls::{TlsContext, TlsVersions},
 };
 use portolan_core::{
-    error::{Error, ErrorKind, Result, codes::TLS_NOT_OFFERED},
+    error::{
+        Error, ErrorKind, Result,
+        codes::{LOGIN_TOO_MANY_SESSIONS, TLS_NOT_OFFERED},
+    },
+    limits::{RECONNECT_WAITS, RECONNECT_WAITS_ALONE},
     observe::MessageLevel,
 };
-use portolan_proto::Verb;
+use portolan_proto::{ReplyCode, Verb};
 
 /// Names the variable that has led to the proxy of a failed connection.
 fn by_way(error: Error, site: &Site) -> Error {
@@ -210,18 +215,39 @@ impl Session {
         self.reconnect().await
     }
 
+    /// Logs in again. A server that accepts no further session may not have noticed yet that the last one has ended: it
+    /// is asked again after short waits, during which other sessions of the run are asked to give way.
+    async fn log_in_again(&mut self) -> Result<login::LoggedIn> {
+        let profile = self.data_path.profile.clone();
+        let mut waits = RECONNECT_WAITS.into_iter().enumerate();
+        let mut request = None;
+        loop {
+            let logged_in = async {
+                let line = dial(&self.site, &self.context).await?;
+                self.data_path.follow(&line);
+                let security = self.security.as_ref();
+                log_in(line, &self.site, security, &self.context, &profile, None).await
+            };
+            let error = match logged_in.await {
+                Err(error) if is_refused_session(&error) => error,
+                ended => return ended.map_err(|error| error.with_host(&self.site.host)),
+            };
+            let Some((count, wait)) = waits.next() else {
+                return Err(error.with_name(LOGIN_TOO_MANY_SESSIONS).with_host(&self.site.host));
+            };
+            if count >= RECONNECT_WAITS_ALONE && request.is_none() {
+                request = Some(profile.request_slot());
+            }
+            self.context.stop.run_until_cancelled(tokio::time::sleep(wait)).await?;
+        }
+    }
+
     /// Replaces the connection by a new one.
     pub(super) async fn reconnect(&mut self) -> Result<()> {
         // A server may wait for the close before it has room for another session.
         self.control.close_abruptly();
         let folder = self.server_folder.take();
-        let logged_in = async {
-            let line = dial(&self.site, &self.context).await?;
-            self.data_path.follow(&line);
-            let (security, profile) = (self.security.as_ref(), &self.data_path.profile);
-            log_in(line, &self.site, security, &self.context, profile, None).await
-        };
-        let logged_in = logged_in.await.map_err(|error| error.with_host(&self.site.host))?;
+        let logged_in = self.log_in_again().await?;
         self.control = logged_in.control;
         self.security = logged_in.security;
         // A command without a path may come next, and refers to the directory that was current before.
@@ -257,6 +283,12 @@ async fn dial(site: &Site, context: &RunContext) -> Result<DialedConnection> {
         context.answered.note(site, line.peer.ip());
     }
     Ok(line)
+}
+
+/// Returns true if a login failed because the server accepts no further session now.
+fn is_refused_session(error: &Error) -> bool {
+    error.name == Some(LOGIN_TOO_MANY_SESSIONS)
+        || (error.name.is_none() && error.reply_code() == ReplyCode::SERVICE_UNAVAILABLE)
 }
 
 /// Returns true if a login may have failed because its commands shared a packet.

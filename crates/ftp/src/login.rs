@@ -18,7 +18,7 @@ use super::{
 use portolan_core::{
     error::{
         Error, ErrorKind, Origin, Result,
-        codes::{LOGIN_DENIED, TLS_NOT_OFFERED, TLS_REQUIRED},
+        codes::{LOGIN_DENIED, LOGIN_TOO_MANY_SESSIONS, TLS_NOT_OFFERED, TLS_REQUIRED},
     },
     limits::HASTY_LOGIN_TIME,
     observe::{Event, visible::visible},
@@ -99,7 +99,7 @@ pub(super) async fn login(
     control.share(profile);
     let is_greeting = greeting.is_done();
     if !is_greeting {
-        return Err(unless_tls_is_wanted(greeting.fault(), site, &greeting));
+        return Err(unless_tls_is_wanted(of_session(greeting.fault(), &greeting), site, &greeting));
     }
     if site.tls == TlsMode::Explicit
         && let Some(security) = &security
@@ -275,7 +275,15 @@ fn refused(site: &Site, reply: &Reply) -> Error {
     let message = format!("the login as `{user}` failed: the server said \"{words}\"");
     let kind = if reply.code.is_permanent() { ErrorKind::Denied } else { error.kind };
     let name = (reply.code == ReplyCode::NOT_LOGGED_IN).then_some(LOGIN_DENIED);
-    unless_tls_is_wanted(Error { kind, message, name, ..error }, site, reply)
+    unless_tls_is_wanted(of_session(Error { kind, message, name, ..error }, reply), site, reply)
+}
+
+/// Returns the error of a login that ended with `reply`; it is temporary if the server accepts no further session now.
+fn of_session(error: Error, reply: &Reply) -> Error {
+    if !reply.refuses_session() {
+        return error;
+    }
+    Error { kind: ErrorKind::Busy, ..error.with_name(LOGIN_TOO_MANY_SESSIONS) }
 }
 
 /// Returns `error`, with advice if the server accepts no login without TLS.

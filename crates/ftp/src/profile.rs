@@ -3,7 +3,10 @@
 
 use std::{
     net::IpAddr,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
@@ -105,6 +108,18 @@ struct ProfileParts {
     /// The support for several commands in one packet.
     pipelining: Pipelining,
     learned: Mutex<Learned>,
+    /// The number of sessions that wait because the server accepts no more at a time.
+    slot_requests: AtomicUsize,
+}
+
+/// A session's request that others give way, withdrawn when it is dropped.
+#[derive(Debug)]
+pub(super) struct SlotRequest(ServerProfile);
+
+impl Drop for SlotRequest {
+    fn drop(&mut self) {
+        self.0.0.slot_requests.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// The observations of a server's behaviour. All clones are the same.
@@ -124,7 +139,11 @@ impl ServerProfile {
             learned.adopt(&known);
         }
         let pipelining = Pipelining::from_habits(habits);
-        Self(Arc::new(ProfileParts { pipelining, learned: Mutex::new(learned) }))
+        Self(Arc::new(ProfileParts {
+            pipelining,
+            learned: Mutex::new(learned),
+            slot_requests: AtomicUsize::new(0),
+        }))
     }
 
     fn learned(&self) -> MutexGuard<'_, Learned> {
@@ -257,6 +276,17 @@ impl ServerProfile {
         let mut learned = self.learned();
         learned.sessions_max = count;
         learned.save_habits(|habits| habits.sessions_max = count);
+    }
+
+    /// Asks the other sessions of the run to give way, until the result is dropped.
+    pub(super) fn request_slot(&self) -> SlotRequest {
+        self.0.slot_requests.fetch_add(1, Ordering::Relaxed);
+        SlotRequest(self.clone())
+    }
+
+    /// Returns true if a session of the run waits for another to end.
+    pub(super) fn is_slot_requested(&self) -> bool {
+        self.0.slot_requests.load(Ordering::Relaxed) > 0
     }
 
     /// Returns true if it is known to accept final names only.

@@ -12,7 +12,8 @@ use super::{
 use portolan_core::{
     cancel::CancelToken,
     clock::Clock,
-    error::{Error, ErrorKind, Result},
+    error::{Error, ErrorKind, Result, codes::LOGIN_TOO_MANY_SESSIONS},
+    limits::NEAR_ROUND_TRIP_MAX,
     observe::EventEmitter,
 };
 use portolan_fs::{AtomicFile, OwnerTag, SourceFile};
@@ -132,8 +133,22 @@ impl RemoteFs for Session {
         self.data_path.profile.record_session_limit(count);
     }
 
+    fn is_near(&self) -> bool {
+        self.data_path.profile.round_trip().is_some_and(|time| time <= NEAR_ROUND_TRIP_MAX)
+    }
+
+    fn is_slot_requested(&self) -> bool {
+        self.data_path.profile.is_slot_requested()
+    }
+
+    fn is_session_limit(fault: &Error) -> bool {
+        fault.name == Some(LOGIN_TOO_MANY_SESSIONS)
+    }
+
     fn refuses_session(fault: &Error) -> bool {
-        fault.code == 421 || matches!(fault.kind, ErrorKind::Denied | ErrorKind::Unreachable)
+        Self::is_session_limit(fault)
+            || fault.code == 421
+            || matches!(fault.kind, ErrorKind::Denied | ErrorKind::Unreachable)
     }
 
     fn leave(self) {

@@ -125,6 +125,27 @@ impl Reply {
         WORDS.iter().any(|wanted| words.contains(wanted))
     }
 
+    /// Returns true if the refusal of a login means that the server accepts no further session now: 421, or the words of
+    /// servers that say so by 530 (ProFTPD with `MaxClientsPerUser`, IIS, Serv-U).
+    pub(crate) fn refuses_session(&self) -> bool {
+        const WORDS: [&str; 8] = [
+            "too many",
+            "maximum",
+            "already connected",
+            "already logged in",
+            "connection limit",
+            "session limit",
+            "connections allowed",
+            "simultaneous",
+        ];
+        /// The words of servers that lock an account after wrong passwords.
+        const NOT: [&str; 4] = ["fail", "attempt", "incorrect", "password"];
+        let words = self.text().to_ascii_lowercase();
+        let says = |all: &[&str]| all.iter().any(|word| words.contains(word));
+        self.code == ReplyCode::SERVICE_UNAVAILABLE
+            || (self.code == ReplyCode::NOT_LOGGED_IN && says(&WORDS) && !says(&NOT))
+    }
+
     /// Returns true if a refusal says that the server requires TLS.
     pub fn wants_tls(&self) -> bool {
         const WORDS: [&str; 8] = [
@@ -389,6 +410,16 @@ mod tests {
             reply("550-No\r\n such\x1b[2J\r\n550 file").words(),
             "550 No / such\\u{1b}[2J / file"
         );
+        for (line, is_refused) in [
+            ("421 Service not available.", true),
+            ("530 Sorry, the maximum number of clients (2) for this user already connected.", true),
+            ("530 Too many users logged in for this account.", true),
+            ("530 Too many failed login attempts.", false),
+            ("530 Login incorrect.", false),
+            ("550 Too many links.", false),
+        ] {
+            assert_eq!(reply(line).refuses_session(), is_refused, "{line}");
+        }
         assert_eq!(reply("213 file: 213, Size =51").number(), None);
         assert_eq!(reply("213  4096 ").number(), Some(4096));
     }

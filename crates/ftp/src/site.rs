@@ -306,7 +306,7 @@ impl Site {
             retry_wait: RETRY_WAIT,
             encoding: NameEncoding::Same,
             list_command: None,
-            parallel: 1,
+            parallel: PARALLEL_AUTO,
             min_rate: MIN_RATE,
             in_place: InPlace::Auto,
             temp: None,

@@ -203,7 +203,7 @@ const ROWS: &[SiteRow] = &[
         }),
         "the number of sessions that a mirror may use; with \"auto\" as many as make it faster",
     )
-    .usual("1"),
+    .usual("auto"),
     SiteRow::new(
         "proxy",
         Hidden(PROXY_FORMS, proxy),

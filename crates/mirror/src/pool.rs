@@ -1,10 +1,11 @@
 //! A pool of sessions that work on one queue of jobs, all polled by the same thread.
 
 use std::{
-    cell::RefCell,
+    cell::{Cell, RefCell},
     future::Future,
     ops::{Deref, DerefMut},
     pin::Pin,
+    rc::Rc,
     time::Instant,
 };
 
@@ -13,8 +14,8 @@ use futures_util::stream::{FuturesUnordered, StreamExt};
 use super::{pass_options::PoolOptions, pool_size::PoolSizer};
 use portolan_core::{
     cancel::CancelToken,
-    error::{Error, ErrorKind, Result},
-    limits::MIRROR_RETRY_TIME_MAX,
+    error::{Error, ErrorKind, Origin, Result},
+    limits::{GIVE_WAY_POLL, MIRROR_RETRY_TIME_MAX},
     observe::{EventEmitter, MessageLevel},
 };
 use portolan_remote::{fs::RemoteFs, rate_limit::RateLimiter, transfer::InPlace};
@@ -90,9 +91,11 @@ pub(super) struct SessionPool<'a, R> {
     in_place: Option<InPlace>,
 }
 
-/// A session of the pool. The caller's is never given up.
+/// A session of the pool. The caller's is never given up; if the server accepts no more than the others, it rests until
+/// they have gone.
 enum PooledSession<'a, R> {
-    First(&'a mut R),
+    /// The caller's, with the number of the others.
+    First(&'a mut R, Rc<Cell<usize>>),
     Other(Box<R>),
 }
 
@@ -102,7 +105,8 @@ type Coming<R> = Pin<Box<dyn Future<Output = Result<R>>>>;
 impl<'a, R: RemoteFs> SessionPool<'a, R> {
     /// Creates a pool with these `options`; sessions other than `first` are opened when there is work for them.
     pub(super) fn new(first: &'a mut R, options: PoolOptions) -> Self {
-        let size = PoolSizer::new(options.parallel, first.session_limit(), Instant::now());
+        let (limit, is_near) = (first.session_limit(), first.is_near());
+        let size = PoolSizer::new(options.parallel, limit, is_near, Instant::now());
         let retries = options.retries;
         let (others, coming) = (Vec::new(), FuturesUnordered::new());
         let in_place = options.in_place.map(|in_place| first.set_in_place(in_place));
@@ -133,17 +137,18 @@ impl<'a, R: RemoteFs> SessionPool<'a, R> {
         let others = self.others.drain(..).map(|session| PooledSession::Other(Box::new(session)));
         let mut idle: Vec<_> = others.collect();
         let (observer, stop) = (self.first.observer().clone(), self.first.stop().clone());
-        idle.push(PooledSession::First(self.first));
+        let count = Rc::new(Cell::new(idle.len()));
+        idle.push(PooledSession::First(self.first, Rc::clone(&count)));
         let mut watch = PoolDriver { size: &mut self.size, observer, work: &work, ended: Ok(()) };
-        let mut busy = FuturesUnordered::new();
+        let (mut busy, mut resting) = (FuturesUnordered::new(), None);
         let coming = &mut self.coming;
         loop {
-            if let Some(hand) = idle.last() {
-                let on_the_way = coming.len();
-                let there = idle.len() + busy.len() + on_the_way;
-                for _ in 0..watch.lacking(there, idle.len() + on_the_way) {
-                    coming.push(Box::pin(hand.open_sibling()));
-                }
+            watch.give_way(&mut idle, busy.len());
+            if idle.is_empty() && busy.is_empty() {
+                idle.extend(resting.take());
+            }
+            for _ in 0..watch.lacking(&idle, busy.len(), coming.len()) {
+                coming.extend(idle.last().map(|hand| Box::pin(hand.open_sibling()) as Coming<R>));
             }
             while watch.ended.is_ok()
                 && let Some(hand) = idle.pop()
@@ -166,26 +171,29 @@ impl<'a, R: RemoteFs> SessionPool<'a, R> {
                 break;
             }
             let others = idle.len() + busy.len();
+            count.set(others - usize::from(resting.is_none()));
             tokio::select! {
                 Some(opened) = coming.next(), if !coming.is_empty() => {
-                    let mut hand = watch.take_in(opened, others);
-                    if let Some(session) = &mut hand {
-                        // Its opening may have begun before the limit was set.
-                        session.set_rate_limit(self.pace.clone());
-                    }
-                    idle.extend(hand);
+                    // Its opening may have begun before the limit was set.
+                    let hand = watch.take_in(opened, others);
+                    idle.extend(hand.map(|hand| hand.at_pace(self.pace.clone())));
                 }
                 Some((hand, ends)) = busy.next() => {
-                    idle.extend(watch.finish(hand, ends, others - 1));
+                    if watch.finish(&hand, ends, others - 1) {
+                        resting = resting.or(Some(hand).filter(PooledSession::is_first));
+                    } else {
+                        idle.push(hand);
+                    }
                 }
+                () = tokio::time::sleep(GIVE_WAY_POLL), if idle.iter().any(|hand| !hand.is_first()) => {}
             }
         }
         let ended = watch.ended;
         drop(busy);
-        self.others.extend(idle.into_iter().filter_map(|hand| match hand {
-            PooledSession::Other(session) => Some(*session),
-            PooledSession::First(_) => None,
-        }));
+        self.others.extend(idle.into_iter().filter_map(PooledSession::into_other));
+        // What follows is done by the caller's session.
+        let spare = self.others.pop_if(|_| resting.is_some());
+        spare.into_iter().for_each(R::leave);
         ended
     }
 
@@ -211,12 +219,20 @@ struct PoolDriver<'c, 'w, W> {
 }
 
 impl<W: JobQueue> PoolDriver<'_, '_, W> {
-    /// Returns the number of sessions to open in addition to the existing ones, of which `free` have nothing to do yet.
-    fn lacking(&mut self, there: usize, free: usize) -> usize {
-        let waiting = if self.ended.is_ok() { self.work.borrow().waiting() } else { 0 };
+    /// Returns the number of sessions to open in addition to those that are `idle`, `busy`, or being opened.
+    fn lacking<R: RemoteFs>(
+        &mut self,
+        idle: &[PooledSession<'_, R>],
+        busy: usize,
+        coming: usize,
+    ) -> usize {
+        let may_open =
+            self.ended.is_ok() && idle.last().is_some_and(|hand| !hand.is_slot_requested());
+        let waiting = if may_open { self.work.borrow().waiting() } else { 0 };
+        let free = idle.len() + coming;
         match waiting.saturating_sub(free) {
             0 => 0,
-            useful => useful.min(self.size.lacking(there, Instant::now())),
+            useful => useful.min(self.size.lacking(free + busy, Instant::now())),
         }
     }
 
@@ -239,13 +255,30 @@ impl<W: JobQueue> PoolDriver<'_, '_, W> {
         }
     }
 
-    /// Records the results of a session that worked beside `others`, and returns it, unless the server has closed it.
-    fn finish<'a, R: RemoteFs>(
+    /// Closes one of the `idle` sessions beside `busy` ones if another waits because the server accepts no more.
+    fn give_way<R: RemoteFs>(&mut self, idle: &mut Vec<PooledSession<'_, R>>, busy: usize) {
+        let is_asked = idle.last().is_some_and(|hand| hand.is_slot_requested());
+        let at = idle.iter().position(|hand| !hand.is_first());
+        let now = Instant::now();
+        let Some(at) = at.filter(|_| is_asked && self.size.may_give_way(now)) else { return };
+        if let PooledSession::Other(session) = idle.swap_remove(at) {
+            session.leave();
+        }
+        let count = idle.len() + busy;
+        if let Some(size) = self.size.shrink(count, now) {
+            let message = "the server accepts no more at present";
+            self.tell_of(size, &Error::new(ErrorKind::Busy, Origin::Server, message));
+        }
+    }
+
+    /// Records the results of a session that worked beside `others`. Returns true if the server has closed it and
+    /// accepts no more than those.
+    fn finish<R: RemoteFs>(
         &mut self,
-        hand: PooledSession<'a, R>,
+        hand: &PooledSession<'_, R>,
         ends: JobResults<W>,
         others: usize,
-    ) -> Option<PooledSession<'a, R>> {
+    ) -> bool {
         let mut unwanted = None;
         for (job, result) in ends {
             match result {
@@ -263,11 +296,11 @@ impl<W: JobQueue> PoolDriver<'_, '_, W> {
                 }
             }
         }
-        let Some(fault) = unwanted else { return Some(hand) };
+        let Some(fault) = unwanted else { return false };
         if let Some(size) = self.size.shrink(others, Instant::now()) {
             self.tell_of(size, &fault);
         }
-        None
+        true
     }
 
     /// Reports the number of sessions to a user who has asked for another.
@@ -290,7 +323,7 @@ impl<R> Deref for PooledSession<'_, R> {
 
     fn deref(&self) -> &R {
         match self {
-            Self::First(session) => session,
+            Self::First(session, _) => session,
             Self::Other(session) => session,
         }
     }
@@ -299,16 +332,38 @@ impl<R> Deref for PooledSession<'_, R> {
 impl<R> DerefMut for PooledSession<'_, R> {
     fn deref_mut(&mut self) -> &mut R {
         match self {
-            Self::First(session) => session,
+            Self::First(session, _) => session,
             Self::Other(session) => session,
         }
     }
 }
 
 impl<R: RemoteFs> PooledSession<'_, R> {
-    /// Returns true if the fault means that the server does not accept so many sessions.
+    /// Returns the session with the rate limit of the pool.
+    fn at_pace(mut self, pace: Option<RateLimiter>) -> Self {
+        self.set_rate_limit(pace);
+        self
+    }
+
+    /// Returns the session, unless it is the caller's.
+    fn into_other(self) -> Option<R> {
+        match self {
+            Self::First(..) => None,
+            Self::Other(session) => Some(*session),
+        }
+    }
+
+    /// Returns true for the caller's session.
+    const fn is_first(&self) -> bool {
+        matches!(self, Self::First(..))
+    }
+
+    /// Returns true if the fault means that the server does not accept so many sessions, and that others can go on.
     fn is_unwanted(&self, fault: &Error) -> bool {
-        matches!(self, Self::Other(_)) && R::refuses_session(fault)
+        match self {
+            Self::First(_, others) => others.get() > 0 && R::is_session_limit(fault),
+            Self::Other(_) => R::refuses_session(fault),
+        }
     }
 }
 

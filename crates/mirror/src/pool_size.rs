@@ -2,12 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use portolan_core::{
-    limits::PARALLEL_AUTO,
-    limits::{
-        PARALLEL_AUTO_FIRST, PARALLEL_MAX, SESSION_WAIT, SESSION_WAIT_MAX, TIDE_FILE_BYTES,
-        TIDE_GAIN_MIN, TIDE_PIECES_MIN, TIDE_TIME_MIN, TIDE_TURN_PIECES,
-    },
+use portolan_core::limits::{
+    GIVE_WAY_WAIT, PARALLEL_AUTO, PARALLEL_AUTO_FIRST, PARALLEL_AUTO_NEAR, PARALLEL_MAX,
+    SESSION_WAIT, SESSION_WAIT_MAX, TIDE_FILE_BYTES, TIDE_GAIN_MIN, TIDE_PIECES_MIN, TIDE_TIME_MIN,
+    TIDE_TURN_PIECES,
 };
 
 /// The wanted number of sessions, with the limits learned so far.
@@ -19,6 +17,8 @@ pub(super) struct PoolSizer {
     taken: Option<ServerLimit>,
     /// The throughput probe, if the number is automatic.
     tide: Option<ThroughputProbe>,
+    /// The time from which a session may give way to another that waits.
+    gives_way_at: Option<Instant>,
 }
 
 /// The number of sessions that a server accepts at present.
@@ -45,10 +45,14 @@ struct ThroughputProbe {
 
 impl PoolSizer {
     /// Creates a pool size of at most `size_max` sessions, or one that grows as long as that brings a gain. `limit` is
-    /// the number that the server accepted in an earlier run.
-    pub(super) fn new(size_max: u16, limit: Option<u16>, now: Instant) -> Self {
+    /// the number that the server accepted in an earlier run; `is_near` tells that there is no latency to hide.
+    pub(super) fn new(size_max: u16, limit: Option<u16>, is_near: bool, now: Instant) -> Self {
         let is_auto = size_max == PARALLEL_AUTO;
-        let wanted = if is_auto { PARALLEL_AUTO_FIRST } else { size_max.max(1) };
+        let wanted = match size_max {
+            PARALLEL_AUTO if is_near => PARALLEL_AUTO_NEAR,
+            PARALLEL_AUTO => PARALLEL_AUTO_FIRST,
+            count => count.max(1),
+        };
         let tide = is_auto.then_some(ThroughputProbe {
             since: None,
             pieces: 0,
@@ -61,7 +65,7 @@ impl PoolSizer {
             again_at: now + SESSION_WAIT,
             wait: SESSION_WAIT,
         });
-        Self { wanted: usize::from(wanted), taken, tide }
+        Self { wanted: usize::from(wanted), taken, tide, gives_way_at: None }
     }
 
     /// Returns true if the user has named the number.
@@ -86,6 +90,16 @@ impl PoolSizer {
             }
             Some(taken) => lacking.min(taken.count.saturating_sub(there)),
         }
+    }
+
+    /// Returns true if a session may give way to another that waits; one at a time, since the other needs a moment to see
+    /// it.
+    pub(super) fn may_give_way(&mut self, now: Instant) -> bool {
+        let may = self.gives_way_at.is_none_or(|at| now >= at);
+        if may {
+            self.gives_way_at = Some(now + GIVE_WAY_WAIT);
+        }
+        may
     }
 
     /// Returns the number of jobs that a session may do before it reports them: few while throughput is being measured.
@@ -158,7 +172,7 @@ mod tests {
     #[test]
     fn a_server_that_takes_fewer_is_asked_again_after_longer_and_longer_waits() {
         let mut now = Instant::now();
-        let mut size = PoolSizer::new(8, None, now);
+        let mut size = PoolSizer::new(8, None, false, now);
         assert_eq!(size.lacking(1, now), 7);
         assert_eq!(size.shrink(3, now), Some(3));
         assert_eq!((size.lacking(3, now), size.lacking(2, now)), (0, 1));
@@ -176,7 +190,7 @@ mod tests {
     #[test]
     fn a_server_that_takes_more_again_gets_them_one_by_one() {
         let now = Instant::now();
-        let mut size = PoolSizer::new(4, None, now);
+        let mut size = PoolSizer::new(4, None, false, now);
         size.shrink(1, now);
         for there in 1..4 {
             let now = now + SESSION_WAIT * u32::try_from(there).unwrap();
@@ -189,7 +203,7 @@ mod tests {
     #[test]
     fn the_limit_of_an_earlier_run_is_kept_to_and_tried_again_later() {
         let now = Instant::now();
-        let mut size = PoolSizer::new(PARALLEL_AUTO, Some(2), now);
+        let mut size = PoolSizer::new(PARALLEL_AUTO, Some(2), false, now);
         assert_eq!((size.lacking(1, now), size.lacking(2, now)), (1, 0));
         assert_eq!(size.limit(), Some(2));
         assert_eq!(size.lacking(2, now + SESSION_WAIT), 1);
@@ -197,11 +211,28 @@ mod tests {
         assert_eq!(size.limit(), Some(3));
     }
 
+    #[test]
+    fn a_server_without_latency_gets_few_sessions_at_first() {
+        let now = Instant::now();
+        for (size_max, sessions) in [(PARALLEL_AUTO, PARALLEL_AUTO_NEAR), (5, 5)] {
+            let mut size = PoolSizer::new(size_max, None, true, now);
+            assert_eq!(size.lacking(0, now), usize::from(sessions));
+        }
+    }
+
+    #[test]
+    fn sessions_give_way_one_at_a_time() {
+        let now = Instant::now();
+        let mut size = PoolSizer::new(4, None, false, now);
+        let may = [now, now, now + GIVE_WAY_WAIT].map(|at| size.may_give_way(at));
+        assert_eq!(may, [true, false, true]);
+    }
+
     /// Returns the final number of sessions with files that take `time` each, if no more than `served` are served at a
     /// time.
     fn settled(served: usize, time: Duration) -> usize {
         let mut now = Instant::now();
-        let mut size = PoolSizer::new(PARALLEL_AUTO, None, now);
+        let mut size = PoolSizer::new(PARALLEL_AUTO, None, false, now);
         let mut there = 1;
         for _ in 0..10_000 {
             there += size.lacking(there, now);
@@ -222,7 +253,7 @@ mod tests {
     #[test]
     fn a_number_that_was_asked_for_is_not_changed_by_throughput() {
         let now = Instant::now();
-        let mut size = PoolSizer::new(2, None, now);
+        let mut size = PoolSizer::new(2, None, false, now);
         for second in 0..1000 {
             size.moved(1, 2, now + SECOND * second);
         }

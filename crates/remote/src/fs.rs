@@ -116,6 +116,18 @@ pub trait RemoteFs: Sized + 'static {
     }
     /// Records that number for later runs; `None` if none was refused.
     fn record_session_limit(&self, _count: Option<u16>) {}
+    /// Returns true if the error means that the session was not opened again because the server accepts no more at a time.
+    fn is_session_limit(_fault: &Error) -> bool {
+        false
+    }
+    /// Returns true if a session of the run waits for another to be closed, because the server accepts no more at a time.
+    fn is_slot_requested(&self) -> bool {
+        false
+    }
+    /// Returns true if the server answers at once, so that further sessions hide no latency.
+    fn is_near(&self) -> bool {
+        false
+    }
     /// Closes the session without waiting.
     fn leave(self);
     /// Reports a failure that is retried after `tries` earlier retries, and waits until that may help.

@@ -1,9 +1,9 @@
-//! The number of sessions that a mirror uses, and that a server accepts.
+//! The number of sessions that a mirror uses unless it is told otherwise, and that a server accepts.
 
 use std::fs;
 
 use super::{mirror, url};
-use crate::support::rehearsal::Rehearsal;
+use crate::support::{program::Portolan, rehearsal::Rehearsal};
 use portolan::rehearse::ServerSetup;
 
 /// Enough files for more sessions than the servers of the tests accept.
@@ -26,11 +26,11 @@ fn logins(stage: &Rehearsal) -> usize {
 }
 
 #[test]
-fn as_many_sessions_are_used_as_the_options_say() {
+fn several_sessions_are_used_unless_another_number_is_named() {
     let stage = Rehearsal::start(&[], false);
     tree(&stage, "a");
     for (options, least, most) in [
-        (&[][..], 1, 1),
+        (&[][..], 2, 32),
         (&["--parallel", "1"], 1, 1),
         (&["--set", "parallel=3"], 2, 3),
         (&["--parallel", "auto"], 2, 32),
@@ -48,12 +48,12 @@ fn as_many_sessions_are_used_as_the_options_say() {
 
 #[test]
 fn the_number_that_a_server_accepts_is_remembered() {
-    let stage = Rehearsal::start_with(|setup| ServerSetup { sessions_max: 2, ..setup });
+    let stage = Rehearsal::start_with(|setup| ServerSetup { sessions_max: 1, ..setup });
     let program = mirror(&stage);
     let run = |options: &[&str]| {
         let before = refused(&stage);
         let url = url(&stage);
-        let sides = [&*url, "copy", "--state", "state", "--delete", "--parallel", "auto"];
+        let sides = [&*url, "copy", "--state", "state", "--delete"];
         let ran = program.clone_with([&sides[..], options].concat()).run();
         (ran.succeeds().any_stdout().any_files(), refused(&stage) - before)
     };
@@ -70,4 +70,21 @@ fn the_number_that_a_server_accepts_is_remembered() {
     }
     let copied = fs::read_dir(program.folder().join("copy")).unwrap().count();
     assert_eq!(copied, 3 * FILES);
+}
+
+#[test]
+fn a_connection_with_one_session_gets_no_more() {
+    let stage = Rehearsal::start(&[], false);
+    let program = Portolan::new().env("PORTOLAN_PASSWORD", "secret").args(["--no-progress"]);
+    fs::create_dir(program.folder().join("site")).unwrap();
+    for number in 0..FILES {
+        fs::write(program.folder().join(format!("site/{number}")), "x").unwrap();
+    }
+    for command in [&["mirror", "site"][..], &["deploy", "site"], &["put", "-r", "site"]] {
+        let before = logins(&stage);
+        let target = format!("{}{}/", url(&stage), command[0]);
+        let ran = program.clone_with([command, &[&*target, "--set", "parallel=1"]].concat()).run();
+        drop(ran.succeeds().any_stdout().any_stderr().any_files());
+        assert_eq!(logins(&stage) - before, 1, "{command:?}");
+    }
 }

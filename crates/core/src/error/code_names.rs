@@ -39,6 +39,8 @@ pub const LIMIT_MIN_FREE: &str = "limit.min_free";
 pub const LOCAL_NO_DIRECTORY: &str = "local.no_directory";
 /// The server refused the login.
 pub const LOGIN_DENIED: &str = "login.denied";
+/// The server accepts no further session at present.
+pub const LOGIN_TOO_MANY_SESSIONS: &str = "login.too_many_sessions";
 /// A program before or after the work of a job failed.
 pub const PROGRAM_FAILED: &str = "program.failed";
 /// A certificate is not trusted.
@@ -59,3 +61,18 @@ pub const TRANSFER_RENAME_REFUSED: &str = "transfer.rename_refused";
 pub const TRANSFER_SOURCE_CHANGED: &str = "transfer.source_changed";
 /// The target of a transfer exists.
 pub const TRANSFER_TARGET_EXISTS: &str = "transfer.target_exists";
+
+/// The explanation of [`LOGIN_DENIED`].
+pub(super) const LOGIN_DENIED_ROW: ErrorCode = row(
+    LOGIN_DENIED,
+    "The server refused the login (reply 530).",
+    "A wrong user name or password, an account that is locked, or one that may not log in from this address.",
+    "check user and password; a password comes from secret(\"NAME\"), --password-file, --netrc or PORTOLAN_PASSWORD",
+);
+/// The explanation of [`LOGIN_TOO_MANY_SESSIONS`].
+pub(super) const LOGIN_TOO_MANY_SESSIONS_ROW: ErrorCode = row(
+    LOGIN_TOO_MANY_SESSIONS,
+    "The server accepts no further session at present.",
+    "Too many sessions are open, of this account, of this address or of all clients (reply 421, or 530 that says so), or the server is about to stop.",
+    "try again later; `--parallel 1` needs one session at a time; other programs with the same account count as well",
+);

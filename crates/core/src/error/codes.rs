@@ -2,14 +2,14 @@
 //!
 //! Hints, tests, notifications and programs use the code, never the message, which may change.
 
-use super::code_names::row;
 pub use super::code_names::{
     CONNECT_REFUSED, CONNECT_UNKNOWN_HOST, DATA_FALLBACK_OFF, DEPLOY_UNDONE, ErrorCode,
-    LIMIT_MAX_TOTAL, LIMIT_MIN_FREE, LOCAL_NO_DIRECTORY, LOGIN_DENIED, PROGRAM_FAILED,
-    TLS_CERTIFICATE, TLS_NOT_OFFERED, TLS_REQUIRED, TLS_WRONG_PORT, TRANSFER_NAME_REFUSED,
-    TRANSFER_NAME_SHORTENED, TRANSFER_RENAME_REFUSED, TRANSFER_SOURCE_CHANGED,
-    TRANSFER_TARGET_EXISTS,
+    LIMIT_MAX_TOTAL, LIMIT_MIN_FREE, LOCAL_NO_DIRECTORY, LOGIN_DENIED, LOGIN_TOO_MANY_SESSIONS,
+    PROGRAM_FAILED, TLS_CERTIFICATE, TLS_NOT_OFFERED, TLS_REQUIRED, TLS_WRONG_PORT,
+    TRANSFER_NAME_REFUSED, TRANSFER_NAME_SHORTENED, TRANSFER_RENAME_REFUSED,
+    TRANSFER_SOURCE_CHANGED, TRANSFER_TARGET_EXISTS,
 };
+use super::code_names::{LOGIN_DENIED_ROW, LOGIN_TOO_MANY_SESSIONS_ROW, row};
 
 /// Returns the explanation of `code`.
 pub fn explain(code: &str) -> Option<&'static ErrorCode> {
@@ -160,12 +160,8 @@ const FIRST: &[ErrorCode] = &[
         "Directories above a file are not created by `get` and `put`.",
         "folders above a file are not made by themselves: mkdir, or local::mkdir() in a script",
     ),
-    row(
-        LOGIN_DENIED,
-        "The server refused the login (reply 530).",
-        "A wrong user name or password, an account that is locked, or one that may not log in from this address.",
-        "check user and password; a password comes from secret(\"NAME\"), --password-file, --netrc or PORTOLAN_PASSWORD",
-    ),
+    LOGIN_DENIED_ROW,
+    LOGIN_TOO_MANY_SESSIONS_ROW,
     row(
         "nat.bad_cidr",
         "A network or an address is invalid.",

@@ -1,6 +1,5 @@
 //! The endpoints of a server: addresses, protection, certificates, logins.
 
-use crate::reply::CausedByReply as _;
 use std::{
     net::SocketAddr,
     time::{Duration, Instant},
@@ -22,10 +21,10 @@ use crate::{
     tls::{TlsContext, TlsVersions},
 };
 use portolan_core::{
-    error::{Error, ErrorKind, Origin, Result},
+    error::{Error, ErrorKind, Origin, Result, codes::LOGIN_TOO_MANY_SESSIONS},
     limits::SURVEY_ADDRESSES_MAX,
 };
-use portolan_proto::{ReplyCode, Verb};
+use portolan_proto::Verb;
 
 /// The port of implicit TLS.
 const IMPLICIT_PORT: u16 = 990;
@@ -176,7 +175,7 @@ impl Prober<'_> {
     pub(super) async fn enter(&self, endpoint: &Endpoint) -> Result<Session> {
         let opened = Session::open(self.site_of(endpoint), self.inner.clone()).await;
         match opened {
-            Err(error) if is_full(&error) => {
+            Err(error) if error.name == Some(LOGIN_TOO_MANY_SESSIONS) => {
                 self.inner.stop.run_until_cancelled(tokio::time::sleep(SETTLE_TIME)).await?;
                 Session::open(self.site_of(endpoint), self.inner.clone()).await
             }
@@ -233,13 +232,6 @@ const ELSEWHERE: &str = "another port than the URL's, so it is not shown the pas
 fn new_endpoint(tls: TlsMode, address: SocketAddr) -> Endpoint {
     let entry = LoginOutcome::Offered(ELSEWHERE);
     Endpoint { tls, address, local: None, protection: None, entry, trials: Vec::new() }
-}
-
-/// Returns true if the server reports too many sessions; some do so by 530.
-fn is_full(error: &Error) -> bool {
-    error.reply_code() == ReplyCode::SERVICE_UNAVAILABLE
-        || (error.reply_code() == ReplyCode::NOT_LOGGED_IN
-            && error.message.to_lowercase().contains("too many"))
 }
 
 /// Returns a greeting in one line, without the codes in front of its lines.

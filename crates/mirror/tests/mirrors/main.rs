@@ -19,6 +19,7 @@ mod meddling;
 mod memory;
 mod names;
 mod options;
+mod sessions;
 mod shift;
 mod staged;
 mod state;
