@@ -153,7 +153,7 @@ async fn go(
             let text = plan.to_json();
             std::fs::write(file, text)
                 .map_err(|error| Error::local("write the plan", file, error))?;
-            Ok(plan.report())
+            Ok(plan.dry_report())
         }
         (MirrorMode::Mirror { dry_run }, Direction::Up) => {
             mirror::up(session, states, local, &remote, rules, *dry_run).await

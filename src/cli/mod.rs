@@ -162,9 +162,10 @@ enum Subcommand {
 /// Parses `args`, runs the command, and returns the exit code.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     common::leave_no_dumps();
-    let line = match CommandLine::try_parse_from(args) {
+    let args: Vec<_> = args.into_iter().collect();
+    let line = match CommandLine::try_parse_from(&args) {
         Ok(line) => line,
-        Err(error) => return report::usage(error),
+        Err(error) => return report::usage(error, &CommandLine::command(), &args),
     };
     let CommandLine { common, command } = line;
     let ended = match command {

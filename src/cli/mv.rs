@@ -66,8 +66,13 @@ pub(super) fn run(args: &Args, common: &Common) -> ExitResult {
     })
 }
 
+const MKDIR_HELP: &str = "\
+Examples:
+    portolan mkdir ftpes://me@ftp.example.org/in/2026";
+
 /// The arguments of `portolan mkdir`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = MKDIR_HELP)]
 #[expect(clippy::doc_markdown, reason = "the comments are the help that people read")]
 pub(super) struct MkdirArgs {
     /// Directories to create, with their parents, such as ftp://ftp.example.org/in/2026
@@ -98,8 +103,13 @@ pub(super) fn mkdir(args: &MkdirArgs, common: &Common) -> ExitResult {
     })
 }
 
+const CHMOD_HELP: &str = "\
+Examples:
+    portolan chmod 644 'ftpes://me@ftp.example.org/htdocs/*.html'";
+
 /// The arguments of `portolan chmod`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = CHMOD_HELP)]
 #[expect(clippy::doc_markdown, reason = "the comments are the help that people read")]
 pub(super) struct ChmodArgs {
     /// Permissions in octal digits, such as 644

@@ -3,7 +3,7 @@
 use std::{
     fs::{self, File},
     io,
-    os::unix::fs::FileTypeExt,
+    os::unix::{ffi::OsStrExt, fs::FileTypeExt},
     path::{Path, PathBuf},
 };
 
@@ -25,9 +25,10 @@ use crate::{
         session::Session,
         site::TransferType,
         transfer::{OPTIONS, TransferOptions},
-        url::Url,
+        url::{Url, without_password},
     },
     mirror::{self, report::Report},
+    observe::visible::visible,
     option_table::OptionTable,
     remote::{fs::RemoteFs as _, stream::StreamSource},
     script::sites::is_url,
@@ -42,7 +43,6 @@ pub(super) struct Args {
     /// slash means a directory
     #[arg(
         required = true,
-        num_args = 2..,
         value_name = "LOCAL",
         value_parser = OsStringValueParser::new().map(PathBuf::from),
     )]
@@ -134,6 +134,19 @@ fn parts(operands: &[PathBuf]) -> Result<(&[PathBuf], &str)> {
     let is_remote = |path: &PathBuf| path.to_str().is_some_and(is_url);
     let (target, sources) =
         operands.split_last().ok_or_else(|| Error::invalid("a file and a URL are wanted"))?;
+    if sources.is_empty() {
+        let words = match target.to_str().filter(|text| is_url(text)) {
+            Some(url) => {
+                format!("no file is named: portolan put <LOCAL> {}", without_password(url))
+            }
+            None => format!(
+                "no server is named: portolan put {} <URL>, with a URL such as ftpes://me@ftp.example.org/in/ or a saved \
+                 site such as @acme/in/",
+                visible(target.as_os_str().as_bytes())
+            ),
+        };
+        return Err(Error::invalid(words));
+    }
     if sources.iter().any(is_remote) && !is_remote(target) {
         let message = "`put` wants the file first and then the URL: portolan put FILE URL";
         return Err(Error::invalid(message));

@@ -1,6 +1,6 @@
 //! The only module that prints faults: each one once, with the source line, a caret and a hint.
 
-use std::{io::Write, process::ExitCode};
+use std::{ffi::OsString, io::Write, process::ExitCode};
 
 use serde::Serialize;
 
@@ -25,8 +25,12 @@ use crate::{
 const LINE_SHOWN_MAX: usize = 120;
 
 /// Prints clap's message about a command line, and returns the exit code: a request for help is no error.
-pub(super) fn usage(mut error: clap::Error) -> ExitCode {
-    use clap::error::{ContextKind, ContextValue};
+pub(super) fn usage(
+    mut error: clap::Error,
+    command: &clap::Command,
+    args: &[OsString],
+) -> ExitCode {
+    use clap::error::{ContextKind, ContextValue, ErrorKind};
     let near = error.get(ContextKind::SuggestedSubcommand);
     let typed = error.get(ContextKind::InvalidSubcommand);
     if let (Some(ContextValue::Strings(near)), Some(ContextValue::String(typed))) = (near, typed) {
@@ -41,7 +45,25 @@ pub(super) fn usage(mut error: clap::Error) -> ExitCode {
     if let (Err(error), false) = (printed, is_wrong) {
         output::remember(Output::Results, &error);
     }
+    if error.kind() == ErrorKind::MissingRequiredArgument
+        && let Some(hint) = missing_hint(command, args)
+    {
+        print(&format!("\n{hint}\n"));
+    }
     end(if is_wrong { Exit::Usage } else { Exit::Done })
+}
+
+/// Returns an example of the command in `args`, for a user who has left out an operand; `None` if it has none.
+fn missing_hint(command: &clap::Command, args: &[OsString]) -> Option<String> {
+    let named = args.iter().skip(1).find_map(|word| command.find_subcommand(word))?;
+    let help = named.get_after_help()?.to_string();
+    let example = help.lines().skip_while(|line| *line != "Examples:").nth(1)?.trim().to_owned();
+    let site = if example.contains("://") {
+        "\na saved site does for a URL: @NAME/path, see `portolan site list`"
+    } else {
+        ""
+    };
+    Some(format!("for example: {example}{site}"))
 }
 
 /// Prints `failure`, with the line of `source` that it happened in, and returns the exit code.

@@ -229,7 +229,7 @@ async fn mirror<R: RemoteFs>(
         if dry_run {
             plan.tell_drift(crew.first().observer());
             hooks.planned(crew.first(), &plan, true).await?;
-            return Ok(plan.report());
+            return Ok(plan.dry_report());
         }
         if is_late && !plan.is_empty() {
             claim = TargetLock::take(crew.first(), &heading, policy, &leftovers).await?;

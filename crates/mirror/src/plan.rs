@@ -9,9 +9,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     deploy_rules::{LastFiles, ModeChange},
-    endpoints::Endpoints,
+    endpoints::{Direction, Endpoints},
     options::MirrorOptions,
-    report::Report,
+    report::{PlannedTotals, Report},
     sync_base::SyncedFile,
 };
 use portolan_core::{
@@ -293,6 +293,14 @@ impl MirrorPlan {
     /// Reports those of them that are kept.
     pub(super) fn tell_kept(&self, observer: &EventEmitter) {
         self.tell_of(observer, self.drift.iter().filter(|drift| drift.kept));
+    }
+
+    /// Returns the report of a run that only shows the plan.
+    pub fn dry_report(&self) -> Report {
+        let PlanCounts { transfers, bytes, deletes, .. } = self.counts;
+        let is_up = self.heading.direction == Direction::Up;
+        let planned = Some(PlannedTotals { is_up, transfers, bytes, deletes });
+        Report { planned, ..self.report() }
     }
 
     /// Returns the report of a run that has not done any of the plan yet.

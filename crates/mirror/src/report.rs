@@ -4,7 +4,10 @@ use std::fmt;
 
 use serde::{Serialize, Serializer};
 
-use portolan_core::{error::Error, observe::json::fault_value};
+use portolan_core::{
+    error::Error,
+    observe::{format_size, json::fault_value},
+};
 use portolan_remote::transfer::TransferStats;
 
 /// The results of a mirror or a transfer. Its JSON has the names and the order of the fields.
@@ -43,6 +46,35 @@ pub struct Report {
     pub drift: Vec<String>,
     /// The data-connection method that was used: `epsv`, `pasv`, `eprt` or `port`.
     pub route: String,
+    /// The totals of the plan, if the run was a dry run.
+    #[serde(skip)]
+    pub planned: Option<PlannedTotals>,
+}
+
+/// The totals of a dry run.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct PlannedTotals {
+    /// True for uploads.
+    pub is_up: bool,
+    /// The number of files to transfer.
+    pub transfers: u64,
+    /// The number of bytes in them, as far as sizes are known.
+    pub bytes: u64,
+    /// The number of files and directories to delete.
+    pub deletes: u64,
+}
+
+impl fmt::Display for PlannedTotals {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { is_up, transfers, bytes, deletes } = *self;
+        let way = if is_up { "up" } else { "down" };
+        let noun = if transfers == 1 { "file" } else { "files" };
+        write!(
+            f,
+            "would transfer {transfers} {noun} ({}) {way}, delete {deletes}",
+            format_size(bytes)
+        )
+    }
 }
 
 fn failures<S: Serializer>(errors: &[Error], to: S) -> Result<S::Ok, S::Error> {
@@ -52,6 +84,9 @@ fn failures<S: Serializer>(errors: &[Error], to: S) -> Result<S::Ok, S::Error> {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { uploaded, downloaded, deleted, unchanged, failed, in_place, .. } = self;
+        if let Some(planned) = &self.planned {
+            return write!(f, "{planned}; {unchanged} unchanged, {failed} failed");
+        }
         write!(
             f,
             "{uploaded} up, {downloaded} down, {deleted} deleted, {unchanged} unchanged, {failed} failed"

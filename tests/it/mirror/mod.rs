@@ -52,7 +52,7 @@ fn a_plan_goes_to_a_file_and_is_done_from_it_once() {
     let planned = mirror(&stage).args(["--delete", "--dry-run", "--plan", plan, dist, &there]);
     drop(planned.run().succeeds().any_stderr().stdout(
         "mkdir  sub/\nput  a  (new, 5 B)\nput  sub/b  (new, 4 B)\ndelete  old  (not in source)\n\
-         0 up, 0 down, 0 deleted, 0 unchanged, 0 failed\n",
+         would transfer 2 files (9 B) up, delete 1; 0 unchanged, 0 failed\n",
     ));
     assert!(stage.bytes("in/old").is_some() && stage.bytes("in/a").is_none());
     let wrong = mirror(&stage).args(["--apply", plan, dist, &elsewhere]).run().fails_with(3);

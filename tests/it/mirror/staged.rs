@@ -53,7 +53,7 @@ fn a_dry_run_shows_what_a_staged_mirror_does_and_a_plan_keeps_it() {
     let planned = mirror(&stage).args(["--staged", "--dry-run", "--plan", plan, dist, &there]);
     drop(planned.run().succeeds().any_stderr().stdout(
         "put  a  (new, 5 B)\nput  sub/b  (new, 4 B)\nmkdir  sub/\nrename  2 files  (when all have arrived)\n\
-         0 up, 0 down, 0 deleted, 0 unchanged, 0 failed\n",
+         would transfer 2 files (9 B) up, delete 0; 0 unchanged, 0 failed\n",
     ));
     let applied = mirror(&stage).args(["--json", "--apply", plan, dist, &there]);
     let mut ran = applied.run().succeeds().any_stderr();
