@@ -99,10 +99,16 @@ pub fn server(record: &KnownServer) -> Value {
         "tls12_only": route.tls12_only,
         "refuses_list_all": route.refuses_list_all,
         "round_trip_ms": u64::try_from(route.round_trip.as_millis()).unwrap_or(u64::MAX),
-        "pipelining": text(&route.habits),
+        "pipelining": text(&pipelining(&route.habits)),
         "seen_at": seen_at.to_string(),
         "expires_at": expires_at.to_string(),
     })
+}
+
+/// Returns the words of a server's habits that are not those of most servers.
+fn pipelining(habits: &str) -> String {
+    let words = habits.split(' ').filter(|word| !word.starts_with("login="));
+    words.collect::<Vec<_>>().join(" ")
 }
 
 fn attempt(attempt: &AttemptRecord) -> Value {

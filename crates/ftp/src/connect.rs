@@ -6,7 +6,7 @@ use super::{
     data::method::DataMethod,
     data_path::DataPath,
     list_command::ListCommand,
-    login::{self, PipelinedLogin},
+    login::{self, PipelinedLogin, is_anonymous},
     path_syntax::PathSyntax,
     profile::ServerProfile,
     race,
@@ -96,9 +96,19 @@ impl Session {
         let is_limited = path.profile.tls_versions() == TlsVersions::Only12
             && !site.trust.tls12_only
             && site.tls != TlsMode::Off;
+        // The login of an earlier run has shown that it can be sent in one packet.
+        let has_password = site.password.is_some() || is_anonymous(&site.user);
+        let may_pipeline = has_password && path.profile.may_pipeline_login();
+        let whole = may_pipeline.then_some(PipelinedLogin { ahead: None });
         // Boxed: otherwise it would be stored twice in the future of every caller.
-        let first = Self::open_over(line, site.clone(), context.clone(), path.clone(), None);
+        let (here, run) = (site.clone(), context.clone());
+        let first = Self::open_over(line, here, run, path.clone(), whole.as_ref());
         let session = match Box::pin(first).await {
+            Err(error) if whole.is_some() && !path.profile.may_pipeline_login() => {
+                tracing::debug!(target: "portolan", "no login in one packet: {error}");
+                let line = dial(&site, &context).await?;
+                Box::pin(Self::open_over(line, site, context, path, None)).await?
+            }
             // The server has changed: its old record must not interfere.
             Err(error) if is_limited && error.kind == ErrorKind::Tls => {
                 path.forget();

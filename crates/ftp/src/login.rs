@@ -237,9 +237,14 @@ async fn protect_data(control: &mut ControlConnection) -> Result<()> {
     Ok(())
 }
 
+/// Returns true for a user who needs no password.
+pub(super) fn is_anonymous(user: &str) -> bool {
+    user.eq_ignore_ascii_case("anonymous") || user == "ftp"
+}
+
 /// Sends USER, PASS and ACCT (RFC 959, 4.1.1). Returns true if the server asked for the first two only.
 async fn identify(control: &mut ControlConnection, site: &Site) -> Result<bool> {
-    let anonymous = site.user.eq_ignore_ascii_case("anonymous") || site.user == "ftp";
+    let anonymous = is_anonymous(&site.user);
     let mut reply = control.ask(&credential(Verb::User, &site.user, "user")?).await?;
     let wants_password = reply.code == ReplyCode::PASSWORD_NEEDED;
     if wants_password {

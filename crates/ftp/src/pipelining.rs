@@ -51,6 +51,11 @@ const VERBS: [Verb; 22] = [
     Verb::Cdup,
 ];
 
+/// The word of the answer to a login in one packet, in what is saved.
+const LOGIN: &str = "login=";
+const WHOLE: &str = "whole";
+const APART: &str = "apart";
+
 /// The observed behaviour of a server towards commands, to be saved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Habits {
@@ -64,14 +69,24 @@ pub struct Habits {
     pub in_place: bool,
     /// The number of sessions at a time beyond which it refused one; 0 if it never did.
     pub sessions_max: u16,
+    /// Its answer to a login in one packet: true if it asks for user and password only and takes several commands at a
+    /// time, false if it did not bear such a login; `None` if that is not known.
+    pub takes_whole_login: Option<bool>,
 }
 
 impl Habits {
     /// The behaviour of most servers.
-    pub const NONE: Self =
-        Self { alone: false, twice: 0, short_names: false, in_place: false, sessions_max: 0 };
+    pub const NONE: Self = Self {
+        alone: false,
+        twice: 0,
+        short_names: false,
+        in_place: false,
+        sessions_max: 0,
+        takes_whole_login: None,
+    };
 
-    /// Returns the words for storage: `alone`, `short-names`, `in-place`, `sessions=2` and `twice=CWD`; empty for the usual behaviour.
+    /// Returns the words for storage: `alone`, `short-names`, `in-place`, `login=whole` or `login=apart`, `sessions=2` and
+    /// `twice=CWD`; empty for the usual behaviour.
     pub fn words(self) -> String {
         let twice = VERBS.iter().enumerate().filter(|(at, _)| self.twice >> at & 1 == 1);
         let twice = twice.map(|(_, verb)| format!("twice={verb}"));
@@ -80,8 +95,12 @@ impl Habits {
         let flags = flags.into_iter().filter(|(_, is_set)| *is_set);
         let sessions = Some(self.sessions_max).filter(|count| *count > 0);
         let sessions = sessions.map(|count| format!("sessions={count}"));
+        let login = self.takes_whole_login.map(|is_whole| {
+            let word = if is_whole { WHOLE } else { APART };
+            format!("{LOGIN}{word}")
+        });
         let flags = flags.map(|(word, _)| word.to_owned());
-        let words: Vec<_> = flags.chain(sessions).chain(twice).collect();
+        let words: Vec<_> = flags.chain(login).chain(sessions).chain(twice).collect();
         words.join(" ")
     }
 
@@ -96,6 +115,11 @@ impl Habits {
             short_names: has("short-names"),
             in_place: has("in-place"),
             sessions_max: sessions.and_then(|count| count.parse().ok()).unwrap_or(0),
+            takes_whole_login: match words.split(' ').find_map(|word| word.strip_prefix(LOGIN)) {
+                Some(WHOLE) => Some(true),
+                Some(APART) => Some(false),
+                _ => None,
+            },
             twice: twice.fold(0, |all, bit| all | bit),
         }
     }
@@ -136,6 +160,7 @@ impl Pipelining {
             short_names: false,
             in_place: false,
             sessions_max: 0,
+            takes_whole_login: None,
         }
     }
 
@@ -234,8 +259,9 @@ mod tests {
         assert_eq!(habits.words(), "alone twice=CWD twice=CDUP");
         assert_eq!(Habits::read(&habits.words()), habits);
         assert_eq!(Habits::read("later twice=LATER =").words(), "");
-        let habits = Habits { short_names: true, ..habits };
-        assert_eq!(habits.words(), "alone short-names twice=CWD twice=CDUP");
+        let habits = Habits { short_names: true, takes_whole_login: Some(false), ..habits };
+        assert_eq!(habits.words(), "alone short-names login=apart twice=CWD twice=CDUP");
+        assert_eq!(Habits::read("login=whole").takes_whole_login, Some(true));
         assert_eq!(Habits::read(&habits.words()), habits);
         assert!(Pipelining::from_habits(habits).is_off());
     }

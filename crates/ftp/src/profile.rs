@@ -230,7 +230,11 @@ impl ServerProfile {
     /// Records whether the server asked for user and password only; false also if it did not accept a login in one
     /// packet, or may not have.
     pub(super) fn record_plain_login(&self, is_plain: bool) {
-        self.learned().one_packet_login.observe(is_plain);
+        let mut learned = self.learned();
+        learned.one_packet_login.observe(is_plain);
+        if !is_plain {
+            learned.save_habits(|habits| habits.takes_whole_login = Some(false));
+        }
     }
 
     /// Returns true if temporary names must not begin with a dot.
@@ -406,10 +410,16 @@ impl ServerProfile {
     pub(super) fn save(&self, step: DataMethod, failed: Option<Mode>) {
         let mut habits = self.pipelining().habits();
         habits.short_names = self.shortens_names();
+        let is_proven = self.pipelining().is_proven();
         let refuses_list_all = self.fails_in(ListCommand::ListAll);
         let mut learned = self.learned();
         habits.in_place = learned.wants_in_place;
         habits.sessions_max = learned.sessions_max;
+        habits.takes_whole_login = match learned.one_packet_login {
+            Support::Proven => Some(true).filter(|_| is_proven),
+            Support::Refuted => Some(false),
+            Support::Unknown => None,
+        };
         let (round_trip, address) =
             (learned.round_trip.unwrap_or_default(), learned.second_address);
         let tls12_only = learned.tls_versions == TlsVersions::Only12;
@@ -457,6 +467,9 @@ impl Learned {
         self.wants_in_place = known.habits.in_place;
         self.remembers_in_place = known.habits.in_place;
         self.sessions_max = known.habits.sessions_max;
+        if let Some(is_whole) = known.habits.takes_whole_login {
+            self.one_packet_login.observe(is_whole);
+        }
         if known.refuses_list_all {
             self.list_command(ListCommand::ListAll).observe(false);
         }

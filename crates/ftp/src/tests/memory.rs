@@ -288,3 +288,35 @@ async fn what_is_learnt_in_another_network_is_noted_for_that_one() {
         memory.remembered.lock().unwrap().iter().map(|place| place.network.clone()).collect();
     assert_eq!(networks, ["127.0.0.0/24", "127.0.7.0/24"]);
 }
+
+#[tokio::test]
+async fn the_first_login_of_a_later_run_is_sent_at_once_where_the_server_bears_it() {
+    let mut runs = Runs::new();
+    let bench = at(Mode::Auto, &[]);
+    let count = |bench: &TestSession| {
+        bench.commands().iter().filter(|line| line.starts_with("USER")).count()
+    };
+    runs.tries(&bench).await;
+    assert_eq!(runs.memory.known.lock().unwrap().unwrap().habits.takes_whole_login, Some(true));
+    let before = count(&bench);
+    runs.tries(&bench).await;
+    assert_eq!(count(&bench), before + 1);
+    // One that no longer bears it is asked in the usual way, and not tried again.
+    let mut other = at(Mode::Auto, &["alone=USER"]);
+    other.site = crate::site::Site { detour: Some(other.server.address()), ..bench.site.clone() };
+    other.site.reply_timeout = std::time::Duration::from_secs(1);
+    runs.tries(&other).await;
+    assert_eq!(
+        (count(&other), runs.memory.known.lock().unwrap().unwrap().habits.takes_whole_login),
+        (2, Some(false))
+    );
+    runs.tries(&other).await;
+    assert_eq!(count(&other), 3);
+    // Without a password nothing is sent at once.
+    let mut runs = Runs::new();
+    let mut bare = at(Mode::Auto, &[]);
+    runs.tries(&bare).await;
+    bare.site.password = None;
+    let error = Session::open(bare.site.clone(), runs.next()).await.unwrap_err();
+    assert!(error.message.contains("none was given"), "{error}");
+}
