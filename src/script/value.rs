@@ -166,9 +166,10 @@ impl<'a> CallOptions<'a> {
                 return Some(parse_pairs(&text));
             }
             let map = value.read_lock::<Map>()?;
-            let text = |value: &Dynamic| match value.as_int() {
-                Ok(number) => Some(number.to_string()),
-                Err(_) => value.clone().into_string().ok(),
+            let text = |value: &Dynamic| match (value.as_int(), value.as_bool()) {
+                (Ok(number), _) => Some(number.to_string()),
+                (_, Ok(flag)) => Some(flag.to_string()),
+                _ => value.clone().into_string().ok(),
             };
             map.iter().map(|(key, value)| Some((key.to_string(), text(value)?))).collect()
         })

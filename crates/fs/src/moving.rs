@@ -36,11 +36,34 @@ impl RootDir {
         let source = self.spot(from, Missing::Fail)?;
         let target = other.spot(to, Missing::Make)?;
         match rename_to_nothing(&source, &target) {
-            Err(Errno::XDEV) => self.carry(from, &source, other, to, &target),
+            Err(Errno::XDEV) => {
+                self.carry(from, &source, other, to, &target)?;
+                self.remove_file(from)
+            }
             moved => moved.map_err(|error| self.not_renamed(from, to, error)),
         }
     }
 
+    /// Gives the file `from` a second name `to` below `other`, creates directories for it, and fails if `to` exists
+    /// already. Where a file cannot have two names, it is copied.
+    pub fn link_to(
+        &self,
+        from: impl AsRef<Path>,
+        other: &Self,
+        to: impl AsRef<Path>,
+    ) -> Result<()> {
+        let (from, to) = (from.as_ref(), to.as_ref());
+        let source = self.spot(from, Missing::Fail)?;
+        let target = other.spot(to, Missing::Make)?;
+        let flags = AtFlags::empty();
+        match fs::linkat(&source.folder, source.name, &target.folder, target.name, flags) {
+            Ok(()) => Ok(()),
+            Err(error @ (Errno::EXIST | Errno::NOENT)) => Err(self.not_renamed(from, to, error)),
+            Err(_) => self.carry(from, &source, other, to, &target),
+        }
+    }
+
+    /// Copies the file `from` to `to` below `other`, complete or not at all.
     fn carry(
         &self,
         from: &Path,
@@ -84,7 +107,7 @@ impl RootDir {
             Ok(()) | Err(Errno::INVAL | Errno::OPNOTSUPP) => {}
             Err(error) => return Err(other.fault("flush its folder", to, error)),
         }
-        self.remove_file(from)
+        Ok(())
     }
 }
 

@@ -100,6 +100,11 @@ impl StagedFile {
             .map_err(|error| fault("remove", &shown, error))
     }
 
+    /// Returns the final path.
+    pub fn target(&self) -> &Path {
+        &self.target
+    }
+
     /// Returns the directory of the final path.
     pub fn folder(&self) -> &Path {
         self.target.parent().unwrap_or(Path::new(""))

@@ -105,7 +105,7 @@ async fn do_all<'p>(
     if !plan.is_empty() || !plan.left.asides.is_empty() {
         let now = crew.first().now();
         let root = open(&plan.heading, run.policy.links)?.marked(leftovers.mark().clone(), now);
-        let trash = Trash::of(&plan.heading, plan.rules.trash.as_deref())?;
+        let trash = Trash::of(&plan.heading, &plan.rules)?;
         let (files, bytes) = (plan.counts.transfers, plan.counts.bytes);
         crew.first().observer().emit(&Event::Planned { files, bytes });
         let tools = Executor::new(root, plan, run.policy, trash, run.ledger.is_kept(), means);
@@ -121,6 +121,11 @@ async fn do_all<'p>(
             }
         }
         run.recheck_target(crew, &tools).await?;
+        if run.report.failed == 0
+            && let Some(trash) = &tools.trash
+        {
+            trash.prune(crew.first()).await;
+        }
     }
     modes::set_modes(crew.first(), plan, run).await?;
     Ok(())

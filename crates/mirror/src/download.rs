@@ -18,6 +18,7 @@ use super::{
     pool::{JobResults, QueueHandle},
     quota::Capped,
     sync_base::{Hash, Intent, SyncedFile},
+    trash::LocalTrash,
     upload::completed,
 };
 use portolan_core::{
@@ -39,26 +40,32 @@ struct Arriving {
     held: JoinHandle<Result<StagedFile>>,
 }
 
-/// Renames `files` to their final names, unless their intents could not be `noted`, and flushes the renames to disk.
+/// Renames `files` to their final names, unless their intents could not be `noted`, and flushes the renames to disk. The
+/// old versions of those for which there is a trash go there first.
 fn name_all(
     root: &RootDir,
-    files: &[StagedFile],
+    files: &[(StagedFile, Option<LocalTrash>)],
     noted: &Result<()>,
 ) -> Vec<Result<(u64, Timestamp)>> {
     let mut named: Vec<_> = files
         .iter()
-        .map(|held| {
-            let placed = noted.clone().and_then(|()| held.place(root));
+        .map(|(held, trash)| {
+            let kept = noted.clone().and_then(|()| match trash {
+                Some(trash) => trash.keep(root, held.target()),
+                None => Ok(()),
+            });
+            let placed = kept.and_then(|()| held.place(root));
             placed.map(|()| (held.bytes, held.modified)).inspect_err(|_| {
                 // It would only get in the way of the next run.
                 held.drop_file(root).err();
             })
         })
         .collect();
-    let folders: BTreeSet<_> = files.iter().map(StagedFile::folder).collect();
+    let folders: BTreeSet<_> = files.iter().map(|(held, _)| held.folder()).collect();
     for folder in folders.into_iter().filter(|_| noted.is_ok()) {
         if let Err(fault) = root.flush_folder(folder) {
-            let inside = files.iter().zip(&mut named).filter(|(held, _)| held.folder() == folder);
+            let inside = files.iter().zip(&mut named);
+            let inside = inside.filter(|((held, _), _)| held.folder() == folder);
             inside.for_each(|(_, named)| *named = Err(fault.clone()));
         }
     }
@@ -139,13 +146,31 @@ impl Executor<'_> {
         });
         let noted = self.intend(session, intents.collect()).await;
         let (root, count) = (Arc::clone(&self.root), files.len());
-        let held: Vec<_> = files.into_iter().map(|(_, held)| held).collect();
+        let now = session.now();
+        let held = files.into_iter().map(|(step, held)| (held, self.local_trash(step, now)));
+        let held: Vec<_> = held.collect();
         let named = tokio::task::spawn_blocking(move || name_all(&root, &held, &noted)).await;
         named.unwrap_or_else(|error| {
             let message = "the file could not be put in place";
             let fault = Error::new(ErrorKind::Local, Origin::Here, message).with_source(error);
             vec![Err(fault); count]
         })
+    }
+
+    /// Returns the local trash, if `step` overwrites a file whose old version is kept.
+    fn local_trash(&self, step: &Step, now: Timestamp) -> Option<LocalTrash> {
+        self.trash.as_ref().filter(|_| step.standing.is_some())?.local(now)
+    }
+
+    /// Keeps the old version of the local file that `held` replaces, if old versions are kept.
+    pub(super) fn keep_old_here(
+        &self,
+        step: &Step,
+        held: &StagedFile,
+        now: Timestamp,
+    ) -> Result<()> {
+        let trash = self.local_trash(step, now);
+        trash.map_or(Ok(()), |trash| trash.keep(&self.root, held.target()))
     }
 
     /// Fetches a file, and begins to put it under its final name: flushing several files at a time costs the disk

@@ -14,7 +14,7 @@ use super::{
 };
 use portolan_core::error::Result;
 use portolan_fs::RootDir;
-use portolan_remote::{fs::RemoteFs, transfer::TransferStats};
+use portolan_remote::{fs::RemoteFs, path::RemotePath, transfer::TransferStats};
 
 /// The means of doing steps.
 pub(super) struct Executor<'p> {
@@ -65,6 +65,42 @@ impl<'p> Executor<'p> {
     ) -> Result<()> {
         self.renew(session).await?;
         self.journal.note(session, intents).await
+    }
+
+    /// Moves the file on the server that `step` overwrites to the trash, if old versions are kept. Returns its name there.
+    pub(super) async fn keep_old(
+        &self,
+        session: &mut impl RemoteFs,
+        step: &Step,
+    ) -> Result<Option<RemotePath>> {
+        match self.trash.as_ref().filter(|_| self.keeps_old(step)) {
+            Some(trash) => {
+                trash.keep(session, &self.root, &self.plan.heading.remote, &step.path).await
+            }
+            None => Ok(None),
+        }
+    }
+
+    /// Returns true if `step` overwrites a file whose old version is kept.
+    pub(super) fn keeps_old(&self, step: &Step) -> bool {
+        step.standing.is_some() && self.trash.as_ref().is_some_and(Trash::takes_overwritten)
+    }
+
+    /// Moves the old version of `step` back from `kept`, if it was moved there and nothing has come in its place.
+    pub(super) async fn or_give_back<T>(
+        &self,
+        session: &mut impl RemoteFs,
+        step: &Step,
+        kept: Option<RemotePath>,
+        result: Result<T>,
+    ) -> Result<T> {
+        match (result, kept) {
+            (Err(fault), Some(kept)) => {
+                let top = &self.plan.heading.remote;
+                Err(Trash::give_back(session, top, &step.path, &kept, fault).await)
+            }
+            (result, _) => result,
+        }
     }
 
     /// Returns the directory in which the file `path` waits for its name: its own, or the nearest existing one.

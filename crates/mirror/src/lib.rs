@@ -16,7 +16,8 @@
 //! local_hash  hashes of local files                 checksum comparison by content
 //! endpoints  both directories                       steps    the order of steps, and the work of each
 //! executor   the means of doing steps               outcome  messages at the end of a run
-//! trash    the directory for deleted files          execution  the execution state of a plan
+//! trash    the directory for deleted files          trash_rules  overwritten ones, and how long they stay
+//! execution  the execution state of a plan
 //! links    links of a server, followed              clock_shift  listed times that have all shifted
 //! batch_query  queries that all sessions ask together
 //! name_aliases  names that the target treats as one  recheck  a final check before deletes
@@ -83,6 +84,7 @@ mod steps;
 pub mod sync_base;
 mod three_way;
 mod trash;
+mod trash_rules;
 mod tree;
 mod trusted_state;
 mod upload;
@@ -108,6 +110,7 @@ pub use scan::Role;
 pub use server_timezone::Times;
 pub use size_age_filter::SizeAgeFilter;
 pub use state_file::{home_beside, home_inside};
+pub use trash_rules::{TrashKeep, TrashRules};
 pub use tree::{Node, NodeKind, ScanResult, Tree, Why};
 
 use build_plan::build_plan;

@@ -10,6 +10,7 @@ use super::{
     filter::{Filter, ignore_file},
     own_files::{CLAIM_FOLDER, STATE_FILE},
     size_age_filter::SizeAgeFilter,
+    trash_rules::{TRASH_HELP, TRASH_MANUAL, TrashRules},
 };
 use portolan_core::{
     error::{Error, Result},
@@ -17,8 +18,8 @@ use portolan_core::{
     option_table::{
         NUMBER_MAX,
         OptionKind::{
-            Choice, Count, CountOrAuto, Duration as Time, Flag, FlagOrAuto, Number, Rate, Size,
-            Text, Texts,
+            Choice, Count, CountOrAuto, Duration as Time, Flag, FlagOrAuto, Number, Pairs, Rate,
+            Size, Texts,
         },
         OptionRow, OptionTable,
     },
@@ -112,6 +113,9 @@ pub struct MirrorOptions {
     pub on_conflict: OnConflict,
     /// The directory on the target's side that takes deleted files.
     pub trash: Option<String>,
+    /// The rules of that directory.
+    #[serde(skip_serializing_if = "TrashRules::is_usual")]
+    pub trash_rules: TrashRules,
     /// True if no file gets its final name before all have arrived.
     pub staged: bool,
     /// True if symbolic links of the source are followed: locally as long as they stay inside, on a server wherever
@@ -152,6 +156,7 @@ impl Default for MirrorOptions {
             rate_limit: None,
             on_conflict: OnConflict::default(),
             trash: None,
+            trash_rules: TrashRules::default(),
             staged: false,
             follow_links: false,
             verify: None,
@@ -310,13 +315,14 @@ const ROWS: &[MirrorRow] = &[
     .flag("max-delete", "Do nothing if more than this number would be deleted"),
     MirrorRow::new(
         "trash",
-        Text(|it, folder| {
-            it.options.trash = Some(folder.to_owned());
+        Pairs(|it, pairs| {
+            let (folder, rules) = TrashRules::read(pairs)?;
+            (it.options.trash, it.options.trash_rules) = (Some(folder), rules);
             Ok(())
         }),
-        "a folder on the target's side to which files are moved in place of being deleted",
+        TRASH_MANUAL,
     )
-    .flag("trash", "Move deleted files to this directory on the target side")
+    .flag("trash", TRASH_HELP)
     .value_name("DIR"),
     MirrorRow::new(
         "staged",

@@ -24,7 +24,6 @@ use super::{
     quota::Capped,
     steps::{phases, run_phase},
     sync_base::{Hash, Intent, SyncedFile},
-    upload::completed,
 };
 use portolan_core::{
     error::{Error, ErrorKind, Origin, Result},
@@ -226,12 +225,8 @@ async fn give_names<'p, R: RemoteFs>(
             let failed = known.into_iter().map(|(step, _)| (step, Err(fault.clone())));
             return vec![(Vec::new(), Ok(failed.collect()))];
         }
-        let placed = session.commit_verified(files).await;
-        let found = known.into_iter().zip(placed).map(|((step, pair), moved)| {
-            let found = moved.map(|moved| (moved, pair.map(|pair| completed(pair, &moved))));
-            (step, found.map(Some))
-        });
-        vec![(Vec::new(), Ok(found.collect()))]
+        let known = known.into_iter().zip(files).collect();
+        vec![(Vec::new(), Ok(tools.commit_all(session, known).await))]
     };
     let mut ended = Ok(());
     while ended.is_ok() && names.waiting() > 0 {
@@ -428,10 +423,12 @@ impl<'p> Executor<'p> {
             (step.path.clone(), Intent::Bytes(held.bytes, Some(time_us)))
         });
         let intents: Vec<_> = intents.collect();
+        let now = crew.first().now();
         let noted =
             if intents.is_empty() { Ok(()) } else { self.intend(crew.first(), intents).await };
         for (step, held, fetched, mut hash) in files {
             let placed = noted.clone().and_then(|()| self.is_free(step));
+            let placed = placed.and_then(|()| self.keep_old_here(step, &held, now));
             let placed = placed.and_then(|()| held.place(&self.root));
             let placed = placed.map_err(|fault| {
                 // It would only get in the way of the next run.

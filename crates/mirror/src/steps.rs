@@ -82,7 +82,7 @@ impl<'p> Executor<'p> {
             Action::Get(_) if !self.policy.resume || step.size.is_none() => {
                 return self.get_on(session, step, feed).await;
             }
-            Action::Put(_) if !self.policy.resume => {}
+            Action::Put(_) if !self.policy.resume || self.keeps_old(step) => {}
             // A transfer that may be left incomplete on purpose is done by itself.
             _ => {
                 let next = NextTransfer::likely(feed.goes_on());
@@ -131,7 +131,7 @@ impl<'p> Executor<'p> {
             Action::MakeFolder => self.root.make_folder(here).map(|()| Operation::Mkdir)?,
             Action::DeleteFile if let Some(trash) = &self.trash => {
                 let top = &self.plan.heading.remote;
-                gone(trash.take(session, &self.root, top, &step.path).await)?
+                gone(trash.take(session, &self.root, top, &step.path).await.map(drop))?
             }
             Action::DeleteFile if is_up => gone(session.remove(&there).await)?,
             Action::DeleteFile => gone(self.root.remove_file(here))?,

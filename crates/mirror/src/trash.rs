@@ -1,4 +1,4 @@
-//! The trash: a directory that takes deleted files.
+//! The trash: a directory that takes files that are deleted, or overwritten.
 
 use std::{
     cell::RefCell,
@@ -7,15 +7,24 @@ use std::{
     fs,
     os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
+    sync::Arc,
 };
+
+use jiff::Timestamp;
 
 use super::{
     endpoints::{Direction, Endpoints, place},
     filter::Filter,
+    options::MirrorOptions,
+    trash_rules::TrashRules,
+    tree::join,
 };
-use portolan_core::error::{Error, ErrorKind, Result};
-use portolan_fs::RootDir;
-use portolan_remote::{fs::RemoteFs, path::RemotePath};
+use portolan_core::error::{Error, ErrorKind, Origin, Result};
+use portolan_fs::{LocalKind, RootDir, walk};
+use portolan_remote::{entry::EntryKind, fs::RemoteFs, path::RemotePath};
+
+/// The maximum number of directories in a trash on a server whose old versions are looked through.
+const TRASH_FOLDERS_MAX: usize = 10_000;
 
 /// Returns the trash directory of the server; a relative one is below the mirrored directory.
 pub(super) fn there(heading: &Endpoints, trash: &str) -> Result<RemotePath> {
@@ -55,7 +64,14 @@ pub(super) fn reserve(filter: Filter, heading: &Endpoints, trash: Option<&str>) 
 
 /// The trash of one run.
 #[derive(Debug)]
-pub(super) enum Trash {
+pub(super) struct Trash {
+    place: TrashPlace,
+    rules: TrashRules,
+}
+
+/// The place of a trash.
+#[derive(Debug)]
+enum TrashPlace {
     /// On the server.
     There {
         folder: RemotePath,
@@ -63,61 +79,218 @@ pub(super) enum Trash {
         made: RefCell<BTreeSet<RemotePath>>,
     },
     /// On the local host.
-    Here(RootDir),
+    Here(Arc<RootDir>),
+}
+
+/// The local trash, for the thread that renames local files.
+#[derive(Debug, Clone)]
+pub(super) struct LocalTrash {
+    folder: Arc<RootDir>,
+    rules: TrashRules,
+    now: Timestamp,
 }
 
 impl Trash {
-    /// Opens the directory `trash`, if the run has one.
-    pub(super) fn of(heading: &Endpoints, trash: Option<&str>) -> Result<Option<Self>> {
-        let Some(trash) = trash else { return Ok(None) };
-        Ok(Some(match heading.direction {
+    /// Opens the trash directory, if the run has one.
+    pub(super) fn of(heading: &Endpoints, options: &MirrorOptions) -> Result<Option<Self>> {
+        let Some(trash) = options.trash.as_deref() else { return Ok(None) };
+        let place = match heading.direction {
             Direction::Up => {
-                Self::There { folder: there(heading, trash)?, made: RefCell::default() }
+                TrashPlace::There { folder: there(heading, trash)?, made: RefCell::default() }
             }
             Direction::Down => {
                 let folder = here(heading, trash);
                 fs::create_dir_all(&folder)
                     .map_err(|error| Error::local("make the trash", &folder, error))?;
-                Self::Here(RootDir::open(folder)?)
+                TrashPlace::Here(Arc::new(RootDir::open(folder)?))
             }
-        }))
+        };
+        Ok(Some(Self { place, rules: options.trash_rules }))
+    }
+
+    /// Returns true if files are moved there before they are overwritten.
+    pub(super) const fn takes_overwritten(&self) -> bool {
+        self.rules.overwritten
+    }
+
+    /// Returns the local trash, if files are moved there before they are overwritten.
+    pub(super) fn local(&self, now: Timestamp) -> Option<LocalTrash> {
+        let TrashPlace::Here(folder) = &self.place else { return None };
+        let (folder, rules) = (Arc::clone(folder), self.rules);
+        self.rules.overwritten.then_some(LocalTrash { folder, rules, now })
     }
 
     /// Moves the file `path` of the mirrored directory `root` or `top` into the trash, under the same path, or with a
-    /// timestamp in its name if something is there already.
+    /// timestamp in its name if something is there already. Returns its name there, if it is on the server.
     pub(super) async fn take(
         &self,
         session: &mut impl RemoteFs,
         root: &RootDir,
         top: &RemotePath,
         path: &[u8],
-    ) -> Result<()> {
-        let now = session.now().strftime("%Y%m%dT%H%M%SZ").to_string();
-        let second = [path, b"~", now.as_bytes()].concat();
-        let (folder, made) = match self {
-            Self::There { folder, made } => (folder, made),
-            Self::Here(trash) => {
-                let named = |path| Path::new(OsStr::from_bytes(path));
-                return match root.move_to(named(path), trash, named(path)) {
-                    Err(fault)
-                        if fault.kind == ErrorKind::Local
-                            && trash.metadata(named(path)).is_ok() =>
-                    {
-                        root.move_to(named(path), trash, named(&second))
-                    }
-                    done => done,
-                };
+    ) -> Result<Option<RemotePath>> {
+        let names = self.rules.names(path, session.now());
+        let (folder, made) = match &self.place {
+            TrashPlace::There { folder, made } => (folder, made),
+            TrashPlace::Here(trash) => {
+                let taken = |name: &Path| trash.metadata(name).is_ok();
+                let moved = |name: &Path| root.move_to(named(path), trash, name);
+                return first_free(&names, taken, moved).map(|()| None);
             }
         };
-        let mut target = place(folder, path)?;
-        let above = target.parent();
+        let above = place(folder, path)?.parent();
         if !made.borrow().contains(&above) {
             session.mkdir(&above).await?;
             made.borrow_mut().insert(above);
         }
-        if session.exists(&target).await? {
-            target = place(folder, &second)?;
+        let from = place(top, path)?;
+        for name in &names {
+            let target = place(folder, name)?;
+            if !session.exists(&target).await? {
+                session.rename(&from, &target).await?;
+                return Ok(Some(target));
+            }
         }
-        session.rename(&place(top, path)?, &target).await
+        Err(no_free_name())
     }
+
+    /// Moves the file `path` of the server into the trash before it is overwritten. Returns its name there; `None` if it
+    /// is gone already: an earlier attempt has moved it.
+    pub(super) async fn keep(
+        &self,
+        session: &mut impl RemoteFs,
+        root: &RootDir,
+        top: &RemotePath,
+        path: &[u8],
+    ) -> Result<Option<RemotePath>> {
+        let fault = match self.take(session, root, top, path).await {
+            Err(fault) if fault.kind == ErrorKind::NotFound => return Ok(None),
+            Err(fault) if !fault.is_retryable() && fault.kind != ErrorKind::Interrupted => fault,
+            taken => return taken,
+        };
+        let is_gone = matches!(session.exists(&place(top, path)?).await, Ok(false));
+        if is_gone { Ok(None) } else { Err(not_kept(fault)) }
+    }
+
+    /// Moves the file `path` of the server back from `kept`, since nothing has come in its place; returns `fault`, and in
+    /// it what became of the old version.
+    pub(super) async fn give_back(
+        session: &mut impl RemoteFs,
+        top: &RemotePath,
+        path: &[u8],
+        kept: &RemotePath,
+        fault: Error,
+    ) -> Error {
+        let Ok(target) = place(top, path) else { return fault };
+        // The file may have come although its reply has not.
+        let is_there = session.exists(&target).await;
+        let result = match is_there {
+            Ok(false) => session.rename(kept, &target).await,
+            Ok(true) => return fault,
+            Err(other) => Err(other),
+        };
+        if result.is_ok() {
+            return fault;
+        }
+        let message = format!("{}; its old version is {kept}", fault.message);
+        Error { message, ..fault }
+    }
+
+    /// Removes the old versions that the rules do not keep. A failure is reported and harms nothing.
+    pub(super) async fn prune(&self, session: &mut impl RemoteFs) {
+        if self.rules.keep.is_none() {
+            return;
+        }
+        let pruned = match &self.place {
+            TrashPlace::There { folder, .. } => self.prune_there(session, folder).await,
+            TrashPlace::Here(folder) => self.prune_here(session, folder),
+        };
+        if let Err(fault) = pruned {
+            session.observer().warn(format!("old versions stay in the trash: {fault}"));
+        }
+    }
+
+    async fn prune_there(&self, session: &mut impl RemoteFs, folder: &RemotePath) -> Result<()> {
+        let (mut files, mut folders) = (Vec::new(), vec![Vec::new()]);
+        let mut count = 0;
+        while let Some(at) = folders.pop() {
+            count += 1;
+            if count > TRASH_FOLDERS_MAX {
+                return Err(Error::invalid("it has too many directories to look through"));
+            }
+            let path = if at.is_empty() { folder.clone() } else { place(folder, &at)? };
+            let listed = match session.list(&path).await {
+                Err(fault)
+                    if at.is_empty()
+                        && matches!(fault.kind, ErrorKind::NotFound | ErrorKind::Refused) =>
+                {
+                    return Ok(());
+                }
+                listed => listed?,
+            };
+            for entry in listed.entries {
+                let below = join(&at, &entry.name);
+                match entry.kind {
+                    EntryKind::Dir => folders.push(below),
+                    EntryKind::File => files.push(below),
+                    _ => {}
+                }
+            }
+        }
+        for name in self.rules.expired(&files, session.now()) {
+            session.remove(&place(folder, name)?).await?;
+        }
+        Ok(())
+    }
+
+    fn prune_here(&self, session: &impl RemoteFs, folder: &RootDir) -> Result<()> {
+        let found = walk(folder, session.stop())?;
+        let files = found.entries.iter().filter(|entry| entry.kind == LocalKind::File);
+        let files: Vec<_> = files.map(|entry| entry.path.as_os_str().as_bytes().to_vec()).collect();
+        for name in self.rules.expired(&files, session.now()) {
+            folder.remove_file(named(name))?;
+        }
+        Ok(())
+    }
+}
+
+impl LocalTrash {
+    /// Keeps the file `path` of `root` in the trash before it is overwritten: as a second name or a copy, so that its own
+    /// name is never without a file.
+    pub(super) fn keep(&self, root: &RootDir, path: &Path) -> Result<()> {
+        let names = self.rules.names(path.as_os_str().as_bytes(), self.now);
+        let taken = |name: &Path| self.folder.metadata(name).is_ok();
+        let kept = first_free(&names, taken, |name| root.link_to(path, &self.folder, name));
+        match kept {
+            Err(fault) if fault.kind == ErrorKind::NotFound => Ok(()),
+            kept => kept.map_err(not_kept),
+        }
+    }
+}
+
+fn named(path: &[u8]) -> &Path {
+    Path::new(OsStr::from_bytes(path))
+}
+
+/// Moves a file by `moved` to the first of `names` that is not `taken`.
+fn first_free(
+    names: &[Vec<u8>],
+    taken: impl Fn(&Path) -> bool,
+    moved: impl Fn(&Path) -> Result<()>,
+) -> Result<()> {
+    let name = names.iter().map(|name| named(name)).find(|name| !taken(name));
+    name.map_or_else(|| Err(no_free_name()), moved)
+}
+
+fn no_free_name() -> Error {
+    Error::new(ErrorKind::Local, Origin::Here, "the trash has files of all names that it may get")
+}
+
+/// Returns the error of a file that is not overwritten because of `fault`.
+fn not_kept(fault: Error) -> Error {
+    let message = format!(
+        "its old version cannot be moved to the trash, so it was not overwritten: {}",
+        fault.message
+    );
+    Error { message, ..fault }
 }

@@ -18,7 +18,10 @@ use portolan_core::{
 };
 use portolan_fs::SourceFile;
 use portolan_remote::{
-    fs::RemoteFs, hints::NextTransfer, pending::TempUpload, transfer::TransferStats,
+    fs::RemoteFs,
+    hints::NextTransfer,
+    pending::{TempUpload, VerifiedTemp},
+    transfer::TransferStats,
 };
 
 /// A file under its temporary name on the server, with its state as far as it is known locally.
@@ -76,11 +79,30 @@ impl<'p> Executor<'p> {
             let failed = session.discard(files, &fault).await;
             return failed.into_iter().map(Err).collect();
         }
-        let placed = session.commit(files).await.into_iter().zip(pairs);
-        let found = placed.map(|(moved, pair)| {
-            moved.map(|moved| Some((moved, pair.map(|pair| completed(pair, &moved)))))
-        });
-        found.collect()
+        let (mut ready, mut olds) = (Vec::new(), Vec::new());
+        for (step, file) in steps.iter().zip(files) {
+            let old = self.keep_old(session, step).await;
+            match &old {
+                Ok(_) => ready.push(file),
+                Err(fault) => drop(session.discard(vec![file], fault).await),
+            }
+            olds.push(old);
+        }
+        let mut placed = session.commit(ready).await.into_iter();
+        let mut found = Vec::with_capacity(olds.len());
+        for ((step, old), pair) in steps.iter().zip(olds).zip(pairs) {
+            let moved = match old {
+                Ok(old) => {
+                    let moved = placed.next();
+                    let moved =
+                        moved.unwrap_or_else(|| Err(Error::protocol("no result of a file")));
+                    self.or_give_back(session, step, old, moved).await
+                }
+                Err(fault) => Err(fault),
+            };
+            found.push(moved.map(|moved| Some((moved, pair.map(|pair| completed(pair, &moved))))));
+        }
+        found
     }
 
     /// Sends a file to a temporary name on the server, if the limits still allow it: it may have grown since it was
@@ -163,7 +185,9 @@ impl Executor<'_> {
         let time = self.policy.preserve_times.then_some(modified);
         self.intend(session, vec![(step.path.clone(), Intent::Any)]).await?;
         let mut source = Hashed::new(reading);
-        let file = session.upload_in_place(&mut source, size, time, &there, refused).await?;
+        let old = self.keep_old(session, step).await?;
+        let file = session.upload_in_place(&mut source, size, time, &there, refused).await;
+        let file = self.or_give_back(session, step, old, file).await?;
         let pair = SyncedFile {
             hash: Some(source.hash()),
             local_size: size,
@@ -174,6 +198,44 @@ impl Executor<'_> {
         let sent = (file, Some(pair).filter(|_| self.keeps_pairs));
         let found = self.put_in_place(session, &[step], vec![sent]).await.pop();
         found.unwrap_or_else(|| Err(Error::protocol("one file, and no result of it")))
+    }
+}
+
+/// A step whose file waits for its name, with the state of both sides as far as it is known.
+pub(super) type KnownFile<'p> = ((&'p Step, Option<SyncedFile>), VerifiedTemp);
+
+impl<'p> Executor<'p> {
+    /// Gives files on the server their names, after the old versions have gone to the trash if those are kept.
+    pub(super) async fn commit_all(
+        &self,
+        session: &mut impl RemoteFs,
+        files: Vec<KnownFile<'p>>,
+    ) -> Vec<(&'p Step, Result<StepResult>)> {
+        let (mut ready, mut olds) = (Vec::new(), Vec::new());
+        for (known, file) in files {
+            let old = self.keep_old(session, known.0).await;
+            match &old {
+                Ok(_) => ready.push(file),
+                Err(_) => session.delete_temps(&[file]).await,
+            }
+            olds.push((known, old));
+        }
+        let mut placed = session.commit_verified(ready).await.into_iter();
+        let mut found = Vec::with_capacity(olds.len());
+        for ((step, pair), old) in olds {
+            let moved = match old {
+                Ok(old) => {
+                    let moved = placed.next();
+                    let moved =
+                        moved.unwrap_or_else(|| Err(Error::protocol("no result of a file")));
+                    self.or_give_back(session, step, old, moved).await
+                }
+                Err(fault) => Err(fault),
+            };
+            let done = |moved| Some((moved, pair.map(|pair| completed(pair, &moved))));
+            found.push((step, moved.map(done)));
+        }
+        found
     }
 }
 

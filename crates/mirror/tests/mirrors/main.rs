@@ -18,6 +18,7 @@ mod links;
 mod meddling;
 mod memory;
 mod names;
+mod old_versions;
 mod options;
 mod sessions;
 mod shift;
