@@ -120,6 +120,18 @@ fn the_first_line_that_fails_ends_a_pipe_with_the_code_of_a_run() {
         ),
         ("lst pub\nrm pub/a.csv\n", 3, "hint: did you mean `ls`? `help` lists what can be typed\n"),
         (
+            "gett --resume a.csv\nrm pub/a.csv\n",
+            3,
+            "error: there is no command `gett`\nhint: did you mean `get`?",
+        ),
+        (
+            "get --resum a.csv\nrm pub/a.csv\n",
+            3,
+            "error: `get` has no option --resum; did you mean --resume?\n",
+        ),
+        ("cd pub &\nrm pub/a.csv\n", 3, "error: `cd` cannot run in the background; get, put,"),
+        ("!exit 3\nrm pub/a.csv\n", 5, "error: `exit 3` failed (exit status: 3)\n"),
+        (
             "mv pub/a.csv\nrm pub/a.csv\n",
             3,
             "error: `mv` takes FROM TO; names with spaces stand in quotes\n",
@@ -159,6 +171,79 @@ fn a_rehearsed_mistake_in_the_middle_of_a_block_shows_its_line() {
     ran.stderr_has("  --> input:2:8\n");
 }
 
+#[test]
+fn commands_take_the_options_of_the_command_line() {
+    let Some(server) = server(Kind::Vsftpd) else { return };
+    let lines = "get --resume --retries 2 pub/a.csv one.csv\nget -r pub/deep copies/\n\
+                 put -r up\nput --on-exists skip here.txt pub/a.csv\n\
+                 mirror --reverse --exclude '*.tmp' --delete up pub/up\nchmod -R 700 pub/up\n\
+                 find pub --name '*.csv' --type f\ndu pub\nless pub/deep/c.csv\n!echo of this machine\nhistory 2\n";
+    let ran = shell(&server, lines)
+        .file("here.txt", "from here")
+        .file("up/x/y.txt", "y")
+        .file("up/z.tmp", "z")
+        .run();
+    let text = ran.stdout_text().to_owned();
+    ran.any_stderr()
+        .stdout_has("5,6\nof this machine\n")
+        .stdout_has("   10  !echo of this machine\n   11  history 2\n")
+        .wrote("one.csv", "1,2\n")
+        .wrote("copies/deep/c.csv", "5,6\n")
+        .any_files();
+    for line in ["a.csv", "b.csv", "deep/c.csv"] {
+        assert!(text.lines().any(|shown| shown.ends_with(line)), "{line}: {text}");
+    }
+    assert!(text.contains("4\tdeep/\n") && text.contains("\tpub\n"), "{text}");
+    assert_eq!(server.bytes("pub/a.csv"), b"1,2\n");
+    let at = |path: &str| server.root().join(path);
+    assert!(at("up/x/y.txt").exists() && at("up/z.tmp").exists() && !at("pub/up/z.tmp").exists());
+    for path in ["pub/up", "pub/up/x", "pub/up/x/y.txt"] {
+        assert_eq!(at(path).metadata().unwrap().permissions().mode() & 0o777, 0o700, "{path}");
+    }
+}
+
+#[test]
+fn a_line_with_an_ampersand_runs_in_the_background() {
+    let Some(server) = server(Kind::Proftpd) else { return };
+    let lines = "cd pub\nget a.csv &\nmget b.csv deep/*.csv &\nlcd in\n";
+    let ran = shell(&server, lines).file("in/kept", "").run().fails_with(3);
+    ran.stderr_has("`wait` for it first").any_stdout().any_files();
+    let lines =
+        "cd pub\nget a.csv &\nmget b.csv deep/*.csv &\nwait\njobs\nlcd in\nget a.csv here.csv\n";
+    let ran = shell(&server, lines).file("in/kept", "").run();
+    ran.stderr_has("[1] done: get a.csv (1 file, 4 B, ")
+        .stderr_has("[2] done: mget b.csv deep/*.csv (2 files, 8 B, ")
+        .stdout("")
+        .wrote("a.csv", "1,2\n")
+        .wrote("b.csv", "3,4\n")
+        .wrote("c.csv", "5,6\n")
+        .wrote("in/here.csv", "1,2\n");
+    // One that fails is told, and ends a pipe with its code.
+    let ran = shell(&server, "get gone.csv &\nls pub/deep\n").run().fails_with(5);
+    ran.stderr_has("[1] failed: get gone.csv: /gone.csv: there is no such file").any_stdout();
+    shell(&server, "wait 7\n").run().fails_with(3).stderr_has("nothing of number 7 runs");
+}
+
+#[test]
+fn another_server_is_opened_and_this_one_saved() {
+    let Some(server) = server(Kind::Vsftpd) else { return };
+    let Some(other) = RealServer::start(Kind::Proftpd, &Options::default()) else { return };
+    other.file("there.txt", "there");
+    let port =
+        |server: &RealServer| server.url().rsplit(':').next().unwrap().trim_matches('/').to_owned();
+    let lines = format!(
+        "cd pub/deep\nbookmark deep\nbookmark\nopen {}\nls\nopen ftp://tester@127.0.0.1:1/\n",
+        other.url()
+    );
+    let ran = shell(&server, &lines).run().any_code();
+    let wanted = format!("@deep  ftpes://tester@127.0.0.1:{}//pub/deep/\n", port(&server));
+    ran.stdout_has("saved `deep` in ")
+        .stdout_has(&wanted)
+        .stdout_has("  there.txt\n")
+        .any_stderr()
+        .any_files();
+}
+
 /// The program at a terminal of its own.
 struct Terminal {
     keys: File,
@@ -183,6 +268,9 @@ impl Terminal {
             .env_clear()
             .env("HOME", folder.path())
             .env("TERM", "xterm")
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .env("EDITOR", "sh -c 'echo added >>\"$1\"' sh")
+            .env("PAGER", "cat")
             .stdin(side.try_clone().unwrap())
             .stdout(side.try_clone().unwrap())
             .stderr(side)
@@ -262,4 +350,33 @@ fn at_a_terminal_tab_completes_errors_go_on_and_the_history_is_kept() {
     let history = fs::read_to_string(terminal.folder.path().join("state/shell-history")).unwrap();
     let lines: Vec<_> = history.lines().filter(|line| !line.starts_with('#')).collect();
     assert_eq!(lines, ["cat pub/a.csv", "cat gone", "cat pub/a.csv"]);
+}
+
+#[test]
+fn at_a_terminal_files_are_edited_and_transfers_run_on() {
+    let Some(server) = server(Kind::Vsftpd) else { return };
+    let ca = format!("ca_file={}", server.ca().display());
+    let mut terminal = Terminal::open(&["--set", &ca, "--state", "state", "shell", &server.url()]);
+    terminal.until("password of tester on 127.0.0.1: ");
+    terminal.keys(&format!("{}\r", RealServer::PASSWORD));
+    terminal.until("127.0.0.1:/> ");
+    terminal.keys("gett pub/a.csv\r");
+    terminal.until("did you mean `get`?");
+    terminal.until("127.0.0.1:/> ");
+    terminal.keys("get pub/a.csv &\r");
+    terminal.until("[1] get pub/a.csv");
+    terminal.until("127.0.0.1:/> ");
+    terminal.keys("wait\r");
+    terminal.until("[1] done: get pub/a.csv (1 file");
+    terminal.until("127.0.0.1:/> ");
+    // The editor of this terminal adds a line, and then none.
+    terminal.keys("edit pub/b.csv\r");
+    terminal.until("127.0.0.1:/> ");
+    assert_eq!(server.bytes("pub/b.csv"), b"3,4\nadded\n");
+    terminal.keys("less pub/b.csv\r");
+    terminal.until("3,4\r\nadded\r\n");
+    terminal.until("127.0.0.1:/> ");
+    terminal.keys("\x04");
+    assert_eq!(terminal.end(), Some(0), "{}", terminal.shown());
+    assert_eq!(fs::read(terminal.folder.path().join("a.csv")).unwrap(), b"1,2\n");
 }

@@ -1,7 +1,9 @@
 //! `portolan shell`: opens a prompt on a session.
 
 mod history;
+mod jobs;
 mod lines;
+mod requests;
 
 use std::io::{self, IsTerminal};
 
@@ -9,8 +11,12 @@ use anyhow::Context;
 use rustix::termios::{OptionalActions, tcgetattr, tcsetattr};
 use tokio::signal::unix::{SignalKind, signal};
 
-use self::lines::LineSource;
 pub(super) use self::lines::ask_password;
+use self::{
+    jobs::{BackgroundJobs, JobPlace},
+    lines::LineSource,
+    requests::PromptHost,
+};
 use super::{
     ExitResult,
     common::{Common, runtime},
@@ -20,13 +26,14 @@ use crate::{
     cancel::CancelToken,
     error::{Error, ErrorKind, Result},
     exit_code::Exit,
-    ftp::{session::RunContext, url::Url},
+    ftp::url::Url,
     limits::{SCRIPT_STACK_BYTES, STOP_TIME_MAX},
     script::{
         prompt::{Prompt, PromptResult, Trouble},
         run::{JobFacts, Settings},
         sites::parse_url,
     },
+    secret::Secret,
 };
 
 /// The arguments of `portolan shell`.
@@ -39,8 +46,10 @@ pub(super) struct Args {
 }
 
 const HELP: &str = "\
-At the prompt: ls, cd, get, put, mget, mput, mirror, rm, mv, mkdir, cat, lcd and others (see `help`), or script code, in
-which `site` is the session. Tab completes names, Ctrl-C cancels a command, Ctrl-D exits.
+At the prompt: ls, cd, get, put, mirror, rm, mv, mkdir, chmod, cat, less, edit, find, du, lcd and others (see `help`), with
+the options of `portolan get`, `put` and `mirror`, or script code, in which `site` is the session. `get FILE &` transfers in
+the background (jobs, wait, kill), `!COMMAND` runs a command of this machine, `open URL` goes to another server and `bookmark
+NAME` saves this one. Tab completes names, Ctrl-C cancels a command, Ctrl-D exits.
 
 Lines can also be piped in; the first error ends the shell, with the exit code of `portolan run`:
 
@@ -49,12 +58,7 @@ Lines can also be piped in; the first error ends the shell, with the exit code o
 pub(super) fn run(args: &Args, common: &Common) -> ExitResult {
     let is_watched = io::stdin().is_terminal();
     let prepared = || -> Result<_> {
-        let url = parse_url(&args.url)?;
-        let mut password = common.password()?;
-        let site = common.site(&url)?;
-        if is_watched && site.password.is_none() && site.user != "anonymous" {
-            password = ask_password(&site.user, &site.host)?;
-        }
+        let (url, password) = login(&args.url, common, is_watched)?;
         let job = JobFacts { name: "shell".into(), ..JobFacts::default() };
         let overrides = common.overrides()?;
         let nat = common.nat();
@@ -69,19 +73,34 @@ pub(super) fn run(args: &Args, common: &Common) -> ExitResult {
     };
     let history =
         common.state_folder().filter(|_| is_watched).and_then(|folder| history::file(&folder));
-    let stop = context.stop.clone();
+    let (stop, common) = (context.stop.clone(), common.clone());
     attended(&stop, is_watched, move || {
         let lines = if is_watched { LineSource::typed(history) } else { Ok(LineSource::piped()) };
-        talk(lines?, &url, settings, &context)
+        let place = JobPlace { url, settings, context, folder: None };
+        let (common, jobs) = (&common, BackgroundJobs::default());
+        talk(lines?, PromptHost { common, place, jobs, lines: Vec::new(), is_watched })
     })
+}
+
+/// Returns the URL that `text` means, with the password for it, which a user at a terminal is asked for.
+fn login(text: &str, common: &Common, is_watched: bool) -> Result<(Url, Option<Secret>)> {
+    let url = parse_url(text)?;
+    let mut password = common.password()?;
+    let site = common.site(&url)?;
+    if is_watched && site.password.is_none() && site.user != "anonymous" {
+        password = ask_password(&site.user, &site.host)?;
+    }
+    Ok((url, password))
 }
 
 /// Executes lines until there are no more. On a terminal an error is shown and the prompt continues; a pipe ends at
 /// the first error, since later lines may rely on the failed one.
-fn talk(mut lines: LineSource, url: &Url, settings: Settings, context: &RunContext) -> ExitResult {
-    let mut prompt = Prompt::open(url, settings, context, lost)?;
+fn talk(mut lines: LineSource, mut host: PromptHost<'_>) -> ExitResult {
+    let JobPlace { url, settings, context, .. } = host.place.clone();
+    let mut prompt = Prompt::open(&url, settings, &context, lost)?;
     let mut code = Exit::Done;
     loop {
+        host.jobs.report_ended();
         let line = match lines.next(&prompt) {
             Ok(Some(line)) => line,
             Ok(None) => break,
@@ -90,24 +109,31 @@ fn talk(mut lines: LineSource, url: &Url, settings: Settings, context: &RunConte
                 break;
             }
         };
-        match prompt.answer(&line) {
-            Ok(PromptResult::Done) => {}
+        host.remember(&line);
+        prompt.hold_folder(host.jobs.are_running());
+        let answered = match prompt.answer(&line) {
+            Ok(PromptResult::Done) => Ok(()),
             Ok(PromptResult::End) => break,
-            Err(trouble) => {
-                let found = show(&trouble, &line);
-                if !lines.are_typed() {
-                    code = found;
-                    break;
-                }
-            }
+            Ok(PromptResult::Ask(request)) => host.perform(request, &mut prompt),
+            Err(trouble) => Err(show(&trouble, &line)),
+        };
+        if let Err(found) = answered
+            && !lines.are_typed()
+        {
+            code = found;
+            break;
         }
     }
+    context.stop.reset();
+    let failed = host.jobs.finish(&context.stop);
     let is_partial = prompt.is_partial();
     if let Err(fault) = prompt.close() {
         tracing::debug!(target: "portolan", "the session did not end well: {fault}");
     }
-    let is_partial = code == Exit::Done && is_partial && !lines.are_typed();
-    Ok(if is_partial { Exit::InPart } else { code })
+    if code != Exit::Done || lines.are_typed() {
+        return Ok(code);
+    }
+    Ok(failed.unwrap_or(if is_partial { Exit::InPart } else { code }))
 }
 
 /// Ends the program because of a line that hangs: its work cannot be interrupted.
@@ -126,6 +152,13 @@ fn show(trouble: &Trouble, line: &str) -> Exit {
         Trouble::Failed(failure) => report::failure(failure, Some(line)),
         Trouble::Wrong(findings) => {
             report::findings(findings, &|_| Some(line.to_owned()));
+            Exit::Script
+        }
+        Trouble::Unknown { word, near } => {
+            let near = near.map(|near| format!("did you mean `{near}`? ")).unwrap_or_default();
+            report::print(&format!(
+                "error: there is no command `{word}`\nhint: {near}`help` lists what can be typed\n"
+            ));
             Exit::Script
         }
     }

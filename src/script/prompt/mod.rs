@@ -1,16 +1,21 @@
 //! An interactive prompt on a session: lines of script one after the other, and shortcuts for common commands.
 
 mod complete;
+mod options;
 mod shortcuts;
 mod shown;
+mod transfers;
 mod words;
 
 use std::{panic::AssertUnwindSafe, path::Path, sync::Arc, time::Instant};
 
 use rhai::{AST, Dynamic, Engine, EvalAltResult, LexError, Map, ParseErrorType, Scope};
 
-pub use self::complete::{Candidate, Completer};
 use self::shortcuts::ShortcutStep;
+pub use self::{
+    complete::{Candidate, Completer},
+    words::literal,
+};
 use super::{
     attend::watched,
     check::{self, ScriptFinding, Severity},
@@ -38,6 +43,33 @@ pub enum PromptResult {
     Done,
     /// The line ends the prompt.
     End,
+    /// The line asks for something that the program around the prompt has to do.
+    Ask(PromptRequest),
+}
+
+/// A request to the program around the prompt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PromptRequest {
+    /// To run a command of this machine.
+    Run(String),
+    /// To show a file of the server page by page.
+    Page(String),
+    /// To open a file of the server in an editor.
+    Edit(String),
+    /// To open another session.
+    Open(String),
+    /// To save the server and the folder under a name, or to list what is saved.
+    Bookmark(Option<String>),
+    /// To show the last lines.
+    History(Option<usize>),
+    /// To run a line in the background.
+    Background(String),
+    /// To list what runs in the background.
+    Jobs,
+    /// To wait for it, or for one of it.
+    Wait(Option<usize>),
+    /// To stop one of it.
+    Kill(usize),
 }
 
 /// The reason why a line failed.
@@ -47,6 +79,13 @@ pub enum Trouble {
     Failed(Box<ScriptFailure>),
     /// Findings of the check, such as unknown functions; the line did not run.
     Wrong(Vec<ScriptFinding>),
+    /// A command that does not exist.
+    Unknown {
+        /// The word that was typed.
+        word: String,
+        /// The nearest command.
+        near: Option<&'static str>,
+    },
 }
 
 impl From<Error> for Trouble {
@@ -65,6 +104,8 @@ pub struct Prompt {
     /// The folder in which the session began.
     start: String,
     is_partial: bool,
+    /// True if the local folder must not change: transfers in the background have names of it.
+    holds_folder: bool,
     lost: fn(&Error),
 }
 
@@ -85,7 +126,15 @@ impl Prompt {
         let mut scope = engine::scope(&run.settings);
         scope.push("site", remote);
         let run = Arc::new(run);
-        Ok(Self { run, scope, functions: AST::empty(), start, is_partial: false, lost })
+        Ok(Self {
+            run,
+            scope,
+            functions: AST::empty(),
+            start,
+            is_partial: false,
+            holds_folder: false,
+            lost,
+        })
     }
 
     /// Returns the location of the session, such as `ftp.example.org:/pub`.
@@ -101,14 +150,36 @@ impl Prompt {
         self.is_partial
     }
 
+    /// Returns the folder of the session on the server, if it is open.
+    pub fn folder(&self) -> Option<String> {
+        self.site().as_ref().and_then(folder)
+    }
+
+    /// Sets whether the local folder must stay the same.
+    pub const fn hold_folder(&mut self, is_held: bool) {
+        self.holds_folder = is_held;
+    }
+
     /// Executes `line`, and reports its outcome to the observer.
     pub fn answer(&mut self, line: &str) -> Result<PromptResult, Trouble> {
+        self.execute(|prompt| prompt.take(line))
+    }
+
+    /// Executes a piece of script that the user did not type.
+    pub fn perform(&mut self, text: &str) -> Result<(), Trouble> {
+        self.execute(|prompt| prompt.generated(text).map(|()| PromptResult::Done)).map(drop)
+    }
+
+    fn execute(
+        &mut self,
+        work: impl FnOnce(&mut Self) -> Result<PromptResult, Trouble>,
+    ) -> Result<PromptResult, Trouble> {
         self.run.context.stop.reset();
         self.run = Arc::new(self.run.next());
         let (observer, started) = (self.run.context.observer.clone(), Instant::now());
         observer.emit(&Event::RunStarted { script: INPUT.into() });
         let run = Arc::clone(&self.run);
-        let result = watched(&run, self.lost, || self.caught(line));
+        let result = watched(&run, self.lost, || self.caught(work));
         self.is_partial |= self.run.is_partial();
         let fault = match &result {
             Err(Trouble::Failed(failure)) => Some(failure.fault.clone()),
@@ -118,9 +189,12 @@ impl Prompt {
         result
     }
 
-    /// Executes `line`; a panic in one of our functions must end this line and nothing else.
-    fn caught(&mut self, line: &str) -> Result<PromptResult, Trouble> {
-        let work = AssertUnwindSafe(|| self.take(line));
+    /// Does the `work` of a line; a panic in one of our functions must end this line and nothing else.
+    fn caught(
+        &mut self,
+        work: impl FnOnce(&mut Self) -> Result<PromptResult, Trouble>,
+    ) -> Result<PromptResult, Trouble> {
+        let work = AssertUnwindSafe(|| work(self));
         std::panic::catch_unwind(work).unwrap_or_else(|_| Err(Trouble::Failed(crashed())))
     }
 
@@ -128,20 +202,24 @@ impl Prompt {
         if line.trim().is_empty() {
             return Ok(PromptResult::Done);
         }
+        if let Some(command) = shortcuts::local_command(line).filter(|command| !command.is_empty())
+        {
+            return Ok(PromptResult::Ask(PromptRequest::Run(command.to_owned())));
+        }
+        if let Some(line) = shortcuts::in_background(line)? {
+            return Ok(PromptResult::Ask(PromptRequest::Background(line.to_owned())));
+        }
         let Some(shortcut) = shortcuts::of(line) else {
             let value = self.script(line)?;
             self.show(&value);
             return Ok(PromptResult::Done);
         };
         match shortcut.read(line)? {
-            ShortcutStep::Script(text) => {
-                let value = self.evaluate(&source(&text)).map_err(|mut failure| {
-                    // The generated script is not what the user typed.
-                    failure.place = None;
-                    failure.calls.clear();
-                    Trouble::Failed(failure)
-                })?;
-                self.show(&value);
+            ShortcutStep::Script(text) => self.generated(&text)?,
+            ShortcutStep::Ask(request) => return Ok(PromptResult::Ask(request)),
+            ShortcutStep::Here(_) if self.holds_folder => {
+                let message = "the local names of what runs in the background are of this folder: `wait` for it first";
+                return Err(Error::invalid(message).into());
             }
             ShortcutStep::Start => {
                 if let Some(site) = self.site() {
@@ -167,11 +245,28 @@ impl Prompt {
         Ok(PromptResult::Done)
     }
 
+    /// Executes a piece of script that was made of what the user typed.
+    fn generated(&mut self, text: &str) -> Result<(), Trouble> {
+        let value = self.evaluate(&source(text)).map_err(|mut failure| {
+            failure.place = None;
+            failure.calls.clear();
+            Trouble::Failed(failure)
+        })?;
+        self.show(&value);
+        Ok(())
+    }
+
     /// Returns the value of a piece of script, which is checked first, like a script before its run.
     fn script(&mut self, line: &str) -> Result<Dynamic, Trouble> {
         let source = source(line);
         let mut errors = self.check(line);
         if !errors.is_empty() {
+            if let Some(word) = unknown_command(line)
+                && !self.variables().iter().any(|name| name == word)
+            {
+                let near = shortcuts::near(word);
+                return Err(Trouble::Unknown { word: visible(word), near });
+            }
             add_shortcut(&mut errors, line);
             return Err(Trouble::Wrong(errors));
         }
@@ -284,6 +379,24 @@ fn add_shortcut(errors: &mut [ScriptFinding], line: &str) {
     }
 }
 
+/// Returns the first word of a line that is written like a command: a word alone, or with words after it.
+fn unknown_command(line: &str) -> Option<&str> {
+    const WORDS: [&str; 20] = [
+        "let", "const", "if", "else", "while", "loop", "do", "until", "for", "in", "fn", "return",
+        "throw", "try", "catch", "switch", "import", "export", "true", "false",
+    ];
+    let line = line.trim();
+    let word = line.split(char::is_whitespace).next()?;
+    let rest = line.get(word.len()..)?.trim_start();
+    let is_name = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-');
+    let is_word = word.starts_with(char::is_alphabetic) && word.chars().all(is_name);
+    // `a + b`, `f (x)` and `x = 1` are script.
+    let is_operand = |c: char| c.is_alphanumeric() || "-~/.'\"*_@".contains(c);
+    let is_sum = rest.starts_with("- ") || rest.starts_with("* ") || rest.starts_with("/ ");
+    let is_command = rest.is_empty() || (rest.starts_with(is_operand) && !is_sum);
+    (is_word && is_command && !WORDS.contains(&word) && !line.contains(['\n', ';'])).then_some(word)
+}
+
 /// The detection of lines that continue on the next one.
 pub struct LineValidator {
     engine: Engine,
@@ -295,7 +408,8 @@ impl LineValidator {
     /// always ends it.
     pub fn is_unfinished(&self, text: &str) -> bool {
         let is_ended = text.rsplit_once('\n').is_some_and(|(_, last)| last.trim().is_empty());
-        !is_ended && shortcuts::of(text).is_none() && is_unfinished(&self.engine, &self.scope, text)
+        let is_command = shortcuts::of(text).is_some() || shortcuts::local_command(text).is_some();
+        !is_ended && !is_command && is_unfinished(&self.engine, &self.scope, text)
     }
 }
 
@@ -317,6 +431,30 @@ fn is_unfinished(engine: &Engine, scope: &Scope<'_>, text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_line_is_a_command_if_it_is_written_like_one() {
+        for (line, wanted) in [
+            ("lst pub", Some("lst")),
+            ("gte a.csv b", Some("gte")),
+            ("gett --resume a", Some("gett")),
+            ("delet 'a b'", Some("delet")),
+            ("foo", Some("foo")),
+            ("foo()", None),
+            ("foo (1)", None),
+            ("x = 1", None),
+            ("a + b", None),
+            ("a - b", None),
+            ("a / b", None),
+            ("let x = 1", None),
+            ("site.lsit(\"a\")", None),
+            ("if foo { }", None),
+            ("1 + 1", None),
+            ("foo bar;", None),
+        ] {
+            assert_eq!(unknown_command(line), wanted, "{line}");
+        }
+    }
 
     #[test]
     fn a_line_that_goes_on_is_told_from_one_that_is_wrong() {

@@ -1,9 +1,11 @@
 //! Shortcuts such as `get a.csv`, known from other programs. Each is translated into a piece of script.
 
-use super::words::{self, PromptWord, literal};
+use super::{
+    PromptRequest, transfers,
+    words::{self, PromptWord, literal},
+};
 use crate::{
     error::{Error, Result},
-    ftp::find::is_pattern,
     similar::nearest,
 };
 
@@ -26,7 +28,7 @@ pub(super) struct Shortcut {
     counts: (usize, usize),
     /// The kinds of the arguments; the last applies to all that follow.
     pub(super) arguments: &'static [ArgumentNames],
-    make: fn(&[PromptWord]) -> ShortcutStep,
+    make: fn(&[PromptWord]) -> Result<ShortcutStep>,
 }
 
 /// The action of a shortcut.
@@ -42,9 +44,14 @@ pub(super) enum ShortcutStep {
     WhereHere,
     /// The list of commands, or the help of one function.
     Help(Option<String>),
+    /// A request to the program around the prompt.
+    Ask(PromptRequest),
     /// The end of the prompt.
     End,
 }
+
+/// The commands that can run in the background.
+const BACKGROUND: [&str; 6] = ["get", "put", "mget", "mput", "mirror", "rm"];
 
 /// No limit on the number of arguments.
 const MANY: usize = usize::MAX;
@@ -55,7 +62,7 @@ pub(super) const SHORTCUTS: &[Shortcut] = &[
         name: "ls",
         takes: "[FOLDER]",
         about: "what is in a folder of the server",
-        counts: (0, 1),
+        counts: (0, MANY),
         arguments: &[ArgumentNames::Remote],
         make: ls,
     },
@@ -65,7 +72,7 @@ pub(super) const SHORTCUTS: &[Shortcut] = &[
         about: "goes to a folder; without one, back to where the session began",
         counts: (0, 1),
         arguments: &[ArgumentNames::Remote],
-        make: |words| text(words, 0).map_or(ShortcutStep::Start, |folder| call("cd", &[folder])),
+        make: |words| Ok(text(words, 0).map_or(ShortcutStep::Start, |folder| call("cd", &[folder]))),
     },
     Shortcut {
         name: "pwd",
@@ -73,15 +80,23 @@ pub(super) const SHORTCUTS: &[Shortcut] = &[
         about: "the folder that the session is in",
         counts: (0, 0),
         arguments: &[],
-        make: |_| call("pwd", &[]),
+        make: |_| Ok(call("pwd", &[])),
     },
     Shortcut {
         name: "find",
+        takes: "[FOLDER] [--name PATTERN] [--type f|d|l]",
+        about: "everything below a folder, or what matches",
+        counts: (0, MANY),
+        arguments: &[ArgumentNames::Remote],
+        make: transfers::find,
+    },
+    Shortcut {
+        name: "du",
         takes: "[FOLDER]",
-        about: "everything below a folder",
+        about: "the bytes below each folder in a folder",
         counts: (0, 1),
         arguments: &[ArgumentNames::Remote],
-        make: |words| call("find", &[text(words, 0).unwrap_or_else(|| literal("."))]),
+        make: transfers::du,
     },
     Shortcut {
         name: "cat",
@@ -89,53 +104,89 @@ pub(super) const SHORTCUTS: &[Shortcut] = &[
         about: "shows a text file",
         counts: (1, 1),
         arguments: &[ArgumentNames::Remote],
-        make: |words| call("read", &texts(words)),
+        make: |words| Ok(call("read", &texts(words))),
+    },
+    Shortcut {
+        name: "less",
+        takes: "FILE",
+        about: "shows a text file page by page (PAGER)",
+        counts: (1, 1),
+        arguments: &[ArgumentNames::Remote],
+        make: |words| asked(words, PromptRequest::Page),
+    },
+    Shortcut {
+        name: "edit",
+        takes: "FILE",
+        about: "fetches a file, opens it in an editor (VISUAL, EDITOR), and sends it back",
+        counts: (1, 1),
+        arguments: &[ArgumentNames::Remote],
+        make: |words| asked(words, PromptRequest::Edit),
     },
     Shortcut {
         name: "get",
-        takes: "FILE [LOCAL]",
-        about: "fetches a file",
-        counts: (1, 2),
+        takes: "[-r] [OPTIONS] FILE [LOCAL]",
+        about: "fetches a file; with -r a folder",
+        counts: (1, MANY),
         arguments: &[ArgumentNames::Remote, ArgumentNames::Local],
-        make: |words| match words {
-            [one] if has_pattern(one) => each_remote(words, r#"site.get(path, ".");"#),
-            _ => quiet("get", &[literal_at(words, 0), text_or(words, 1, ".")]),
-        },
+        make: transfers::get,
     },
     Shortcut {
         name: "put",
-        takes: "LOCAL [FILE]",
-        about: "sends a file",
-        counts: (1, 2),
+        takes: "[-r] [OPTIONS] LOCAL [FILE]",
+        about: "sends a file; with -r a folder",
+        counts: (1, MANY),
         arguments: &[ArgumentNames::Local, ArgumentNames::Remote],
-        make: |words| match words {
-            [one] if has_pattern(one) => each_local(words),
-            _ => quiet("put", &[literal_at(words, 0), text_or(words, 1, "./")]),
-        },
+        make: transfers::put,
     },
     Shortcut {
         name: "mget",
-        takes: "PATTERN…",
+        takes: "[OPTIONS] PATTERN…",
         about: "fetches the files that match",
         counts: (1, MANY),
         arguments: &[ArgumentNames::Remote],
-        make: |words| each_remote(words, r#"site.get(path, ".");"#),
+        make: transfers::mget,
     },
     Shortcut {
         name: "mput",
-        takes: "PATTERN…",
+        takes: "[OPTIONS] PATTERN…",
         about: "sends the files that match",
         counts: (1, MANY),
         arguments: &[ArgumentNames::Local],
-        make: each_local,
+        make: transfers::mput,
     },
     Shortcut {
         name: "mirror",
-        takes: "[-R] [--delete] [--dry-run] SOURCE [TARGET]",
-        about: "fetches a folder; with -R sends one",
-        counts: (1, 5),
+        takes: "[-R] [OPTIONS] SOURCE [TARGET]",
+        about: "fetches a folder; with -R sends one; the options of `portolan mirror`",
+        counts: (1, MANY),
         arguments: &[ArgumentNames::Remote],
-        make: mirror,
+        make: transfers::mirror,
+    },
+    Shortcut {
+        name: "jobs",
+        takes: "",
+        about: "the transfers in the background: `get FILE &` begins one",
+        counts: (0, 0),
+        arguments: &[],
+        make: |_| Ok(ShortcutStep::Ask(PromptRequest::Jobs)),
+    },
+    Shortcut {
+        name: "wait",
+        takes: "[NUMBER]",
+        about: "waits for those transfers, or for one",
+        counts: (0, 1),
+        arguments: &[ArgumentNames::None],
+        make: |words| Ok(ShortcutStep::Ask(PromptRequest::Wait(number(words)?))),
+    },
+    Shortcut {
+        name: "kill",
+        takes: "NUMBER",
+        about: "stops one of them",
+        counts: (1, 1),
+        arguments: &[ArgumentNames::None],
+        make: |words| {
+            Ok(ShortcutStep::Ask(PromptRequest::Kill(number(words)?.unwrap_or_default())))
+        },
     },
     Shortcut {
         name: "mkdir",
@@ -143,7 +194,7 @@ pub(super) const SHORTCUTS: &[Shortcut] = &[
         about: "makes folders, with those above them",
         counts: (1, MANY),
         arguments: &[ArgumentNames::Remote],
-        make: |words| all("mkdir", words),
+        make: |words| Ok(all("mkdir", words)),
     },
     Shortcut {
         name: "rm",
@@ -151,7 +202,7 @@ pub(super) const SHORTCUTS: &[Shortcut] = &[
         about: "removes files; with -r folders with all that is in them",
         counts: (1, MANY),
         arguments: &[ArgumentNames::Remote],
-        make: rm,
+        make: transfers::rm,
     },
     Shortcut {
         name: "rmdir",
@@ -159,7 +210,7 @@ pub(super) const SHORTCUTS: &[Shortcut] = &[
         about: "removes empty folders",
         counts: (1, MANY),
         arguments: &[ArgumentNames::Remote],
-        make: |words| all("rmdir", words),
+        make: |words| Ok(all("rmdir", words)),
     },
     Shortcut {
         name: "mv",
@@ -167,15 +218,15 @@ pub(super) const SHORTCUTS: &[Shortcut] = &[
         about: "renames",
         counts: (2, 2),
         arguments: &[ArgumentNames::Remote],
-        make: |words| call("rename", &texts(words)),
+        make: |words| Ok(call("rename", &texts(words))),
     },
     Shortcut {
         name: "chmod",
-        takes: "MODE FILE",
-        about: "sets permissions, such as 644",
-        counts: (2, 2),
+        takes: "[-R] MODE FILE…",
+        about: "sets permissions, such as 644; with -R of all that is in a folder as well",
+        counts: (2, MANY),
         arguments: &[ArgumentNames::None, ArgumentNames::Remote],
-        make: |words| call("chmod", &[literal_at(words, 1), literal_at(words, 0)]),
+        make: transfers::chmod,
     },
     Shortcut {
         name: "quote",
@@ -185,7 +236,7 @@ pub(super) const SHORTCUTS: &[Shortcut] = &[
         arguments: &[ArgumentNames::None],
         make: |words| {
             let line: Vec<_> = words.iter().map(|word| word.text.as_str()).collect();
-            call("quote", &[literal(&line.join(" "))])
+            Ok(call("quote", &[literal(&line.join(" "))]))
         },
     },
     Shortcut {
@@ -194,7 +245,7 @@ pub(super) const SHORTCUTS: &[Shortcut] = &[
         about: "what is in a folder of this machine",
         counts: (0, 1),
         arguments: &[ArgumentNames::Local],
-        make: |words| ShortcutStep::Script(format!("local::list({})", text_or(words, 0, "."))),
+        make: |words| Ok(ShortcutStep::Script(format!("local::list({})", text_or(words, 0, ".")))),
     },
     Shortcut {
         name: "lcd",
@@ -202,7 +253,7 @@ pub(super) const SHORTCUTS: &[Shortcut] = &[
         about: "goes to a folder of this machine",
         counts: (0, 1),
         arguments: &[ArgumentNames::Local],
-        make: |words| ShortcutStep::Here(words.first().map(|word| word.text.clone())),
+        make: |words| Ok(ShortcutStep::Here(words.first().map(|word| word.text.clone()))),
     },
     Shortcut {
         name: "lpwd",
@@ -210,7 +261,42 @@ pub(super) const SHORTCUTS: &[Shortcut] = &[
         about: "the folder of this machine",
         counts: (0, 0),
         arguments: &[],
-        make: |_| ShortcutStep::WhereHere,
+        make: |_| Ok(ShortcutStep::WhereHere),
+    },
+    Shortcut {
+        name: "!",
+        takes: "COMMAND…",
+        about: "runs a command of this machine, as in `!ls -l`",
+        counts: (0, MANY),
+        arguments: &[ArgumentNames::Local],
+        make: |_| Err(Error::invalid("`!` wants a command, as in `!ls -l`")),
+    },
+    Shortcut {
+        name: "open",
+        takes: "URL",
+        about: "ends this session and opens another: a URL, or @NAME of a saved site",
+        counts: (1, 1),
+        arguments: &[ArgumentNames::None],
+        make: |words| asked(words, PromptRequest::Open),
+    },
+    Shortcut {
+        name: "bookmark",
+        takes: "[NAME]",
+        about: "saves the server and the folder as @NAME; without one lists what is saved",
+        counts: (0, 1),
+        arguments: &[ArgumentNames::None],
+        make: |words| {
+            let name = words.first().map(|word| word.text.clone());
+            Ok(ShortcutStep::Ask(PromptRequest::Bookmark(name)))
+        },
+    },
+    Shortcut {
+        name: "history",
+        takes: "[NUMBER]",
+        about: "the lines so far, or the last ones",
+        counts: (0, 1),
+        arguments: &[ArgumentNames::None],
+        make: |words| Ok(ShortcutStep::Ask(PromptRequest::History(number(words)?))),
     },
     Shortcut {
         name: "help",
@@ -218,7 +304,7 @@ pub(super) const SHORTCUTS: &[Shortcut] = &[
         about: "this list, or what a function does",
         counts: (0, 1),
         arguments: &[ArgumentNames::Functions],
-        make: |words| ShortcutStep::Help(words.first().map(|word| word.text.clone())),
+        make: |words| Ok(ShortcutStep::Help(words.first().map(|word| word.text.clone()))),
     },
     Shortcut {
         name: "exit",
@@ -226,7 +312,7 @@ pub(super) const SHORTCUTS: &[Shortcut] = &[
         about: "ends, as Ctrl-D does",
         counts: (0, 0),
         arguments: &[],
-        make: |_| ShortcutStep::End,
+        make: |_| Ok(ShortcutStep::End),
     },
 ];
 
@@ -263,7 +349,7 @@ impl Shortcut {
             let message = format!("`{name}` takes {takes}; names with spaces stand in quotes");
             return Err(Error::invalid(message));
         }
-        Ok((self.make)(words))
+        (self.make)(words)
     }
 }
 
@@ -297,10 +383,6 @@ fn text(words: &[PromptWord], at: usize) -> Option<String> {
     words.get(at).map(|word| literal(&word.text))
 }
 
-fn literal_at(words: &[PromptWord], at: usize) -> String {
-    text(words, at).unwrap_or_else(|| literal(""))
-}
-
 fn text_or(words: &[PromptWord], at: usize, usual: &str) -> String {
     text(words, at).unwrap_or_else(|| literal(usual))
 }
@@ -313,101 +395,55 @@ fn call(function: &str, arguments: &[String]) -> ShortcutStep {
     ShortcutStep::Script(format!("site.{function}({})", arguments.join(", ")))
 }
 
-/// Calls a function without showing its value: the outcome of a transfer has been reported by then.
-fn quiet(function: &str, arguments: &[String]) -> ShortcutStep {
-    ShortcutStep::Script(format!("site.{function}({}); ()", arguments.join(", ")))
-}
-
-fn has_pattern(word: &PromptWord) -> bool {
-    !word.is_quoted && is_pattern(word.text.as_bytes())
-}
-
-fn ls(words: &[PromptWord]) -> ShortcutStep {
-    match words {
-        // The flags are accepted out of habit; everything is shown anyway.
-        [one] if ["-l", "-a", "-la", "-al"].contains(&one.text.as_str()) => ls(&[]),
-        [one] if has_pattern(one) => call("glob", &texts(words)),
-        _ => call("list", &[text_or(words, 0, ".")]),
+fn ls(words: &[PromptWord]) -> Result<ShortcutStep> {
+    // The flags are accepted out of habit; everything is shown anyway.
+    let is_flag = |word: &&PromptWord| {
+        !word.is_quoted && ["-l", "-a", "-la", "-al"].contains(&word.text.as_str())
+    };
+    let rest: Vec<_> = words.iter().filter(|word| !is_flag(word)).cloned().collect();
+    match &rest[..] {
+        [one] if transfers::has_pattern(one) => Ok(call("glob", &texts(&rest))),
+        [] | [_] => Ok(call("list", &[text_or(&rest, 0, ".")])),
+        _ => Err(Error::invalid("`ls` takes [FOLDER]; names with spaces stand in quotes")),
     }
+}
+
+/// Returns what the program around the prompt has to do with the first word.
+fn asked(words: &[PromptWord], request: fn(String) -> PromptRequest) -> Result<ShortcutStep> {
+    let text = words.first().map(|word| word.text.clone()).unwrap_or_default();
+    Ok(ShortcutStep::Ask(request(text)))
+}
+
+/// Returns the number that the first word is.
+fn number(words: &[PromptWord]) -> Result<Option<usize>> {
+    let Some(word) = words.first() else { return Ok(None) };
+    let number = word.text.trim_start_matches('%').parse();
+    number.map(Some).map_err(|_| Error::invalid(format!("a number is wanted, got `{}`", word.text)))
+}
+
+/// Returns the command of the machine in a line such as `!ls -l`.
+pub(super) fn local_command(line: &str) -> Option<&str> {
+    line.trim_start().strip_prefix('!').map(str::trim)
+}
+
+/// Returns a line that ends with `&` without it, if its command can run in the background.
+pub(super) fn in_background(line: &str) -> Result<Option<&str>> {
+    let words = words::read(line);
+    let Some((last, before)) = words.split_last() else { return Ok(None) };
+    let is_asked = last.text == "&" && !last.is_quoted && !before.is_empty();
+    let (true, Some(command)) = (is_asked, of(line)) else { return Ok(None) };
+    if !BACKGROUND.contains(&command.name) {
+        let known = BACKGROUND.join(", ");
+        let message = format!("`{}` cannot run in the background; {known} can", command.name);
+        return Err(Error::invalid(message));
+    }
+    let line = line.get(..last.start).unwrap_or_default().trim_end();
+    command.read(line).map(|_| Some(line))
 }
 
 fn all(function: &str, words: &[PromptWord]) -> ShortcutStep {
     let calls = words.iter().map(|word| format!("site.{function}({});", literal(&word.text)));
     ShortcutStep::Script(calls.collect::<Vec<_>>().join(" "))
-}
-
-/// Repeats `what` for each remote file that one of `words` matches, with `path` as its name. A pattern without a match
-/// is an error.
-fn each_remote(words: &[PromptWord], what: &str) -> ShortcutStep {
-    ShortcutStep::Script(
-        words.iter().map(|word| one_remote(word, what)).collect::<Vec<_>>().join(" ") + " ()",
-    )
-}
-
-fn one_remote(word: &PromptWord, what: &str) -> String {
-    let name = literal(&word.text);
-    if !has_pattern(word) {
-        return format!("{{ let path = {name}; {what} }}");
-    }
-    let none = literal(&format!("no file on the server matches {}", word.text));
-    format!(
-        "{{ let all = site.glob({name}); if all.is_empty() {{ fail({none}); }} for path in all {{ {what} }} }}"
-    )
-}
-
-fn each_local(words: &[PromptWord]) -> ShortcutStep {
-    let each = words.iter().map(|word| {
-        let name = literal(&word.text);
-        if !has_pattern(word) {
-            return format!("site.put({name}, \"./\");");
-        }
-        let none = literal(&format!("no file here matches {}", word.text));
-        format!(
-            "{{ let all = local::glob({name}); if all.is_empty() {{ fail({none}); }} \
-             for path in all {{ site.put(path, \"./\"); }} }}"
-        )
-    });
-    ShortcutStep::Script(each.collect::<Vec<_>>().join(" ") + " ()")
-}
-
-fn rm(words: &[PromptWord]) -> ShortcutStep {
-    let is_tree =
-        |word: &&PromptWord| matches!(word.text.as_str(), "-r" | "-rf" | "-R" | "--recursive");
-    let rest: Vec<_> = words.iter().filter(|word| !is_tree(word)).cloned().collect();
-    if rest.len() < words.len() {
-        return all("delete_tree", &rest);
-    }
-    each_remote(words, "site.delete(path);")
-}
-
-fn mirror(words: &[PromptWord]) -> ShortcutStep {
-    let (flags, paths): (Vec<&PromptWord>, Vec<&PromptWord>) =
-        words.iter().partition(|word| word.text.starts_with('-') && !word.is_quoted);
-    let has = |names: &[&str]| flags.iter().any(|flag| names.contains(&flag.text.as_str()));
-    let known = ["-R", "--reverse", "-e", "--delete", "-n", "--dry-run"];
-    if let Some(flag) = flags.iter().find(|flag| !known.contains(&flag.text.as_str())) {
-        let message = format!(
-            "mirror here knows -R, --delete and --dry-run, not {}: site.mirror_down(…) has all options",
-            flag.text
-        );
-        return ShortcutStep::Script(format!("fail({})", literal(&message)));
-    }
-    let Some(source) = paths.first() else {
-        return ShortcutStep::Script(format!("fail({})", literal("mirror wants a folder")));
-    };
-    let (delete, dry_run) = (has(&["-e", "--delete"]), has(&["-n", "--dry-run"]));
-    let name = source.text.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
-    let usual = if name.is_empty() || name == ".." { "." } else { name };
-    let target = paths.get(1).map_or(usual, |word| word.text.as_str());
-    let way = if has(&["-R", "--reverse"]) { "mirror_up" } else { "mirror_down" };
-    let options = format!("#{{ delete: {delete}, dry_run: {dry_run} }}");
-    let arguments = [literal(&source.text), literal(target), options];
-    // The report of a dry run has its plan; a real mirror has reported its outcome already.
-    if dry_run {
-        ShortcutStep::Script(format!("site.{way}({}).plan", arguments.join(", ")))
-    } else {
-        quiet(way, &arguments)
-    }
 }
 
 #[cfg(test)]
@@ -432,22 +468,37 @@ mod tests {
             ("get a.csv", r#"site.get("a.csv", "."); ()"#),
             ("get 'a b' c", r#"site.get("a b", "c"); ()"#),
             ("put a.csv in/", r#"site.put("a.csv", "in/"); ()"#),
-            ("rm -r old", r#"site.delete_tree("old");"#),
-            ("chmod 644 a", r#"site.chmod("a", "644")"#),
+            ("rm -r old", r#"{ let path = "old"; site.delete_tree(path); } ()"#),
+            ("chmod 644 a", r#"{ let path = "a"; site.chmod(path, "644"); } ()"#),
+            ("get --resume a", r#"site.get("a", ".", #{ "resume": true }); ()"#),
+            ("get -r pub/a here/", r#"site.mirror_down("pub/a", "here/a"); ()"#),
+            ("put -r dist", r#"site.mirror_up("dist", "./dist"); ()"#),
+            ("put -r dist /htdocs", r#"site.mirror_up("dist", "/htdocs"); ()"#),
+            ("mirror -n a", r#"site.mirror_down("a", "a", #{ "dry_run": true }).plan"#),
+            ("find --type f pub", r#"site.find("pub").filter(|entry| entry.kind == "file")"#),
             ("quote SITE HELP", r#"site.quote("SITE HELP")"#),
             (
                 "mirror -R --delete dist /htdocs",
-                r#"site.mirror_up("dist", "/htdocs", #{ delete: true, dry_run: false }); ()"#,
+                r#"site.mirror_up("dist", "/htdocs", #{ "delete": true }); ()"#,
             ),
-            (
-                "mirror pub/a/",
-                r#"site.mirror_down("pub/a/", "a", #{ delete: false, dry_run: false }); ()"#,
-            ),
+            ("mirror pub/a/", r#"site.mirror_down("pub/a/", "a"); ()"#),
             ("rename a b", r#"site.rename("a", "b")"#),
         ] {
             assert_eq!(script(line), wanted, "{line}");
         }
         assert!(script("mget *.csv").contains("no file on the server matches *.csv"));
+    }
+
+    #[test]
+    fn a_line_that_ends_with_an_ampersand_runs_in_the_background() {
+        assert_eq!(in_background("get a b &").unwrap(), Some("get a b"));
+        assert_eq!(in_background("mirror -R dist  &").unwrap(), Some("mirror -R dist"));
+        for line in ["get a b", "get 'a &'", "get a '&'", "1 & 2 &", "&"] {
+            assert_eq!(in_background(line).unwrap(), None, "{line}");
+        }
+        assert!(in_background("cd pub &").unwrap_err().message.contains("cannot run in"));
+        assert!(in_background("get --resum a &").is_err(), "mistakes are told at once");
+        assert_eq!(local_command(" !ls -l"), Some("ls -l"));
     }
 
     #[test]

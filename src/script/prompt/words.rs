@@ -77,7 +77,7 @@ pub(super) fn quoted(text: &str, open: Option<char>) -> String {
 }
 
 /// Returns `text` as a string literal of a script.
-pub(super) fn literal(text: &str) -> String {
+pub fn literal(text: &str) -> String {
     let mut shown = String::from("\"");
     for c in text.chars() {
         match c {
