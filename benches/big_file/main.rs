@@ -7,7 +7,8 @@
 //! ```
 //!
 //! The best of some rounds counts, since the machine may have other work. The targets: 1.15 times curl's time, no more
-//! processor time than curl, 64 MiB at most.
+//! processor time than curl, 64 MiB at most. The rows with a pipe send and write what `put - URL` and `get URL -` do: the
+//! wall time of curl or less, and the same memory for any size.
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
@@ -28,7 +29,7 @@ use std::{
     process::Command,
 };
 
-use measure::{Cost, measure};
+use measure::{Cost, measure, measure_fed, measure_read};
 use support::server::{Kind, Options, RealServer, Tls};
 
 /// The environment variable in which the bench passes a task to a copy of itself.
@@ -69,6 +70,8 @@ impl Job {
         let file = self.folder.join(task);
         match task {
             "get" => command.arg("--output").arg(file).arg(url),
+            "get pipe" => command.arg(url),
+            "put pipe" => command.args(["--upload-file", "-"]).arg(url + "-by-curl"),
             _ => command.arg("--upload-file").arg(file).arg(url + "-by-curl"),
         };
         command
@@ -108,14 +111,18 @@ fn main() {
 
 /// Runs each task with each program several times, in turns.
 fn race(job: &Job, words: &str) {
-    for task in ["put", "get"] {
+    for task in ["put", "get", "put pipe", "get pipe"] {
         let mut best: [Option<Cost>; 2] = [None, None];
         for _ in 0..job.rounds {
             // Ours last: the file that it uploads is the one that both download.
             let commands = [job.curl(task), job.ours(task)];
             for (best, mut command) in best.iter_mut().zip(commands) {
                 prepare(job, task);
-                let cost = measure(&mut command);
+                let cost = match task {
+                    "put pipe" => measure_fed(&mut command, &job.folder.join("put"), job.bytes),
+                    "get pipe" => measure_read(&mut command, job.bytes),
+                    _ => measure(&mut command),
+                };
                 check(job, task);
                 *best = Some(best.map_or(cost, |before| before.better(&cost)));
             }
@@ -128,7 +135,7 @@ fn race(job: &Job, words: &str) {
 
 /// Prepares the same start for both: no file to overwrite, and no dirty pages left to write to the disk.
 fn prepare(job: &Job, task: &str) {
-    if let Some(root) = job.root.as_ref().filter(|_| task == "put") {
+    if let Some(root) = job.root.as_ref().filter(|_| task.starts_with("put")) {
         for name in ["big", "big-by-curl"] {
             fs::remove_file(root.join(name)).ok();
         }
@@ -138,6 +145,15 @@ fn prepare(job: &Job, task: &str) {
 
 /// Checks that the result has the right size; its content is for the tests to check.
 fn check(job: &Job, task: &str) {
+    if task == "put pipe" {
+        let sizes =
+            job.root.iter().flat_map(|root| ["big", "big-by-curl"].map(|name| root.join(name)));
+        let sizes = sizes.filter_map(|file| Some(fs::metadata(file).ok()?.len()));
+        assert!(sizes.into_iter().all(|size| size == job.bytes));
+    }
+    if task.ends_with("pipe") {
+        return;
+    }
     let file = job.folder.join(task);
     assert_eq!(fs::metadata(&file).unwrap().len(), job.bytes, "{}", file.display());
     if task == "get" {

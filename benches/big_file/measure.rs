@@ -1,8 +1,10 @@
 //! The cost of a process: its wall-clock time, processor time, and peak memory.
 
 use std::{
-    fs,
-    process::Command,
+    fs, io,
+    path::Path,
+    process::{Child, Command, Stdio},
+    thread,
     time::{Duration, Instant},
 };
 
@@ -51,9 +53,38 @@ pub(crate) fn mebibytes(bytes: u64) -> f64 {
 
 /// Runs `command` to its end.
 pub(crate) fn measure(command: &mut Command) -> Cost {
+    watch(command, |_| {})
+}
+
+/// Does the same with the bytes of `file` in a pipe as its input.
+pub(crate) fn measure_fed(command: &mut Command, file: &Path, bytes: u64) -> Cost {
+    let file = fs::File::open(file).unwrap();
+    let mut feeder = None;
+    let cost = watch(command.stdin(Stdio::piped()), |child| {
+        let mut pipe = child.stdin.take().unwrap();
+        feeder = Some(thread::spawn(move || io::copy(&mut &file, &mut pipe).unwrap()));
+    });
+    assert_eq!(feeder.unwrap().join().unwrap(), bytes, "{command:?}");
+    cost
+}
+
+/// Does the same with a pipe as its output, of which all `bytes` are read and none is kept.
+pub(crate) fn measure_read(command: &mut Command, bytes: u64) -> Cost {
+    let mut reader = None;
+    let cost = watch(command.stdout(Stdio::piped()), |child| {
+        let mut pipe = child.stdout.take().unwrap();
+        reader = Some(thread::spawn(move || io::copy(&mut pipe, &mut io::sink()).unwrap()));
+    });
+    assert_eq!(reader.unwrap().join().unwrap(), bytes, "{command:?}");
+    cost
+}
+
+/// Runs `command` to its end, after `begin` has taken the pipes of the process.
+fn watch(command: &mut Command, begin: impl FnOnce(&mut Child)) -> Cost {
     let before = children();
     let started = Instant::now();
     let mut child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    begin(&mut child);
     let mut memory = 0;
     let status = wait::until(TIME_MAX, || {
         memory = peak(child.id()).unwrap_or(memory);
