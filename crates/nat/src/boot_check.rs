@@ -19,6 +19,8 @@ pub struct BootCheck {
     pub ruleset: String,
     /// True if files for boot are recorded.
     pub is_written: bool,
+    /// True during a trial, of which nothing is written: what is compared is what was in force before it.
+    pub is_trial: bool,
     /// The differences, one sentence each; none if the next boot leads to the present state.
     pub differences: Vec<String>,
     /// The lines of the listing that the next boot would remove and add.
@@ -33,6 +35,7 @@ impl NatHost {
         let mut check = BootCheck {
             ruleset: name.to_owned(),
             is_written: false,
+            is_trial: record.is_some_and(|record| record.trial.is_some()),
             differences: Vec::new(),
             diff: String::new(),
         };
@@ -47,7 +50,7 @@ impl NatHost {
             (_, _, FoundRules::Listing(listing)) => listing,
             (_, _, FoundRules::Missing) => String::new(),
         };
-        if record.trial.is_none() {
+        if !check.is_trial {
             let files = persist::files(root, record, &*self.backend);
             check.differences.extend(files.iter().filter_map(BootFile::difference));
             check.differences.extend(persist::disabled(root, name));

@@ -127,7 +127,12 @@ fn status_words(status: &Status) -> String {
         write!(text, " since {since}").ok();
     }
     if status.persisted {
-        text.push_str(", also at the next start");
+        text.push_str(match status.state {
+            RulesetState::Applied => ", also at the next start",
+            // What is written is what was there before.
+            RulesetState::Trial => "; the next start loads the rules of before it",
+            _ => "; the next start loads the rules that were applied",
+        });
     }
     if !status.note.is_empty() {
         write!(text, "; {}", status.note).ok();
@@ -163,10 +168,19 @@ impl<'c> BootDocument<'c> {
 }
 
 fn boot_words(check: &BootCheck) -> String {
-    let what = match check.as_str() {
-        "missing" => "nothing is loaded at boot; `apply` with `persist` writes it",
-        "same" => "the next boot loads what is in force",
-        _ => "the next boot loads something else than what is in force; `apply` writes it anew",
+    let what = match (check.as_str(), check.is_trial) {
+        ("missing", true) => {
+            "nothing is loaded at boot; `confirm` of a trial with `persist` writes it"
+        }
+        ("missing", false) => "nothing is loaded at boot; `apply` with `persist` writes it",
+        ("same", true) => "the next boot loads the rules of before the trial",
+        ("same", false) => "the next boot loads what is in force",
+        (_, true) => {
+            "the next boot loads something else than the rules of before the trial; `confirm` or `rollback` writes it anew"
+        }
+        (_, false) => {
+            "the next boot loads something else than what is in force; `apply` writes it anew"
+        }
     };
     let mut text = format!("{}: {what}\n", check.ruleset);
     for difference in &check.differences {

@@ -215,7 +215,12 @@ fn what_is_loaded_at_boot_is_compared_with_what_rules() {
             .stdout_has("office: nothing is loaded at boot"),
     );
     let (lasting, root) = persisted(&gate, OFFICE);
-    gate.done(&lasting, &["apply"]);
+    gate.done(OFFICE, &["revert"]);
+    // Of a first trial nothing is written before it is confirmed.
+    gate.done(&lasting, &["apply", "--confirm-within", "10m"]);
+    let told = "office: nothing is loaded at boot; `confirm` of a trial with `persist` writes it\n";
+    drop(bare(&gate, &["verify", "--boot"]).fails_with(1).stdout(told));
+    gate.done(&lasting, &["confirm"]);
     let same = "office: the next boot loads what is in force\n";
     for arguments in [
         &["verify", "--boot"][..],
@@ -256,9 +261,15 @@ fn what_is_loaded_at_boot_is_compared_with_what_rules() {
     }
     // What rules has changed, and a trial has not been written yet.
     gate.done(&lasting.replace("40009", "40019"), &["apply", "--confirm-within", "10m"]);
-    drop(bare(&gate, &["verify", "--boot"]).succeeds().stdout(same));
+    let before = "office: the next boot loads the rules of before the trial\n";
+    drop(bare(&gate, &["verify", "--boot"]).succeeds().stdout(before));
+    let status = bare(&gate, &["status"]).succeeds();
+    drop(status.stdout_has("; the next start loads the rules of before it; `confirm` keeps"));
     gate.done(OFFICE, &["rollback"]);
+    drop(bare(&gate, &["status"]).succeeds().stdout_has(", also at the next start\n"));
     gate.router.sh("nft flush chain inet portolan_office postrouting");
+    let drifted = "; the next start loads the rules that were applied; its table was changed";
+    drop(bare(&gate, &["status"]).succeeds().stdout_has(drifted));
     let mut ran = bare(&gate, &["verify", "--boot", "--json"]).fails_with(2);
     let found = ran.json();
     assert_eq!(
