@@ -23,7 +23,7 @@ pub struct Addresses {
     pub server_says: Option<IpAddr>,
     /// True if the control connection is encrypted.
     pub is_encrypted: bool,
-    /// The reply to STAT, in which most servers name their software; empty if there is none.
+    /// The greeting and the reply to STAT, in which most servers name their software.
     pub software: String,
 }
 
@@ -36,8 +36,9 @@ impl Session {
         let server = self.control.peer.ip().to_canonical();
         let time = answer_time(self.data_path.profile.round_trip(), self.site.connect_timeout);
         let said = self.control.ask_within(time, &FtpCommand::bare(Verb::Stat)).await;
-        let software = said.map(|reply| reply.text()).unwrap_or_default();
-        let seen_as = self.data_path.ours_there().or_else(|| our_address_in(&software, server));
+        let status = said.map(|reply| reply.text()).unwrap_or_default();
+        let software = format!("{}\n{status}", self.control.greeting);
+        let seen_as = self.data_path.ours_there().or_else(|| our_address_in(&status, server));
         self.ensure().await?;
         let mut server_says = None;
         if server.is_ipv4() && self.site.proxy.is_none() {

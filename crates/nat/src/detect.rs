@@ -142,10 +142,14 @@ impl SessionFacts {
             "" => "vsftpd",
             word => word,
         };
+        let external = match self.server {
+            IpAddr::V4(outside) => format!(", external_address: \"{outside}\""),
+            IpAddr::V6(_) => String::new(),
+        };
         format!(
             "The server is behind NAT and names itself{said}: passive mode goes to {} all the same, and works where its \
              passive ports are forwarded. Its administrator sets {range}, forwards that range, and sets {address} to {}: \
-             nat::suggest(#{{ side: \"server\", format: \"{format}\" }}).",
+             nat::suggest(#{{ side: \"server\", format: \"{format}\"{external} }}).",
             self.server, self.server
         )
     }
@@ -203,7 +207,8 @@ mod tests {
         assert!(plain.situation().advice.contains("PassivePortRange"), "{advice}");
         let known = SessionFacts { software: ServerSoftware::Proftpd, ..plain }.situation().advice;
         let setting = "sets PassivePorts 50000 50009 in proftpd.conf, forwards that range, and sets MasqueradeAddress";
-        assert!(known.contains(setting) && known.contains("format: \"proftpd\""), "{known}");
+        let call = "format: \"proftpd\", external_address: \"203.0.113.10\" })";
+        assert!(known.contains(setting) && known.contains(call), "{known}");
         let shared = facts("100.64.9.9", "203.0.113.10", "", "").situation().advice;
         assert!(shared.ends_with("use passive mode."), "{shared}");
     }

@@ -1,12 +1,11 @@
 //! The host as a gateway, whoever made the rules: forwarding, translation, helpers, and who filters.
 
-use std::fs;
-
 use super::{
+    check::Family,
     foreign::owner_of,
     host::HostNetwork,
     listing::{self, FilterTable},
-    tools,
+    sysctl, tools,
 };
 use portolan_core::observe::visible::visible;
 
@@ -36,11 +35,8 @@ impl GatewayReport {
     /// Reads the current state.
     pub fn look() -> Self {
         let host = HostNetwork::look();
-        let switched = |family: &str| {
-            let on = |name: &&String| {
-                let path = format!("/proc/sys/net/{family}/conf/{name}/forwarding");
-                *name != "lo" && fs::read_to_string(path).is_ok_and(|text| text.trim() == "1")
-            };
+        let switched = |family| {
+            let on = |name: &&String| *name != "lo" && sysctl::is_forwarding(family, name);
             host.interfaces.iter().filter(on).cloned().collect()
         };
         let listing = tools::run(&["nft", "-t", "list", "ruleset"], "");
@@ -48,8 +44,8 @@ impl GatewayReport {
         let is_readable = listing.is_some();
         let tables = listing::tables(&listing.unwrap_or_default());
         Self {
-            forwarding: switched("ipv4"),
-            forwarding6: switched("ipv6"),
+            forwarding: switched(Family::V4),
+            forwarding6: switched(Family::V6),
             is_readable,
             ..Self::of(&tables)
         }

@@ -76,6 +76,15 @@ pub(super) fn read(path: &str) -> Option<String> {
     fs::read_to_string(Path::new(SETTINGS).join(path)).ok().map(|text| text.trim().to_owned())
 }
 
+/// Returns true if the kernel passes on packets of `family` that come in by an interface, whoever has switched that on.
+pub(super) fn is_forwarding(family: Family, device: &str) -> bool {
+    let is_on = |path: &str| read(path).as_deref() == Some("1");
+    match family {
+        Family::V4 => is_on(&format!("net/ipv4/conf/{device}/forwarding")),
+        Family::V6 => is_on(ALL6) || is_on(&format!("net/ipv6/conf/{device}/force_forwarding")),
+    }
+}
+
 /// Returns rules that drop what would not be forwarded if `settings` had their previous values, although they are still
 /// set.
 pub(super) fn closed(settings: &[Sysctl], interfaces: &[String]) -> Vec<Rule> {

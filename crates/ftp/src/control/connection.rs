@@ -56,6 +56,8 @@ pub struct ControlConnection {
     pub(super) answered: Option<Verb>,
     /// Set once a packet of several commands was not answered in full.
     pub(super) lost_packet: bool,
+    /// The greeting, in which most servers name their software. It came before TLS: nothing but advice relies on it.
+    pub(crate) greeting: Box<str>,
 }
 
 impl std::fmt::Debug for ControlConnection {

@@ -91,6 +91,7 @@ impl ControlConnection {
             profile: ServerProfile::default(),
             answered: None,
             lost_packet: false,
+            greeting: reply.text().into(),
         };
         Ok((control, reply))
     }

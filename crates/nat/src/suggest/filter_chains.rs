@@ -1,17 +1,12 @@
 //! The chains of a host that filter, in which an accept has to stand: an accept in another table overrules no drop.
 
-use std::fs;
-
 use super::{FirewallSide, WantedPorts};
 use crate::{
     check::Family,
     host::HostNetwork,
     listing::{self, FilterTable},
-    tools,
+    sysctl, tools,
 };
-
-/// The switch that makes a host a router of IPv4.
-const FORWARDING: &str = "/proc/sys/net/ipv4/ip_forward";
 
 /// A base chain that filters.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,8 +45,8 @@ pub fn of_this_host(wanted: &WantedPorts) -> Vec<FilterChain> {
     let network = HostNetwork::look();
     let is_here = match (wanted.to, wanted.side) {
         (Some(to), _) => {
-            let forwards = fs::read_to_string(FORWARDING).is_ok_and(|text| text.trim() == "1");
-            forwards && network.device_towards(to).is_some()
+            let inside = network.device_towards(to);
+            inside.is_some_and(|inside| sysctl::is_forwarding(Family::of(to), inside.as_str()))
         }
         (None, FirewallSide::Client) => true,
         (None, FirewallSide::Server) => network.listeners.contains(&wanted.control),

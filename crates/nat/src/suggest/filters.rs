@@ -178,10 +178,7 @@ impl WantedPorts {
 
     pub(super) fn firewalld(&self, rule: &FirewallRule) -> Vec<String> {
         if !rule.is_inbound {
-            return vec![
-                "# firewalld lets connections out unless a policy of yours forbids it: then --policy=NAME --add-port=…"
-                    .into(),
-            ];
+            return self.firewalld_out(rule);
         }
         let device = self.outer_device();
         if let Some(to @ IpAddr::V6(_)) = self.to {
@@ -209,6 +206,35 @@ impl WantedPorts {
             ]
         };
         rule.ports.iter().flat_map(lines).collect()
+    }
+
+    /// Returns what to set where a policy of the administrator's own forbids connections: its name is not known.
+    fn firewalld_out(&self, rule: &FirewallRule) -> Vec<String> {
+        let mut lines = vec![
+            "# firewalld lets connections out unless a policy of yours forbids it; then, with its name for NAME:"
+                .to_owned(),
+        ];
+        let end =
+            |word: &str, address: &dyn std::fmt::Display| format!("{word} address=\"{address}\" ");
+        for range in &rule.ports {
+            let ports = one(range, '-');
+            let option = match (self.to, self.from) {
+                (None, None) => format!("--add-port={ports}/tcp"),
+                (to, from) => {
+                    let family =
+                        if self.only_family() == Some(Family::V6) { "ipv6" } else { "ipv4" };
+                    let source = to.map(|to| end("source", &to)).unwrap_or_default();
+                    let target = from.map(|net| end("destination", &net)).unwrap_or_default();
+                    format!(
+                        "--add-rich-rule='rule family=\"{family}\" {source}{target}port port=\"{ports}\" \
+                         protocol=\"tcp\" accept'"
+                    )
+                }
+            };
+            lines.push(format!("# firewall-cmd --permanent --policy=NAME {option}"));
+        }
+        lines.push("# firewall-cmd --reload".into());
+        lines
     }
 
     /// Returns the interface by which connections of the other side come in, as an argument of a shell.

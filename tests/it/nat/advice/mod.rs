@@ -8,7 +8,12 @@
 
 mod history;
 mod imported;
+mod kinds;
+mod outbound;
+mod pinholes;
+mod printed;
 mod recognized;
+mod software;
 mod suggested;
 
 use std::{
@@ -69,7 +74,12 @@ impl Segment {
     /// Reads a file of the server from the client, in one mode.
     fn fetches(&self, mode: &str, host: IpAddr) -> Ran {
         let host = if host.is_ipv6() { format!("[{host}]") } else { host.to_string() };
-        let url = format!("ftp://tester@{host}");
+        self.fetches_at(mode, &host)
+    }
+
+    /// Does so from a host and port in the notation of a URL.
+    fn fetches_at(&self, mode: &str, place: &str) -> Ran {
+        let url = format!("ftp://tester@{place}");
         let program = Portolan::new().env("SITE", url).script(FETCH).args([mode]);
         self.client.within(|| program.run())
     }

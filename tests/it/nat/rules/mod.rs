@@ -30,6 +30,7 @@ mod speed;
 mod standing;
 mod states;
 mod switches;
+mod told;
 mod tried;
 mod tried_ipv6;
 mod watch;

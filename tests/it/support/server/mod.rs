@@ -113,6 +113,8 @@ pub(crate) struct Options {
     pub(crate) sessions_max: Option<u16>,
     /// Further lines of the server's own configuration, or arguments of pure-ftpd.
     pub(crate) further: Vec<String>,
+    /// A text to append to the file of configuration, as somebody prints it.
+    pub(crate) settings: String,
 }
 
 /// The input of a configuration.

@@ -1,4 +1,5 @@
-//! Pure-FTPd: accounts in a database that its own tool builds, all other options as arguments.
+//! Pure-FTPd: accounts in a database that its own tool builds, all other options as arguments; or in a file, if a text for
+//! that is given.
 
 use std::process::Command;
 
@@ -8,6 +9,10 @@ use super::{PASSWORD_HASH, Setup, Tls, UID, USER};
 pub(super) fn set_up(setup: &Setup<'_>) -> Vec<String> {
     write_accounts(setup);
     let Setup { options, address, .. } = setup;
+    if !options.settings.is_empty() {
+        setup.write("pure-ftpd.conf", &configuration(setup));
+        return vec![setup.path("pure-ftpd.conf")];
+    }
     let mut arguments = ALWAYS.map(str::to_owned).to_vec();
     let mut option = |name: &str, value: String| arguments.extend([format!("--{name}"), value]);
     option("bind", format!("{},{}", address.ip(), address.port()));
@@ -28,6 +33,29 @@ pub(super) fn set_up(setup: &Setup<'_>) -> Vec<String> {
     }
     arguments.extend(options.further.iter().cloned());
     arguments
+}
+
+/// Returns the file with the same options as the arguments of a plain server.
+fn configuration(setup: &Setup<'_>) -> String {
+    let Setup { options, address, .. } = setup;
+    debug_assert!(options.tls == Tls::Off && options.further.is_empty());
+    let always = [
+        "NoAnonymous yes",
+        "ChrootEveryone yes",
+        "DontResolve yes",
+        "MinUID 1",
+        "Umask 133:022",
+        "SyslogFacility none",
+        "MaxClientsNumber 1000",
+    ];
+    let mut lines = always.map(str::to_owned).to_vec();
+    lines.extend([
+        format!("Bind {},{}", address.ip(), address.port()),
+        format!("PureDB {}", setup.path("users.pdb")),
+        format!("PIDFile {}", setup.path("pid")),
+        format!("AltLog clf:{}", setup.path("transfers")),
+    ]);
+    lines.join("\n") + "\n" + options.settings.as_str()
 }
 
 fn write_accounts(setup: &Setup<'_>) {

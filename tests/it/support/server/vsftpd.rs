@@ -63,7 +63,7 @@ fn configuration(setup: &Setup<'_>) -> String {
         ]);
     }
     lines.extend(options.further.iter().cloned());
-    lines.join("\n") + "\n"
+    lines.join("\n") + "\n" + options.settings.as_str()
 }
 
 const ALWAYS: [&str; 16] = [
