@@ -16,6 +16,7 @@ pub mod local;
 pub mod log;
 pub mod names;
 pub mod nat;
+mod nat_changes;
 pub mod numbers;
 pub mod parallel;
 pub mod paths;
