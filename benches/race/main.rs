@@ -6,7 +6,7 @@
 //! ```
 //!
 //! `PORTOLAN_RACE_RTT` (0,20,100: milliseconds), `PORTOLAN_RACE_SESSIONS` (1,8), `PORTOLAN_RACE_ITEMS` (all),
-//! `PORTOLAN_RACE_FILES` (5000 without delay, fewer with it), `PORTOLAN_RACE_BYTES` (1 GiB), `PORTOLAN_RACE_ROUNDS` (3).
+//! `PORTOLAN_RACE_TLS` (0,1: without encryption, with explicit TLS), `PORTOLAN_RACE_FILES` (5000 without delay, fewer with it), `PORTOLAN_RACE_BYTES` (1 GiB), `PORTOLAN_RACE_ROUNDS` (3).
 //!
 //! The server is a vsftpd in a network namespace of its own. What arrives is compared by hashes after each run; a run
 //! with nothing to do must leave every file as it was. Medians count; ratios are to the best peer of the same cell.
@@ -51,28 +51,41 @@ fn main() {
     let asked = list("PORTOLAN_RACE_ITEMS", &all);
     let items: Vec<_> =
         Item::ALL.into_iter().filter(|item| asked.iter().any(|it| it == item.name())).collect();
+    let securities: Vec<_> =
+        list("PORTOLAN_RACE_TLS", "0,1").iter().map(|text| text.as_str() == "1").collect();
     let rounds = usize::try_from(number("PORTOLAN_RACE_ROUNDS", 3)).unwrap();
     let bytes = number("PORTOLAN_RACE_BYTES", 1 << 30);
     println!(
-        "| RTT ms | sessions | work | program | wall s | to the best peer | processor s | to lftp | peak MiB |"
+        "| RTT ms | TLS | sessions | work | program | wall s | to the best peer | processor s | to lftp | peak MiB |"
     );
-    println!("|---|---|---|---|---|---|---|---|---|");
+    println!("|---|---|---|---|---|---|---|---|---|---|");
     for rtt in list("PORTOLAN_RACE_RTT", "0,20,100") {
         let rtt: u32 = rtt.parse().unwrap_or_else(|_| panic!("PORTOLAN_RACE_RTT={rtt}"));
         for sessions in list("PORTOLAN_RACE_SESSIONS", "1,8") {
             let sessions = sessions.parse().unwrap_or_else(|_| panic!("PORTOLAN_RACE_SESSIONS"));
             let files = number("PORTOLAN_RACE_FILES", usual_files(rtt, sessions));
             let scratch = memory_folder();
-            let bytes = if items.iter().all(|item| item.is_tree()) { 0 } else { bytes };
+            let bytes = if items.iter().any(|item| item.is_big()) { bytes } else { 0 };
             let files = usize::try_from(files).unwrap();
             let sources = Sources::make(&scratch.path().join("source"), files, bytes);
-            for item in &items {
-                if !cell(rtt, sessions, *item, &sources, scratch.path(), rounds) {
-                    return;
+            for is_tls in &securities {
+                for item in &items {
+                    let place = Place { rtt, is_tls: *is_tls, sessions };
+                    if !cell(place, *item, &sources, scratch.path(), rounds) {
+                        return;
+                    }
                 }
             }
         }
     }
+}
+
+/// The circumstances of a cell of the table.
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    rtt: u32,
+    is_tls: bool,
+    sessions: u16,
 }
 
 /// Returns the number of files that take ten to twenty seconds to transfer.
@@ -99,14 +112,7 @@ fn memory_folder() -> tempfile::TempDir {
 
 /// Runs the work several times with each program, in turns, and prints the times. Returns false if no race is possible
 /// here.
-fn cell(
-    rtt: u32,
-    sessions: u16,
-    item: Item,
-    sources: &Sources,
-    scratch: &Path,
-    rounds: usize,
-) -> bool {
+fn cell(place: Place, item: Item, sources: &Sources, scratch: &Path, rounds: usize) -> bool {
     let peers: Vec<_> = Peer::ALL.into_iter().filter(|peer| peer.is_installed()).collect();
     let mut costs: Vec<(Peer, Vec<Cost>)> = peers.iter().map(|peer| (*peer, Vec::new())).collect();
     for round in 0..rounds {
@@ -114,24 +120,24 @@ fn cell(
             let count = costs.len();
             let (peer, costs) = costs.get_mut((turn + round) % count).unwrap();
             // A fresh network: connections that have just ended would keep their ports from this one.
-            let Some(net) = Net::lay(rtt) else { return false };
+            let Some(net) = Net::lay(place.rtt, place.is_tls) else { return false };
             let bench = Bench::lay(item, *peer, sources, scratch, &net.server);
             let home: PathBuf = scratch.join("home");
             std::fs::create_dir_all(&home).unwrap();
             std::fs::write(home.join("rclone.conf"), "").unwrap();
             let Bench { here, there, .. } = &bench;
-            let job = Job { item, sessions, here, there, home: &home };
+            let job = Job { item, sessions: place.sessions, here, there, home: &home };
             let Some(mut command) = peer.command(&net, &job) else { continue };
             command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
             costs.push(measure(&mut command));
             bench.check(peer.name());
         }
     }
-    print(rtt, sessions, item, &mut costs);
+    print(place, item, &mut costs);
     true
 }
 
-fn print(rtt: u32, sessions: u16, item: Item, costs: &mut [(Peer, Vec<Cost>)]) {
+fn print(Place { rtt, is_tls, sessions }: Place, item: Item, costs: &mut [(Peer, Vec<Cost>)]) {
     let mut medians: Vec<_> =
         costs.iter_mut().filter_map(|(peer, costs)| Some((*peer, median(costs)?))).collect();
     let walls = medians.iter().filter(|(peer, _)| !peer.is_ours()).map(|(_, cost)| cost.wall);
@@ -143,7 +149,8 @@ fn print(rtt: u32, sessions: u16, item: Item, costs: &mut [(Peer, Vec<Cost>)]) {
     };
     for (peer, cost) in medians {
         println!(
-            "| {rtt} | {sessions} | {} | {} | {:.2} | {} | {:.2} | {} | {:.1} |",
+            "| {rtt} | {} | {sessions} | {} | {} | {:.2} | {} | {:.2} | {} | {:.1} |",
+            if is_tls { "yes" } else { "no" },
             item.name(),
             peer.name(),
             cost.wall,

@@ -8,7 +8,7 @@ use std::{
 
 use crate::support::{
     net::Space,
-    server::{Kind, Options, RealServer},
+    server::{Kind, Options, RealServer, Tls},
 };
 
 const CLIENT: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 1);
@@ -23,12 +23,14 @@ pub(crate) struct Net {
     client: Space,
     _server_space: Space,
     link: Option<Child>,
+    /// True if control and data connections are encrypted.
+    pub(crate) is_tls: bool,
 }
 
 impl Net {
     /// Sets it up with a round trip of `rtt_ms` milliseconds. `None` if that is impossible here, which has then been
     /// reported.
-    pub(crate) fn lay(rtt_ms: u32) -> Option<Self> {
+    pub(crate) fn lay(rtt_ms: u32, is_tls: bool) -> Option<Self> {
         let (client, space) = (Space::open()?, Space::open()?);
         let link = if rtt_ms == 0 {
             client.wire("eth0", &space, "eth0");
@@ -42,9 +44,14 @@ impl Net {
             ));
         }
         let listen = Some(SocketAddr::new(IpAddr::V4(SERVER), 21));
-        let options = Options { listen, ..Options::default() };
+        let options = Options {
+            listen,
+            tls: if is_tls { Tls::Explicit } else { Tls::Off },
+            require_tls: is_tls,
+            ..Options::default()
+        };
         let server = space.within(|| RealServer::start(Kind::Vsftpd, &options))?;
-        Some(Self { server, client, _server_space: space, link })
+        Some(Self { server, client, _server_space: space, link, is_tls })
     }
 
     /// Returns `program` as a command in the client's namespace.
@@ -55,8 +62,9 @@ impl Net {
     }
 
     /// Returns the part of the URL before the path.
-    pub(crate) fn url() -> String {
-        format!("ftp://{}:{}@{SERVER}", RealServer::USER, RealServer::PASSWORD)
+    pub(crate) fn url(&self) -> String {
+        let scheme = if self.is_tls { "ftpes" } else { "ftp" };
+        format!("{scheme}://{}:{}@{SERVER}", RealServer::USER, RealServer::PASSWORD)
     }
 
     pub(crate) const fn host() -> Ipv4Addr {

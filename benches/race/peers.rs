@@ -14,38 +14,41 @@ pub(crate) enum Peer {
     Portolan,
     /// Portolan in active mode.
     Active,
-    /// Portolan with `--parallel auto`.
-    Auto,
+    /// Portolan with its own number of sessions, whatever the others were told.
+    Defaults,
     Lftp,
     Rclone,
     Ncftp,
     Wget,
+    Curl,
 }
 
 impl Peer {
-    pub(crate) const ALL: [Self; 7] = [
+    pub(crate) const ALL: [Self; 8] = [
         Self::Portolan,
         Self::Active,
-        Self::Auto,
+        Self::Defaults,
         Self::Lftp,
         Self::Rclone,
         Self::Ncftp,
         Self::Wget,
+        Self::Curl,
     ];
 
     pub(crate) const fn is_ours(self) -> bool {
-        matches!(self, Self::Portolan | Self::Active | Self::Auto)
+        matches!(self, Self::Portolan | Self::Active | Self::Defaults)
     }
 
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Portolan => "portolan",
             Self::Active => "portolan active",
-            Self::Auto => "portolan auto",
+            Self::Defaults => "portolan, its defaults",
             Self::Lftp => "lftp",
             Self::Rclone => "rclone",
             Self::Ncftp => "ncftp",
             Self::Wget => "wget",
+            Self::Curl => "curl",
         }
     }
 
@@ -67,11 +70,12 @@ impl Peer {
     /// Returns the command for `job`; `None` if the program cannot do that, or not with that number of sessions.
     pub(crate) fn command(self, net: &Net, job: &Job<'_>) -> Option<Command> {
         let mut command = match self {
-            Self::Portolan | Self::Active | Self::Auto => ours(self, net, job)?,
+            Self::Portolan | Self::Active | Self::Defaults => ours(self, net, job)?,
             Self::Lftp => lftp(net, job),
             Self::Rclone => rclone(net, job),
             Self::Ncftp => ncftp(net, job)?,
             Self::Wget => wget(net, job)?,
+            Self::Curl => curl(net, job)?,
         };
         command.env("HOME", job.home).env("LC_ALL", "C.UTF-8");
         Some(command)
@@ -83,26 +87,27 @@ fn text(path: &Path) -> &str {
 }
 
 fn ours(peer: Peer, net: &Net, job: &Job<'_>) -> Option<Command> {
-    let is_tree = job.item.is_tree();
-    let sessions = match peer {
-        Peer::Auto if is_tree && job.sessions > 1 => "auto".to_owned(),
-        Peer::Active if is_tree => job.sessions.to_string(),
-        Peer::Portolan => job.sessions.to_string(),
-        _ => return None,
-    };
+    if peer != Peer::Portolan && !job.item.is_tree() {
+        return None;
+    }
     let mut command = net.command(env!("CARGO_BIN_EXE_portolan"));
-    let (url, here) = (Net::url() + job.there, text(job.here));
+    let (url, here) = (net.url() + job.there, text(job.here));
     match job.item {
+        Item::Login => command.args(["ls", &url]),
         Item::Down | Item::Unchanged => command.args(["mirror", &url, here]),
         Item::Up | Item::UnchangedUp => command.args(["mirror", here, &url]),
         Item::BigDown => command.args(["get", &url, here]),
         Item::BigUp => command.args(["put", here, &url]),
     };
-    if job.item != Item::BigUp {
-        command.args(["--parallel", &sessions]);
+    let has_sessions = job.item.is_tree() || job.item == Item::BigDown;
+    if has_sessions && peer != Peer::Defaults {
+        command.args(["--parallel", &job.sessions.to_string()]);
     }
     if peer == Peer::Active {
         command.args(["--set", "mode=active", "--set", "fallback=false"]);
+    }
+    if net.is_tls {
+        command.args(["--set", "insecure=true"]);
     }
     command.args(["--no-progress", "--no-memory"]);
     Some(command)
@@ -112,6 +117,7 @@ fn lftp(net: &Net, job: &Job<'_>) -> Command {
     let Job { there, sessions, .. } = *job;
     let here = text(job.here);
     let work = match job.item {
+        Item::Login => format!("cls {there}"),
         Item::Down | Item::Unchanged => format!("mirror --no-perms -P {sessions} {there} {here}"),
         Item::Up | Item::UnchangedUp => {
             format!("mirror -R --no-perms -P {sessions} {here} {there}")
@@ -122,11 +128,17 @@ fn lftp(net: &Net, job: &Job<'_>) -> Command {
     };
     // Several commands in flight, lists on the control connection, no commands that change nothing here; uploads keep
     // their times, as those of the others do.
-    let settings = "set ftp:ssl-allow no; set net:max-retries 2; set net:timeout 20; set ftp:sync-mode no; \
+    let security = if net.is_tls {
+        "set ftp:ssl-force yes; set ftp:ssl-protect-data yes; set ssl:verify-certificate no"
+    } else {
+        "set ftp:ssl-allow no"
+    };
+    let settings = "set net:max-retries 2; set net:timeout 20; set ftp:sync-mode no; \
          set xfer:buffer-size 262144; set ftp:use-stat-for-list yes; set ftp:use-allo no; \
          set ftp:use-mdtm-overloaded yes";
     let (user, password) = (RealServer::USER, RealServer::PASSWORD);
-    let script = format!("{settings}; open -u {user},{password} -p 21 {}; {work}", Net::host());
+    let script =
+        format!("{security}; {settings}; open -u {user},{password} -p 21 {}; {work}", Net::host());
     let mut command = net.command("lftp");
     command.args(["--norc", "-c", &script]);
     command
@@ -141,6 +153,7 @@ fn rclone(net: &Net, job: &Job<'_>) -> Command {
     let there = format!(":ftp:{}", job.there);
     let here = text(job.here);
     match job.item {
+        Item::Login => command.args(["lsf", &there]),
         Item::Down | Item::Unchanged => command.args(["sync", &there, here]),
         Item::Up | Item::UnchangedUp => command.args(["sync", here, &there]),
         Item::BigDown => command.args(["copyto", &there, here]),
@@ -153,13 +166,28 @@ fn rclone(net: &Net, job: &Job<'_>) -> Command {
         .env("RCLONE_FTP_PORT", "21")
         .env("RCLONE_FTP_USER", RealServer::USER)
         .env("RCLONE_FTP_PASS", String::from_utf8(obscured.stdout).unwrap().trim())
+        .env("RCLONE_FTP_EXPLICIT_TLS", net.is_tls.to_string())
+        .env("RCLONE_FTP_NO_CHECK_CERTIFICATE", "true")
         .env("RCLONE_FTP_WRITING_MDTM", "true");
     command
 }
 
 fn ncftp(net: &Net, job: &Job<'_>) -> Option<Command> {
     let up = matches!(job.item, Item::Up | Item::BigUp);
-    let mut command = net.command(if up { "ncftpput" } else { "ncftpget" });
+    if net.is_tls {
+        return None;
+    }
+    let program = match job.item {
+        Item::Login => "ncftpls",
+        _ if up => "ncftpput",
+        _ => "ncftpget",
+    };
+    let mut command = net.command(program);
+    if job.item == Item::Login {
+        command.args(["-u", RealServer::USER, "-p", RealServer::PASSWORD]);
+        command.arg(format!("ftp://{}{}/", Net::host(), job.there));
+        return Some(command);
+    }
     // Its own socket buffers would limit it to 6 MB/s at 20 ms.
     command.args(["-V", "-B", "4194304", "-u", RealServer::USER, "-p", RealServer::PASSWORD]);
     let host = Net::host().to_string();
@@ -167,7 +195,7 @@ fn ncftp(net: &Net, job: &Job<'_>) -> Option<Command> {
     let above = |path: &Path| path.parent().map(|path| text(path).to_owned()).unwrap_or_default();
     match job.item {
         _ if job.sessions > 1 => return None,
-        Item::UnchangedUp => return None,
+        Item::Login | Item::UnchangedUp => return None,
         Item::Down | Item::Unchanged => command.args(["-R", "-T", &host, here, there]),
         Item::Up => command.args(["-R", "-m", &host, there, here]),
         Item::BigDown => command.args([&host, &above(job.here), there]),
@@ -178,9 +206,10 @@ fn ncftp(net: &Net, job: &Job<'_>) -> Option<Command> {
 
 fn wget(net: &Net, job: &Job<'_>) -> Option<Command> {
     let mut command = net.command("wget");
-    let url = Net::url() + job.there;
+    let url = net.url() + job.there;
     match job.item {
-        _ if job.sessions > 1 => return None,
+        // It has implicit TLS only.
+        _ if job.sessions > 1 || net.is_tls => return None,
         Item::Down | Item::Unchanged => {
             let tree = ["-q", "-r", "-l", "inf", "-N", "-nH", "--cut-dirs=1", "-P"];
             command.args(tree).arg(job.here).arg(url + "/")
@@ -189,4 +218,15 @@ fn wget(net: &Net, job: &Job<'_>) -> Option<Command> {
         _ => return None,
     };
     Some(command)
+}
+
+fn curl(net: &Net, job: &Job<'_>) -> Option<Command> {
+    let mut command = net.command("curl");
+    command.args(["-s", "--list-only"]);
+    if net.is_tls {
+        command.args(["--ssl-reqd", "--insecure"]);
+    }
+    let (user, password) = (RealServer::USER, RealServer::PASSWORD);
+    command.arg(format!("ftp://{user}:{password}@{}{}/", Net::host(), job.there));
+    (job.item == Item::Login).then_some(command)
 }

@@ -16,6 +16,8 @@ use crate::{
 /// A piece of work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Item {
+    /// A login, and a listing of an empty directory.
+    Login,
     /// A download of a tree of small files.
     Down,
     /// An upload of the same tree.
@@ -31,11 +33,19 @@ pub(crate) enum Item {
 }
 
 impl Item {
-    pub(crate) const ALL: [Self; 6] =
-        [Self::Down, Self::Up, Self::Unchanged, Self::UnchangedUp, Self::BigDown, Self::BigUp];
+    pub(crate) const ALL: [Self; 7] = [
+        Self::Login,
+        Self::Down,
+        Self::Up,
+        Self::Unchanged,
+        Self::UnchangedUp,
+        Self::BigDown,
+        Self::BigUp,
+    ];
 
     pub(crate) const fn name(self) -> &'static str {
         match self {
+            Self::Login => "login",
             Self::Down => "down",
             Self::Up => "up",
             Self::Unchanged => "unchanged",
@@ -46,7 +56,11 @@ impl Item {
     }
 
     pub(crate) const fn is_tree(self) -> bool {
-        !matches!(self, Self::BigDown | Self::BigUp)
+        !matches!(self, Self::Login) && !self.is_big()
+    }
+
+    pub(crate) const fn is_big(self) -> bool {
+        matches!(self, Self::BigDown | Self::BigUp)
     }
 
     const fn is_up(self) -> bool {
@@ -128,6 +142,13 @@ impl Bench {
         let root = server.root();
         for old in [scratch.join("out"), root.join("out"), root.join("tree"), root.join("big")] {
             drop(fs::remove_dir_all(old));
+        }
+        if item == Item::Login {
+            let target = root.join("out");
+            fs::create_dir_all(&target).unwrap();
+            server.own_all();
+            let (wanted, here) = (Manifest::of(&target).without_times(), scratch.to_owned());
+            return Self { item, wanted, target, before: Vec::new(), here, there: "/out" };
         }
         let kind = if item.is_tree() { "tree" } else { "big" };
         let (target, here, there) = if item.is_up() {
