@@ -1,28 +1,25 @@
 //! `portolan run`: runs a script once.
 
-use std::{
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::path::{Path, PathBuf};
 
 use super::{
     ExitResult,
     check::counted,
     child,
-    common::{Common, interruptible},
-    permissions::{PermissionArgs, permissions, print_usage},
+    common::Common,
+    permissions::PermissionArgs,
     place::JobsFile,
     record::RunRecord,
     report::{self, UsageError},
     run_job::{self, JobRun},
-    sandbox::RunSandbox,
+    sandbox::ConfinedRun,
 };
 use crate::{
     error::{Error, Result},
     exit_code::Exit,
     files::owned,
     ftp::session::RunContext,
-    observe::{account::Accounts, visible::visible},
+    observe::visible::visible,
     schedule::child::programs::RunPrograms,
     script::{
         check::{self, Severity},
@@ -75,46 +72,15 @@ pub(super) fn run(args: &Args, common: &Common) -> ExitResult {
     }
     let script_path = args.script.as_deref().unwrap_or(Path::new(""));
     let source = ScriptSource::read(script_path).map_err(UsageError)?;
-    let usage = args.permissions.usage();
     let prepared = || -> Result<_> {
-        let exposed = exposed(script_path)?;
+        let warning = exposed(script_path)?;
         let (options, is_named) = args.permissions.options()?;
-        let permissions = permissions(&options, is_named)?;
-        let permissions = match &usage {
-            Some(usage) => permissions.recorded(Arc::clone(usage)),
-            None => permissions,
-        };
         let settings = settings(common, script_path, args.rest.clone())?;
-        Ok((exposed, options, permissions, settings))
+        let programs = RunPrograms::default();
+        Ok(ConfinedRun { source, settings, options, is_named, programs, warning })
     };
-    let (exposed, options, permissions, mut settings) = prepared().map_err(UsageError)?;
-    let sandbox = RunSandbox::enter(
-        common,
-        &source,
-        &options,
-        &permissions,
-        &settings,
-        &RunPrograms::default(),
-    )?;
-    sandbox.equip(&mut settings);
-    let accounts = Arc::new(Accounts::default());
-    let kept = common.context_with_account(Box::new(Arc::clone(&accounts)));
-    let (mut context, states) = kept.map_err(UsageError)?;
-    context.permissions = Arc::new(permissions);
-    settings.states = states;
-    sandbox.report(&context.observer);
-    if let Some(words) = exposed {
-        context.observer.warn(words);
-    }
-    let record = RunRecord::begin(common, script_path, accounts, &context.observer);
-    let (stop, observer) = (context.stop.clone(), context.observer.clone());
-    let ended = interruptible(&stop, move || Ok(script(&source, settings, &context)));
-    let exit = ended.unwrap_or_else(|error| report::failed(&error));
-    record.end(report::settled(exit), &observer);
-    if let Some(usage) = usage {
-        print_usage(&usage, common.json());
-    }
-    Ok(exit)
+    let begin = |accounts, observer: &_| RunRecord::begin(common, script_path, accounts, observer);
+    prepared().map_err(UsageError)?.run(common, &args.permissions, begin, script)
 }
 
 /// Returns a warning about a script that others can change, if they can. A user who runs one by hand has chosen it,

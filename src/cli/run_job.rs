@@ -9,14 +9,14 @@ use std::{
 
 use super::{
     ExitResult,
-    common::{Common, interruptible},
+    common::Common,
     next::no_job,
-    permissions::{PermissionArgs, permissions, print_usage},
+    permissions::PermissionArgs,
     place::JobsFile,
     record::RunRecord,
     report::{self, UsageError},
     run::{exposed, script},
-    sandbox::RunSandbox,
+    sandbox::ConfinedRun,
     slots,
 };
 use crate::{
@@ -24,8 +24,7 @@ use crate::{
     error::{Error, Result},
     exit_code::Exit,
     ftp::session::RunContext,
-    observe::{Event, account::Accounts},
-    permissions::{PermissionOptions, RunPermissions},
+    observe::Event,
     schedule::{
         child::{attempt_spec::AttemptSpec, programs::ProgramContext},
         jobs::{Job, args},
@@ -46,54 +45,25 @@ pub(super) struct JobRun<'a> {
     pub(super) file: &'a JobsFile,
 }
 
-/// A job that is ready to run.
-struct ReadyJob {
-    spec: AttemptSpec,
-    source: ScriptSource,
-    settings: Settings,
-    options: PermissionOptions,
-    permissions: RunPermissions,
-    state: PathBuf,
-    warning: Option<String>,
-}
-
 pub(super) fn run(wanted: &JobRun<'_>, common: &Common) -> ExitResult {
     let jobs = slots::jobs(wanted.file.path(), &Zones::newest(), Clock::System.now())?;
     let Some(job) = jobs.get(wanted.name) else {
         return Err(UsageError(no_job(&jobs, wanted.name)).into());
     };
-    let ready = prepared(wanted, job, common).map_err(UsageError)?;
-    let ReadyJob { spec, source, mut settings, options, permissions, state, warning } = ready;
-    let common = &common.with_state(&state);
-    let usage = wanted.permissions.usage();
-    let permissions = match &usage {
-        Some(usage) => permissions.recorded(Arc::clone(usage)),
-        None => permissions,
+    let (state, spec, run) = prepared(wanted, job, common).map_err(UsageError)?;
+    let begin = |accounts, observer: &_| {
+        RunRecord::of_job(state.clone(), &job.name, &job.script, accounts, observer)
     };
-    let sandbox =
-        RunSandbox::enter(common, &source, &options, &permissions, &settings, &spec.programs)?;
-    sandbox.equip(&mut settings);
-    let accounts = Arc::new(Accounts::default());
-    let kept = common.context_with_account(Box::new(Arc::clone(&accounts)));
-    let (mut context, states) = kept.map_err(UsageError)?;
-    context.permissions = Arc::new(permissions);
-    settings.states = states;
-    sandbox.report(&context.observer);
-    if let Some(words) = warning {
-        context.observer.warn(words);
-    }
-    let record = RunRecord::of_job(state, &job.name, &job.script, accounts, &context.observer);
-    let (stop, observer) = (context.stop.clone(), context.observer.clone());
-    let ended = interruptible(&stop, move || Ok(around(&spec, &source, settings, &context)));
-    let exit = ended.unwrap_or_else(|error| report::failed(&error));
-    record.end(report::settled(exit), &observer);
-    if let Some(usage) = usage {
-        print_usage(&usage, common.json());
-    }
-    Ok(exit)
+    let work = move |source: &_, settings, context: &_| around(&spec, source, settings, context);
+    run.run(&common.with_state(&state), wanted.permissions, begin, work)
 }
 
-fn prepared(wanted: &JobRun<'_>, job: &Arc<Job>, common: &Common) -> Result<ReadyJob> {
+/// Returns the state directory of a job, the instructions for an attempt, and the run.
+fn prepared(
+    wanted: &JobRun<'_>,
+    job: &Arc<Job>,
+    common: &Common,
+) -> Result<(PathBuf, AttemptSpec, ConfinedRun)> {
     let given = args::parse(wanted.args)?;
     args::check(&job.name, &job.args, &given)?;
     let spec = AttemptSpec { args: args::merged(&job.args, &given), ..AttemptSpec::of_job(job)? };
@@ -109,8 +79,7 @@ fn prepared(wanted: &JobRun<'_>, job: &Arc<Job>, common: &Common) -> Result<Read
     let overrides = common.overrides_over(secrets::of_settings(&spec.connect)?)?;
     let ((options, is_named), (more, is_more_named)) =
         (spec.permissions(), wanted.permissions.options()?);
-    let options = options.and(&more);
-    let permissions = permissions(&options, is_named || is_more_named)?;
+    let (options, is_named) = (options.and(&more), is_named || is_more_named);
     let settings = Settings {
         overrides,
         password,
@@ -119,7 +88,9 @@ fn prepared(wanted: &JobRun<'_>, job: &Arc<Job>, common: &Common) -> Result<Read
         job: spec.facts_by_hand(),
         ..Settings::default()
     };
-    Ok(ReadyJob { spec, source, settings, options, permissions, state, warning })
+    let programs = spec.programs.clone();
+    let run = ConfinedRun { source, settings, options, is_named, programs, warning };
+    Ok((state, spec, run))
 }
 
 /// Runs the script of an attempt with the programs around it, and returns the exit code.

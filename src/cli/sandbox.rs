@@ -1,16 +1,23 @@
 //! The sandbox of a run: all that it needs besides its permissions is opened, read or named here, before the kernel shuts
 //! the rest.
 
-use std::{env, path::PathBuf};
+use std::{env, path::PathBuf, sync::Arc};
 
 use tempfile::TempDir;
 
-use super::{common::Common, report::UsageError};
+use super::{
+    ExitResult,
+    common::{Common, interruptible},
+    permissions::{PermissionArgs, permissions, print_usage},
+    record::RunRecord,
+    report::{self, UsageError},
+};
 use crate::{
     error::Error,
+    exit_code::Exit,
     files,
-    ftp::{site::Trust, url::Url},
-    observe::EventEmitter,
+    ftp::{session::RunContext, site::Trust, url::Url},
+    observe::{EventEmitter, account::Accounts},
     permissions::{
         PermissionOptions, RunPermissions,
         sandbox::{OwnPaths, SandboxPlan},
@@ -25,6 +32,62 @@ use crate::{
     },
     store,
 };
+
+/// A run in the foreground that is ready to be confined.
+pub(super) struct ConfinedRun {
+    /// The script.
+    pub(super) source: ScriptSource,
+    /// The settings of the script.
+    pub(super) settings: Settings,
+    /// The permissions as they were given.
+    pub(super) options: PermissionOptions,
+    /// True if permissions were given, so that all others are refused.
+    pub(super) is_named: bool,
+    /// The programs around the work.
+    pub(super) programs: RunPrograms,
+    /// The warning that is shown before the work begins.
+    pub(super) warning: Option<String>,
+}
+
+impl ConfinedRun {
+    /// Confines this process and does `work` in it. `record` begins the record of the run.
+    pub(super) fn run(
+        self,
+        common: &Common,
+        args: &PermissionArgs,
+        record: impl FnOnce(Arc<Accounts>, &EventEmitter) -> RunRecord,
+        work: impl FnOnce(&ScriptSource, Settings, &RunContext) -> Exit + Send + 'static,
+    ) -> ExitResult {
+        let Self { source, mut settings, options, is_named, programs, warning } = self;
+        let usage = args.usage();
+        let permissions = permissions(&options, is_named).map_err(UsageError)?;
+        let permissions = match &usage {
+            Some(usage) => permissions.recorded(Arc::clone(usage)),
+            None => permissions,
+        };
+        let sandbox =
+            RunSandbox::enter(common, &source, &options, &permissions, &settings, &programs)?;
+        sandbox.equip(&mut settings);
+        let accounts = Arc::new(Accounts::default());
+        let kept = common.context_with_account(Box::new(Arc::clone(&accounts)));
+        let (mut context, states) = kept.map_err(UsageError)?;
+        context.permissions = Arc::new(permissions);
+        settings.states = states;
+        sandbox.report(&context.observer);
+        if let Some(words) = warning {
+            context.observer.warn(words);
+        }
+        let record = record(accounts, &context.observer);
+        let (stop, observer) = (context.stop.clone(), context.observer.clone());
+        let ended = interruptible(&stop, move || Ok(work(&source, settings, &context)));
+        let exit = ended.unwrap_or_else(|error| report::failed(&error));
+        record.end(report::settled(exit), &observer);
+        if let Some(usage) = usage {
+            print_usage(&usage, common.json());
+        }
+        Ok(exit)
+    }
+}
 
 /// The sandbox of a run. Its temporary directory is removed when this is dropped.
 #[derive(Debug, Default)]
