@@ -30,6 +30,7 @@ pub mod signatures;
 pub mod site;
 pub mod sites;
 pub mod source;
+pub mod supervised;
 pub mod survey;
 pub mod time;
 pub mod value;

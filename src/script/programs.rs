@@ -2,40 +2,30 @@
 
 use std::{
     fs::File,
-    io::{Read, Seek, Write},
+    io::{Seek, Write},
     os::unix::process::{CommandExt, ExitStatusExt},
     path::PathBuf,
-    process::{Child, Command, ExitStatus, Stdio},
-    sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel},
-    time::{Duration, Instant},
+    process::{Child, Command, Stdio},
+    time::Duration,
 };
 
 use rhai::{Array, Blob, Dynamic, Map};
-use rustix::{
-    fs::{MemfdFlags, memfd_create},
-    process::{Pid, Signal, kill_process_group},
-};
+use rustix::fs::{MemfdFlags, memfd_create};
 
 use super::{
     run::ScriptRun,
     secrets::OWN_VARIABLES,
     show,
+    supervised::{OutputStream, ProgramStream, Supervision},
     value::{self, CallOptions, shown},
 };
 use crate::{
     error::{Error, ErrorKind, Origin, Result},
     limits::{PROGRAM_LOG_BYTES_MAX, PROGRAM_OUTPUT_BYTES_MAX, PROGRAM_TIME_MAX},
-    observe::{MessageLevel, format_duration, visible::visible},
+    observe::{MessageLevel, visible::visible},
     option_table::{OptionKind, OptionRow, OptionTable},
     secret::Secret,
 };
-
-/// The interval at which the stop signal is looked at while a program is silent.
-const LOOK_INTERVAL: Duration = Duration::from_millis(50);
-/// The time that a program has to end by itself after SIGTERM.
-const END_TIME_MAX: Duration = Duration::from_secs(2);
-/// The time in which output may still come after a program has ended: what it started may hold its pipes.
-const REST_TIME_MAX: Duration = Duration::from_millis(500);
 
 /// The options of `run::command`.
 #[derive(Debug)]
@@ -92,16 +82,6 @@ pub(in crate::script) struct ProgramCall {
     options: CommandOptions,
 }
 
-/// The two outputs of a program.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum OutputStream {
-    Output,
-    Errors,
-}
-
-/// A piece of output, or its end.
-type OutputPiece = (OutputStream, Option<Vec<u8>>);
-
 /// The output of a program so far.
 #[derive(Debug, Default)]
 struct ProgramOutput {
@@ -109,8 +89,6 @@ struct ProgramOutput {
     errors: Vec<u8>,
     /// The bytes that were logged.
     logged: usize,
-    /// The ends of both streams that were seen.
-    ends: usize,
 }
 
 impl ProgramCall {
@@ -204,108 +182,54 @@ impl ProgramCall {
     }
 
     fn supervised(&self, run: &ScriptRun, program: PathBuf, cwd: Option<PathBuf>) -> Result<Map> {
-        let child = self.started(run, program, cwd)?;
-        let mut group = ProgramGroup { child, is_over: false };
-        let (sender, pieces) = channel();
-        if let Some(output) = group.child.stdout.take() {
-            forward(output, OutputStream::Output, sender.clone())?;
-        }
-        if let Some(errors) = group.child.stderr.take() {
-            forward(errors, OutputStream::Errors, sender.clone())?;
-        }
-        drop(sender);
+        let mut child = self.started(run, program, cwd)?;
+        let name = visible(self.name());
+        let rules = Supervision {
+            name: &name,
+            timeout: Some(self.options.timeout),
+            stop: &run.context.stop,
+            is_group: true,
+        };
+        let mut outputs: Vec<ProgramStream> = Vec::new();
+        outputs.extend(child.stdout.take().map(|it| (OutputStream::Output, Box::new(it) as _)));
+        outputs.extend(child.stderr.take().map(|it| (OutputStream::Errors, Box::new(it) as _)));
         let mut found = ProgramOutput::default();
-        let status = self.watch(run, &mut group, &pieces, &mut found)?;
-        // What it has started and left ends with it.
-        group.kill();
+        let status =
+            rules.wait(child, outputs, |stream, line| self.take(run, &mut found, stream, line))?;
+        run.context.stop.check()?;
         let code = status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0));
         Ok(result(code.into(), found.output, found.errors))
     }
 
-    /// Collects output until the program has ended, or has to.
-    fn watch(
-        &self,
-        run: &ScriptRun,
-        group: &mut ProgramGroup,
-        pieces: &Receiver<OutputPiece>,
-        found: &mut ProgramOutput,
-    ) -> Result<ExitStatus> {
-        let end = Instant::now() + self.options.timeout;
-        let mut ended: Option<(ExitStatus, Instant)> = None;
-        loop {
-            match pieces.recv_timeout(LOOK_INTERVAL) {
-                Ok((stream, Some(bytes))) => self.take(run, found, stream, &bytes)?,
-                Ok((_, None)) => found.ends += 1,
-                Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) if ended.is_none() => {
-                    // It has closed its outputs and goes on.
-                    run.wait(async {
-                        run.context
-                            .stop
-                            .run_until_cancelled(tokio::time::sleep(LOOK_INTERVAL))
-                            .await
-                    })?;
-                }
-                Err(RecvTimeoutError::Disconnected) => found.ends = 2,
-            }
-            run.context.stop.check()?;
-            if ended.is_none() {
-                let status = group.child.try_wait();
-                let status = status.map_err(|error| Error::local("run", self.name(), error))?;
-                ended = status.map(|status| (status, Instant::now()));
-            }
-            match ended {
-                Some((status, since)) if found.ends >= 2 || since.elapsed() > REST_TIME_MAX => {
-                    return Ok(status);
-                }
-                None if Instant::now() >= end => {
-                    let time = format_duration(self.options.timeout);
-                    let message = format!("it took more than {time} (`timeout`), and was ended");
-                    return Err(self.fault(ErrorKind::Timeout, message));
-                }
-                _ => {}
-            }
-        }
-    }
-
-    /// Takes a piece of output, and logs it within limits.
+    /// Takes a line of output, and logs it within limits.
     fn take(
         &self,
         run: &ScriptRun,
         found: &mut ProgramOutput,
         stream: OutputStream,
-        bytes: &[u8],
+        line: &[u8],
     ) -> Result<()> {
-        let all = match stream {
-            OutputStream::Output => &mut found.output,
-            OutputStream::Errors => &mut found.errors,
+        let (all, level) = match stream {
+            OutputStream::Output => (&mut found.output, MessageLevel::Debug),
+            OutputStream::Errors => (&mut found.errors, MessageLevel::Info),
         };
-        if all.len() + bytes.len() > PROGRAM_OUTPUT_BYTES_MAX {
+        if all.len() + line.len() > PROGRAM_OUTPUT_BYTES_MAX {
             let mib = PROGRAM_OUTPUT_BYTES_MAX / (1024 * 1024);
             let message = format!("its output has more than {mib} MiB: let it write to a file");
             return Err(self.fault(ErrorKind::Guard, message));
         }
-        let begin = all.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
-        all.extend_from_slice(bytes);
-        // Whole lines only: the last one may go on.
-        let end = all.iter().rposition(|byte| *byte == b'\n').unwrap_or(0);
-        let lines = all.get(begin..end).unwrap_or_default();
-        for line in lines.split(|byte| *byte == b'\n') {
-            if found.logged > PROGRAM_LOG_BYTES_MAX || line.is_empty() {
-                continue;
-            }
-            found.logged += line.len();
-            let text = if found.logged > PROGRAM_LOG_BYTES_MAX {
-                "… (more output is not logged)".to_owned()
-            } else {
-                visible(line)
-            };
-            let level = match stream {
-                OutputStream::Output => MessageLevel::Debug,
-                OutputStream::Errors => MessageLevel::Info,
-            };
-            run.say(level, format!("{}: {text}", visible(self.name())));
+        all.extend_from_slice(line);
+        let line = line.trim_ascii_end();
+        if found.logged > PROGRAM_LOG_BYTES_MAX || line.is_empty() {
+            return Ok(());
         }
+        found.logged += line.len();
+        let text = if found.logged > PROGRAM_LOG_BYTES_MAX {
+            "… (more output is not logged)".to_owned()
+        } else {
+            visible(line)
+        };
+        run.say(level, format!("{}: {text}", visible(self.name())));
         Ok(())
     }
 }
@@ -349,29 +273,6 @@ fn memory(input: &[u8]) -> std::io::Result<File> {
     Ok(file)
 }
 
-/// Reads one output on a thread of its own, which ends with the pipe.
-fn forward(
-    mut source: impl Read + Send + 'static,
-    stream: OutputStream,
-    sender: Sender<OutputPiece>,
-) -> Result<()> {
-    let read = move || {
-        let mut piece = vec![0; 64 * 1024];
-        while let Ok(count) = source.read(&mut piece) {
-            let bytes = piece.get(..count).unwrap_or_default().to_vec();
-            if bytes.is_empty() || sender.send((stream, Some(bytes))).is_err() {
-                break;
-            }
-        }
-        sender.send((stream, None)).ok();
-    };
-    let thread = std::thread::Builder::new().name("output".into()).spawn(read);
-    thread.map(drop).map_err(|error| {
-        let message = format!("cannot start a thread for the output of a program: {error}");
-        Error::new(ErrorKind::Local, Origin::Here, message)
-    })
-}
-
 fn result(code: i64, output: Vec<u8>, errors: Vec<u8>) -> Map {
     let text = |bytes: Vec<u8>| match String::from_utf8(bytes) {
         Ok(text) => Dynamic::from(text),
@@ -382,38 +283,4 @@ fn result(code: i64, output: Vec<u8>, errors: Vec<u8>) -> Map {
         ("stdout".into(), text(output)),
         ("stderr".into(), text(errors)),
     ])
-}
-
-/// A program with all that it has started, which ends at the latest when this is dropped.
-struct ProgramGroup {
-    child: Child,
-    is_over: bool,
-}
-
-impl ProgramGroup {
-    fn signal(&self, signal: Signal) {
-        // The group may be gone already.
-        kill_process_group(Pid::from_child(&self.child), signal).ok();
-    }
-
-    fn kill(&mut self) {
-        self.signal(Signal::KILL);
-        self.is_over = true;
-    }
-}
-
-impl Drop for ProgramGroup {
-    fn drop(&mut self) {
-        if self.is_over {
-            return;
-        }
-        self.signal(Signal::TERM);
-        let end = Instant::now() + END_TIME_MAX;
-        while Instant::now() < end && matches!(self.child.try_wait(), Ok(None)) {
-            let (_keep, nobody) = channel::<()>();
-            nobody.recv_timeout(LOOK_INTERVAL).ok();
-        }
-        self.signal(Signal::KILL);
-        self.child.wait().ok();
-    }
 }

@@ -1,13 +1,7 @@
 //! Programs before and after the work of an attempt: `before`, `after` and `finally` of a job.
 
-use std::{
-    io::{BufRead, BufReader, Read},
-    process::{Child, Command, ExitStatus, Stdio},
-    sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel},
-    time::{Duration, Instant},
-};
+use std::process::{Command, Stdio};
 
-use rustix::process::{Pid, Signal, kill_process};
 use serde::{Deserialize, Serialize};
 
 use super::attempt_spec::AttemptSpec;
@@ -15,17 +9,12 @@ use crate::{
     cancel::CancelToken,
     error::{Error, ErrorKind, Origin, Result, codes::PROGRAM_FAILED},
     exit_code::Exit,
-    limits::{CHILD_LINE_BYTES_MAX, PROGRAM_TERM_TIME_MAX},
     observe::{EventEmitter, MessageLevel, visible::visible},
-    script::secrets::OWN_VARIABLES,
+    script::{
+        secrets::OWN_VARIABLES,
+        supervised::{OutputStream, ProgramStream, Supervision},
+    },
 };
-
-/// The interval of looks at a program that writes nothing.
-const LOOK_INTERVAL: Duration = Duration::from_millis(20);
-/// The time in which output may still come after a program has ended: what it started may hold its pipe.
-const REST_TIME_MAX: Duration = Duration::from_millis(500);
-/// The maximum number of lines that are read and not logged yet.
-const LINES_AHEAD: usize = 64;
 
 /// The programs around the work of an attempt, each with its arguments; no shell reads them.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -116,74 +105,22 @@ impl ProgramContext<'_> {
         let child = command.spawn().map_err(cannot)?;
         // The parent's copies of the writing end are closed with the command.
         drop(command);
-        // A program that writes faster than the log takes it has to wait.
-        let (lines, inbox) = sync_channel(LINES_AHEAD);
-        std::thread::Builder::new()
-            .name("program".into())
-            .spawn(move || read_lines(reader, &lines))
-            .map_err(cannot)?;
-        self.wait(child, &inbox, &shown, stop)
-    }
-
-    fn wait(
-        &self,
-        mut child: Child,
-        inbox: &Receiver<String>,
-        shown: &str,
-        stop: &CancelToken,
-    ) -> Result<()> {
-        let (mut last, mut kill_at) = (String::new(), None);
-        let mut ended: Option<(ExitStatus, Instant)> = None;
-        let status = loop {
-            let is_closed = match inbox.recv_timeout(LOOK_INTERVAL) {
-                Ok(line) => {
-                    let line = visible(line);
-                    self.observer.message(MessageLevel::Info, format!("{shown}: {line}"));
-                    last = line;
-                    false
-                }
-                Err(RecvTimeoutError::Timeout) => false,
-                Err(RecvTimeoutError::Disconnected) => {
-                    std::thread::park_timeout(LOOK_INTERVAL);
-                    true
-                }
-            };
-            match ended {
-                // A program that it left in the background may keep the pipe open for ever.
-                Some((status, since)) if is_closed || since.elapsed() > REST_TIME_MAX => {
-                    break status;
-                }
-                Some(_) => {}
-                None => {
-                    let status = child.try_wait();
-                    let status = status.map_err(|error| Error::local("wait for", shown, error))?;
-                    ended = status.map(|status| (status, Instant::now()));
-                    if ended.is_none() && stop.check().is_err() {
-                        end(&mut child, &mut kill_at);
-                    }
-                }
-            }
-        };
+        // It stays in the group of the run, and what it starts in the background may serve the work.
+        let rules = Supervision { name: &shown, timeout: None, stop, is_group: false };
+        let mut last = String::new();
+        let both: ProgramStream = (OutputStream::Output, Box::new(reader));
+        let status = rules.wait(child, vec![both], |_, line| {
+            let line = visible(line.trim_ascii_end());
+            self.observer.message(MessageLevel::Info, format!("{shown}: {line}"));
+            last = line;
+            Ok(())
+        })?;
         stop.check()?;
         if status.success() {
             return Ok(());
         }
         let last = if last.is_empty() { last } else { format!(": {last}") };
         Err(failure(format!("`{shown}` failed ({status}){last}")))
-    }
-}
-
-/// Asks a program to end, and kills it if it has not by `kill_at`.
-fn end(child: &mut Child, kill_at: &mut Option<Instant>) {
-    match kill_at {
-        None => {
-            kill_process(Pid::from_child(child), Signal::TERM).ok();
-            *kill_at = Some(Instant::now() + PROGRAM_TERM_TIME_MAX);
-        }
-        Some(at) if Instant::now() >= *at => {
-            child.kill().ok();
-        }
-        Some(_) => {}
     }
 }
 
@@ -197,23 +134,5 @@ const fn word(exit: Exit) -> &'static str {
         Exit::InPart => "partial",
         Exit::Interrupted => "interrupted",
         _ => "failed",
-    }
-}
-
-/// Sends each line; a line that is too long is split.
-fn read_lines(pipe: impl Read, lines: &SyncSender<String>) {
-    let mut pipe = BufReader::new(pipe);
-    let mut line = Vec::new();
-    loop {
-        line.clear();
-        match pipe.by_ref().take(CHILD_LINE_BYTES_MAX).read_until(b'\n', &mut line) {
-            Ok(0) | Err(_) => return,
-            Ok(_) => {
-                let text = String::from_utf8_lossy(&line);
-                if lines.send(text.trim_end_matches(['\n', '\r']).to_owned()).is_err() {
-                    return;
-                }
-            }
-        }
     }
 }
