@@ -95,10 +95,16 @@ const READ: &[PermissionNeed] = &[PermissionNeed::Argument(Read, 0)];
 const COPY: &[PermissionNeed] =
     &[PermissionNeed::Argument(Read, 0), PermissionNeed::Argument(Write, 1)];
 const WRITE: &[PermissionNeed] = &[PermissionNeed::Argument(Write, 0)];
-const UP: &[PermissionNeed] =
-    &[PermissionNeed::Argument(Read, 0), PermissionNeed::If("delete", RemoteDelete, None)];
-const DOWN: &[PermissionNeed] =
-    &[PermissionNeed::Argument(Write, 1), PermissionNeed::If("delete", Delete, Some(1))];
+const UP: &[PermissionNeed] = &[
+    PermissionNeed::Argument(Read, 0),
+    PermissionNeed::If("delete", RemoteDelete, None),
+    PermissionNeed::If("move", Delete, Some(0)),
+];
+const DOWN: &[PermissionNeed] = &[
+    PermissionNeed::Argument(Write, 1),
+    PermissionNeed::If("delete", Delete, Some(1)),
+    PermissionNeed::If("move", RemoteDelete, None),
+];
 const HTTP: &[PermissionNeed] = &[PermissionNeed::Url(Http, 0)];
 
 /// Every function of portolan, by name. What asks for nothing works on values, or on a session that has been allowed.

@@ -13,7 +13,7 @@ use super::{
     plan::MirrorPlan,
     pool::SessionPool,
     report::Report,
-    staged,
+    sources, staged,
     stale_temps::StaleTemps,
     state::MirrorState,
     steps::{phases, run_phase},
@@ -121,6 +121,9 @@ async fn do_all<'p>(
             }
         }
         run.recheck_target(crew, &tools).await?;
+        if !plan.sources.is_empty() {
+            sources::remove(crew.first(), plan, run, &tools).await?;
+        }
         if run.report.failed == 0
             && let Some(trash) = &tools.trash
         {

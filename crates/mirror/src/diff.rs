@@ -13,7 +13,8 @@ use super::{
     own_files::is_lasting,
     pass_options::DeleteGuard,
     plan::{
-        Action, Difference, Drift, FileStat, Leftover, MirrorPlan, PlanCounts, Step, TargetChange,
+        Action, Difference, Drift, FileStat, Leftover, MirrorPlan, PlanCounts, SourceFileStat,
+        Step, TargetChange,
     },
     sync_base::{SyncBase, SyncedFile},
     three_way::{Say, Three},
@@ -74,7 +75,7 @@ pub(super) fn plan_with(
     faults.append(&mut diff.faults);
     let (steps, counts) = (diff.steps(&target.leftovers), diff.counts);
     let modes = diff.modes(modes, &steps);
-    let (drift, learnt) = (diff.drift, diff.learnt);
+    let (drift, learnt, sources) = (diff.drift, diff.learnt, diff.sources);
     Ok(MirrorPlan {
         heading,
         rules,
@@ -84,6 +85,7 @@ pub(super) fn plan_with(
         drift,
         learnt,
         modes,
+        sources,
         left: Leftover::default(),
     })
 }
@@ -116,6 +118,7 @@ struct Diff<'a> {
     /// The number of these that neither side wins.
     conflicts: usize,
     learnt: Vec<(Vec<u8>, Option<SyncedFile>)>,
+    sources: Vec<SourceFileStat>,
 }
 
 impl<'a> Diff<'a> {
@@ -146,6 +149,7 @@ impl<'a> Diff<'a> {
             drift: Vec::new(),
             conflicts: 0,
             learnt: Vec::new(),
+            sources: Vec::new(),
         }
     }
 
@@ -263,6 +267,9 @@ impl<'a> Diff<'a> {
                             let learnt = self.three.learnt(path, node, target);
                             self.learnt.extend(learnt.map(|pair| (path.to_vec(), Some(pair))));
                         }
+                        if judgement == Judgement::Same {
+                            self.leave_source(path, node);
+                        }
                         return self.leave(judgement);
                     }
                 }
@@ -283,6 +290,15 @@ impl<'a> Diff<'a> {
         // Sizes are what the server reports: their sum may overflow.
         self.counts.bytes = self.counts.bytes.saturating_add(size.unwrap_or(0));
         self.files.push(Step { act, path: path.to_vec(), size, modified, standing });
+        self.leave_source(path, node);
+    }
+
+    /// Notes that a file leaves the source of a mirror that moves, once its copy is proven.
+    fn leave_source(&mut self, path: &[u8], node: &Node) {
+        if self.options.moves {
+            let stat = FileStat { size: node.size, modified: node.modified };
+            self.sources.push(SourceFileStat { path: path.to_vec(), stat });
+        }
     }
 
     fn copy_folder(&mut self, path: &'a [u8], node: &Node) {

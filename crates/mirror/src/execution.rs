@@ -23,7 +23,7 @@ use portolan_core::{
     limits::MIRROR_FAILURES_IN_A_ROW_MAX,
     observe::{EventEmitter, MessageLevel, visible::visible},
 };
-use portolan_remote::{fs::RemoteFs, transfer::unproven};
+use portolan_remote::{entry::Modified, fs::RemoteFs, transfer::unproven};
 
 /// The execution state of a plan.
 pub(super) struct Execution<'p, 'l> {
@@ -47,6 +47,8 @@ pub(super) struct Execution<'p, 'l> {
     pub(super) arrived: BTreeSet<&'p [u8]>,
     /// The files that were transferred.
     pub(super) sent: BTreeSet<&'p [u8]>,
+    /// The files whose transfers were verified, with their times on the server if those were told.
+    pub(super) verified: BTreeMap<&'p [u8], Option<Modified>>,
     /// Set once there is no room for more files.
     is_full: bool,
     /// The reason why nothing more can succeed, if there is one.
@@ -76,6 +78,7 @@ impl<'p, 'l> Execution<'p, 'l> {
             recheck: None,
             arrived: BTreeSet::new(),
             sent: BTreeSet::new(),
+            verified: BTreeMap::new(),
             is_full: false,
             over: None,
             failures: 0,
@@ -294,6 +297,9 @@ impl<'p> JobQueue for Execution<'p, '_> {
                 self.report.add(moved);
                 self.ledger.note(&step.path, pair);
                 self.sent.insert(&step.path);
+                if moved.verified {
+                    self.verified.insert(&step.path, moved.modified);
+                }
                 if !moved.verified && self.policy.wants_proof {
                     self.fail_with(unproven().at(visible(&step.path)));
                 }

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! scan     the tree below a directory, either side  tree     the tree, and how far it is known
-//! options  the options, one row each                pass_options  the part of them that each pass gets
+//! options  the options, one row each                option_checks  their checks
+//! pass_options  the part of them that each pass gets
 //! filter   the patterns: which entries take part    size_age_filter  limits of size and time
 //! diff     from two trees to a plan, pure           compare  the comparison of two files
 //! plan     the plan as a value                      apply    its execution; report has the results
@@ -23,6 +24,7 @@
 //! name_aliases  names that the target treats as one  recheck  a final check before deletes
 //! merged   names that a server merges               quota    limits of a whole run
 //! name_collisions  names that a disk treats as one  own_files  portolan's own files
+//! sources  the files that a move removes
 //! staged   all files first, then all names          saved    plans as JSON
 //! deployed  the state for other parts of a deployment
 //! deploy_rules  what differs in deployments          modes    permissions on the server
@@ -61,6 +63,7 @@ mod merged;
 mod modes;
 mod name_aliases;
 mod name_collisions;
+mod option_checks;
 mod options;
 mod outcome;
 mod own_files;
@@ -76,6 +79,7 @@ mod scan;
 mod scan_local;
 mod server_timezone;
 mod size_age_filter;
+mod sources;
 mod staged;
 mod stale_temps;
 mod state;
@@ -102,10 +106,12 @@ pub use endpoints::{Direction, Endpoints};
 pub use filter::{Filter, FilterDecision, FilterReason, IGNORE_FILE};
 pub use hooks::RunHooks;
 pub use manifest::read as read_state;
-pub use options::{Compare, MirrorOptions, MirrorRequest, OPTIONS, OnConflict, Quotas, StateIn};
+pub use options::{Compare, MirrorOptions, MirrorRequest, OPTIONS, OnConflict, StateIn};
 pub use plan::{
-    Action, Difference, Drift, FileStat, Leftover, MirrorPlan, PlanCounts, Step, TargetChange,
+    Action, Difference, Drift, FileStat, Leftover, MirrorPlan, PlanCounts, SourceFileStat, Step,
+    TargetChange,
 };
+pub use quota::Quotas;
 pub use scan::Role;
 pub use server_timezone::Times;
 pub use size_age_filter::SizeAgeFilter;

@@ -1,19 +1,17 @@
 //! The options of a mirror.
 
-use std::{path::Path, time::Duration};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{
     deploy_rules::DeployRules,
-    filter::{Filter, ignore_file},
-    own_files::{CLAIM_FOLDER, STATE_FILE},
+    quota::Quotas,
     size_age_filter::SizeAgeFilter,
     trash_rules::{TRASH_HELP, TRASH_MANUAL, TrashRules},
 };
 use portolan_core::{
-    error::{Error, Result},
     limits::{MIRROR_RETRIES, MIRROR_RETRIES_MAX, PARALLEL_AUTO, PARALLEL_MAX},
     option_table::{
         NUMBER_MAX,
@@ -24,7 +22,7 @@ use portolan_core::{
         OptionRow, OptionTable,
     },
 };
-use portolan_remote::{path::component, transfer::InPlace};
+use portolan_remote::transfer::InPlace;
 
 /// The method by which two files are compared.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -68,18 +66,6 @@ pub enum StateIn {
     Remote,
 }
 
-/// The limits that a run may not exceed: otherwise nothing is done at all (class C19).
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Quotas {
-    /// The maximum size of one file in bytes.
-    pub max_file_size: Option<u64>,
-    /// The maximum number of bytes transferred in all.
-    pub max_total: Option<u64>,
-    /// The minimum number of bytes that stay free on the local disk.
-    pub min_free: Option<u64>,
-}
-
 /// The options of a mirror.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -87,6 +73,9 @@ pub struct Quotas {
 pub struct MirrorOptions {
     /// True if entries that are missing from the source are deleted from the target.
     pub delete: bool,
+    /// True if source files are removed once their copies are proven.
+    #[serde(rename = "move", skip_serializing_if = "std::ops::Not::not")]
+    pub moves: bool,
     /// The patterns of which a file must match one, if there are any.
     pub include: Vec<String>,
     /// The patterns of entries that are neither sent nor deleted; they take precedence over `include`.
@@ -143,6 +132,7 @@ impl Default for MirrorOptions {
     fn default() -> Self {
         Self {
             delete: false,
+            moves: false,
             include: Vec::new(),
             exclude: Vec::new(),
             max_depth: None,
@@ -170,49 +160,6 @@ impl Default for MirrorOptions {
     }
 }
 
-impl MirrorOptions {
-    /// Compiles the patterns, with those in the ignore file of the local directory `local`. Fails with `invalid` on a
-    /// pattern that cannot be meant, and on options that are out of range.
-    pub fn filter(&self, local: &Path) -> Result<Filter> {
-        if self.parallel != PARALLEL_AUTO && !(1..=PARALLEL_MAX).contains(&self.parallel) {
-            let message =
-                format!("`parallel` wants 1 to {PARALLEL_MAX} or \"auto\", not {}", self.parallel);
-            return Err(Error::invalid(message));
-        }
-        if self.retries > MIRROR_RETRIES_MAX {
-            let message =
-                format!("`retries` wants 0 to {MIRROR_RETRIES_MAX}, not {}", self.retries);
-            return Err(Error::invalid(message));
-        }
-        if self.trust_state && self.compare != Compare::Auto {
-            let message = "`trust_state` goes with `compare = \"auto\"` only";
-            return Err(Error::invalid(message));
-        }
-        if self.staged && self.in_place == Some(InPlace::Always) {
-            let message = "`inplace` gives each file its name at once, and `staged` none before all have arrived";
-            return Err(Error::invalid(message));
-        }
-        self.check_trash()?;
-        if let Some(rules) = &self.deploy {
-            rules.last_files()?;
-        }
-        let defaults = self.deploy.as_ref().map_or(&[][..], DeployRules::excludes);
-        let ignored = ignore_file(local)?;
-        let filter = Filter::with_defaults(defaults, &self.include, &self.exclude, &ignored)?;
-        Ok(filter.down_to(self.max_depth).without(STATE_FILE).without(CLAIM_FOLDER))
-    }
-
-    fn check_trash(&self) -> Result<()> {
-        let Some(trash) = &self.trash else { return Ok(()) };
-        let parts = trash.strip_prefix('/').unwrap_or(trash).trim_end_matches('/');
-        if parts.split('/').any(|part| component(part.as_bytes()).is_err()) {
-            let message = format!("`trash` wants a folder, and `{trash}` names none");
-            return Err(Error::invalid(message));
-        }
-        Ok(())
-    }
-}
-
 /// A mirror as a user asks for it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct MirrorRequest {
@@ -232,7 +179,11 @@ impl MirrorRequest {
         let ago = |age: Option<Duration>| age.map(|age| SizeAgeFilter::ago(now, age));
         let (after, before) = (ago(self.newer_than), ago(self.older_than));
         let bounds = SizeAgeFilter { after, before, ..self.options.bounds };
-        MirrorOptions { bounds, ..self.options }
+        let compare = match self.options.compare {
+            Compare::Auto if self.options.moves => Compare::Checksum,
+            compare => compare,
+        };
+        MirrorOptions { compare, bounds, ..self.options }
     }
 }
 
@@ -250,6 +201,16 @@ const ROWS: &[MirrorRow] = &[
     )
     .usual("false")
     .flag("delete", "Delete what the source lacks: last, and only if nothing failed"),
+    MirrorRow::new(
+        "move",
+        Flag(|it, on| it.options.moves = on),
+        "each file is removed from the source once its copy is verified: files that were transferred by their sizes, \
+         files that were there already by their content (`compare` is \"checksum\" then). Folders stay; a file whose \
+         copy cannot be verified stays, and so does one that has changed meanwhile. Not with `delete`. `report.moved` \
+         counts them",
+    )
+    .usual("false")
+    .flag("move", "Remove files from the source once their copies are verified"),
     MirrorRow::new(
         "dry_run",
         Flag(|it, on| it.dry_run = on),
@@ -468,23 +429,3 @@ const ROWS: &[MirrorRow] = &[
     )
     .flag("min-free", "Do nothing if less local disk space than this would stay free"),
 ];
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_trash_must_be_a_folder_that_can_be_named() {
-        let rules = |trash: &str| MirrorOptions {
-            trash: Some(trash.to_owned()),
-            ..MirrorOptions::default()
-        };
-        let here = Path::new("/nowhere");
-        for good in ["old", ".trash", "/old/files", "a/b/"] {
-            assert!(rules(good).filter(here).is_ok(), "{good}");
-        }
-        for bad in ["", "/", ".", "..", "../x", "a//b", "a/../b"] {
-            assert!(rules(bad).filter(here).is_err(), "{bad}");
-        }
-    }
-}

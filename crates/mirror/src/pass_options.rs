@@ -2,7 +2,8 @@
 
 use super::{
     endpoints::Direction,
-    options::{Compare, MirrorOptions, OnConflict, Quotas, StateIn},
+    options::{Compare, MirrorOptions, OnConflict, StateIn},
+    quota::Quotas,
     size_age_filter::SizeAgeFilter,
 };
 use portolan_fs::SymlinkPolicy;
@@ -33,6 +34,8 @@ pub(super) struct DeleteGuard {
     pub(super) deploys: bool,
     /// True if only files are deleted that an earlier deployment put there.
     pub(super) only_owned: bool,
+    /// True if source files are removed once their copies are proven.
+    pub(super) moves: bool,
 }
 
 /// The options of transfers.
@@ -80,12 +83,12 @@ impl MirrorOptions {
 
     /// Returns the options that decide about deletes.
     pub(super) const fn delete_guard(&self) -> DeleteGuard {
-        let Self { delete, max_delete, bounds, caps, resume, .. } = *self;
+        let Self { delete, max_delete, bounds, caps, resume, moves, .. } = *self;
         let (deploys, only_owned) = match &self.deploy {
             None => (false, false),
             Some(rules) => (true, !rules.deletes_unknown),
         };
-        DeleteGuard { delete, max_delete, bounds, caps, resume, deploys, only_owned }
+        DeleteGuard { delete, max_delete, bounds, caps, resume, deploys, only_owned, moves }
     }
 
     /// Returns the options of transfers in this direction.

@@ -110,6 +110,15 @@ pub struct FileStat {
     pub modified: Option<Modified>,
 }
 
+/// A source file that is removed once its copy is proven.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SourceFileStat {
+    /// The path relative to both directories.
+    pub path: Vec<u8>,
+    /// Its size and time as they were listed.
+    pub stat: FileStat,
+}
+
 /// A change of the target that no mirror made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Drift {
@@ -213,6 +222,8 @@ pub struct MirrorPlan {
     pub learnt: Vec<(Vec<u8>, Option<SyncedFile>)>,
     /// The changes of permissions that follow the transfers.
     pub modes: Vec<ModeChange>,
+    /// The source files of a mirror that moves.
+    pub sources: Vec<SourceFileStat>,
     /// The traces of other runs in the target.
     pub left: Leftover,
 }
@@ -233,9 +244,9 @@ pub struct Leftover {
 }
 
 impl MirrorPlan {
-    /// Returns true if the plan has no steps.
+    /// Returns true if the plan has no steps, and no files to remove from the source.
     pub const fn is_empty(&self) -> bool {
-        self.steps.is_empty()
+        self.steps.is_empty() && self.sources.is_empty()
     }
 
     /// Returns the matcher of the files that are sent after all others; that of other mirrors has none.
@@ -245,12 +256,16 @@ impl MirrorPlan {
         rules.and_then(|rules| rules.last_files().ok()).unwrap_or_default()
     }
 
-    /// Returns the steps in execution order, one per line, with the changes of permissions.
+    /// Returns the steps in execution order, one per line, with the changes of permissions and the removals of a move.
     pub fn lines(&self) -> Vec<String> {
         let mut lines = self.step_lines();
         let modes = self.modes.iter();
         lines.extend(
             modes.map(|change| format!("chmod  {:03o}  {}", change.mode, visible(&change.path))),
+        );
+        let sources = self.sources.iter().map(|file| visible(&file.path));
+        lines.extend(
+            sources.map(|path| format!("remove  {path}  (source, once its copy is verified)")),
         );
         lines
     }
@@ -299,7 +314,8 @@ impl MirrorPlan {
     pub fn dry_report(&self) -> Report {
         let PlanCounts { transfers, bytes, deletes, .. } = self.counts;
         let is_up = self.heading.direction == Direction::Up;
-        let planned = Some(PlannedTotals { is_up, transfers, bytes, deletes });
+        let moves = self.sources.len() as u64;
+        let planned = Some(PlannedTotals { is_up, transfers, bytes, deletes, moves });
         Report { planned, ..self.report() }
     }
 
@@ -366,6 +382,10 @@ impl fmt::Display for MirrorPlan {
         write!(
             f,
             "{transfers} to transfer ({bytes}), {deletes} to delete, {unchanged} unchanged, {skipped} skipped"
-        )
+        )?;
+        match self.sources.len() {
+            0 => Ok(()),
+            count => write!(f, ", {count} to remove from the source"),
+        }
     }
 }

@@ -6,7 +6,8 @@ use std::{
     sync::atomic::{AtomicU64, Ordering},
 };
 
-use super::options::Quotas;
+use serde::{Deserialize, Serialize};
+
 use portolan_core::error::{
     Error, ErrorKind, Origin, Result,
     codes::{LIMIT_MAX_TOTAL, LIMIT_MIN_FREE},
@@ -16,6 +17,18 @@ use portolan_remote::source_sink::ByteSink;
 
 /// The number of bytes after which the free space is checked again: each session receives no more than that unchecked.
 const LOOK_BYTES: u64 = 4 * 1024 * 1024;
+
+/// The limits that a run may not exceed: otherwise nothing is done at all (class C19).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Quotas {
+    /// The maximum size of one file in bytes.
+    pub max_file_size: Option<u64>,
+    /// The maximum number of bytes transferred in all.
+    pub max_total: Option<u64>,
+    /// The minimum number of bytes that stay free on the local disk.
+    pub min_free: Option<u64>,
+}
 
 /// The bytes that all sessions of a run have moved together, and the limits.
 pub(super) struct Total {

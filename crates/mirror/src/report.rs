@@ -19,6 +19,8 @@ pub struct Report {
     pub downloaded: u64,
     /// The number of files and directories deleted.
     pub deleted: u64,
+    /// The number of files removed from the source after their copies were verified.
+    pub moved: u64,
     /// The number of files left alone because of an option or a safety rule.
     pub skipped: u64,
     /// The number of files that were the same on both sides.
@@ -62,18 +64,24 @@ pub struct PlannedTotals {
     pub bytes: u64,
     /// The number of files and directories to delete.
     pub deletes: u64,
+    /// The number of files to remove from the source.
+    pub moves: u64,
 }
 
 impl fmt::Display for PlannedTotals {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { is_up, transfers, bytes, deletes } = *self;
+        let Self { is_up, transfers, bytes, deletes, moves } = *self;
         let way = if is_up { "up" } else { "down" };
         let noun = if transfers == 1 { "file" } else { "files" };
         write!(
             f,
             "would transfer {transfers} {noun} ({}) {way}, delete {deletes}",
             format_size(bytes)
-        )
+        )?;
+        match moves {
+            0 => Ok(()),
+            moves => write!(f, ", remove {moves} from the source"),
+        }
     }
 }
 
@@ -83,7 +91,7 @@ fn failures<S: Serializer>(errors: &[Error], to: S) -> Result<S::Ok, S::Error> {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { uploaded, downloaded, deleted, unchanged, failed, in_place, .. } = self;
+        let Self { uploaded, downloaded, deleted, unchanged, failed, in_place, moved, .. } = self;
         if let Some(planned) = &self.planned {
             return write!(f, "{planned}; {unchanged} unchanged, {failed} failed");
         }
@@ -91,6 +99,9 @@ impl fmt::Display for Report {
             f,
             "{uploaded} up, {downloaded} down, {deleted} deleted, {unchanged} unchanged, {failed} failed"
         )?;
+        if *moved > 0 {
+            write!(f, ", {moved} removed from the source")?;
+        }
         if *in_place > 0 {
             write!(f, ", {in_place} under the final name at once")?;
         }
@@ -110,6 +121,7 @@ impl Report {
         self.uploaded += other.uploaded;
         self.downloaded += other.downloaded;
         self.deleted += other.deleted;
+        self.moved += other.moved;
         self.skipped += other.skipped;
         self.unchanged += other.unchanged;
         self.failed += other.failed;

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     endpoints::{Direction, Endpoints},
     options::MirrorOptions,
-    plan::{Action, Difference, FileStat, Leftover, MirrorPlan, PlanCounts, Step},
+    plan::{Action, Difference, FileStat, Leftover, MirrorPlan, PlanCounts, SourceFileStat, Step},
     sync_base::{path_bytes, path_text},
 };
 use portolan_core::{
@@ -40,6 +40,9 @@ struct Saved {
     rules: MirrorOptions,
     counts: PlanCounts,
     steps: Vec<SavedStep>,
+    /// The files that leave the source.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    sources: Vec<(String, SavedStamp)>,
     /// For people: what has changed in the target since the last run.
     drift: Vec<String>,
 }
@@ -93,6 +96,7 @@ impl MirrorPlan {
             rules: self.rules.clone(),
             counts: self.counts,
             steps: self.steps.iter().map(step).collect(),
+            sources: self.sources.iter().map(source).collect(),
             drift: self.drift.iter().map(ToString::to_string).collect(),
         };
         // Strings and numbers in memory: it cannot fail.
@@ -131,8 +135,19 @@ impl MirrorPlan {
                 read(step, path).ok_or_else(|| refuse("it has an invalid step"))
             })
             .collect();
+        let sources: Result<Vec<_>> = saved
+            .sources
+            .into_iter()
+            .map(|(text, saved)| {
+                let path = path(&text)?;
+                RelativePath::parse(&path).map_err(|fault| refuse(&fault.to_string()))?;
+                let stat = saved.stat().ok_or_else(|| refuse("it has an invalid time"))?;
+                Ok(SourceFileStat { path, stat })
+            })
+            .collect();
         Ok(Self {
             heading,
+            sources: sources?,
             rules: saved.rules,
             steps: steps?,
             counts: saved.counts,
@@ -187,9 +202,11 @@ impl MirrorPlan {
             plan.steps.iter().filter(|step| step.act != Action::Sweep).cloned().collect()
         };
         let (then_steps, now_steps) = (lasting(self), lasting(now));
+        let (then_sources, now_sources) = (&self.sources, &now.sources);
+        let is_same = then_sources.iter().map(source).eq(now_sources.iter().map(source));
         let same = then_steps.iter().zip(&now_steps);
         let same = same.take_while(|(then, now)| step(then) == step(now)).count();
-        if same == then_steps.len() && same == now_steps.len() {
+        if is_same && same == then_steps.len() && same == now_steps.len() {
             return Ok(());
         }
         // If one has a step more, that is the one.
@@ -210,17 +227,32 @@ fn step(step: &Step) -> SavedStep {
         Action::DeleteFile => (SavedWord::DeleteFile, None),
         Action::DeleteFolder => (SavedWord::DeleteFolder, None),
     };
-    let saved = |stamp: FileStat| SavedStamp {
-        size: stamp.size,
-        modified: stamp.modified.and_then(Modified::text),
-    };
     let moves = FileStat { size: step.size, modified: step.modified };
     SavedStep {
         act,
         path: path_text(&step.path),
         why,
-        source: why.map(|_| saved(moves)),
-        target: step.standing.map(saved),
+        source: why.map(|_| SavedStamp::of(moves)),
+        target: step.standing.map(SavedStamp::of),
+    }
+}
+
+fn source(file: &SourceFileStat) -> (String, SavedStamp) {
+    (path_text(&file.path), SavedStamp::of(file.stat))
+}
+
+impl SavedStamp {
+    fn of(stat: FileStat) -> Self {
+        Self { size: stat.size, modified: stat.modified.and_then(Modified::text) }
+    }
+
+    /// Returns the size and time; `None` if the time cannot be read.
+    fn stat(self) -> Option<FileStat> {
+        let modified = match self.modified {
+            None => None,
+            Some(text) => Some(Modified::read(&text)?),
+        };
+        Some(FileStat { size: self.size, modified })
     }
 }
 
@@ -234,20 +266,13 @@ fn read(saved: SavedStep, path: Vec<u8>) -> Option<Step> {
         (SavedWord::DeleteFolder, None) => Action::DeleteFolder,
         _ => return None,
     };
-    let stamp = |saved: SavedStamp| {
-        let modified = match saved.modified {
-            None => None,
-            Some(text) => Some(Modified::read(&text)?),
-        };
-        Some(FileStat { size: saved.size, modified })
-    };
     let moves = match saved.source {
         None => FileStat::default(),
-        Some(source) => stamp(source)?,
+        Some(source) => source.stat()?,
     };
     let standing = match saved.target {
         None => None,
-        Some(target) => Some(stamp(target)?),
+        Some(target) => Some(target.stat()?),
     };
     Some(Step { act, path, size: moves.size, modified: moves.modified, standing })
 }

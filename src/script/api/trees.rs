@@ -32,13 +32,16 @@ fn rules(
     Ok((request.options_at(session.now()), dry_run))
 }
 
-/// Fails with `denied_by_policy` unless the script may remove what a mirror with `rules` removes from its target.
+/// Fails with `denied_by_policy` unless the script may remove what a mirror with `rules` removes from either side.
 fn permit(run: &ScriptRun, to: Direction, local: &Path, rules: &MirrorOptions) -> Result<()> {
-    match to {
-        _ if !rules.delete => Ok(()),
-        Direction::Up => run.permissions().allow_remote_delete(),
-        Direction::Down => run.permissions().allow_delete(local),
+    let is_up = to == Direction::Up;
+    if if is_up { rules.delete } else { rules.moves } {
+        run.permissions().allow_remote_delete()?;
     }
+    if if is_up { rules.moves } else { rules.delete } {
+        run.permissions().allow_delete(local)?;
+    }
+    Ok(())
 }
 
 /// Fails with `denied_by_policy` unless the script may do what a plan does: it may come from a file.

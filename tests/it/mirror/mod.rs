@@ -6,6 +6,7 @@ mod folding_disk;
 mod intents;
 mod links;
 mod lists;
+mod moves;
 mod old_versions;
 mod outcome;
 mod scale;

@@ -2,8 +2,8 @@
 
 use super::{
     super::{
-        options::Quotas,
         plan::{Action, Step},
+        quota::Quotas,
         sync_base::SyncBase,
     },
     Diff,

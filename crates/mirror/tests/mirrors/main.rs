@@ -17,6 +17,7 @@ mod integrity;
 mod links;
 mod meddling;
 mod memory;
+mod moves;
 mod names;
 mod old_versions;
 mod options;
