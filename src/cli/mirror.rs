@@ -37,11 +37,14 @@ pub(super) struct Args {
     /// Show which rule applies to a path (trailing slash: a directory), but do nothing
     #[arg(long, value_name = "PATH")]
     explain: Option<String>,
+    /// Show what would be done, do nothing, and exit with 6 if the sides differ
+    #[arg(long, conflicts_with = "apply")]
+    check: bool,
     /// With --dry-run: write the plan to a file, for --apply
     #[arg(long, value_name = "FILE", requires = "dry_run")]
     plan: Option<PathBuf>,
     /// Apply a plan of --dry-run --plan, unless a side changed since
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["dry_run", "delete", "include", "exclude", "explain"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["dry_run", "delete", "move", "include", "exclude", "explain"])]
     apply: Option<PathBuf>,
 }
 
@@ -80,7 +83,7 @@ pub(super) fn run(args: &Args, common: &Common) -> ExitResult {
         let mut request = MirrorRequest::default();
         request.options.parallel = site.parallel;
         args.options.fill(&mut request)?;
-        let dry_run = request.dry_run;
+        let dry_run = request.dry_run || args.check;
         let rules = request.options_at(context.clock.now());
         // Mistakes in the arguments are reported before any connection is opened.
         let filter = rules.filter(&sides.local)?;
@@ -96,8 +99,8 @@ pub(super) fn run(args: &Args, common: &Common) -> ExitResult {
         (None, None) => MirrorMode::Mirror { dry_run },
     };
     let stop = run.0.stop.clone();
-    let json = common.json();
-    interruptible(&stop, move || work(&sides, site, &rules, &doing, &run, json))
+    let shown = (common.json(), args.check);
+    interruptible(&stop, move || work(&sides, site, &rules, &doing, &run, shown))
 }
 
 fn work(
@@ -106,7 +109,7 @@ fn work(
     rules: &MirrorOptions,
     doing: &MirrorMode,
     (context, states): &KeptRun,
-    json: bool,
+    (json, is_check): (bool, bool),
 ) -> ExitResult {
     let mut done = Report::default();
     let started = Instant::now();
@@ -126,7 +129,8 @@ fn work(
         let lines: Vec<_> = plan.iter().map(|line| format!("{line}\n")).collect();
         report::output(&(lines.concat() + format!("{done}\n").as_str()));
     }
-    Ok(if done.failed > 0 { Exit::InPart } else { Exit::Done })
+    let differs = is_check && !done.plan.is_empty();
+    Ok(if done.failed > 0 || differs { Exit::InPart } else { Exit::Done })
 }
 
 async fn go(

@@ -110,3 +110,17 @@ fn a_move_that_is_killed_loses_nothing_and_the_next_one_finishes() {
         assert_eq!(files(source).len(), 0, "up {is_up}");
     });
 }
+
+#[test]
+fn a_check_does_nothing_and_its_exit_code_says_whether_the_sides_differ() {
+    let stage = Rehearsal::start(&[], false);
+    stage.file("in/a", "a");
+    let program = mirror(&stage).file("copy/other", "");
+    let program = program.args(["--check", &url(&stage), "copy"]);
+    drop(program.run().fails_with(6).stdout_has("get  a  (new, 1 B)").any_stderr());
+    let program = mirror(&stage).file("copy/a", "a");
+    let same = ["--check", "--compare", "checksum", &url(&stage), "copy"];
+    drop(program.clone_with(same).run().succeeds().any_stdout().any_stderr());
+    let program = mirror(&stage).file("copy/a", "b");
+    drop(program.clone_with(same).run().fails_with(6).stdout_has("content differs").any_stderr());
+}
