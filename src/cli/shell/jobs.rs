@@ -122,10 +122,10 @@ impl Sink for JobProgress {
             }
             Event::Moved { bytes, .. } => counts.bytes = counts.bytes.saturating_add(*bytes),
             Event::TransferDone { .. } => counts.files += 1,
-            Event::Said { level: MessageLevel::Warn | MessageLevel::Error, text } => {
-                if counts.warnings.len() < WARNINGS_MAX {
-                    counts.warnings.push_back(text.clone());
-                }
+            Event::Said { level: MessageLevel::Warn | MessageLevel::Error, text }
+                if counts.warnings.len() < WARNINGS_MAX =>
+            {
+                counts.warnings.push_back(text.clone());
             }
             _ => {}
         }

@@ -179,7 +179,9 @@ fn program(variables: &[&str], usual: &str, file: &Path) -> Result<()> {
 /// Shows the file `remote` page by page; without a terminal, at once.
 fn page(prompt: &mut Prompt, remote: &str) -> Result<(), Exit> {
     let printed = |fault: Error| report::fault(&fault);
-    if !io::stdout().is_terminal() {
+    #[expect(clippy::disallowed_methods, reason = "it is only asked if it is a terminal")]
+    let is_watched = io::stdout().is_terminal();
+    if !is_watched {
         let text = format!("site.read({})", literal(remote));
         return prompt.perform(&text).map_err(|trouble| show(&trouble, &text));
     }

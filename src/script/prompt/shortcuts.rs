@@ -96,7 +96,7 @@ pub(super) const SHORTCUTS: &[Shortcut] = &[
         about: "the bytes below each folder in a folder",
         counts: (0, 1),
         arguments: &[ArgumentNames::Remote],
-        make: transfers::du,
+        make: |words| Ok(transfers::du(words)),
     },
     Shortcut {
         name: "cat",
@@ -112,7 +112,7 @@ pub(super) const SHORTCUTS: &[Shortcut] = &[
         about: "shows a text file page by page (PAGER)",
         counts: (1, 1),
         arguments: &[ArgumentNames::Remote],
-        make: |words| asked(words, PromptRequest::Page),
+        make: |words| Ok(asked(words, PromptRequest::Page)),
     },
     Shortcut {
         name: "edit",
@@ -120,7 +120,7 @@ pub(super) const SHORTCUTS: &[Shortcut] = &[
         about: "fetches a file, opens it in an editor (VISUAL, EDITOR), and sends it back",
         counts: (1, 1),
         arguments: &[ArgumentNames::Remote],
-        make: |words| asked(words, PromptRequest::Edit),
+        make: |words| Ok(asked(words, PromptRequest::Edit)),
     },
     Shortcut {
         name: "get",
@@ -202,7 +202,7 @@ pub(super) const SHORTCUTS: &[Shortcut] = &[
         about: "removes files; with -r folders with all that is in them",
         counts: (1, MANY),
         arguments: &[ArgumentNames::Remote],
-        make: transfers::rm,
+        make: |words| Ok(transfers::rm(words)),
     },
     Shortcut {
         name: "rmdir",
@@ -277,7 +277,7 @@ pub(super) const SHORTCUTS: &[Shortcut] = &[
         about: "ends this session and opens another: a URL, or @NAME of a saved site",
         counts: (1, 1),
         arguments: &[ArgumentNames::None],
-        make: |words| asked(words, PromptRequest::Open),
+        make: |words| Ok(asked(words, PromptRequest::Open)),
     },
     Shortcut {
         name: "bookmark",
@@ -409,9 +409,9 @@ fn ls(words: &[PromptWord]) -> Result<ShortcutStep> {
 }
 
 /// Returns what the program around the prompt has to do with the first word.
-fn asked(words: &[PromptWord], request: fn(String) -> PromptRequest) -> Result<ShortcutStep> {
+fn asked(words: &[PromptWord], request: fn(String) -> PromptRequest) -> ShortcutStep {
     let text = words.first().map(|word| word.text.clone()).unwrap_or_default();
-    Ok(ShortcutStep::Ask(request(text)))
+    ShortcutStep::Ask(request(text))
 }
 
 /// Returns the number that the first word is.

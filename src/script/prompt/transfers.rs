@@ -97,7 +97,7 @@ pub(super) fn get(words: &[PromptWord]) -> Result<ShortcutStep> {
     let target = literal(target);
     if has_pattern(source) {
         let what = format!("site.get(path, {target}{options});");
-        return Ok(each_remote(&words.operands[..1], &what));
+        return Ok(each_remote(std::slice::from_ref(source), &what));
     }
     Ok(quiet(&format!("site.get({}, {target}{options})", literal(&source.text))))
 }
@@ -125,7 +125,7 @@ pub(super) fn put(words: &[PromptWord]) -> Result<ShortcutStep> {
         return Ok(quiet(&format!("site.mirror_up({source}, {}{options})", literal(&target))));
     }
     if has_pattern(source) {
-        return Ok(each_local(&words.operands[..1], target, &options));
+        return Ok(each_local(std::slice::from_ref(source), target, &options));
     }
     Ok(quiet(&format!("site.put({}, {}{options})", literal(&source.text), literal(target))))
 }
@@ -160,14 +160,14 @@ fn quiet(call: &str) -> ShortcutStep {
     ShortcutStep::Script(format!("{call}; ()"))
 }
 
-pub(super) fn rm(words: &[PromptWord]) -> Result<ShortcutStep> {
+pub(super) fn rm(words: &[PromptWord]) -> ShortcutStep {
     let is_tree =
         |word: &&PromptWord| matches!(word.text.as_str(), "-r" | "-rf" | "-R" | "--recursive");
     let rest: Vec<_> = words.iter().filter(|word| !is_tree(word)).cloned().collect();
     if rest.len() < words.len() {
-        return Ok(each_remote(&rest, "site.delete_tree(path);"));
+        return each_remote(&rest, "site.delete_tree(path);");
     }
-    Ok(each_remote(words, "site.delete(path);"))
+    each_remote(words, "site.delete(path);")
 }
 
 pub(super) fn chmod(words: &[PromptWord]) -> Result<ShortcutStep> {
@@ -192,10 +192,10 @@ pub(super) fn chmod(words: &[PromptWord]) -> Result<ShortcutStep> {
 }
 
 /// Adds up the bytes below each directory of a folder.
-pub(super) fn du(words: &[PromptWord]) -> Result<ShortcutStep> {
+pub(super) fn du(words: &[PromptWord]) -> ShortcutStep {
     let folder = words.first().map_or(".", |word| word.text.as_str());
     let folder = literal(folder);
-    Ok(ShortcutStep::Script(format!(
+    ShortcutStep::Script(format!(
         "{{ let top = {folder}; let sums = #{{}}; let all = 0; \
          for entry in site.find(top) {{ if entry.kind == \"file\" && entry.size != () {{ \
              let name = entry.path; all += entry.size; \
@@ -204,7 +204,7 @@ pub(super) fn du(words: &[PromptWord]) -> Result<ShortcutStep> {
              if parts.len() > 1 {{ let first = parts[0] + \"/\"; \
                  if !(first in sums) {{ sums[first] = 0; }} sums[first] += entry.size; }} }} }} \
          for name in sums.keys() {{ print(sums[name] + \"\\t\" + name); }} print(all + \"\\t\" + top); }}"
-    )))
+    ))
 }
 
 /// Returns the regular expression of a pattern with `*` and `?`.
@@ -258,10 +258,13 @@ pub(super) fn find(words: &[PromptWord]) -> Result<ShortcutStep> {
     let folder = literal(folder.as_deref().unwrap_or("."));
     let mut call = format!("site.find({folder})");
     if let Some(kind) = kind {
-        call += &format!(".filter(|entry| entry.kind == {})", literal(kind));
+        call = format!("{call}.filter(|entry| entry.kind == {})", literal(kind));
     }
     if let Some(pattern) = name {
-        call += &format!(".filter(|entry| entry.name.matches({}))", literal(&expression(&pattern)));
+        call = format!(
+            "{call}.filter(|entry| entry.name.matches({}))",
+            literal(&expression(&pattern))
+        );
     }
     Ok(ShortcutStep::Script(call))
 }
