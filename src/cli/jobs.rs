@@ -86,7 +86,11 @@ fn row(
 ) -> Vec<String> {
     let schedule = job.schedule.as_ref().map_or_else(
         || when(job),
-        |schedule| format!("{} ({})", schedule.text(), schedule.zone.name),
+        |schedule| {
+            let files = job.files.as_ref().map(|files| format!("; {}", files.words()));
+            let files = files.unwrap_or_default();
+            format!("{} ({}){files}", schedule.text(), schedule.zone.name)
+        },
     );
     let last = history.last.as_ref().map_or_else(String::new, |run| {
         let at = run.ended_at.or(run.started_at).map(local).unwrap_or_default();
@@ -107,6 +111,7 @@ fn row(
             format!("{} (in {})", local(slot.at), rough(seconds))
         }
         (false, None) if !job.enabled => "disabled".to_owned(),
+        (false, None) if job.files.is_some() => "when a file arrives".to_owned(),
         (false, None) => String::new(),
     };
     let next = if history.is_running { format!("running now; {next}") } else { next };

@@ -32,6 +32,7 @@ mod operands;
 mod pause;
 mod permissions;
 mod place;
+mod poller;
 mod prune;
 mod put;
 mod record;

@@ -1,6 +1,6 @@
 //! `portolan next`: shows when jobs run.
 
-use std::{collections::BTreeSet, path::PathBuf};
+use std::{collections::BTreeSet, path::PathBuf, sync::Arc};
 
 use jiff::Timestamp;
 
@@ -18,7 +18,7 @@ use crate::{
     observe::visible::visible,
     schedule::{
         cron::{Expression, Mistake, Schedule},
-        jobs::{Job, Jobs},
+        jobs::{FileTrigger, Job, Jobs},
         slot::Slot,
         upcoming::SlotDocument,
         zone::Zones,
@@ -64,13 +64,29 @@ pub(super) fn run(args: &Args, common: &Common) -> ExitResult {
         return show(args, common, &zones, now, &[(None, &schedule)], &BTreeSet::new());
     }
     let jobs = slots::jobs(&args.jobs, &zones, now)?;
+    if let Some(job) = args.job.as_ref().and_then(|name| jobs.get(name))
+        && job.schedule.is_none()
+        && job.files.is_some()
+    {
+        if common.json() {
+            report::json(&Vec::<SlotDocument>::new());
+        } else {
+            report::output(&format!("{} runs {}\n", job.name, when(job)));
+        }
+        return Ok(Exit::Done);
+    }
     let all = chosen(&jobs, args.job.as_deref()).map_err(UsageError)?;
     let paused = JobsFile::at(&args.jobs).paused(common).map_err(failed)?;
     let exit = show(args, common, &zones, now, &all, &paused)?;
-    let others = jobs.all.iter().filter(|job| job.active_schedule().is_none());
     if args.job.is_none() && !common.json() {
-        let lines = others.map(|job| format!("{} runs {}\n", job.name, when(job)));
-        report::output(&lines.collect::<String>());
+        let line = |job: &Arc<Job>| match (job.active_schedule(), job.active_files()) {
+            (None, _) => Some(format!("{} runs {}\n", job.name, when(job))),
+            (Some(_), Some(files)) => {
+                Some(format!("{} runs {} as well\n", job.name, files.words()))
+            }
+            (Some(_), None) => None,
+        };
+        report::output(&jobs.all.iter().filter_map(line).collect::<String>());
     }
     Ok(exit)
 }
@@ -90,12 +106,14 @@ fn chosen<'j>(jobs: &'j Jobs, job: Option<&str>) -> Result<Vec<(Option<&'j Job>,
 
 /// Describes when a job without `cron` runs.
 pub(super) fn when(job: &Job) -> String {
-    match &job.after[..] {
-        _ if !job.enabled => "when it is triggered: `enabled` is false".to_owned(),
-        [] => "when it is triggered".to_owned(),
+    let files = job.files.as_ref().map(FileTrigger::words);
+    let after = match &job.after[..] {
+        _ if !job.enabled => return "when it is triggered: `enabled` is false".to_owned(),
+        [] => return files.unwrap_or_else(|| "when it is triggered".to_owned()),
         [one] => format!("after {one} has succeeded"),
         all => format!("after {} have succeeded", all.join(" and ")),
-    }
+    };
+    files.map_or_else(|| after.clone(), |files| format!("{after}, and {files}"))
 }
 
 /// Returns the fault for an unknown job, with the most similar name as a hint.

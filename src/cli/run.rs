@@ -9,6 +9,7 @@ use super::{
     common::Common,
     permissions::PermissionArgs,
     place::JobsFile,
+    poller,
     record::RunRecord,
     report::{self, UsageError},
     run_job::{self, JobRun},
@@ -38,6 +39,9 @@ pub(super) struct Args {
     /// For the scheduler: read the order from standard input
     #[arg(long, hide = true)]
     as_child: bool,
+    /// For the scheduler: look at the directory that the order on standard input names
+    #[arg(long, hide = true)]
+    as_poller: bool,
     /// Run this job of the jobs file once, in the foreground, instead of a script
     #[arg(long, value_name = "NAME")]
     job: Option<String>,
@@ -65,6 +69,9 @@ Examples:
 pub(super) fn run(args: &Args, common: &Common) -> ExitResult {
     if args.as_child {
         return child::run(common);
+    }
+    if args.as_poller {
+        return poller::run(common);
     }
     if let Some(name) = &args.job {
         let (file, permissions) = (&args.jobs, &args.permissions);

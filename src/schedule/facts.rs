@@ -7,7 +7,8 @@ use crate::{
     observe::{account::RunSummary, visible},
     store::{
         history::{
-            AttemptRecord, FallBack, FileMoved, HistoryRun, JobStateRecord, Notice, ProgressPoint,
+            ArrivedFile, AttemptRecord, FallBack, FileMoved, HistoryRun, JobStateRecord, Notice,
+            ProgressPoint,
         },
         routes::KnownServer,
     },
@@ -50,6 +51,7 @@ pub fn whole(
     files: &[FileMoved],
     fallbacks: &[FallBack],
     notices: &[Notice],
+    files_given: &[ArrivedFile],
 ) -> Value {
     let mut whole = run(of);
     let parts = json!({
@@ -57,11 +59,19 @@ pub fn whole(
         "each_file": files.iter().map(file).collect::<Vec<_>>(),
         "each_fallback": fallbacks.iter().map(fallback).collect::<Vec<_>>(),
         "each_notice": notices.iter().map(notice).collect::<Vec<_>>(),
+        "each_given": files_given.iter().map(given).collect::<Vec<_>>(),
     });
     if let (Value::Object(whole), Value::Object(parts)) = (&mut whole, parts) {
         whole.extend(parts);
     }
     whole
+}
+
+/// Returns a file whose arrival has started a run.
+fn given(file: &ArrivedFile) -> Value {
+    let site = Some(&file.site).filter(|site| !site.is_empty());
+    let bytes = Some(file.size).filter(|bytes| *bytes >= 0);
+    json!({ "path": file.path(), "site": site, "size": bytes })
 }
 
 /// Returns the bytes of a run over time.

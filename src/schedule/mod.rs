@@ -3,6 +3,7 @@
 //! [`plan::Planner`] is pure: it turns [`jobs::Jobs`], earlier decisions, the current time and the running jobs into
 //! decisions. Its callers sleep, start processes, open databases and carry the decisions out.
 
+pub mod arrivals;
 pub mod child;
 pub mod daemon;
 pub mod expected;

@@ -4,7 +4,11 @@
 use jiff::{Timestamp, ToSpan};
 use serde::Serialize;
 
-use super::{cron::Schedule, expected::late_since, jobs::Job};
+use super::{
+    cron::Schedule,
+    expected::late_since,
+    jobs::{FileTrigger, Job},
+};
 use crate::{
     error::Result,
     store::{
@@ -39,6 +43,8 @@ pub struct JobOverview {
     pub timezone: Option<String>,
     /// The jobs whose success it waits for.
     pub after: Vec<String>,
+    /// The files whose arrival starts it, in words.
+    pub files: Option<String>,
     /// The time of the next slot.
     pub next: Option<String>,
     /// True if it is paused.
@@ -161,6 +167,7 @@ impl JobHistory {
             schedule: schedule.map(Schedule::text),
             timezone: schedule.map(|schedule| schedule.zone.name.clone()),
             after: job.after.iter().map(ToString::to_string).collect(),
+            files: job.files.as_ref().map(FileTrigger::words),
             next: job
                 .active_schedule()
                 .and_then(|schedule| schedule.next(now))

@@ -48,8 +48,9 @@ const FAMILIES: &[(&str, &str)] = &[
     (
         "run",
         "The run itself. `args` has the script's arguments; `job::NAME`, `job::ATTEMPT`, `job::SCHEDULED_FOR` (a time, or an \
-         empty text outside the scheduler), `job::TRIGGER`, `job::TIMEZONE` (for `now`) and `job::LAST_SUCCESS` (a time, or \
-         `()`) tell what it runs for.",
+         empty text outside the scheduler), `job::TRIGGER`, `job::TIMEZONE` (for `now`), `job::LAST_SUCCESS` (a time, or `()`) \
+         and `job::FILES` (the paths of the files whose arrival has started it, an empty array otherwise) tell what it runs \
+         for.",
     ),
     (
         "text",

@@ -27,8 +27,8 @@ use crate::{
 };
 
 /// The variables of the module `job`, such as `job::NAME`.
-pub const JOB_FACTS: [&str; 6] =
-    ["NAME", "ATTEMPT", "SCHEDULED_FOR", "TRIGGER", "TIMEZONE", "LAST_SUCCESS"];
+pub const JOB_FACTS: [&str; 7] =
+    ["NAME", "ATTEMPT", "SCHEDULED_FOR", "TRIGGER", "TIMEZONE", "LAST_SUCCESS", "FILES"];
 
 /// Creates an engine with the language and its limits, but no run: for the check and the manual.
 pub fn bare() -> Engine {
@@ -133,13 +133,14 @@ fn tell(engine: &mut Engine, settings: &Settings) {
     facts.set_var("args", args(settings));
     engine.register_global_module(facts.into());
     let mut job = Module::new();
-    let JobFacts { name, attempt, scheduled_for, trigger, timezone, last_success, .. } =
+    let JobFacts { name, attempt, scheduled_for, trigger, timezone, last_success, files, .. } =
         settings.job.clone();
     // Outside the scheduler there is no slot, and the text is empty as it always was.
     let slot = scheduled_for.parse().map_or_else(|_| scheduled_for.into(), of_time);
     let last = last_success.map_or(Dynamic::UNIT, of_time);
-    let values: [Dynamic; 6] =
-        [name.into(), attempt.into(), slot, trigger.into(), timezone.into(), last];
+    let files = Dynamic::from_array(files.into_iter().map(Dynamic::from).collect());
+    let values: [Dynamic; 7] =
+        [name.into(), attempt.into(), slot, trigger.into(), timezone.into(), last, files];
     for (fact, value) in JOB_FACTS.into_iter().zip(values) {
         job.set_var(fact, value);
     }

@@ -21,7 +21,8 @@ use crate::{
     store::{
         Store,
         history::{
-            AttemptRecord, FallBack, FileMoved, Health, HistoryRun, Notice, ProgressPoint, RunState,
+            ArrivedFile, AttemptRecord, FallBack, FileMoved, Health, HistoryRun, Notice,
+            ProgressPoint, RunState,
         },
     },
 };
@@ -107,6 +108,8 @@ pub(super) struct RunDetails {
     pub(super) files: Vec<FileMoved>,
     pub(super) fallbacks: Vec<FallBack>,
     pub(super) notices: Vec<Notice>,
+    /// The files whose arrival has started it.
+    given: Vec<ArrivedFile>,
     pub(super) progress: Vec<ProgressPoint>,
     pub(super) has_log: bool,
 }
@@ -138,13 +141,14 @@ impl RunDetails {
         }
         let has_log = log::path(folder, &run.job, id).is_file();
         let notices = store.notices_of(id)?;
-        Ok(Self { run, attempts, files, fallbacks, notices, progress, has_log })
+        let given = store.files_given(id)?;
+        Ok(Self { run, attempts, files, fallbacks, notices, given, progress, has_log })
     }
 
     /// Returns it as `show --json` does, with the bytes over time. The log is a resource of its own.
     pub(super) fn value(&self) -> Value {
-        let Self { run, attempts, files, fallbacks, notices, progress, has_log } = self;
-        let mut value = facts::whole(run, attempts, files, fallbacks, notices);
+        let Self { run, attempts, files, fallbacks, notices, given, progress, has_log } = self;
+        let mut value = facts::whole(run, attempts, files, fallbacks, notices, given);
         if let Some(fields) = value.as_object_mut() {
             let log = has_log.then(|| format!("/api/v1/runs/{}/log", run.id));
             fields.insert("log".into(), json!(log));

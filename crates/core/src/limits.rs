@@ -378,6 +378,28 @@ pub const INCLUDED_FILES_MAX: usize = 1000;
 pub const DATES_FILE_BYTES_MAX: u64 = 1024 * 1024;
 /// The time that a program before or after a run has to end when it is asked to.
 pub const PROGRAM_TERM_TIME_MAX: Duration = Duration::from_secs(5);
+/// The time for which a file in a watched directory must not change: programs write in steps of a second or two.
+pub const WATCH_SETTLE: Duration = Duration::from_secs(5);
+/// The same time for a file on a server, and the time between two looks at it: an upload may pause for as long.
+pub const ARRIVAL_SETTLE: Duration = Duration::from_secs(30);
+/// The time between two looks at a directory of a server.
+pub const ARRIVAL_EVERY: Duration = Duration::from_secs(30);
+/// The minimum of that time: each look is a listing.
+pub const ARRIVAL_EVERY_MIN: Duration = Duration::from_secs(1);
+/// The maximum time until a server that cannot be reached is tried again.
+pub const ARRIVAL_WAIT_MAX: Duration = Duration::from_mins(5);
+/// The maximum number of files that one run is given: more make further runs.
+pub const FILES_GIVEN_MAX: usize = 1_000;
+/// The maximum number of files of one directory that are looked at for arrivals; they are kept in memory.
+pub const FILES_WATCHED_MAX: usize = 100_000;
+/// The time between two looks at a watched directory without news of it: news may be lost.
+pub const WATCH_RESCAN: Duration = Duration::from_mins(1);
+/// The same time for a directory that does not exist, or whose news the kernel does not tell.
+pub const WATCH_LOOK: Duration = Duration::from_secs(5);
+/// The time for which further news of a directory are collected before it is looked at.
+pub const WATCH_NEWS_TIME: Duration = Duration::from_millis(200);
+/// The time for which a file that is gone is remembered, at least: its listing may have been incomplete.
+pub const FILES_GONE_TIME: jiff::SignedDuration = jiff::SignedDuration::from_hours(7 * 24);
 /// The maximum number of jobs in one file.
 pub const JOBS_MAX: usize = 2_000;
 /// The maximum number of bytes in a job's name: Kubernetes allows no more for a job of its own.

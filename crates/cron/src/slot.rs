@@ -16,6 +16,11 @@ pub struct Slot {
 }
 
 impl Slot {
+    /// Returns true for a slot of files that have arrived.
+    pub const fn is_of_files(&self) -> bool {
+        matches!(self.id, SlotId::Files(_))
+    }
+
     /// Returns the local time that its schedule names: that of its instant, unless the clock skipped it.
     pub fn civil(&self, rules: &TimeZone) -> DateTime {
         match self.id {
@@ -39,6 +44,8 @@ pub enum SlotId {
     Asked(Timestamp),
     /// The instant at which the last of the jobs in `after` succeeded, for a job without `cron`.
     After(Timestamp),
+    /// The instant at which files that had arrived were handed out (`watch`, `arrival`).
+    Files(Timestamp),
 }
 
 impl fmt::Display for SlotId {
@@ -53,6 +60,7 @@ impl fmt::Display for SlotId {
             Self::Instant(at) => write!(f, "U{at}"),
             Self::Asked(at) => write!(f, "M{at}"),
             Self::After(at) => write!(f, "D{at}"),
+            Self::Files(at) => write!(f, "F{at}"),
         }
     }
 }
@@ -75,6 +83,7 @@ impl FromStr for SlotId {
             ("U", _) => instant().map(Self::Instant),
             ("M", _) => instant().map(Self::Asked),
             ("D", _) => instant().map(Self::After),
+            ("F", _) => instant().map(Self::Files),
             _ => Err(NoSlotId),
         }
     }
@@ -93,6 +102,7 @@ mod tests {
             "U2026-11-01T05:30:00Z",
             "M2026-11-01T05:30:00.123Z",
             "D2026-11-01T05:30:00Z",
+            "F2026-11-01T05:30:00.123Z",
         ] {
             assert_eq!(text.parse::<SlotId>().map(|id| id.to_string()).as_deref(), Ok(text));
         }

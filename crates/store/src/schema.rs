@@ -220,6 +220,20 @@ const MIGRATIONS: &[&str] = &[
         at BIGINT NOT NULL,
         PRIMARY KEY (job, kind)
     )",
+    // 16: the files that have arrived and that runs of a job were given, each once; `site` is empty for files of this
+    // host. The time is text as exact as it is known, empty if it is not.
+    "CREATE TABLE arrived_files (
+        job TEXT NOT NULL,
+        site TEXT NOT NULL,
+        directory TEXT NOT NULL,
+        name TEXT NOT NULL,
+        size BIGINT NOT NULL,
+        modified TEXT NOT NULL,
+        run BIGINT NOT NULL,
+        gone_at BIGINT,
+        PRIMARY KEY (job, site, directory, name, size, modified)
+    );
+    CREATE INDEX arrived_files_by_run ON arrived_files (run)",
 ];
 
 /// Applies the migrations that the file lacks, all or none; another process may do the same. Returns true if the file
@@ -268,8 +282,9 @@ mod tests {
     use super::*;
     use portolan_core::error::ErrorKind;
 
-    const TABLES: [&str; 19] = [
+    const TABLES: [&str; 20] = [
         "alerts",
+        "arrived_files",
         "attempts",
         "fallbacks",
         "job_states",

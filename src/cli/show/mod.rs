@@ -20,7 +20,7 @@ use crate::{
     schedule::{child::log, facts},
     store::{
         Store,
-        history::{AttemptRecord, FallBack, FileMoved, HistoryRun, Notice},
+        history::{ArrivedFile, AttemptRecord, FallBack, FileMoved, HistoryRun, Notice},
     },
 };
 
@@ -49,6 +49,7 @@ struct Whole {
     files: Vec<FileMoved>,
     fallbacks: Vec<FallBack>,
     notices: Vec<Notice>,
+    given: Vec<ArrivedFile>,
 }
 
 pub(super) fn run(args: &Args, common: &Common) -> ExitResult {
@@ -67,8 +68,8 @@ pub(super) fn run(args: &Args, common: &Common) -> ExitResult {
             return Ok(());
         }
         if common.json() {
-            let Whole { run, attempts, files, fallbacks, notices } = &whole;
-            let mut value = facts::whole(run, attempts, files, fallbacks, notices);
+            let Whole { run, attempts, files, fallbacks, notices, given } = &whole;
+            let mut value = facts::whole(run, attempts, files, fallbacks, notices, given);
             if let Some(value) = value.as_object_mut() {
                 let log = path.exists().then(|| path.display().to_string());
                 value.insert("log".into(), log.into());
@@ -111,11 +112,12 @@ impl Whole {
             files: store.files(id)?,
             fallbacks: store.fallbacks(id)?,
             notices: store.notices_of(id)?,
+            given: store.files_given(id)?,
         })
     }
 
     fn text(&self, path: &Path) -> String {
-        let mut parts = vec![self.head()];
+        let mut parts = vec![self.head(), self.given_text()];
         if self.attempts.len() > 1 {
             parts.push(format!("\n{}", self.attempts_text()));
         }
@@ -162,6 +164,19 @@ impl Whole {
         put("error", run.sum.error.as_ref().map(visible));
         put("script", Some(visible(&run.script)));
         lines.join("\n") + "\n"
+    }
+
+    /// Returns the files whose arrival has started the run.
+    fn given_text(&self) -> String {
+        if self.given.is_empty() {
+            return String::new();
+        }
+        let lines = self.given.iter().take(SHOWN_MAX);
+        let mut text = "\nfiles that arrived\n".to_owned();
+        text.extend(lines.map(|file| format!("  {}\n", visible(file.path()))));
+        let rest = self.given.len().saturating_sub(SHOWN_MAX);
+        let more = format!("  and {rest} more: `portolan show --json` has all\n");
+        text + if rest > 0 { &more } else { "" }
     }
 
     fn attempts_text(&self) -> String {

@@ -74,8 +74,10 @@ pub(super) fn run(args: &Args, common: &Common) -> ExitResult {
             let slot = job.schedule.as_ref().and_then(|schedule| schedule.last(now));
             slot.map_or_else(|| "now".to_owned(), |slot| slot.at.to_string())
         };
+        let given = last_given(args, common, job)?;
         let at = args.at.clone().unwrap_or_else(last);
         let answer = match &job.schedule {
+            _ if given.is_some() => with_files(job, given.unwrap_or(now)),
             Some(schedule) => {
                 let answer = answer(schedule, &at, now)?;
                 let is_off = !job.enabled && answer.words == DUE;
@@ -115,6 +117,31 @@ fn history(
     let is_served = scheduler(&folder).is_some();
     let question = SlotQuery { job, at: answer.at, slot: answer.slot, now, is_served };
     HistoryAnswer::read(&question, answer.around[0], &store).map(Some)
+}
+
+/// Returns the time at which files were last given to a job that is started by them; `None` for a question about another
+/// time, and if a later slot of its schedule has passed.
+fn last_given(args: &Args, common: &Common, job: &Job) -> Result<Option<Timestamp>> {
+    if args.at.is_some() || job.files.is_none() {
+        return Ok(None);
+    }
+    let (_, store) = match args.jobs.store(common) {
+        Err(fault) if matches!(fault.kind, ErrorKind::NotFound | ErrorKind::Invalid) => {
+            return Ok(None);
+        }
+        found => found?,
+    };
+    let last = job.schedule.as_ref().and_then(|schedule| schedule.last(Clock::System.now()));
+    let given = store.last_given(&job.name)?;
+    Ok(given.filter(|given| last.is_none_or(|last| last.at < *given)))
+}
+
+/// Returns the answer for the time at which files were given to a job.
+fn with_files(job: &Job, at: Timestamp) -> SlotAnswer {
+    let words = job.files.as_ref().map(|files| format!("it runs {}", files.words()));
+    let around = job.schedule.as_ref().map(|schedule| [schedule.last(at), schedule.next(at)]);
+    let around = around.unwrap_or([None, None]);
+    SlotAnswer { at, slot: None, words: words.unwrap_or_default(), around }
 }
 
 /// Returns the answer for a job without a schedule.

@@ -43,6 +43,9 @@ pub struct AttemptSpec {
     pub timezone: String,
     /// `job::LAST_SUCCESS`, in seconds since 1970.
     pub last_success: Option<i64>,
+    /// `job::FILES`.
+    #[serde(default)]
+    pub files: Vec<String>,
     /// `args`.
     pub args: Value,
     /// The connect options of the job, as `KEY=VALUE`. They may contain a password.
@@ -87,6 +90,7 @@ impl AttemptSpec {
                 .map_or("local", |schedule| &schedule.zone.name)
                 .to_owned(),
             last_success: None,
+            files: Vec::new(),
             args: job.args.clone(),
             connect: job.connect.texts(),
             allow_nat: job.allow.contains(&Allowed::Nat),
@@ -134,6 +138,7 @@ impl AttemptSpec {
             trigger: self.trigger.clone(),
             timezone: self.timezone.clone(),
             last_success: self.last_success.and_then(|at| Timestamp::from_second(at).ok()),
+            files: self.files.clone(),
             args: self
                 .task
                 .as_ref()
@@ -165,6 +170,7 @@ mod tests {
             trigger: "catchup".into(),
             timezone: "UTC".into(),
             last_success: Some(7),
+            files: vec!["out/a.csv".into()],
             args: serde_json::json!({ "target": "/srv" }),
             connect: vec!["password=canary".into()],
             allow_nat: true,

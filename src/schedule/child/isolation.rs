@@ -24,18 +24,26 @@ use crate::{
 
 /// Applies the isolation. The returned lock must be kept until the end. Fails if the parent is already gone.
 pub fn raise(order: &AttemptSpec) -> Result<File> {
-    let cannot = |error: rustix::io::Errno| {
-        let message = format!("cannot tie this run to the scheduler: {error}");
-        Error::new(ErrorKind::Local, Origin::Here, message)
-    };
+    tie(order.parent)?;
+    let lock = open(&order.lock)?;
+    flock(&lock, FlockOperation::LockShared).map_err(cannot)?;
+    Ok(lock)
+}
+
+fn cannot(error: rustix::io::Errno) -> Error {
+    let message = format!("cannot tie this run to the scheduler: {error}");
+    Error::new(ErrorKind::Local, Origin::Here, message)
+}
+
+/// Ties this process to the scheduler `parent`, and makes it the first to be killed when memory is short. Fails if the
+/// parent is already gone.
+pub fn tie(parent: u32) -> Result<()> {
     set_parent_process_death_signal(Some(Signal::KILL)).map_err(cannot)?;
-    let parent = getppid().map(|pid| pid.as_raw_nonzero().get().unsigned_abs());
-    if parent != Some(order.parent) {
+    let found = getppid().map(|pid| pid.as_raw_nonzero().get().unsigned_abs());
+    if found != Some(parent) {
         let message = "the scheduler that started this run is gone";
         return Err(Error::new(ErrorKind::Interrupted, Origin::Here, message));
     }
-    let lock = open(&order.lock)?;
-    flock(&lock, FlockOperation::LockShared).map_err(cannot)?;
     // A core dump would contain passwords.
     limit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
     limit(Resource::Data, at_most(CHILD_MEMORY_BYTES_MAX, getrlimit(Resource::Data)));
@@ -43,8 +51,7 @@ pub fn raise(order: &AttemptSpec) -> Result<File> {
     // files in /proc of a process that is not dumpable belong to root: it is dumpable for this one write.
     set_dumpable_behavior(DumpableBehavior::Dumpable).map_err(cannot)?;
     std::fs::write("/proc/self/oom_score_adj", "500").ok();
-    set_dumpable_behavior(DumpableBehavior::NotDumpable).map_err(cannot)?;
-    Ok(lock)
+    set_dumpable_behavior(DumpableBehavior::NotDumpable).map_err(cannot)
 }
 
 /// Opens a lock file.

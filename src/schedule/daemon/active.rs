@@ -33,6 +33,8 @@ pub(super) struct ActiveRun {
     pub(super) args: serde_json::Value,
     /// The time from which it is slow; `None` if nobody is told, or all have been.
     pub(super) slow_after: Option<Duration>,
+    /// The paths of the files that it was given.
+    pub(super) files: Vec<String>,
     /// The start by the wall clock.
     pub(super) started_at: Timestamp,
     /// The start by the monotonic clock.

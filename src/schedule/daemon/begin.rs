@@ -24,7 +24,7 @@ use crate::{
         plan::{DecisionKind, PlannerStep},
         slot::Slot,
     },
-    store::history::{NewRun, RunState, Trigger},
+    store::history::{ArrivedFile, NewRun, RunState, Trigger},
 };
 
 impl Daemon {
@@ -69,7 +69,13 @@ impl Daemon {
         now: Timestamp,
     ) -> Result<()> {
         let Some(job) = self.planner.jobs().get(job).map(Arc::clone) else { return Ok(()) };
-        let text = format!("run {run} of `{}` begins ({})", job.name, cause.as_str());
+        let files = if slot.is_of_files() { self.store.files_given(run)? } else { Vec::new() };
+        let given = match files.len() {
+            0 => String::new(),
+            1 => ", 1 file".to_owned(),
+            many => format!(", {many} files"),
+        };
+        let text = format!("run {run} of `{}` begins ({}{given})", job.name, cause.as_str());
         let before = self.store.attempts(run)?.last().map_or(0, |attempt| attempt.number);
         self.observer.message(MessageLevel::Info, text);
         let moment = Instant::now();
@@ -82,6 +88,7 @@ impl Daemon {
             slot,
             cause,
             args: args.unwrap_or_default(),
+            files: files.iter().map(ArrivedFile::path).collect(),
             started_at: now,
             begun: moment,
             attempt: before,

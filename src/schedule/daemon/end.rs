@@ -205,6 +205,14 @@ impl Daemon {
             format_duration(took)
         );
         self.observer.message(level, text);
+        if matches!(verdict.state, RunState::Failed | RunState::Partial) && !active.files.is_empty()
+        {
+            let (run, job) = (active.run, &active.job.name);
+            self.observer.warn(format!(
+                "the files that run {run} of `{job}` was given are not handed out again, unless they change: `portolan \
+                 show {run}` lists them"
+            ));
+        }
         Ok(())
     }
 
@@ -279,6 +287,7 @@ impl Daemon {
         }
         self.store.prune_notices(before)?;
         if is_done {
+            self.forget_files()?;
             self.pruned_at = Some(Instant::now());
             self.back_up();
         }

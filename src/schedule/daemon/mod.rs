@@ -6,6 +6,7 @@
 
 mod active;
 mod alerts;
+mod arrivals;
 mod begin;
 mod end;
 mod lock;
@@ -29,8 +30,11 @@ use std::{
 
 use jiff::Timestamp;
 
-use self::{active::ActiveRun, alerts::AlertWatch, lock::Lock, reload::FileWatch};
+use self::{
+    active::ActiveRun, alerts::AlertWatch, arrivals::FileTriggers, lock::Lock, reload::FileWatch,
+};
 use super::{
+    arrivals::FileNews,
     child::ChildSetup,
     jobs::Jobs,
     notify::{Delivery, Notifier, host_name},
@@ -90,6 +94,8 @@ pub enum Message {
     Stop,
     /// The result of delivering a notice.
     Told(Delivery),
+    /// Files have arrived, are gone, or are there again.
+    Files(FileNews),
     /// A run must stop at its next file: its number, and the name of who asked.
     StopRun(i64, String),
 }
@@ -106,6 +112,7 @@ pub struct Daemon {
     active: BTreeMap<i64, ActiveRun>,
     notifier: Notifier,
     watch: FileWatch,
+    triggers: FileTriggers,
     inbox: Receiver<Message>,
     outbox: Sender<Message>,
     /// The version of the store's data at the last look; writes by other processes change it.
@@ -152,7 +159,7 @@ impl Daemon {
         metrics.jobs(planner.jobs().all.iter().map(|job| &*job.name));
         let (outbox, inbox) = channel();
         let view = Arc::new(SchedulerView::new(Arc::clone(planner.jobs())));
-        Ok(Self {
+        let mut daemon = Self {
             start: ChildSetup { program, folder, state },
             clock,
             observer,
@@ -163,6 +170,7 @@ impl Daemon {
             active: BTreeMap::new(),
             notifier: Notifier::new(outbox.clone()),
             watch,
+            triggers: FileTriggers::default(),
             inbox,
             outbox,
             seen: None,
@@ -176,7 +184,9 @@ impl Daemon {
             told_fault: None,
             is_unsure: false,
             _lock: lock,
-        })
+        };
+        daemon.set_triggers();
+        Ok(daemon)
     }
 
     /// Returns the sender for messages to the scheduler.
@@ -253,6 +263,7 @@ impl Daemon {
         }
         self.reload_if_changed();
         self.look_outside()?;
+        self.record_moved()?;
         self.step()?;
         self.begin_attempts()?;
         self.look_for_alerts()?;
@@ -268,6 +279,7 @@ impl Daemon {
             Message::Reload => self.reload(),
             Message::Stop => self.stop(),
             Message::Told(told) => self.note_told(&told),
+            Message::Files(news) => self.take_files(news),
             Message::StopRun(run, by) => self.stop_run(run, by),
         }
     }
@@ -277,6 +289,7 @@ impl Daemon {
         let now = self.clock.now();
         let running: Vec<_> = self.active.values().map(ActiveRun::running).collect();
         let (requests, heard) = self.taken_requests();
+        let offered = self.offer_files(now);
         let step = self.planner.step(&Moment { now, running: &running, requests: &requests });
         for note in &step.notes {
             self.observer.message(MessageLevel::Error, note.to_string());
@@ -285,11 +298,13 @@ impl Daemon {
         self.requests.retain(|one| !heard.contains(&(one.job.clone(), one.asked_at)));
         if !rows.is_empty() || !states.is_empty() || !heard.is_empty() {
             let new: Vec<_> = rows.iter().map(|(_, row)| row.clone()).collect();
-            let ids = self.store.decide(&new, &states, &heard, now)?;
+            let files = arrivals::hand_outs(&offered, &rows);
+            let ids = self.store.decide_with(&new, &files, &states, &heard, now)?;
+            self.note_given(&offered, &rows, &ids);
             self.carry_out(&step, rows.into_iter().zip(ids), now)?;
         }
         self.cancel(&step);
-        self.wake = step.wake;
+        self.wake = if self.has_files_to_give() { Some(now) } else { step.wake };
         if !step.notes.is_empty() {
             // The clock was set back. History knows which of the slots that come again have been run.
             self.planner = rows::planner(&self.store, Arc::clone(self.planner.jobs()), now)?;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::rows;
 use crate::{
     error::Result,
     limits::{DEADLINE_MAX, TAKEN_UP_MAX},
@@ -11,7 +12,7 @@ use crate::{
     schedule::jobs::{Job, Jobs, Misfire},
     store::{
         Store,
-        history::{HistoryRun, RunState, Wait},
+        history::{HistoryRun, RunState, Trigger, Wait},
     },
 };
 
@@ -28,8 +29,15 @@ pub(super) fn recover(
     }
     for run in store.runs_that_are(RunState::Interrupted)? {
         let Some(job) = jobs.get(&run.job) else { continue };
-        if let Some(wait) = wait_for(store, &run, job, now)? {
-            store.take_up(run.id, wait, "resumed: it was interrupted")?;
+        let is_of_files = rows::slot_of(&run).is_some_and(|slot| slot.is_of_files());
+        let wait = if is_of_files {
+            wait_with_files(store, &run, now)?
+        } else {
+            wait_for(store, &run, job, now)?
+        };
+        if let Some(wait) = wait {
+            let cause = if is_of_files { run.cause } else { Trigger::CatchUp };
+            store.take_up(run.id, cause, wait, "resumed: it was interrupted")?;
             observer.message(
                 MessageLevel::Info,
                 format!("resuming run {} of `{}` after an interruption", run.id, job.name),
@@ -37,6 +45,22 @@ pub(super) fn recover(
         }
     }
     Ok(())
+}
+
+/// Returns the times for resuming an interrupted run with files, which no other run has; `None` if it is not resumed.
+fn wait_with_files(store: &Store, run: &HistoryRun, now: Timestamp) -> Result<Option<Wait>> {
+    let is_interrupted = run.sum.error_kind.as_deref() == Some("interrupted");
+    let is_wanted = is_interrupted && interruptions(store, run)? < TAKEN_UP_MAX;
+    Ok(is_wanted.then_some(Wait {
+        not_before: now,
+        give_up: Timestamp::MAX,
+        needs_since: Timestamp::MIN,
+    }))
+}
+
+fn interruptions(store: &Store, run: &HistoryRun) -> Result<usize> {
+    let attempts = store.attempts(run.id)?;
+    Ok(attempts.iter().filter(|one| one.state == RunState::Interrupted).count())
 }
 
 /// Returns the times for resuming an interrupted run; `None` if it is not resumed.
@@ -55,8 +79,7 @@ fn wait_for(store: &Store, run: &HistoryRun, job: &Job, now: Timestamp) -> Resul
     let deadline = job.catch_up.start_deadline.map(SignedDuration::try_from);
     let deadline = deadline.and_then(Result::ok).unwrap_or(DEADLINE_MAX);
     let give_up = scheduled_for.checked_add(deadline).unwrap_or(Timestamp::MAX);
-    let interrupted = store.attempts(run.id)?;
-    let interrupted = interrupted.iter().filter(|one| one.state == RunState::Interrupted).count();
+    let interrupted = interruptions(store, run)?;
     let has_successor = store.runs(Some(&run.job), 1_000)?.iter().any(|later| {
         later.id > run.id
             && matches!(later.state, RunState::Done | RunState::Partial | RunState::Failed)

@@ -77,6 +77,7 @@ impl Daemon {
                 self.view.set_jobs(Arc::clone(self.planner.jobs()));
                 self.metrics.jobs(self.planner.jobs().all.iter().map(|job| &*job.name));
                 self.metrics.reloaded(true);
+                self.set_triggers();
                 // A new job may have been paused before it was in the file.
                 self.seen = None;
                 self.observer.message(

@@ -126,7 +126,10 @@ fn row(decision: &Decision, planner: &Planner) -> Option<NewRun> {
         DecisionKind::Start
             if matches!(
                 reason,
-                DecisionReason::Due | DecisionReason::Asked | DecisionReason::Succeeded
+                DecisionReason::Due
+                    | DecisionReason::Asked
+                    | DecisionReason::Succeeded
+                    | DecisionReason::Arrived
             ) =>
         {
             (decision.covers, None, None)
@@ -135,7 +138,10 @@ fn row(decision: &Decision, planner: &Planner) -> Option<NewRun> {
     };
     // The schedule to which it belonged is no longer known.
     let is_gone = matches!(reason, DecisionReason::Edited | DecisionReason::Removed);
-    let revision = known.filter(|_| !is_gone).map(|known| known.revision.clone());
+    let revision = known.filter(|_| !is_gone).map(|known| {
+        // Files outlive an edited schedule.
+        if slot.is_of_files() { FILES_REVISION.to_owned() } else { known.revision.clone() }
+    });
     let found = planner.jobs().get(job);
     Some(NewRun {
         job: job.to_string(),
@@ -153,6 +159,14 @@ fn row(decision: &Decision, planner: &Planner) -> Option<NewRun> {
         reason: words,
         covers: i64::try_from(covers).unwrap_or(i64::MAX),
     })
+}
+
+/// The revision of slots of files that have arrived.
+const FILES_REVISION: &str = "files";
+
+/// Returns the time that is as many milliseconds after 1970.
+pub(super) fn milliseconds(number: i64) -> Timestamp {
+    Timestamp::from_millisecond(number).unwrap_or(Timestamp::MAX)
 }
 
 const fn wait_of(waiting: &WaitingSlot) -> Wait {
@@ -201,6 +215,7 @@ pub(super) fn order(
         scheduled_for: active.slot.at.to_string(),
         trigger: active.cause.as_str().into(),
         last_success: last_success.map(Timestamp::as_second),
+        files: active.files.clone(),
         lock: state.join(super::lock::RUNS),
         args: args::merged(&active.job.args, &active.args),
         ..AttemptSpec::of_job(&active.job)?

@@ -87,7 +87,8 @@ fn numbered(field: &str, names: &[&str], first: usize) -> String {
 /// Returns the five fields and the zone of a job's expression, or the reason why other schedulers cannot read it.
 pub(super) fn five_fields(job: &Job) -> Result<(ExportFields, String), String> {
     let Some(schedule) = &job.schedule else {
-        return Err("it has no `cron`".into());
+        let files = job.files.as_ref().map(|files| format!(": it runs {}", files.words()));
+        return Err(format!("it has no `cron`{}", files.unwrap_or_default()));
     };
     if !schedule.others.is_empty() {
         return Err("it has several `cron`".into());

@@ -47,6 +47,7 @@ fn common_losses(job: &Job, losses: &mut Vec<String>) {
     lose(job.retry.retries > 0, "`retries`: an attempt that fails is the end of the run");
     lose(job.timeouts.stall.is_some(), "`stall_timeout`");
     lose(!job.after.is_empty(), "`after`: it does not wait for other jobs");
+    lose(job.files.is_some(), "`watch` and `arrival`: it does not run when files arrive");
     lose(!job.locks.is_empty(), "`locks`: jobs on one server may run together");
     lose(job.limits.is_some(), "`window` and `not_on`: it runs at any time and on any day");
     lose(job.expect_by.is_some(), "`expect_by`: nobody is told if it is late");

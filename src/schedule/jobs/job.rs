@@ -16,6 +16,7 @@ use super::{
     around::{JobNames, around},
     circles::components,
     expand::JobTable,
+    files,
     table::{JobsDocument, JobsTable, SpannedKey, Value, choice, twice},
     task, tell,
     when::{self, DateFiles},
@@ -62,7 +63,8 @@ pub(super) fn read(
     let mut job = Job::default();
     table.fill(&JOB, &mut job, page);
     let name = name(table, &span, suffix, page);
-    let task = task::read(table, page);
+    job.files = files::trigger(table, place, page);
+    let task = task::read(table, job.files.as_ref(), page);
     let script = match &task {
         Some(task) => Some(PathBuf::from(task.kind.as_str())),
         // It has been found wrong.
@@ -75,7 +77,8 @@ pub(super) fn read(
     let called = name.as_ref().map_or("", |(name, _)| name);
     when::times(table, called, &mut job, place, page);
     job.tags = tags(table, page);
-    if job.enabled && job.schedule.is_none() && after.is_empty() && table.get("cron").is_none() {
+    let has_times = ["cron", "watch", "arrival"].iter().any(|key| table.get(key).is_some());
+    if job.enabled && after.is_empty() && !has_times {
         let hint = Some("`cron` or `after` says when it runs by itself".to_owned());
         page.warn(span, "this job runs only when it is triggered", hint);
     }

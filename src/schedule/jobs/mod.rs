@@ -6,6 +6,7 @@ pub mod args;
 mod around;
 mod circles;
 mod expand;
+mod files;
 mod glance;
 mod job;
 mod listen;
@@ -26,6 +27,7 @@ mod when;
 
 use std::{collections::BTreeMap, fmt, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
+pub use self::files::{FileTrigger, TriggerSite};
 pub use self::glance::{Glance, glance};
 pub use self::listen::Listen;
 pub use self::options::{ExpectBy, Job, JobLimits};

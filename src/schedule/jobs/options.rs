@@ -5,7 +5,9 @@ use std::{ops::RangeInclusive, path::PathBuf, sync::Arc, time::Duration};
 use jiff::{Timestamp, civil::Time};
 use serde_json::Value;
 
-use super::{Allowed, CatchUp, Connect, Misfire, Notify, Overlap, Retry, Task, Timeouts};
+use super::{
+    Allowed, CatchUp, Connect, FileTrigger, Misfire, Notify, Overlap, Retry, Task, Timeouts,
+};
 use crate::{
     error::Error,
     limits::{DURATION_MAX, JOB_RETRIES_MAX},
@@ -42,7 +44,9 @@ pub struct Job {
     pub limits: Option<JobLimits>,
     /// The time by which it must have succeeded.
     pub expect_by: Option<ExpectBy>,
-    /// The schedule; a job without one runs after other jobs, or when it is triggered.
+    /// The files whose arrival starts it.
+    pub files: Option<FileTrigger>,
+    /// The schedule; a job without one runs after other jobs, when files arrive, or when it is triggered.
     pub schedule: Option<Schedule>,
     /// The value of `args` in the script; `null` by default.
     pub args: Value,
@@ -82,6 +86,7 @@ impl Default for Job {
             programs: RunPrograms::default(),
             limits: None,
             expect_by: None,
+            files: None,
             schedule: None,
             args: Value::Null,
             connect: Connect::default(),
@@ -103,6 +108,11 @@ impl Job {
     /// Returns the schedule by which it runs: `None` if it is turned off.
     pub fn active_schedule(&self) -> Option<&Schedule> {
         self.schedule.as_ref().filter(|_| self.enabled)
+    }
+
+    /// Returns the files whose arrival starts it: `None` if it is turned off.
+    pub fn active_files(&self) -> Option<&FileTrigger> {
+        self.files.as_ref().filter(|_| self.enabled)
     }
 
     /// Returns the schedule to which the decisions on its slots belong.
@@ -198,7 +208,19 @@ const JOB_ROWS: &[JobRow] = &[
         "cron",
         Own,
         "when the job runs, such as \"15 3 * * *\" or \"@every 90m\", or an array of such expressions; without it the \
-         job runs after other jobs, or when it is triggered",
+         job runs after other jobs, when files arrive, or when it is triggered",
+    ),
+    JobRow::new(
+        "watch",
+        Own,
+        "files of this host that start the job when they arrive, such as `{ directory = \"out\", match = \"*.csv\" }`; a \
+         job may have `cron` as well",
+    ),
+    JobRow::new(
+        "arrival",
+        Own,
+        "files on a server that start the job when they arrive, such as `{ site = \"partner\", directory = \"out\" }`; a \
+         job may have `cron` as well",
     ),
     JobRow::new("timezone", Own, "the time zone of `cron`, that of the host without it"),
     JobRow::new(

@@ -80,8 +80,12 @@ impl ResourceUsage<'_> {
         let mut kept: Vec<WaitingSlot> = Vec::new();
         for mut one in waiting.drain(..) {
             let closed_until = self.closed_until(line, &mut one);
+            let paused = line.pause_reason().filter(|_| one.slot.is_of_files());
             if self.now >= one.give_up {
                 line.skip(&one, self.gave_up(&one), step);
+            } else if let Some(reason) = paused {
+                hold(line, &mut one, reason, step);
+                kept.push(one);
             } else if let Some(until) = closed_until {
                 hold(line, &mut one, DecisionReason::Window { until }, step);
                 kept.push(one);
@@ -148,6 +152,7 @@ impl ResourceUsage<'_> {
             Trigger::Schedule => DecisionReason::Due,
             Trigger::Manual => DecisionReason::Asked,
             Trigger::Dependency => DecisionReason::Succeeded,
+            Trigger::Watch | Trigger::Arrival => DecisionReason::Arrived,
             Trigger::CatchUp => {
                 DecisionReason::CaughtUp { late: self.now.duration_since(waiting.slot.at) }
             }
@@ -193,8 +198,14 @@ impl ResourceUsage<'_> {
                 line.skip(&one, DecisionReason::Replaced { by: waiting.slot.at }, step);
             }
         }
-        // What the schedule has does not wait for past slots that were requested.
-        let is_ahead = |one: &WaitingSlot| is_due(one) && !(is_scheduled && one.is_backfill());
+        // What the schedule has does not wait for past slots that were requested, and nothing for files that wait for the
+        // end of a pause.
+        let is_paused = line.state.paused.is_some();
+        let is_ahead = |one: &WaitingSlot| {
+            is_due(one)
+                && !(is_scheduled && one.is_backfill())
+                && !(is_paused && one.slot.is_of_files())
+        };
         if let Some(ahead) = kept.iter().find(|one| is_ahead(one)) {
             let reason = DecisionReason::StillWaiting { slot: ahead.slot.at };
             let joins = ahead.trigger == Trigger::CatchUp && job.catch_up.misfire == Misfire::All;
@@ -212,7 +223,12 @@ impl ResourceUsage<'_> {
             return Some(Blocked::Hold(reason));
         }
         let is_ending = running.is_ending || self.ending.contains(&running.run);
-        let why = match (job.overlap, running.between_attempts) {
+        // No other run has its files: it is neither replaced, nor are its retries ended.
+        let is_of_files = running.slot.is_of_files();
+        if is_of_files && job.overlap == Overlap::Replace {
+            return Some(Blocked::Hold(reason));
+        }
+        let why = match (job.overlap, running.between_attempts && !is_of_files) {
             (Overlap::Replace, _) => Some(DecisionReason::Replaced { by: waiting.slot.at }),
             (_, true) => Some(DecisionReason::NextSlot),
             _ => None,

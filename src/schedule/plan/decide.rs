@@ -179,17 +179,19 @@ impl JobCursor {
         passed
     }
 
-    fn pause_reason(&self) -> Option<DecisionReason> {
+    pub(super) fn pause_reason(&self) -> Option<DecisionReason> {
         let pause = self.state.paused.as_ref()?;
         Some(DecisionReason::Paused { since: pause.since, reason: pause.reason.clone() })
     }
 
-    /// Skips slots that are waiting when a pause starts, except manual requests.
+    /// Skips slots that are waiting when a pause starts, except manual requests; files wait for its end.
     fn drop_paused(&mut self, step: &mut PlannerStep) {
         let Some(reason) = self.pause_reason() else { return };
-        let is_asked = |waiting: &WaitingSlot| waiting.trigger == Trigger::Manual;
+        let is_kept = |waiting: &WaitingSlot| {
+            waiting.trigger == Trigger::Manual || waiting.slot.is_of_files()
+        };
         let (kept, dropped): (Vec<_>, Vec<_>) =
-            std::mem::take(&mut self.state.waiting).into_iter().partition(is_asked);
+            std::mem::take(&mut self.state.waiting).into_iter().partition(is_kept);
         self.state.waiting = kept;
         if !dropped.is_empty() {
             self.changed(step);
@@ -329,6 +331,19 @@ impl JobCursor {
             },
             step,
         );
+    }
+
+    /// Adds a slot for files that have arrived. It waits as long as it has to: nobody else has its files.
+    pub(super) fn arrive(&mut self, at: Timestamp, trigger: Trigger) {
+        self.state.waiting.push(WaitingSlot {
+            slot: Slot { id: SlotId::Files(at), at, moved_from: None },
+            trigger,
+            covers: 1,
+            not_before: at,
+            give_up: Timestamp::MAX,
+            needs_since: Timestamp::MIN,
+            told: None,
+        });
     }
 
     /// Adds a waiting slot, unless too many are waiting.

@@ -166,6 +166,23 @@ impl Planner {
         true
     }
 
+    /// Returns true if files that have arrived can be handed to `job` now: it is not paused, and no files wait for it.
+    pub fn takes_files(&self, job: &str) -> bool {
+        self.line(job).is_some_and(|line| {
+            let waits = line.state.waiting.iter().any(|waiting| waiting.slot.is_of_files());
+            line.job.enabled && line.state.paused.is_none() && !waits
+        })
+    }
+
+    /// Adds a slot for files of `job` that have arrived, which the next step decides. `at` is its identity.
+    pub fn arrive(&mut self, job: &str, at: Timestamp, trigger: Trigger) {
+        let Some(place) = self.places.get(job).copied() else { return };
+        if let Some(line) = self.lines.get_mut(place) {
+            line.arrive(at, trigger);
+            self.busy.insert(place);
+        }
+    }
+
     /// Makes the decisions that are due at `moment`. A second call with the same moment, whose running jobs include
     /// those that the first one started, decides nothing.
     pub fn step(&mut self, moment: &Moment<'_>) -> PlannerStep {
@@ -287,9 +304,13 @@ fn adopt(
         return fresh(None, None);
     };
     if state.revision != revision {
+        // Files that were handed out do not depend on the schedule.
+        let (files, of_schedule) =
+            state.waiting.into_iter().partition(|waiting| waiting.slot.is_of_files());
+        state.waiting = of_schedule;
         drop_waiting(&job.name, &mut state, &DecisionReason::Edited, step);
         step.changed.push(Arc::clone(&job.name));
-        return fresh(state.last_success, state.paused);
+        return JobPlanState { waiting: files, ..fresh(state.last_success, state.paused) };
     }
     forget_ahead(job, &mut state, now, step);
     state
@@ -320,7 +341,7 @@ pub(super) fn forget_ahead(
     // A slot of the schedule that is not decided does not wait yet.
     let watermark = state.watermark;
     state.waiting.retain(|waiting| !waiting.is_of_schedule() || waiting.slot.at <= watermark);
-    let is_far = |waiting: &WaitingSlot| waiting.slot.at > far;
+    let is_far = |waiting: &WaitingSlot| waiting.slot.at > far && !waiting.slot.is_of_files();
     if state.waiting.iter().any(is_far) {
         let (dropped, kept) = std::mem::take(&mut state.waiting).into_iter().partition(is_far);
         state.waiting = kept;

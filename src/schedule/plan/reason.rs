@@ -16,6 +16,8 @@ pub enum DecisionReason {
     Asked,
     /// The jobs before it have succeeded.
     Succeeded,
+    /// Files have arrived.
+    Arrived,
     /// It was missed, and this run catches up on it and on others.
     CaughtUp {
         /// The delay.
@@ -123,6 +125,7 @@ impl DecisionReason {
             Self::Due => "due",
             Self::Asked => "asked",
             Self::Succeeded => "succeeded",
+            Self::Arrived => "arrived",
             Self::CaughtUp { .. } => "caught-up",
             Self::Jitter { .. } => "jitter",
             Self::Spread { .. } => "spread",
@@ -162,6 +165,7 @@ impl fmt::Display for DecisionReason {
             Self::Due => write!(f, "due"),
             Self::Asked => write!(f, "asked for"),
             Self::Succeeded => write!(f, "the jobs before it have succeeded"),
+            Self::Arrived => write!(f, "files have arrived"),
             Self::CaughtUp { late } => write!(f, "missed, {:#} late", whole(*late)),
             Self::Jitter { until } => write!(f, "`jitter`, until {until}"),
             Self::Spread { until } => {

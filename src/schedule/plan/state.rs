@@ -66,9 +66,9 @@ pub struct WaitingSlot {
 }
 
 impl WaitingSlot {
-    /// Returns true for a slot that a schedule has, unlike a request or the success of another job.
+    /// Returns true for a slot that a schedule has, unlike a request, the success of another job, or files.
     pub(super) const fn is_of_schedule(&self) -> bool {
-        !matches!(self.slot.id, SlotId::Asked(_) | SlotId::After(_))
+        !matches!(self.slot.id, SlotId::Asked(_) | SlotId::After(_) | SlotId::Files(_))
     }
 
     /// Returns true for a past slot that was requested. The schedule does not wait for those.

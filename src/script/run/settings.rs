@@ -59,6 +59,8 @@ pub struct JobFacts {
     pub timezone: String,
     /// The time of the job's last successful run.
     pub last_success: Option<Timestamp>,
+    /// The paths of the files that have arrived and that this run is given.
+    pub files: Vec<String>,
     /// The value of `args` in place of [`Settings::args`]: a job's table or array; `null` outside the scheduler.
     pub args: serde_json::Value,
     /// True if the scheduler runs it unattended.
@@ -74,6 +76,7 @@ impl Default for JobFacts {
             trigger: "manual".into(),
             timezone: "local".into(),
             last_success: None,
+            files: Vec::new(),
             args: serde_json::Value::Null,
             is_scheduled: false,
         }

@@ -109,9 +109,11 @@ fn schedule(job: &JobOverview) -> Markup {
                 code { (text) }
                 div.about { (job.timezone.as_deref().unwrap_or_default()) }
             }
+            (None, []) if job.files.is_some() => {},
             (None, []) => "when it is triggered",
             (None, all) => { "after " (all.join(", ")) }
         }
+        @if let Some(words) = &job.files { div { (foreign(words)) } }
     }
 }
 
@@ -139,6 +141,8 @@ fn next(job: &JobOverview, now: Timestamp) -> Markup {
             @if let Some(reason) = &job.pause_reason { div.about { (foreign(reason)) } }
         } @else if !job.enabled {
             (badge("disabled"))
+        } @else if job.next.is_none() && job.files.is_some() {
+            "when a file arrives"
         } @else {
             (time_of(job.next.as_deref()))
             div.about { (until(job.next.as_deref(), now)) }

@@ -6,6 +6,7 @@ mod around;
 mod basics;
 mod drains;
 mod exported;
+mod files;
 mod hostile;
 mod kills;
 mod limits;

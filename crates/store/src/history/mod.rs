@@ -2,6 +2,7 @@
 //!
 //! A decision is recorded before it is carried out: a process that is killed in between leaves a row that says so.
 
+mod arrivals;
 mod by_hand;
 mod close;
 mod jobs;
@@ -15,6 +16,7 @@ use rusqlite::{OptionalExtension, Transaction, params};
 use strum::{EnumString, IntoStaticStr, VariantNames};
 
 pub use self::{
+    arrivals::{ArrivedFile, HandOut, SeenFile},
     close::RunEnd,
     jobs::{Health, JobStateRecord, RunRequest},
     notices::{NewNotice, Notice},
@@ -78,6 +80,10 @@ pub enum Trigger {
     Manual,
     /// The jobs that it waits for had succeeded.
     Dependency,
+    /// Files had arrived in a directory of this host.
+    Watch,
+    /// Files had arrived on a server.
+    Arrival,
 }
 
 impl Trigger {
@@ -211,15 +217,34 @@ impl Store {
         heard: &[(String, Timestamp)],
         now: Timestamp,
     ) -> Result<Vec<Option<i64>>> {
+        self.decide_with(runs, &[], states, heard, now)
+    }
+
+    /// Works like [`decide`](Self::decide), and records in the same transaction which files each run is given.
+    pub fn decide_with(
+        &mut self,
+        runs: &[NewRun],
+        files: &[HandOut<'_>],
+        states: &[JobStateRecord],
+        heard: &[(String, Timestamp)],
+        now: Timestamp,
+    ) -> Result<Vec<Option<i64>>> {
         self.write(|transaction| {
-            let ids = runs.iter().map(|run| put(transaction, run, now)).collect();
+            let ids: rusqlite::Result<Vec<_>> =
+                runs.iter().map(|run| put(transaction, run, now)).collect();
+            let ids = ids?;
+            for one in files {
+                if let Some(run) = ids.get(one.row).copied().flatten() {
+                    arrivals::hand_out(transaction, one, run)?;
+                }
+            }
             for state in states {
                 jobs::mark(transaction, state)?;
             }
             for (job, asked_at) in heard {
                 jobs::hear(transaction, job, *asked_at)?;
             }
-            ids
+            Ok(ids)
         })
     }
 
@@ -241,11 +266,11 @@ impl Store {
         self.write(|transaction| finish_in(transaction, run, state, reason, sum, now))
     }
 
-    /// Returns an interrupted run to the waiting state, to be resumed.
-    pub fn take_up(&mut self, run: i64, wait: Wait, reason: &str) -> Result<()> {
+    /// Returns an interrupted run to the waiting state, to be resumed because of `cause`.
+    pub fn take_up(&mut self, run: i64, cause: Trigger, wait: Wait, reason: &str) -> Result<()> {
         let turn = "UPDATE runs SET outcome = $1, cause = $2, reason = $3, reason_code = NULL, not_before = $4, give_up_at = $5,
             needs_since = $6, ended_at = NULL WHERE id = $7";
-        let (word, cause) = (RunState::Waiting.as_str(), Trigger::CatchUp.as_str());
+        let (word, cause) = (RunState::Waiting.as_str(), cause.as_str());
         let [not_before, give_up, needs_since] = wait.columns();
         let values = params![word, cause, reason, not_before, give_up, needs_since, run];
         self.write(|transaction| transaction.execute(turn, values).map(drop))

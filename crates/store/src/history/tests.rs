@@ -187,7 +187,7 @@ fn what_went_on_when_the_scheduler_died_is_interrupted_and_what_waited_waits() {
     assert_eq!(store.attempts(1).unwrap()[0].state, RunState::Interrupted);
     let waiting = store.runs_that_are(RunState::Waiting).unwrap();
     assert_eq!(waiting.iter().map(|run| run.id).collect::<Vec<_>>(), [2]);
-    store.take_up(1, WAIT, "again").unwrap();
+    store.take_up(1, Trigger::CatchUp, WAIT, "again").unwrap();
     let run = store.run(1).unwrap().unwrap();
     assert_eq!((run.state, run.cause, run.ended_at), (RunState::Waiting, Trigger::CatchUp, None));
 }

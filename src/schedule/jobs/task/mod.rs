@@ -10,7 +10,8 @@ use serde_json::{Value as Json, json};
 use toml::de::DeTable;
 
 use super::{
-    JOB,
+    FileTrigger, JOB,
+    files::wrong_side,
     job::json_of,
     table::{JobsDocument, JobsTable, SpannedKey, Value},
 };
@@ -106,7 +107,8 @@ const GET: OptionTable<()> = places(&[
     PlaceRow::new(
         "from",
         Own,
-        "the file to download as a URL, which may have wildcards, or an array of them, of one server; required",
+        "the file to download as a URL, which may have wildcards, or an array of them, of one server; required, unless \
+         the job has `arrival`: a run that is given files fetches exactly those",
     ),
     PlaceRow::new(
         "to",
@@ -120,7 +122,8 @@ const PUT: OptionTable<()> = places(&[
     PlaceRow::new(
         "from",
         Own,
-        "the local file to upload, which may have wildcards, or an array of them; required",
+        "the local file to upload, which may have wildcards, or an array of them; required, unless the job has `watch`: a \
+         run that is given files sends exactly those",
     ),
     PlaceRow::new(
         "to",
@@ -184,7 +187,11 @@ fn fill_in(value: &mut Json, texts: &BTreeMap<String, String>) {
 }
 
 /// Reads the work of a job: `None` if it has none, or if it is unusable, which is a finding then.
-pub(super) fn read(table: &mut JobsTable<'_>, page: &mut JobsDocument<'_>) -> Option<Task> {
+pub(super) fn read(
+    table: &mut JobsTable<'_>,
+    files: Option<&FileTrigger>,
+    page: &mut JobsDocument<'_>,
+) -> Option<Task> {
     let mut found = TaskKind::ALL.into_iter().filter(|kind| table.get(kind.as_str()).is_some());
     let kind = found.next()?;
     let other = found.next().map(TaskKind::as_str);
@@ -197,14 +204,18 @@ pub(super) fn read(table: &mut JobsTable<'_>, page: &mut JobsDocument<'_>) -> Op
         return None;
     }
     let heading = table.place(kind.as_str())?;
+    if let Some(fault) = files.and_then(|files| wrong_side(kind.as_str(), files)) {
+        page.error(heading, fault.message, Some("a script can do it, with `job::FILES`".into()));
+        return None;
+    }
     let what = format!("`[job.{}]`", kind.as_str());
     let inner = table.open_table(kind.as_str(), page)?;
     let options = options(kind, &what, inner, page);
     let mut inner = JobsTable::new_unchecked(inner);
     let values = match kind {
         TaskKind::Mirror => mirror(&mut inner, &heading, page),
-        TaskKind::Get => get(&mut inner, &heading, page),
-        TaskKind::Put => put(&mut inner, &heading, page),
+        TaskKind::Get => get(&mut inner, &heading, files, page),
+        TaskKind::Put => put(&mut inner, &heading, files, page),
     };
     let (mut values, options) = (values?, options?);
     values.as_object_mut()?.insert("options".into(), options);
@@ -365,9 +376,12 @@ fn mirror(
 fn get(
     table: &mut JobsTable<'_>,
     heading: &Range<usize>,
+    files: Option<&FileTrigger>,
     page: &mut JobsDocument<'_>,
 ) -> Option<Json> {
-    if table.get("from").is_none() {
+    // A URL that may contain a password, as those of `from`.
+    let of_files = files.and_then(|files| files.site.as_ref()).map(|site| site.url.reveal());
+    if table.get("from").is_none() && of_files.is_none() {
         page.error(heading.clone(), "it has no `from`", None);
     }
     let urls = table.texts("from", page);
@@ -392,12 +406,18 @@ fn get(
     }
     let local = table.text("to", page).map_or(".", |(text, _)| text);
     let is_folder = local.ends_with('/');
-    Some(json!({ "url": server?, "from": sources, "local": local, "is_folder": is_folder }))
+    let url = server.or_else(|| of_files.map(str::to_owned))?;
+    let mut values = json!({ "url": url, "from": sources, "local": local, "is_folder": is_folder });
+    if let (Some(site), Some(values)) = (of_files, values.as_object_mut()) {
+        values.insert("site".into(), site.into());
+    }
+    Some(values)
 }
 
 fn put(
     table: &mut JobsTable<'_>,
     heading: &Range<usize>,
+    trigger: Option<&FileTrigger>,
     page: &mut JobsDocument<'_>,
 ) -> Option<Json> {
     let (to, span) = needed(table, "to", heading, page)?;
@@ -407,12 +427,13 @@ fn put(
         return None;
     }
     let place = remote(to, span.clone(), page)?;
-    if table.get("from").is_none() {
+    if table.get("from").is_none() && trigger.is_none() {
         page.error(heading.clone(), "it has no `from`", None);
     }
     let files = table.texts("from", page);
     let is_pattern = |text: &str| text.contains(['*', '?', '[']);
-    let is_several = files.len() > 1 || files.iter().any(|(text, _)| is_pattern(text));
+    let is_several =
+        trigger.is_some() || files.len() > 1 || files.iter().any(|(text, _)| is_pattern(text));
     if is_several && !place.is_folder {
         page.error(span, "several files need a directory: end the URL with a slash", None);
         return None;
@@ -424,5 +445,6 @@ fn put(
     if place.is_folder && !remote.ends_with('/') {
         remote.push('/');
     }
-    (!sources.is_empty()).then(|| json!({ "url": place.url, "from": sources, "remote": remote }))
+    let is_any = trigger.is_some() || !sources.is_empty();
+    is_any.then(|| json!({ "url": place.url, "from": sources, "remote": remote }))
 }

@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, fmt::Debug, fs, path::Path};
 
 use super::super::{
     BACKOFF, DIGEST, JOB, MAIL, RETENTION, RUNNER, TELL, TaskKind,
+    files::{ARRIVAL, WATCH},
     sources::SourceText,
     table::{JobsDocument, JobsTable},
 };
@@ -52,6 +53,18 @@ A slot outside `window`, or on a date of `not_on`, is none: it is neither missed
 minute and not its last; one over midnight belongs to the day on which it begins. What catches up on a missed slot, or
 follows other jobs, waits for the window to open; runs in progress may go beyond its end, and a request
 (`portolan trigger`) is run at once. A file of dates has a date in each line, `#` begins a comment.
+
+`watch` and `arrival` start a job when files arrive, in a directory of this host and on a server. A file is complete
+when its size and time have not changed for `settle`, or when its `marker` is there, and each file is given to one run:
+the script has the paths in `job::FILES`, `[job.put]` and `[job.get]` transfer exactly those, `[job.mirror]` mirrors as
+always. A file is known by its name, size and time: with another size or time it is a new one. Files that are there when
+the job is new are given to its first run, and what arrives while no scheduler runs to the first one after its start. A
+run is given up to 1,000 files; those that arrive while it is in progress wait for its end, as they do for that of a
+pause or for a `window`, however long it takes. If the run fails, its retries have the same files; after the last one
+they are given to no other run until they change (`touch` changes the time), and `portolan show` lists them. If the
+scheduler ends meanwhile, the next one resumes the run with its files. Links, directories and names that are not UTF-8
+start nothing. `arrival` needs one login, which it keeps; a server that cannot be reached is reported once and tried
+again. A job may have `cron` as well: its slots, and runs that are triggered, have no files.
 
 The programs of `before`, `after` and `finally` run in the attempt, in the folder of the jobs file: their output is in
 its log, and its limits hold for them. `after` runs only if the work has succeeded, like `&&` in a shell; `finally` runs
@@ -173,6 +186,8 @@ fn the_committed_page_has_every_key() {
         section("`retention` of `[runner]`", "retention", &RETENTION),
         section("`[[job]]`", "job", &JOB),
         tasks(),
+        section("`watch` of a job", "watch", &WATCH),
+        section("`arrival` of a job", "arrival", &ARRIVAL),
         section("`backoff` of a job", "backoff", &BACKOFF),
         section("`permissions` of a job", "permissions", &PERMISSIONS),
         section("Notifications of a job", "on", &TELL),
@@ -212,6 +227,8 @@ fn the_defaults_of_the_page_are_those_of_jobs() {
     has_defaults(&RETENTION);
     has_defaults(&JOB);
     has_defaults(&BACKOFF);
+    has_defaults(&WATCH);
+    has_defaults(&ARRIVAL);
     has_defaults(&PERMISSIONS);
     has_defaults(&TELL);
     has_defaults(&MAIL);

@@ -1,5 +1,6 @@
 //! Valid and invalid jobs files.
 
+mod files;
 mod keys;
 mod mistakes;
 mod repeat;

@@ -1,6 +1,7 @@
 //! The planner's decisions.
 
 mod calendar;
+mod files;
 mod laws;
 mod missed;
 mod rules;
