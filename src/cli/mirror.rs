@@ -1,5 +1,7 @@
 //! `portolan mirror`: copies a whole directory to or from a server.
 
+mod watch;
+
 use std::{
     path::{Path, PathBuf},
     time::Instant,
@@ -46,12 +48,16 @@ pub(super) struct Args {
     /// Apply a plan of --dry-run --plan, unless a side changed since
     #[arg(long, value_name = "FILE", conflicts_with_all = ["dry_run", "delete", "move", "include", "exclude", "explain"])]
     apply: Option<PathBuf>,
+    /// Mirror to the server again after each local change, until Ctrl-C
+    #[arg(long, conflicts_with_all = ["dry_run", "plan", "apply", "explain", "check"])]
+    watch: bool,
 }
 
 const HELP: &str = "\
 Examples:
     portolan mirror ftpes://me@ftp.example.org/pub copy
     portolan mirror --dry-run --delete dist ftpes://deploy@www.example.com/htdocs
+    portolan mirror --watch --delete site ftpes://deploy@www.example.com/htdocs
     portolan mirror --exclude '*.map' --exclude .git/ dist ftpes://deploy@www.example.com/htdocs";
 
 impl OptionCommand for Args {
@@ -77,6 +83,10 @@ enum MirrorMode {
 pub(super) fn run(args: &Args, common: &Common) -> ExitResult {
     let prepared = || -> Result<_> {
         let mut sides = sides(&args.source, &args.target)?;
+        if args.watch && sides.direction == Direction::Down {
+            let message = "`--watch` is for mirrors to a server: no server tells of its changes";
+            return Err(Error::invalid(message));
+        }
         let site = common.site(&sides.url)?;
         sides.url.encode(site.encoding)?;
         let (context, states) = common.single_context()?;
@@ -93,13 +103,18 @@ pub(super) fn run(args: &Args, common: &Common) -> ExitResult {
     if let Some(path) = &args.explain {
         return Ok(explain(path, &sides.local, &filter, common.json()));
     }
+    let (stop, json) = (run.0.stop.clone(), common.json());
+    if args.watch {
+        let state = common.state_folder();
+        let watched = watch::WatchedMirror { sides, site, rules, filter, state, json };
+        return interruptible(&stop, move || watched.run(&run));
+    }
     let doing = match (&args.apply, &args.plan) {
         (Some(file), _) => MirrorMode::Apply { plan: Box::new(read_plan(file)?) },
         (None, Some(file)) => MirrorMode::Plan { file: file.clone() },
         (None, None) => MirrorMode::Mirror { dry_run },
     };
-    let stop = run.0.stop.clone();
-    let shown = (common.json(), args.check);
+    let shown = (json, args.check);
     interruptible(&stop, move || work(&sides, site, &rules, &doing, &run, shown))
 }
 
@@ -121,16 +136,26 @@ fn work(
     context.observer.emit(&Event::RunDone { fault, took: started.elapsed() });
     result?;
     if json {
-        report::json(&done);
+        print_report(&done, json);
     } else {
         let is_dry =
             !matches!(doing, MirrorMode::Mirror { dry_run: false } | MirrorMode::Apply { .. });
         let plan = if is_dry { done.plan.as_slice() } else { &[] };
         let lines: Vec<_> = plan.iter().map(|line| format!("{line}\n")).collect();
-        report::output(&(lines.concat() + format!("{done}\n").as_str()));
+        report::output(&lines.concat());
+        print_report(&done, json);
     }
     let differs = is_check && !done.plan.is_empty();
     Ok(if done.failed > 0 || differs { Exit::InPart } else { Exit::Done })
+}
+
+/// Prints the figures of a mirror.
+fn print_report(done: &Report, json: bool) {
+    if json {
+        report::json(done);
+    } else {
+        report::output(&format!("{done}\n"));
+    }
 }
 
 async fn go(

@@ -14,6 +14,7 @@ mod sessions;
 mod staged;
 mod sweep;
 mod table;
+mod watch;
 
 use crate::support::{program::Portolan, rehearsal::Rehearsal};
 
