@@ -20,6 +20,7 @@ use crate::{
     mirror::{self, Filter, FilterDecision, MirrorPlan},
     nat,
     observe::{account::RunSummary, visible::visible},
+    recording::{RecordedLine, Recording, anonymized},
     schedule::{
         cron::Expression,
         jobs,
@@ -32,7 +33,7 @@ use crate::{
 pub type FuzzTarget = fn(&[u8]);
 
 /// All targets by name, which is also the name of the directory of their seeds.
-pub const TARGETS: [(&str, FuzzTarget); 13] = [
+pub const TARGETS: [(&str, FuzzTarget); 14] = [
     ("reply", reply),
     ("mlsd", mlsd),
     ("list", list),
@@ -46,6 +47,7 @@ pub const TARGETS: [(&str, FuzzTarget); 13] = [
     ("iptables", iptables),
     ("events", events),
     ("filter", filter),
+    ("recording", recording),
 ];
 
 /// Runs the target called `name`.
@@ -69,6 +71,17 @@ static ZONES: LazyLock<Vec<Zone>> = LazyLock::new(|| {
     let names = ["UTC", "Europe/Berlin", "Australia/Lord_Howe", "America/St_Johns", "Asia/Beirut"];
     names.into_iter().filter_map(|name| zones.find(name).ok()).collect()
 });
+
+/// Reads a recording: what is read is written and read again as the same lines, and can be made anonymous.
+fn recording(bytes: &[u8]) {
+    let Ok(read) = Recording::read(bytes) else { return };
+    for line in &read.lines {
+        let text = serde_json::to_string(line).unwrap_or_default();
+        assert_eq!(serde_json::from_str::<RecordedLine>(&text).ok().as_ref(), Some(line));
+    }
+    let count = read.lines.len();
+    assert!(anonymized(read.lines).len() <= count);
+}
 
 /// Parses lines of a control connection: a reply has the code of its last line, and its text can be displayed.
 fn reply(bytes: &[u8]) {

@@ -18,12 +18,13 @@
 //! remote                           paths, entries and transfers of servers of any protocol
 //! observe                          one event enum, its sinks
 //! files  permissions               local files, safe from links, races and partial writes; what a script may do
-//! error  limits  random  encoding  exit_code  buffer  cancel  clock  option_table  leaves
+//! error  limits  random  encoding  exit_code  buffer  cancel  clock  option_table  recording
+//!                                  leaves
 //! ```
 
 pub use portolan_core::{
     buffer, cancel, clock, duration, encoding, error, exit_code, limits, observe, option_table,
-    random, secret, similar,
+    random, recording, secret, similar,
 };
 pub use portolan_deploy as deploy;
 pub use portolan_fs as files;

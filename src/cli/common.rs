@@ -196,6 +196,22 @@ impl Common {
         self.context_with(vec![self.shown()])
     }
 
+    /// Returns the context of a replay: as a rehearsal, but at the time `now`; with `--json` it shows nothing.
+    pub(super) fn replay_context(&self, more: Box<dyn Sink>, now: i64) -> Result<RunContext> {
+        let shown = if self.json { None } else { Some(self.for_people()) };
+        let context = self.context_with(shown.into_iter().chain([more]).collect())?;
+        Ok(RunContext { clock: Clock::standing_at(now), ..context })
+    }
+
+    /// Returns the connect options of `--set` as they were written, without those that are secrets.
+    pub(super) fn shown_options(&self) -> Vec<String> {
+        let is_secret = |text: &&String| {
+            let key = text.split('=').next().unwrap_or_default();
+            matches!(key, "password" | "account" | "proxy" | "password_command")
+        };
+        self.set.iter().filter(|text| !is_secret(text)).cloned().collect()
+    }
+
     /// Returns the sink that displays progress: on a terminal, as lines, or as JSON.
     fn shown(&self) -> Box<dyn Sink> {
         if self.json {

@@ -36,7 +36,9 @@ mod poller;
 mod prune;
 mod put;
 mod record;
+mod recording;
 mod rehearse;
+mod replay;
 mod report;
 mod rm;
 mod run;
@@ -82,6 +84,8 @@ enum Subcommand {
     Run(run::Args),
     /// Run a script against an embedded server on a scratch tree; touch nothing real.
     Rehearse(rehearse::Args),
+    /// Play a recorded run again, offline: the script, or a changed one, against what the servers said then.
+    Replay(replay::Args),
     /// Run the jobs of a jobs file on their schedules.
     Serve(serve::Args),
     /// List the jobs with their schedules, last results and next runs.
@@ -172,6 +176,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let ended = match command {
         Subcommand::Run(args) => run::run(&args, &common),
         Subcommand::Rehearse(args) => rehearse::run(&args, &common),
+        Subcommand::Replay(args) => replay::run(&args, &common),
         Subcommand::Serve(args) => serve::run(&args, &common),
         Subcommand::Jobs(args) => jobs::run(&args, &common),
         Subcommand::Runs(args) => runs::run(&args, &common),

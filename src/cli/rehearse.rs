@@ -86,6 +86,7 @@ pub(super) fn run(args: &Args, common: &Common) -> ExitResult {
             address: stage.server.address(),
             ca_pem: stage.server.ca_pem().to_owned(),
             scratch: stage.folder.path().join("here"),
+            replay: None,
         });
         Ok((source, settings, stage, common.rehearsal_context()?))
     };

@@ -11,6 +11,7 @@ use super::{
     place::JobsFile,
     poller,
     record::RunRecord,
+    recording,
     report::{self, UsageError},
     run_job::{self, JobRun},
     sandbox::ConfinedRun,
@@ -36,6 +37,9 @@ use crate::{
 pub(super) struct Args {
     #[command(flatten)]
     permissions: PermissionArgs,
+    /// Record the dialogue with the servers in a new file, without passwords and file contents, for `portolan replay`
+    #[arg(long, value_name = "FILE")]
+    record: Option<PathBuf>,
     /// For the scheduler: read the order from standard input
     #[arg(long, hide = true)]
     as_child: bool,
@@ -64,6 +68,7 @@ Examples:
     portolan run --json mirror.rhai > events.jsonl
     portolan run --allow-net=ftp.example.org --allow-write=in fetch.rhai
     portolan run report.rhai -- --since yesterday
+    portolan run --record failure.jsonl fetch.rhai
     portolan run --job catalogue --arg day=2026-11-28";
 
 pub(super) fn run(args: &Args, common: &Common) -> ExitResult {
@@ -75,7 +80,11 @@ pub(super) fn run(args: &Args, common: &Common) -> ExitResult {
     }
     if let Some(name) = &args.job {
         let (file, permissions) = (&args.jobs, &args.permissions);
-        return run_job::run(&JobRun { name, args: &args.values, permissions, file }, common);
+        let recording = args.record.as_deref();
+        return run_job::run(
+            &JobRun { name, args: &args.values, permissions, file, recording },
+            common,
+        );
     }
     let script_path = args.script.as_deref().unwrap_or(Path::new(""));
     let source = ScriptSource::read(script_path).map_err(UsageError)?;
@@ -84,7 +93,8 @@ pub(super) fn run(args: &Args, common: &Common) -> ExitResult {
         let (options, is_named) = args.permissions.options()?;
         let settings = settings(common, script_path, args.rest.clone())?;
         let programs = RunPrograms::default();
-        Ok(ConfinedRun { source, settings, options, is_named, programs, warning })
+        let recording = args.record.as_deref().map(recording::create).transpose()?;
+        Ok(ConfinedRun { source, settings, options, is_named, programs, warning, recording })
     };
     let begin = |accounts, observer: &_| RunRecord::begin(common, script_path, accounts, observer);
     prepared().map_err(UsageError)?.run(common, &args.permissions, begin, script)

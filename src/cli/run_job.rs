@@ -14,6 +14,7 @@ use super::{
     permissions::PermissionArgs,
     place::JobsFile,
     record::RunRecord,
+    recording,
     report::{self, UsageError},
     run::{exposed, script},
     sandbox::ConfinedRun,
@@ -43,6 +44,8 @@ pub(super) struct JobRun<'a> {
     pub(super) permissions: &'a PermissionArgs,
     /// The jobs file.
     pub(super) file: &'a JobsFile,
+    /// The file of the recording, if there is to be one.
+    pub(super) recording: Option<&'a Path>,
 }
 
 pub(super) fn run(wanted: &JobRun<'_>, common: &Common) -> ExitResult {
@@ -50,7 +53,10 @@ pub(super) fn run(wanted: &JobRun<'_>, common: &Common) -> ExitResult {
     let Some(job) = jobs.get(wanted.name) else {
         return Err(UsageError(no_job(&jobs, wanted.name)).into());
     };
+    // Its path counts from here, those of the job from the folder of its file.
+    let recording = wanted.recording.map(recording::create).transpose().map_err(UsageError)?;
     let (state, spec, run) = prepared(wanted, job, common).map_err(UsageError)?;
+    let run = ConfinedRun { recording, ..run };
     let begin = |accounts, observer: &_| {
         RunRecord::of_job(state.clone(), &job.name, &job.script, accounts, observer)
     };
@@ -89,7 +95,8 @@ fn prepared(
         ..Settings::default()
     };
     let programs = spec.programs.clone();
-    let run = ConfinedRun { source, settings, options, is_named, programs, warning };
+    let recording = None;
+    let run = ConfinedRun { source, settings, options, is_named, programs, warning, recording };
     Ok((state, spec, run))
 }
 

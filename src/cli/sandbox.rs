@@ -1,7 +1,7 @@
 //! The sandbox of a run: all that it needs besides its permissions is opened, read or named here, before the kernel shuts
 //! the rest.
 
-use std::{env, path::PathBuf, sync::Arc};
+use std::{env, fs::File, path::PathBuf, sync::Arc};
 
 use tempfile::TempDir;
 
@@ -10,6 +10,7 @@ use super::{
     common::{Common, interruptible},
     permissions::{PermissionArgs, permissions, print_usage},
     record::RunRecord,
+    recording::RunRecording,
     report::{self, UsageError},
 };
 use crate::{
@@ -47,6 +48,8 @@ pub(super) struct ConfinedRun {
     pub(super) programs: RunPrograms,
     /// The warning that is shown before the work begins.
     pub(super) warning: Option<String>,
+    /// The file of the recording, if there is to be one; opened before the rest is shut.
+    pub(super) recording: Option<File>,
 }
 
 impl ConfinedRun {
@@ -58,7 +61,7 @@ impl ConfinedRun {
         record: impl FnOnce(Arc<Accounts>, &EventEmitter) -> RunRecord,
         work: impl FnOnce(&ScriptSource, Settings, &RunContext) -> Exit + Send + 'static,
     ) -> ExitResult {
-        let Self { source, mut settings, options, is_named, programs, warning } = self;
+        let Self { source, mut settings, options, is_named, programs, warning, recording } = self;
         let usage = args.usage();
         let permissions = permissions(&options, is_named).map_err(UsageError)?;
         let permissions = match &usage {
@@ -73,15 +76,20 @@ impl ConfinedRun {
         let (mut context, states) = kept.map_err(UsageError)?;
         context.permissions = Arc::new(permissions);
         settings.states = states;
+        let recording = recording
+            .map(|file| RunRecording::begin(file, common, &source, &settings, &mut context));
         sandbox.report(&context.observer);
         if let Some(words) = warning {
             context.observer.warn(words);
         }
-        let record = record(accounts, &context.observer);
+        let record = record(Arc::clone(&accounts), &context.observer);
         let (stop, observer) = (context.stop.clone(), context.observer.clone());
         let ended = interruptible(&stop, move || Ok(work(&source, settings, &context)));
         let exit = ended.unwrap_or_else(|error| report::failed(&error));
         record.end(report::settled(exit), &observer);
+        if let Some(recording) = recording {
+            recording.end(exit, &accounts);
+        }
         if let Some(usage) = usage {
             print_usage(&usage, common.json());
         }

@@ -16,6 +16,7 @@ pub mod needs;
 pub mod netrc;
 pub mod options;
 mod overlay;
+pub mod path_recorder;
 mod programs;
 pub mod prompt;
 pub mod raise;

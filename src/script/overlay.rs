@@ -27,7 +27,12 @@ pub(super) struct Overlay {
 impl Overlay {
     /// Creates an empty overlay.
     pub(super) fn new(scratch: &Path) -> Self {
-        Self { scratch: scratch.to_owned(), taken: Mutex::default() }
+        Self::with(scratch, BTreeSet::new())
+    }
+
+    /// Creates an overlay whose scratch folder has the content of the absolute paths `taken` already.
+    pub(super) fn with(scratch: &Path, taken: BTreeSet<PathBuf>) -> Self {
+        Self { scratch: scratch.to_owned(), taken: Mutex::new(taken) }
     }
 
     /// Returns the path to read for `path`. A folder with changes below it is copied as a whole, so that its listing
@@ -66,12 +71,17 @@ impl Overlay {
     }
 
     fn inside(&self, path: &Path) -> PathBuf {
-        self.scratch.join(path.strip_prefix("/").unwrap_or(path))
+        inside(&self.scratch, path)
     }
 }
 
+/// Returns the place of the absolute `path` in the folder `scratch`.
+pub(super) fn inside(scratch: &Path, path: &Path) -> PathBuf {
+    scratch.join(path.strip_prefix("/").unwrap_or(path))
+}
+
 /// Returns `path` from the root, with `.` and `..` resolved and symbolic links left as they are.
-fn absolute(path: &Path) -> Result<PathBuf> {
+pub(super) fn absolute(path: &Path) -> Result<PathBuf> {
     let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
     let path = std::path::absolute(path).map_err(|error| Error::local("find", path, error))?;
     let mut whole = PathBuf::new();

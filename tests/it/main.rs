@@ -39,6 +39,7 @@ mod permissions;
 mod readme;
 mod rehearse;
 mod remote_fs;
+mod replay;
 mod run;
 mod schedule;
 mod scripts;

@@ -31,6 +31,11 @@ const RULES: &str = "\
 nat::ruleset(\"web\").masquerade(#{ out: \"wan0\", source: \"192.168.50.0/24\" });
 ";
 
+const RECORDED: &str = "\
+{\"event\":\"recording\",\"version\":1,\"portolan\":\"0\",\"command\":\"run\"}
+{\"event\":\"ended\",\"exit\":0}
+";
+
 /// A line of the table: the command line, its input, and the exit code on success.
 struct Row {
     line: &'static str,
@@ -53,6 +58,9 @@ const ROWS: &[Row] = &[
     row("rehearse print.rhai"),
     row("rehearse --json print.rhai"),
     row("rehearse --list-faults"),
+    row("run --record FRESH print.rhai"),
+    row("replay recorded.jsonl print.rhai"),
+    row("replay --json recorded.jsonl print.rhai"),
     row("--state state runs"),
     row("--state state runs --json"),
     row("--state state show 1"),
@@ -129,6 +137,7 @@ fn furnished() -> TempDir {
     fs::write(folder.path().join("portolan.toml"), JOBS).unwrap();
     fs::write(folder.path().join("print.rhai"), "print(\"one line\");").unwrap();
     fs::write(folder.path().join("rules.rhai"), RULES).unwrap();
+    fs::write(folder.path().join("recorded.jsonl"), RECORDED).unwrap();
     fs::write(folder.path().join("sites.toml"), "[site.a]\nurl = \"ftp://h\"\n").unwrap();
     let ran = play(&row("--state state run print.rhai"), folder.path(), "", Stdio::null());
     assert!(ran.status.success(), "{ran:?}");

@@ -4,7 +4,7 @@ use crate::error::{Error, ErrorKind, Origin};
 
 /// The text of `--help` about exit codes.
 pub const HELP: &str = "Exit codes: 0 done, 1 output error (or a bug in portolan), 2 usage error, 3 script error, 4 temporary \
-failure, 5 permanent failure, 6 partial success, 7 stopped by a guard (deletes), 130 interrupted. `nat plan`: 0 no changes, 2 changes, 1 error. `nat status --check` and `nat verify`: 0 in order, 2 drifted, 1 missing. `nat test`: 0 it passes, 1 it does not.";
+failure, 5 permanent failure, 6 partial success, 7 stopped by a guard (deletes), 130 interrupted. `nat plan`: 0 no changes, 2 changes, 1 error. `nat status --check` and `nat verify`: 0 in order, 2 drifted, 1 missing. `nat test`: 0 it passes, 1 it does not. `replay`: 0 it went as recorded, 1 it did not.";
 
 /// The result of a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,6 +37,8 @@ pub enum Exit {
     NatDrifted,
     /// Rules that do not exist; of `nat status --check` and `nat verify` only.
     NatMissing,
+    /// A replay that went another way than the recorded run; of `replay` only.
+    Diverged,
     /// The code of another process, repeated.
     Other(u8),
 }
@@ -46,7 +48,7 @@ impl Exit {
     pub const fn code(self) -> u8 {
         match self {
             Self::Done => 0,
-            Self::Bug | Self::NatError | Self::NatMissing | Self::NatStopped => 1,
+            Self::Bug | Self::NatError | Self::NatMissing | Self::NatStopped | Self::Diverged => 1,
             Self::Usage | Self::NatChanges | Self::NatDrifted => 2,
             Self::Script => 3,
             Self::Later => 4,

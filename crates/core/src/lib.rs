@@ -11,5 +11,6 @@ pub mod limits;
 pub mod observe;
 pub mod option_table;
 pub mod random;
+pub mod recording;
 pub mod secret;
 pub mod similar;

@@ -251,6 +251,22 @@ pub const REHEARSAL_OPEN_TIMEOUT: Duration = Duration::from_secs(10);
 /// The maximum number of lines that the embedded server keeps of its conversations.
 pub const REHEARSAL_LOG_LINES_MAX: usize = 100_000;
 
+/// The maximum number of bytes in a recording: a run of a day with a hundred thousand files has some 50 MiB.
+pub const RECORDING_BYTES_MAX: u64 = 256 * 1024 * 1024;
+/// The maximum number of bytes in one line of a recording: the largest recorded listing, with each byte escaped.
+pub const RECORDING_LINE_BYTES_MAX: u64 = 32 * 1024 * 1024;
+/// The maximum number of bytes of one listing in a recording; a longer one is left out.
+pub const RECORDED_LISTING_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// The maximum number of sessions in a recording that is read.
+pub const RECORDING_SESSIONS_MAX: u32 = 100_000;
+/// The maximum number of local files and directories that a recording describes below one path.
+pub const RECORDED_ENTRIES_MAX: usize = 100_000;
+/// The maximum number of bytes that a replay makes up for one file on the way to the client.
+pub const REPLAYED_FILE_BYTES_MAX: u64 = 1024 * 1024 * 1024;
+/// The time limits of a replay where the recorded run waited in vain: loopback answers in a millisecond, also on a machine
+/// that is busy.
+pub const REPLAY_TIMEOUT: Duration = Duration::from_secs(3);
+
 /// The number of bytes of a file whose write-back to disk is started together while more of it arrives.
 pub const WRITE_BACK_BYTES: u64 = 8 * 1024 * 1024;
 

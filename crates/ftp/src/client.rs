@@ -12,7 +12,7 @@ use suppaftp::{
 };
 use tokio::net::TcpStream;
 
-use super::stream::{GuardedStream, StreamHandle};
+use super::{stream::GuardedStream, stream_state::StreamHandle};
 
 /// Returns a suppaftp client on top of the wire over `tcp`.
 ///

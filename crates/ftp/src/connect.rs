@@ -286,8 +286,7 @@ async fn refuses_tls(site: &Site, context: &RunContext) -> Result<bool> {
 async fn dial(site: &Site, context: &RunContext) -> Result<DialedConnection> {
     let last_address = context.answered.of(site).or(site.last_address);
     let site = &Site { last_address, ..site.clone() };
-    let RunContext { memory, permissions, stop, .. } = context;
-    let dialled = control::dial(site, memory.as_deref(), permissions, stop).await;
+    let dialled = control::dial(site, context.memory.as_deref(), context).await;
     let line = dialled.map_err(|error| error.with_host(&site.host))?;
     if site.proxy.is_none() && site.detour.or(site.address).is_none() {
         context.answered.note(site, line.peer.ip());

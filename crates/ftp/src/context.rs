@@ -7,8 +7,8 @@ use std::{
 };
 
 use super::{
-    ports::PortProvider, rate_limit::HostRateLimiters, server_store::ServerStore, site::Site,
-    temp_records::TempRecords,
+    ports::PortProvider, rate_limit::HostRateLimiters, recorder::RunRecorder,
+    replayed::ReplayedDials, server_store::ServerStore, site::Site, temp_records::TempRecords,
 };
 use portolan_core::{cancel::CancelToken, clock::Clock, observe::EventEmitter};
 use portolan_permissions::RunPermissions;
@@ -52,6 +52,10 @@ pub struct RunContext {
     pub temps: TempRecords,
     /// The rate limits of each host.
     pub paces: HostRateLimiters,
+    /// The recorder of what passes between the run and its servers, if it is recorded.
+    pub recorder: Option<Arc<RunRecorder>>,
+    /// The results of connections in a recorded run that is played again.
+    pub replayed: Option<Arc<ReplayedDials>>,
     /// The permissions of the run: the servers with which it may connect, among others.
     pub permissions: Arc<RunPermissions>,
 }

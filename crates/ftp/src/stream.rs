@@ -14,71 +14,27 @@ use std::{
     future::Future,
     io,
     pin::Pin,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll, ready},
 };
 
-use rustls::pki_types::ServerName;
 use socket2::SockRef;
 use suppaftp::{FtpResult, tokio::TokioTlsStream};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
 };
-use tokio_rustls::{Connect, TlsConnector, client::TlsStream};
+use tokio_rustls::{Connect, client::TlsStream};
 
 use super::{
     framing::{Framed, Framing, Junk, Malformed},
-    long_reply::LongReplyBuffer,
-    mask::Mask,
+    stream_state::StreamHandle,
     telnet::{escape_iac, first_packet, redact, unescape_iac, without_telnet},
 };
 use portolan_core::{limits::REPLY_LINE_BYTES_MAX, observe::visible::visible};
 use portolan_proto::ReplyCode;
 
-/// The state that the control connection and the stream below it share.
-#[derive(Default)]
-pub(super) struct StreamState {
-    /// Set to switch to TLS before the next byte.
-    pub(super) upgrade: Option<(TlsConnector, ServerName<'static>)>,
-    /// The commands to send in the same packet as the next one, or at once when a reply is awaited.
-    pub(super) with_next: Vec<u8>,
-    /// Set to close the connection.
-    pub(super) is_over: bool,
-    /// The mask of credentials: a server that repeats them must not bring them into a log or an error.
-    pub(super) mask: Mask,
-    /// The buffer for listings, while replies that may contain some are awaited.
-    pub(super) long: Option<LongReplyBuffer>,
-    /// The description of input that is no greeting, until the greeting comes.
-    pub(super) babble: Option<String>,
-    /// Set when there was an unexpected reply; read once.
-    pub(super) has_spare: bool,
-    /// The number of final replies that are still to come.
-    pub(super) outstanding: usize,
-    /// The protocol of the TLS session, if there is one.
-    pub(super) tls: Option<String>,
-    /// The server's certificate (DER), the input of its SHA-256 fingerprint.
-    pub(super) certificate: Option<Vec<u8>>,
-}
-
 /// The servers whose names contain 0xFF unchanged. The Telnet rules of RFC 959 require it doubled, and ProFTPD does so.
 const WITHOUT_TELNET: [&[u8]; 2] = [b"vsFTPd", b"Pure-FTPd"];
-
-/// A handle to one [`StreamState`], held by both.
-#[derive(Clone, Default)]
-pub(super) struct StreamHandle(Arc<Mutex<StreamState>>);
-
-impl StreamHandle {
-    pub(super) fn lock(&self) -> MutexGuard<'_, StreamState> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl std::fmt::Debug for StreamHandle {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Link")
-    }
-}
 
 /// The reason why this stream, not the network, ended the conversation.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -173,11 +129,15 @@ impl GuardedStream {
     fn fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut space = [0_u8; 4096];
         let mut buffer = ReadBuf::new(&mut space);
-        ready!(match &mut self.io {
+        let read = ready!(match &mut self.io {
             ControlTransport::Tcp(tcp) => Pin::new(tcp).poll_read(cx, &mut buffer),
             ControlTransport::Tls(tls) => Pin::new(tls).poll_read(cx, &mut buffer),
             ControlTransport::Shaking(_) | ControlTransport::Failed => Poll::Pending,
-        })?;
+        });
+        if read.is_err() || buffer.filled().is_empty() {
+            self.link.lock().record_end(read.as_ref().err());
+        }
+        read?;
         if buffer.filled().is_empty() {
             self.ended = true;
         }
@@ -207,12 +167,16 @@ impl GuardedStream {
                     .peer_certificates()
                     .and_then(|chain| chain.first())
                     .map(|certificate| certificate.to_vec());
+                if let Some(recorder) = &shared.recorder {
+                    recorder.secured(session);
+                }
                 drop(shared);
                 self.io = ControlTransport::Tls(Box::new(tls));
                 Poll::Ready(Ok(()))
             }
             Err(error) => {
                 self.io = ControlTransport::Failed;
+                self.link.lock().record_end(Some(&error));
                 Poll::Ready(Err(error))
             }
         }
@@ -228,7 +192,11 @@ impl GuardedStream {
         for line in lines.split_inclusive(|byte| *byte == b'\n') {
             tracing::debug!(target: "portolan::control", "> {}", redact(line, &self.link.lock().mask));
             self.out.extend_from_slice(line);
-            self.link.lock().outstanding += 1;
+            let mut shared = self.link.lock();
+            shared.outstanding += 1;
+            if let Some(recorder) = &shared.recorder {
+                recorder.sent(line, &shared.mask);
+            }
         }
     }
 
@@ -273,6 +241,9 @@ impl GuardedStream {
                 raw = without_telnet(&raw);
             }
             let mut shared = self.link.lock();
+            if let Some(recorder) = &shared.recorder {
+                recorder.received(&raw, &shared.mask);
+            }
             self.framing.set_long(shared.long.is_some());
             let framed = match self.framing.take(&raw) {
                 Err(wrong @ Malformed::NoCode(_)) if !self.greeted && self.junk.may_skip(&raw) => {
@@ -480,6 +451,7 @@ impl TokioTlsStream for GuardedStream {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::long_reply::LongReplyBuffer;
     use portolan_core::limits::LISTING_BYTES_MAX;
 
     #[test]

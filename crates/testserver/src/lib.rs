@@ -11,6 +11,7 @@
 //! command, reply, listing, root              commands, replies, lines of listings, paths
 //! personality, naming, syntax, forms         real servers by name; their names, paths and listings
 //! plan, named, effect, draw                  faults: requests, catalog, effects, random choice
+//! replay                                     a server that answers as a recording of a run says
 //! tree                                       copies of directories, and the changes in them
 //! ```
 
@@ -32,6 +33,7 @@ mod naming;
 mod personality;
 mod plan;
 mod ports;
+pub mod replay;
 mod reply;
 mod root;
 mod server;

@@ -9,6 +9,8 @@ mod doing;
 mod here;
 mod page;
 
+use std::path::PathBuf;
+
 use serde_json::{Value, json};
 
 use self::here::HostReport;
@@ -16,6 +18,7 @@ use super::{
     ExitResult,
     common::{Common, interruptible, runtime},
     flags::{OptionCommand, OptionFlags},
+    recording::{self, PublicRecording},
     report::{self, UsageError},
 };
 use crate::{
@@ -45,6 +48,9 @@ pub(super) struct Args {
     /// Print only the channels in both directions, for filters without state
     #[arg(long, requires = "url", conflicts_with = "chart")]
     channels: bool,
+    /// Record the dialogue in a new file that may be published: without hosts, users, addresses and names of files
+    #[arg(long, value_name = "FILE", requires = "url")]
+    record: Option<PathBuf>,
     #[command(flatten)]
     options: OptionFlags<Self>,
 }
@@ -72,9 +78,12 @@ pub(super) fn run(args: &Args, common: &Common) -> ExitResult {
         let (mut site, url) = common.place(url)?;
         site.folder.clone_from(&url.path);
         let sink = if common.json() { None } else { Some(doing::sink()) };
-        Ok((site, args.options.options()?, common.context_shown_by(sink)?))
+        let mut context = common.context_shown_by(sink)?;
+        let file = args.record.as_deref().map(recording::create).transpose()?;
+        let recorded = file.map(|file| PublicRecording::begin(file, &site, &mut context));
+        Ok((site, args.options.options()?, context, recorded))
     };
-    let (site, options, context) = prepared().map_err(UsageError)?;
+    let (site, options, context, recorded) = prepared().map_err(UsageError)?;
     let (stop, json) = (context.stop.clone(), common.json());
     let wanted = PrintedParts { json, chart: args.chart, channels: args.channels };
     interruptible(&stop, move || {
@@ -83,9 +92,20 @@ pub(super) fn run(args: &Args, common: &Common) -> ExitResult {
         if !json {
             doing::done();
         }
-        let mut surveyed = surveyed?;
-        look_at_host(&mut surveyed);
-        Ok(show(&surveyed, wanted))
+        let observer = context.observer.clone();
+        // What the sessions record at their end belongs to the recording.
+        drop(context);
+        let code = surveyed.map(|mut surveyed| {
+            look_at_host(&mut surveyed);
+            show(&surveyed, wanted)
+        });
+        if let Some(recorded) = recorded {
+            let exit = code.as_ref().map_or_else(Exit::of_failure, |exit| *exit);
+            if let Err(error) = recorded.end(exit) {
+                observer.warn(format!("there is no recording: {error}"));
+            }
+        }
+        Ok(code?)
     })
 }
 

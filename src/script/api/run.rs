@@ -132,6 +132,9 @@ pub mod functions {
         let run = ScriptRun::of(&ctx)?;
         run.permissions().allow_secret(name).or_raise(&ctx)?;
         let found = secrets::find(name, run.settings.rehearsal.is_some()).or_raise(&ctx)?;
+        if let Some(recorder) = &run.context.recorder {
+            recorder.hide(&found.secret);
+        }
         // An interactive user has set it a moment ago; a service has it there for months.
         if found.is_exposed && run.settings.job.is_scheduled {
             run.context.observer.warn_once(format!(

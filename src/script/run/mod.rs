@@ -18,12 +18,13 @@ use rhai::{Map, NativeCallContext};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
-pub use self::settings::{JobFacts, Rehearsal, Settings};
+pub use self::settings::{JobFacts, Rehearsal, Replay, Settings};
 use super::{
     attend::{ScriptNote, attend},
     budget::{Meter, limit},
     engine,
     overlay::Overlay,
+    path_recorder::PathRecorder,
     raise::{RhaiResultOf, ScriptFailure, raised},
     redact::Veil,
     site::complete,
@@ -66,6 +67,8 @@ pub struct ScriptRun {
     pub leases: Arc<Leases>,
     runtime: Arc<Runtime>,
     overlay: Option<Overlay>,
+    /// The recorder of the local paths that it uses, if it is recorded.
+    recorded: Option<PathRecorder>,
     printed: AtomicUsize,
     pub(super) meter: Meter,
     /// The steps so far, including those in callbacks, which the engine counts separately.
@@ -133,13 +136,18 @@ impl ScriptRun {
         runtime: Arc<Runtime>,
         folders: Arc<Mutex<Vec<TempDir>>>,
     ) -> Self {
-        let overlay = settings.rehearsal.as_ref().map(|rehearsal| Overlay::new(&rehearsal.scratch));
+        let overlay = settings.rehearsal.as_ref().map(|rehearsal| {
+            let taken = rehearsal.replay.as_ref().map(|replay| replay.taken.clone());
+            Overlay::with(&rehearsal.scratch, taken.unwrap_or_default())
+        });
+        let recorded = context.recorder.clone().map(PathRecorder::new);
         Self {
             context,
             settings,
             leases,
             runtime,
             overlay,
+            recorded,
             printed: AtomicUsize::new(0),
             meter: Meter::new(),
             steps: AtomicU64::new(0),
@@ -211,9 +219,16 @@ impl ScriptRun {
 
     /// Returns the path to look at in place of `path`, for a function that asks for its permission itself.
     pub fn seen(&self, path: impl AsRef<Path>) -> Result<PathBuf> {
+        self.record(path.as_ref());
         match &self.overlay {
             None => Ok(path.as_ref().to_owned()),
             Some(overlay) => overlay.readable(path.as_ref(), &self.context.stop),
+        }
+    }
+
+    fn record(&self, path: &Path) {
+        if let Some(recorded) = &self.recorded {
+            recorded.record(path, &self.context.stop);
         }
     }
 
@@ -232,6 +247,7 @@ impl ScriptRun {
     }
 
     fn replaced(&self, path: impl AsRef<Path>) -> Result<PathBuf> {
+        self.record(path.as_ref());
         match &self.overlay {
             None => Ok(path.as_ref().to_owned()),
             Some(overlay) => overlay.writable(path.as_ref(), &self.context.stop),
@@ -251,8 +267,15 @@ impl ScriptRun {
             site.detour = Some(rehearsal.address);
             site.trust = Trust { ca_pem: Some(rehearsal.ca_pem.clone()), ..Trust::default() };
             // The embedded server offers TLS by AUTH only, which is no difference for a script that uses implicit TLS.
-            if site.tls == TlsMode::Implicit {
+            if site.tls == TlsMode::Implicit && rehearsal.replay.is_none() {
                 site.tls = TlsMode::Explicit;
+            }
+            if let Some(time) = rehearsal.replay.as_ref().and_then(|replay| replay.timeout) {
+                for wait in
+                    [&mut site.connect_timeout, &mut site.reply_timeout, &mut site.data_timeout]
+                {
+                    *wait = time.min(*wait);
+                }
             }
             site.external_address = None;
             site.map_ports = false;

@@ -1,6 +1,6 @@
 //! Settings of a run.
 
-use std::{net::SocketAddr, path::PathBuf, sync::Arc};
+use std::{collections::BTreeSet, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 
@@ -42,6 +42,17 @@ pub struct Rehearsal {
     pub ca_pem: String,
     /// The folder that receives local writes.
     pub scratch: PathBuf,
+    /// The recorded run that is played again, if it is one.
+    pub replay: Option<Replay>,
+}
+
+/// The part of a rehearsal that plays a recorded run again.
+#[derive(Debug, Clone, Default)]
+pub struct Replay {
+    /// The local paths whose recorded state is in the scratch folder.
+    pub taken: BTreeSet<PathBuf>,
+    /// The limit for every wait, if the recorded run waited in vain.
+    pub timeout: Option<Duration>,
 }
 
 /// The values that a script reads as `job::…`.

@@ -8,7 +8,7 @@ use super::{Source, assert_none, library, rust, sources};
 /// may use itself and lower layers.
 const LAYERS: [&[&str]; 13] = [
     &["encoding", "error", "limits", "random", "secret", "similar"],
-    &["buffer", "cancel", "clock", "duration", "exit_code", "option_table"],
+    &["buffer", "cancel", "clock", "duration", "exit_code", "option_table", "recording"],
     &["observe"],
     &["core", "proto"],
     &["cron", "fs", "permissions"],

@@ -19,8 +19,10 @@ use crate::{
     listing::Listing,
     path_syntax::PathSyntax,
     profile::ServerProfile,
+    recorder::SessionRecorder,
     reply::Reply,
-    stream::{GuardedStream, ProtocolViolation, StreamHandle},
+    stream::{GuardedStream, ProtocolViolation},
+    stream_state::StreamHandle,
     tls::TlsContext,
 };
 use portolan_core::{
@@ -188,6 +190,13 @@ impl ControlConnection {
             refused.line = mask.hide(&refused.line);
         }
         listing
+    }
+
+    /// Lets `work` record a data connection, if the run is recorded.
+    pub(crate) fn record_data(&self, work: impl FnOnce(&SessionRecorder)) {
+        if let Some(recorder) = &self.link.lock().recorder {
+            work(recorder);
+        }
     }
 
     /// Marks the login as over: text that is not secret is no longer masked.

@@ -14,6 +14,8 @@ use tokio::{
 };
 
 use crate::{
+    context::RunContext,
+    recorder::SessionRecorder,
     server_store::{ServerPlace, ServerStore},
     site::{KEEPALIVE, Site},
 };
@@ -42,6 +44,25 @@ pub(crate) struct DialedConnection {
     /// True if the first of the host's addresses did not answer first, or was not tried first because it had not
     /// answered before.
     pub(crate) is_not_first: bool,
+    /// The recorder of the session, if the run is recorded.
+    pub(crate) recorder: Option<SessionRecorder>,
+}
+
+/// Connects to the server of `site`, and records it if the run is recorded. Fails with the error of the recorded run if
+/// that is played again.
+pub(crate) async fn dial(
+    site: &Site,
+    memory: Option<&dyn ServerStore>,
+    context: &RunContext,
+) -> Result<DialedConnection> {
+    if let Some(error) = context.replayed.as_ref().and_then(|dials| dials.next_failure(site)) {
+        return Err(error);
+    }
+    let dialed = dial_server(site, memory, &context.permissions, &context.stop).await;
+    let Some(recorder) = &context.recorder else { return dialed };
+    let mut line = dialed.inspect_err(|error| recorder.dial_failed(site, error))?;
+    line.recorder = Some(recorder.dialed(site, line.local, line.peer));
+    Ok(line)
 }
 
 /// Connects to the first of the host's addresses that answers, or to the host through its proxy. An address that has
@@ -50,7 +71,7 @@ pub(crate) struct DialedConnection {
 /// # Errors
 ///
 /// `denied_by_policy` if `permissions` do not name the host, or not the address to which a wildcard has led.
-pub(crate) async fn dial(
+async fn dial_server(
     site: &Site,
     memory: Option<&dyn ServerStore>,
     permissions: &RunPermissions,
@@ -61,7 +82,7 @@ pub(crate) async fn dial(
     let (tcp, is_not_first) = stop.run_until_cancelled(reach(site, memory, permissions)).await??;
     let ends = tcp.peer_addr().and_then(|peer| Ok((peer, tcp.local_addr()?)));
     let (peer, local) = ends.map_err(|error| Error::network("cannot use the socket", error))?;
-    Ok(DialedConnection { tcp, peer, local, began, is_not_first })
+    Ok(DialedConnection { tcp, peer, local, began, is_not_first, recorder: None })
 }
 
 async fn reach(

@@ -18,7 +18,7 @@ use crate::{
     profile::ServerProfile,
     reply::Reply,
     site::{Site, Trust},
-    stream::StreamHandle,
+    stream_state::StreamHandle,
     tls::{TlsContext, TlsVersions},
 };
 use portolan_core::{
@@ -35,7 +35,7 @@ const HELLO_TIME: Duration = Duration::from_secs(3);
 impl ControlConnection {
     /// Reads the greeting of `site`; with `implicit`, through TLS from the first byte.
     pub(crate) async fn greeted(
-        DialedConnection { tcp, peer, local, .. }: DialedConnection,
+        DialedConnection { tcp, peer, local, recorder, .. }: DialedConnection,
         site: &Site,
         implicit: Option<&TlsContext>,
         stop: &CancelToken,
@@ -43,6 +43,7 @@ impl ControlConnection {
         let link = StreamHandle::default();
         let mask = site.login_mask();
         link.lock().mask = mask.clone();
+        link.lock().recorder = recorder;
         if let Some(security) = implicit {
             link.lock().upgrade = Some(security.handshake());
         }

@@ -16,6 +16,7 @@ use tokio::{
 };
 use tokio_rustls::client::TlsStream;
 
+use crate::recorder::DataRecorder;
 use portolan_core::{
     buffer,
     cancel::CancelToken,
@@ -72,6 +73,8 @@ pub struct DataConnection {
     stop: CancelToken,
     /// The error that the next read returns.
     failed: Option<io::Error>,
+    /// The recorder of its bytes, if the run is recorded.
+    recorder: Option<DataRecorder>,
 }
 
 impl std::fmt::Debug for DataConnection {
@@ -82,11 +85,17 @@ impl std::fmt::Debug for DataConnection {
 
 impl DataConnection {
     pub(super) const fn plain(tcp: TcpStream, idle: Duration, stop: CancelToken) -> Self {
-        Self { io: DataTransport::Tcp(tcp), idle, stop, failed: None }
+        Self { io: DataTransport::Tcp(tcp), idle, stop, failed: None, recorder: None }
     }
 
     pub(super) fn secure(tls: TlsStream<Buffered>, idle: Duration, stop: CancelToken) -> Self {
-        Self { io: DataTransport::Tls(Box::new(tls)), idle, stop, failed: None }
+        let io = DataTransport::Tls(Box::new(tls));
+        Self { io, idle, stop, failed: None, recorder: None }
+    }
+
+    /// Hands its bytes to `recorder` from now on.
+    pub(super) fn record(&mut self, recorder: DataRecorder) {
+        self.recorder = Some(recorder);
     }
 
     /// Returns true if TLS made a full handshake although the control connection has a session to resume: some servers
@@ -108,6 +117,17 @@ impl DataConnection {
     /// Reads the available data into `buffer`; 0 is the end of the data. TLS that ends without a `close_notify` is an
     /// error: the data may have been cut off (security class C15).
     pub async fn read(&mut self, buffer: &mut [u8]) -> Result<usize> {
+        let read = self.read_some(buffer).await;
+        if let Some(recorder) = &mut self.recorder {
+            match &read {
+                Ok(count) => recorder.received(buffer::filled(buffer, *count)?),
+                Err(error) => recorder.failed(error),
+            }
+        }
+        read
+    }
+
+    async fn read_some(&mut self, buffer: &mut [u8]) -> Result<usize> {
         if let Some(error) = self.failed.take() {
             return Err(broken(error));
         }
@@ -124,6 +144,14 @@ impl DataConnection {
 
     /// Writes all of `bytes`.
     pub async fn write_all(&mut self, bytes: &[u8]) -> Result<()> {
+        let written = self.write_whole(bytes).await;
+        if let (Some(recorder), Err(error)) = (&mut self.recorder, &written) {
+            recorder.failed(error);
+        }
+        written
+    }
+
+    async fn write_whole(&mut self, bytes: &[u8]) -> Result<()> {
         let mut rest = bytes;
         while !rest.is_empty() {
             let write = async {
@@ -136,6 +164,9 @@ impl DataConnection {
                 Ok(written) => written.map_err(broken)?,
                 Err(_) => return Err(self.stalled()),
             };
+            if let Some(recorder) = &mut self.recorder {
+                recorder.sent(count);
+            }
             rest = buffer::rest(rest, count)?;
         }
         Ok(())
@@ -158,6 +189,9 @@ impl DataConnection {
         match stop.run_until_cancelled(timeout(idle, end)).await? {
             Ok(ended) => ended.map_err(broken)?,
             Err(_) => return Err(self.stalled()),
+        }
+        if let Some(recorder) = &mut self.recorder {
+            recorder.finished();
         }
         if let DataTransport::Tls(tls) = &mut self.io {
             let mut rest = [0_u8; 1024];

@@ -23,7 +23,14 @@ pub async fn open(
     command: &FtpCommand,
     params: &OpenParams<'_>,
 ) -> Result<OpenedData, OpenError> {
-    let opened = open_once(control, step, command, params).await;
+    let mut opened = open_once(control, step, command, params).await;
+    control.record_data(|recorder| match &mut opened {
+        Ok(OpenedData { data, address, .. }) => {
+            let resumed = data.is_tls().then(|| !data.is_fresh_tls());
+            data.record(recorder.opened(step.as_str(), command.verb(), address, resumed));
+        }
+        Err(failure) => recorder.data_failed(step.as_str(), command.verb(), &failure.error),
+    });
     if opened.is_err() && params.offset > 0 {
         forget_position(control).await;
     }

@@ -149,7 +149,7 @@ impl Prober<'_> {
         let security = TlsContext::new(site.certified_name(), &site.trust, TlsVersions::All)?;
         let implicit = Some(&security).filter(|_| site.tls == TlsMode::Implicit);
         let stop = &self.inner.stop;
-        let line = dial(site, None, &self.inner.permissions, stop).await?;
+        let line = dial(site, None, &self.inner).await?;
         let (mut control, greeting) =
             ControlConnection::greeted(line, site, implicit, stop).await?;
         diagnosis.greeting.get_or_insert_with(|| welcome(&greeting));

@@ -51,7 +51,7 @@ impl Prober<'_> {
             let is_deaf = seen.into_iter().any(|trial| trial.waited_like(*step));
             let most = if is_deaf { SURVEY_AGAIN_TIMEOUT } else { self.site.connect_timeout };
             session.site.connect_timeout = self.site.connect_timeout.min(most);
-            let trial = self.try_step(session, *step, diagnosis).await;
+            let trial = Box::pin(self.try_step(session, *step, diagnosis)).await;
             endpoint.trials.push(trial);
         }
         if let Some(best) = endpoint.trials.iter().find(|trial| trial.carries()) {
@@ -91,7 +91,7 @@ impl Prober<'_> {
             let size = Some(content.len() as u64);
             let known = RemoteMeta { size, ..RemoteMeta::default() };
             let hints = TransferHints::default();
-            let download = timed(session.fetch(&name, &mut kept, known, hints)).await;
+            let download = Box::pin(timed(session.fetch(&name, &mut kept, known, hints))).await;
             let download = match in_its_words(session, download) {
                 Ok(_) if kept.bytes != content => {
                     Err(Error::protocol("other bytes came back than were sent"))

@@ -122,6 +122,8 @@ impl<'a> Prober<'a> {
             answered: outer.answered.clone(),
             paces: outer.paces.clone(),
             temps: TempRecords::default(),
+            recorder: outer.recorder.clone(),
+            replayed: outer.replayed.clone(),
             permissions: Arc::clone(&outer.permissions),
         };
         Self { site, options, outer, inner }
@@ -165,7 +167,7 @@ impl<'a> Prober<'a> {
             Ok(mut session) => {
                 endpoint.entry = LoginOutcome::Entered(started.elapsed());
                 endpoint.local = Some(session.control.local);
-                self.try_modes(&mut session, &mut endpoint, diagnosis).await;
+                Box::pin(self.try_modes(&mut session, &mut endpoint, diagnosis)).await;
                 self.study(&mut session, &endpoint, diagnosis).await;
                 diagnosis.endpoints.push(endpoint);
                 session.close().await;
