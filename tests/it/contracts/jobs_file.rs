@@ -43,6 +43,10 @@ fn every_key_is_still_known() {
             "[[job]]\nname = \"a\"\ncron = \"@daily\"\n[job.mirror]\nfrom = \"a\"\nto = \"ftp://h/\"\nzzzzzzzz = 1\n",
         ),
         (
+            "deploy",
+            "[[job]]\nname = \"a\"\ncron = \"@daily\"\n[job.deploy]\nfrom = \"a\"\nto = \"ftp://h/\"\nzzzzzzzz = 1\n",
+        ),
+        (
             "get",
             "[[job]]\nname = \"a\"\ncron = \"@daily\"\n[job.get]\nfrom = \"ftp://h/a\"\nzzzzzzzz = 1\n",
         ),

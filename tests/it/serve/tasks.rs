@@ -16,8 +16,8 @@ fn url(server: &Rehearsal, path: &str) -> String {
     format!("ftp://tester@127.0.0.1:{}/{path}", server.site.port)
 }
 
-/// Returns the three kinds of jobs, for a server.
-fn three(server: &Rehearsal) -> String {
+/// Returns the four kinds of jobs, for a server.
+fn four(server: &Rehearsal) -> String {
     [
         task(
             "copy",
@@ -31,6 +31,13 @@ fn three(server: &Rehearsal) -> String {
             &format!(
                 "[job.get]\nfrom = \"{}\"\nto = \"in/{{day}}/\"\n[job.args]\nday = \"today\"",
                 url(server, "pub/*.csv")
+            ),
+        ),
+        task(
+            "site",
+            &format!(
+                "[job.deploy]\nfrom = \"dist\"\nto = \"{}\"\nkeep = 2\nmodes = {{ files = \"640\" }}",
+                url(server, "www/new")
             ),
         ),
         task(
@@ -49,19 +56,21 @@ fn scheduler(server: &Rehearsal) -> Scheduler {
     server.file("pub/b.csv", "bb");
     server.file("pub/c.tmp", "ccc");
     fs::create_dir(server.root().join("in")).unwrap();
-    let scheduler = Scheduler::new(&three(server)).env("FTP", "secret");
+    let scheduler = Scheduler::new(&four(server)).env("FTP", "secret");
     scheduler.file("copy/old", "gone");
     scheduler.file("out/x.csv", "x");
     scheduler.file("out/list", "l");
+    scheduler.file("dist/index.html", "<p>");
+    scheduler.file("dist/.env", "KEY=1");
     scheduler
 }
 
 #[test]
-fn jobs_without_a_script_mirror_fetch_and_send() {
+fn jobs_without_a_script_mirror_deploy_fetch_and_send() {
     let server = Rehearsal::start(&[], false);
     let mut scheduler = scheduler(&server);
     scheduler.start();
-    for job in ["copy", "fetch", "send"] {
+    for job in ["copy", "site", "fetch", "send"] {
         drop(scheduler.command(&["trigger", job, "--wait"]).succeeds().stdout_has("is done"));
     }
     assert_eq!(
@@ -70,6 +79,8 @@ fn jobs_without_a_script_mirror_fetch_and_send() {
     );
     assert!(!scheduler.path("copy/old").exists() && !scheduler.path("copy/c.tmp").exists());
     assert_eq!(scheduler.read("in/today/b.csv"), "bb");
+    assert_eq!(server.bytes("www/new/index.html").unwrap(), b"<p>");
+    assert_eq!(server.bytes("www/new/.env"), None);
     assert_eq!(server.bytes("in/x.csv").unwrap(), b"x");
     assert_eq!(server.bytes("in/list").unwrap(), b"l");
     // A value of its own for one run.

@@ -1,7 +1,9 @@
-//! The work of jobs without a script: `[job.mirror]`, `[job.get]` and `[job.put]`.
+//! The work of jobs without a script: `[job.mirror]`, `[job.deploy]`, `[job.get]` and `[job.put]`.
 //!
 //! Each is a script that comes with the program and gets its values as data, so that a job without a script runs, fails
 //! and is retried like any other. Its options are those of the script function, checked by the same rows.
+
+mod deploy;
 
 use std::{collections::BTreeMap, fmt, ops::Range, path::Path};
 
@@ -33,6 +35,8 @@ use crate::{
 pub enum TaskKind {
     /// `[job.mirror]`.
     Mirror,
+    /// `[job.deploy]`.
+    Deploy,
     /// `[job.get]`.
     Get,
     /// `[job.put]`.
@@ -41,12 +45,13 @@ pub enum TaskKind {
 
 impl TaskKind {
     /// Every kind.
-    pub const ALL: [Self; 3] = [Self::Mirror, Self::Get, Self::Put];
+    pub const ALL: [Self; 4] = [Self::Mirror, Self::Deploy, Self::Get, Self::Put];
 
     /// Returns its key in a job.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Mirror => "mirror",
+            Self::Deploy => "deploy",
             Self::Get => "get",
             Self::Put => "put",
         }
@@ -56,6 +61,7 @@ impl TaskKind {
     const fn script(self) -> &'static str {
         match self {
             Self::Mirror => include_str!("mirror.rhai"),
+            Self::Deploy => include_str!("deploy.rhai"),
             Self::Get => include_str!("get.rhai"),
             Self::Put => include_str!("put.rhai"),
         }
@@ -65,6 +71,7 @@ impl TaskKind {
     const fn function(self) -> &'static str {
         match self {
             Self::Mirror => "mirror_up",
+            Self::Deploy => "deploy",
             Self::Get => "get",
             Self::Put => "put",
         }
@@ -74,6 +81,7 @@ impl TaskKind {
     pub(super) const fn places(self) -> &'static OptionTable<()> {
         match self {
             Self::Mirror => &MIRROR,
+            Self::Deploy => &deploy::PLACES,
             Self::Get => &GET,
             Self::Put => &PUT,
         }
@@ -214,6 +222,7 @@ pub(super) fn read(
     let mut inner = JobsTable::new_unchecked(inner);
     let values = match kind {
         TaskKind::Mirror => mirror(&mut inner, &heading, page),
+        TaskKind::Deploy => deploy::read(&mut inner, &heading, page),
         TaskKind::Get => get(&mut inner, &heading, files, page),
         TaskKind::Put => put(&mut inner, &heading, files, page),
     };

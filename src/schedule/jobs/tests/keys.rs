@@ -23,7 +23,7 @@ init` writes one to start from. These are all its keys, each with its type, its 
 have, and an example. [Schedules](cron.md) explains `cron` and what becomes of missed slots, [operations](operations.md)
 the rest.
 
-A job needs no script: a mirror, a download or an upload is a table of its own, with the options of the command.
+A job needs no script: a mirror, a deployment, a download or an upload is a table of its own, with the options of the command.
 
 ```toml
 [[job]]
