@@ -20,7 +20,7 @@ use crate::{
     },
     error::{Error, Result},
     exit_code::Exit,
-    ftp::{path::RemotePath, site::Site},
+    ftp::{path::RemotePath, session::RunContext, site::Site},
     mirror::MirrorOptions,
     observe::Event,
     option_table::OptionTable,
@@ -169,6 +169,9 @@ pub(super) struct RollbackArgs {
     url: String,
     #[command(flatten)]
     options: OptionFlags<Self>,
+    /// List the deployments that can be undone, the last one first
+    #[arg(long, conflicts_with_all = ["count", "dry_run"])]
+    list: bool,
 }
 
 const ROLLBACK_HELP: &str = "\
@@ -176,6 +179,7 @@ Undoes the last deployment that was made with --keep or after one with it.
 
 Examples:
     portolan rollback ftpes://deploy@www.example.com/htdocs
+    portolan rollback --list ftpes://deploy@www.example.com/htdocs
     portolan rollback --dry-run --count 2 ftpes://deploy@www.example.com/htdocs";
 
 impl OptionCommand for RollbackArgs {
@@ -192,8 +196,11 @@ pub(super) fn rollback(args: &RollbackArgs, common: &Common) -> ExitResult {
         Ok((site, remote, args.options.options()?, common.single_context()?.0))
     };
     let (site, remote, request, context) = prepared().map_err(UsageError)?;
-    let (stop, json) = (context.stop.clone(), common.json());
+    let (stop, json, lists) = (context.stop.clone(), common.json(), args.list);
     interruptible(&stop, move || {
+        if lists {
+            return list(site, &context, &remote, json);
+        }
         let mut report = RollbackReport::default();
         with_session(site, &context, async |session| {
             report = deploy::rollback(session, &remote, &request).await?;
@@ -208,6 +215,22 @@ pub(super) fn rollback(args: &RollbackArgs, common: &Common) -> ExitResult {
         }
         Ok(Exit::Done)
     })
+}
+
+/// Prints the deployments that can be undone.
+fn list(site: Site, context: &RunContext, remote: &RemotePath, json: bool) -> ExitResult {
+    let mut releases = Vec::new();
+    with_session(site, context, async |session| {
+        releases = deploy::list_releases(session, remote).await?;
+        Ok(())
+    })?;
+    if json {
+        report::json(&releases);
+    } else {
+        let lines: Vec<_> = releases.iter().map(|release| format!("{release}\n")).collect();
+        report::output(&lines.concat());
+    }
+    Ok(Exit::Done)
 }
 
 #[cfg(test)]

@@ -289,6 +289,9 @@ fn a_staged_deployment_that_is_killed_leaves_the_old_site_and_the_next_one_finis
             sizes.map(|found| found.len()).find(|size| *size > 50_000)
         };
         assert!(wait::until(Duration::from_mins(1), has_begun).is_some());
+        // Another deployment is kept out meanwhile.
+        let other = deployment(server, &new, &[]).run().fails_with(4);
+        drop(other.stderr_has("another run is at work in this folder").any_stdout());
         running.signal(Signal::KILL);
         drop(running.wait().killed_by(9).any_stdout().any_stderr());
         assert_eq!(tree(&server.root().join("htdocs")), built(1, 5));
@@ -310,6 +313,10 @@ fn a_rollback_restores_byte_for_byte_release_by_release() {
             deploy(server, &site, &["--keep", "3"]).any_stdout();
             states.push(tree(&server.root().join("htdocs")));
         }
+        let ran = rollback(server, &["--list"]);
+        let ids: Vec<_> = ran.stdout_text().lines().map(str::to_owned).collect();
+        assert!(ids.len() == 3 && ids[0].ends_with("  5 added, 1 replaced, 6 deleted"), "{ids:?}");
+        drop(ran.any_stdout());
         let plan = rollback(server, &["--dry-run"]);
         plan.stdout_has("restore  index.html\n").stdout_has("1 deployment to undo: ");
         assert_eq!(&tree(&server.root().join("htdocs")), states.last().unwrap());

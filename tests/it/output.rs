@@ -101,6 +101,7 @@ const ROWS: &[Row] = &[
     row("deploy --keep 1 --include print.rhai . URL/"),
     row("deploy --json --include print.rhai . URL/"),
     row("rollback --dry-run URL/"),
+    row("rollback --list URL/"),
     row("rollback --dry-run --json URL/"),
     Row { line: "nat plan --state state rules.rhai", stdin: "", code: 2 },
     row("nat export rules.rhai"),

@@ -25,4 +25,6 @@ pub use check::web_host;
 pub use driver::deploy;
 pub use options::{DeployRequest, OPTIONS};
 pub use report::DeployReport;
-pub use rollback::{ROLLBACK_OPTIONS, RollbackReport, RollbackRequest, rollback};
+pub use rollback::{
+    ROLLBACK_OPTIONS, ReleaseSummary, RollbackReport, RollbackRequest, list_releases, rollback,
+};

@@ -92,6 +92,43 @@ impl fmt::Display for RollbackReport {
     }
 }
 
+/// A deployment that can be undone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ReleaseSummary {
+    /// The time of the deployment, which is its name.
+    pub release: String,
+    /// The number of files that it added.
+    pub added: usize,
+    /// The number of files that it replaced.
+    pub replaced: usize,
+    /// The number of files that it deleted.
+    pub deleted: usize,
+}
+
+impl fmt::Display for ReleaseSummary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { release, added, replaced, deleted } = self;
+        write!(f, "{release}  {added} added, {replaced} replaced, {deleted} deleted")
+    }
+}
+
+/// Returns the deployments to the directory `folder` of the server that can be undone, the last one first.
+pub async fn list_releases(
+    session: &mut impl RemoteFs,
+    folder: &RemotePath,
+) -> Result<Vec<ReleaseSummary>> {
+    let encoding = session.capabilities().encoding;
+    let top = session.absolute(folder)?.in_encoding(encoding);
+    let mut found = Vec::new();
+    for release in releases::all(session, &top).await?.into_iter().rev() {
+        let changes = release.changes(session).await?.unwrap_or_default();
+        let (added, replaced) = (changes.added.len(), changes.replaced.len());
+        let deleted = changes.deleted.len();
+        found.push(ReleaseSummary { release: release.id, added, replaced, deleted });
+    }
+    Ok(found)
+}
+
 /// A step of the way back.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum RollbackStep {
