@@ -118,7 +118,8 @@ impl AttemptSpec {
     pub fn permissions(&self) -> (PermissionOptions, bool) {
         let nat = PermissionOptions { nat: self.allow_nat, ..PermissionOptions::default() };
         let options = self.permissions.clone().unwrap_or_default();
-        (options.and(&nat), self.permissions.is_some())
+        let task = self.task.as_ref().map(|task| task.permissions(&self.args));
+        (options.and(&nat).and(&task.unwrap_or_default()), self.permissions.is_some())
     }
 
     /// Returns the script: that of the job, in a file that no other user can change, or that of its work.

@@ -216,22 +216,42 @@ fn braces(text: &str) -> impl Iterator<Item = (&str, Range<usize>)> {
     })
 }
 
-/// Reports names in braces that are probably meant to be of `each`.
+/// The keys of a job whose values have no braces of their own, as templates and the arguments of programs have.
+const PLAIN: [&str; 6] = ["script", "locks", "tags", "description", "timezone", "window"];
+
+/// Reports names in braces that are probably meant to be of `each`: one like a name of it is an error, and one that is no
+/// name of anything is a warning.
 fn check_names(value: &DeValue<'_>, axes: &[(String, Vec<String>)], page: &mut JobsDocument<'_>) {
     let DeValue::Table(table) = value else { return };
     let args = table.get("args").and_then(|args| args.get_ref().as_table());
     let known: Vec<_> = axes.iter().map(|(name, _)| name.as_str()).collect();
     let is_arg = |name: &str| args.is_some_and(|args| args.contains_key(name));
     let all = table.iter().filter(|(key, _)| ![EACH, "name"].contains(&&**key.get_ref()));
-    for (_, value) in all {
+    for (key, value) in all {
+        let is_task = TaskKind::ALL.iter().any(|kind| kind.as_str() == key.get_ref());
+        let is_plain = is_task || PLAIN.contains(&&**key.get_ref());
         each_text(value, &mut |text, span| {
             for (name, at) in braces(text) {
-                let near =
-                    nearest(name, &known).filter(|_| !known.contains(&name) && !is_arg(name));
-                if let Some(near) = near {
-                    let place = page.within(span, text, &at);
+                if known.contains(&name) || is_arg(name) {
+                    continue;
+                }
+                let place = page.within(span, text, &at);
+                if let Some(near) = nearest(name, &known) {
                     let hint = Some(format!("did you mean `{{{near}}}`?"));
                     page.error(place, format!("`each` has no `{name}`"), hint);
+                } else if is_plain {
+                    let has: Vec<_> = known.iter().map(|name| format!("`{{{name}}}`")).collect();
+                    let has = has.join(", ");
+                    let hint = if is_task {
+                        format!("it has {has}; `--arg {name}=…` gives a value to a single run")
+                    } else {
+                        format!("it has {has}")
+                    };
+                    page.warn(
+                        place,
+                        format!("`each` has no `{name}`: `{{{name}}}` stays as it is"),
+                        Some(hint),
+                    );
                 }
             }
         });

@@ -199,12 +199,17 @@ const JOB_ROWS: &[JobRow] = &[
         "script",
         Own,
         "the path of the script, relative to the folder of the jobs file; required, unless the job has one of the \
-         following four",
+         following five",
     ),
     JobRow::new("mirror", Own, "the mirror that the job makes, without a script: the table `[job.mirror]`"),
     JobRow::new("deploy", Own, "the site that the job deploys, without a script: the table `[job.deploy]`"),
     JobRow::new("get", Own, "the files that the job downloads, without a script: the table `[job.get]`"),
     JobRow::new("put", Own, "the files that the job uploads, without a script: the table `[job.put]`"),
+    JobRow::new(
+        "prune",
+        Own,
+        "the old files of a server that the job deletes, without a script: the table `[job.prune]`",
+    ),
     JobRow::new(
         "cron",
         Own,

@@ -47,6 +47,10 @@ fn every_key_is_still_known() {
             "[[job]]\nname = \"a\"\ncron = \"@daily\"\n[job.deploy]\nfrom = \"a\"\nto = \"ftp://h/\"\nzzzzzzzz = 1\n",
         ),
         (
+            "prune",
+            "[[job]]\nname = \"a\"\ncron = \"@daily\"\n[job.prune]\nsite = \"ftp://h/\"\nkeep_last = 1\nzzzzzzzz = 1\n",
+        ),
+        (
             "get",
             "[[job]]\nname = \"a\"\ncron = \"@daily\"\n[job.get]\nfrom = \"ftp://h/a\"\nzzzzzzzz = 1\n",
         ),

@@ -1,6 +1,9 @@
 //! Jobs without a script, runs in the foreground, and requests with arguments and for past slots.
 
-use std::fs;
+use std::{
+    fs::{self, File},
+    time::{Duration, SystemTime},
+};
 
 use super::scheduler::{Scheduler, on_request};
 use crate::support::{program::Portolan, rehearsal::Rehearsal, wait};
@@ -16,8 +19,8 @@ fn url(server: &Rehearsal, path: &str) -> String {
     format!("ftp://tester@127.0.0.1:{}/{path}", server.site.port)
 }
 
-/// Returns the four kinds of jobs, for a server.
-fn four(server: &Rehearsal) -> String {
+/// Returns the five kinds of jobs, for a server.
+fn five(server: &Rehearsal) -> String {
     [
         task(
             "copy",
@@ -47,6 +50,13 @@ fn four(server: &Rehearsal) -> String {
                 url(server, "in/")
             ),
         ),
+        task(
+            "old",
+            &format!(
+                "[job.prune]\nsite = \"{}\"\npath = \"/backup\"\nkeep_last = 1\nolder_than = \"30d\"\nmatch = \"db-*\"",
+                url(server, "")
+            ),
+        ),
     ]
     .concat()
 }
@@ -56,21 +66,27 @@ fn scheduler(server: &Rehearsal) -> Scheduler {
     server.file("pub/b.csv", "bb");
     server.file("pub/c.tmp", "ccc");
     fs::create_dir(server.root().join("in")).unwrap();
-    let scheduler = Scheduler::new(&four(server)).env("FTP", "secret");
+    let scheduler = Scheduler::new(&five(server)).env("FTP", "secret");
     scheduler.file("copy/old", "gone");
     scheduler.file("out/x.csv", "x");
     scheduler.file("out/list", "l");
+    for (name, days) in [("db-1", 60), ("db-2", 40), ("db-3", 1), ("notes", 60)] {
+        server.file(&format!("backup/{name}"), "x");
+        let file = File::options().write(true).open(server.root().join("backup").join(name));
+        let age = Duration::from_hours(24 * days);
+        file.unwrap().set_modified(SystemTime::now() - age).unwrap();
+    }
     scheduler.file("dist/index.html", "<p>");
     scheduler.file("dist/.env", "KEY=1");
     scheduler
 }
 
 #[test]
-fn jobs_without_a_script_mirror_deploy_fetch_and_send() {
+fn jobs_without_a_script_mirror_deploy_fetch_send_and_prune() {
     let server = Rehearsal::start(&[], false);
     let mut scheduler = scheduler(&server);
     scheduler.start();
-    for job in ["copy", "site", "fetch", "send"] {
+    for job in ["copy", "site", "fetch", "send", "old"] {
         drop(scheduler.command(&["trigger", job, "--wait"]).succeeds().stdout_has("is done"));
     }
     assert_eq!(
@@ -83,6 +99,9 @@ fn jobs_without_a_script_mirror_deploy_fetch_and_send() {
     assert_eq!(server.bytes("www/new/.env"), None);
     assert_eq!(server.bytes("in/x.csv").unwrap(), b"x");
     assert_eq!(server.bytes("in/list").unwrap(), b"l");
+    let left = ["db-1", "db-2", "db-3", "notes"]
+        .map(|name| server.bytes(&format!("backup/{name}")).is_some());
+    assert_eq!(left, [false, false, true, true]);
     // A value of its own for one run.
     let ran = scheduler.command(&["trigger", "fetch", "--wait", "--arg", "day=2026-11-28"]);
     drop(ran.succeeds().stdout_has("is done"));
@@ -98,7 +117,7 @@ fn jobs_without_a_script_mirror_deploy_fetch_and_send() {
 fn a_job_runs_once_in_the_foreground_and_leaves_a_record() {
     let server = Rehearsal::start(&[], false);
     let mut scheduler = scheduler(&server);
-    for job in ["copy", "fetch", "send"] {
+    for job in ["copy", "fetch", "send", "old"] {
         let ran = scheduler.command(&["run", "--job", job, "--arg", "day=now"]);
         drop(ran.succeeds().any_stdout().any_stderr());
     }
@@ -108,7 +127,8 @@ fn a_job_runs_once_in_the_foreground_and_leaves_a_record() {
     let runs = scheduler.runs();
     let kept: Vec<_> =
         runs.iter().map(|run| (run["job"].clone(), run["outcome"].clone())).collect();
-    assert_eq!(kept.len(), 3, "{runs:#?}");
+    assert_eq!(kept.len(), 4, "{runs:#?}");
+    assert!(server.bytes("backup/db-2").is_none());
     assert!(kept.iter().all(|(_, outcome)| outcome == "done"), "{kept:?}");
     drop(
         scheduler
@@ -118,6 +138,27 @@ fn a_job_runs_once_in_the_foreground_and_leaves_a_record() {
     );
     scheduler.start();
     scheduler.stop();
+}
+
+#[test]
+fn a_deployment_may_ask_the_address_that_its_job_names() {
+    let server = Rehearsal::start(&[], false);
+    // Nobody listens there: the deployment is made, asked for, and undone.
+    let jobs = task(
+        "site",
+        &format!(
+            "[job.deploy]\nfrom = \"dist\"\nto = \"{}\"\nkeep = 1\ncheck_url = \"http://127.0.0.1:1/\"",
+            url(&server, "www")
+        ),
+    );
+    let scheduler = Scheduler::new(&jobs).env("FTP", "secret");
+    scheduler.file("dist/index.html", "<p>");
+    let ran = scheduler.command(&["run", "--job", "site"]).any_code().any_stdout();
+    assert_ne!(ran.code(), 0);
+    assert!(!ran.stderr_text().contains("denied"), "{}", ran.stderr_text());
+    assert!(ran.stderr_text().contains("127.0.0.1:1"), "{}", ran.stderr_text());
+    assert_eq!(server.bytes("www/index.html"), None);
+    drop(ran.any_stderr());
 }
 
 #[test]

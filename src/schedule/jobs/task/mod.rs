@@ -1,9 +1,10 @@
-//! The work of jobs without a script: `[job.mirror]`, `[job.deploy]`, `[job.get]` and `[job.put]`.
+//! The work of jobs without a script: `[job.mirror]`, `[job.deploy]`, `[job.get]`, `[job.put]` and `[job.prune]`.
 //!
 //! Each is a script that comes with the program and gets its values as data, so that a job without a script runs, fails
 //! and is retried like any other. Its options are those of the script function, checked by the same rows.
 
 mod deploy;
+mod prune;
 
 use std::{collections::BTreeMap, fmt, ops::Range, path::Path};
 
@@ -22,6 +23,7 @@ use crate::{
     ftp::url::Url,
     observe::visible::visible,
     option_table::{OptionKind::Own, OptionRow, OptionTable},
+    permissions::PermissionOptions,
     script::{
         options::{Taker, check_json, taker},
         sites,
@@ -41,11 +43,13 @@ pub enum TaskKind {
     Get,
     /// `[job.put]`.
     Put,
+    /// `[job.prune]`.
+    Prune,
 }
 
 impl TaskKind {
     /// Every kind.
-    pub const ALL: [Self; 4] = [Self::Mirror, Self::Deploy, Self::Get, Self::Put];
+    pub const ALL: [Self; 5] = [Self::Mirror, Self::Deploy, Self::Get, Self::Put, Self::Prune];
 
     /// Returns its key in a job.
     pub const fn as_str(self) -> &'static str {
@@ -54,6 +58,7 @@ impl TaskKind {
             Self::Deploy => "deploy",
             Self::Get => "get",
             Self::Put => "put",
+            Self::Prune => "prune",
         }
     }
 
@@ -64,6 +69,7 @@ impl TaskKind {
             Self::Deploy => include_str!("deploy.rhai"),
             Self::Get => include_str!("get.rhai"),
             Self::Put => include_str!("put.rhai"),
+            Self::Prune => include_str!("prune.rhai"),
         }
     }
 
@@ -74,6 +80,7 @@ impl TaskKind {
             Self::Deploy => "deploy",
             Self::Get => "get",
             Self::Put => "put",
+            Self::Prune => "prune",
         }
     }
 
@@ -84,18 +91,24 @@ impl TaskKind {
             Self::Deploy => &deploy::PLACES,
             Self::Get => &GET,
             Self::Put => &PUT,
+            Self::Prune => &prune::PLACES,
         }
     }
 
     /// Returns the paragraphs of the manual about its options.
     #[cfg(test)]
     pub(super) fn paragraphs(self) -> Vec<String> {
-        let options = taker(self.function()).map(Taker::paragraphs);
-        [self.places().paragraphs(), options.unwrap_or_default()].concat()
+        let options = taker(self.function()).map(Taker::paragraphs).unwrap_or_default();
+        let is_own =
+            |text: &String| self.keys().iter().any(|key| text.starts_with(&format!("`{key}`")));
+        let options = options.into_iter().filter(is_own).collect();
+        [self.places().paragraphs(), options].concat()
     }
 
+    /// Returns its keys: its places, and the options of the function but for those that a place stands for.
     fn keys(self) -> Vec<&'static str> {
-        let options = taker(self.function()).map(Taker::keys).unwrap_or_default();
+        let mut options = taker(self.function()).map(Taker::keys).unwrap_or_default();
+        options.retain(|key| self != Self::Deploy || *key != "folder");
         [self.places().keys(), options].concat()
     }
 }
@@ -176,6 +189,16 @@ impl Task {
         }
         values
     }
+
+    /// Returns the permissions that the work needs with these arguments beside those for files and servers.
+    pub fn permissions(&self, args: &Json) -> PermissionOptions {
+        match self.kind {
+            TaskKind::Deploy => {
+                deploy::permissions(self.args(args).get("options").unwrap_or(&Json::Null))
+            }
+            _ => PermissionOptions::default(),
+        }
+    }
 }
 
 /// Replaces the keys of `texts` in all texts of `value` by their values.
@@ -225,6 +248,7 @@ pub(super) fn read(
         TaskKind::Deploy => deploy::read(&mut inner, &heading, page),
         TaskKind::Get => get(&mut inner, &heading, files, page),
         TaskKind::Put => put(&mut inner, &heading, files, page),
+        TaskKind::Prune => prune::read(&mut inner, &heading, page),
     };
     let (mut values, options) = (values?, options?);
     values.as_object_mut()?.insert("options".into(), options);

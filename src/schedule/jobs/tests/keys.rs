@@ -23,7 +23,8 @@ init` writes one to start from. These are all its keys, each with its type, its 
 have, and an example. [Schedules](cron.md) explains `cron` and what becomes of missed slots, [operations](operations.md)
 the rest.
 
-A job needs no script: a mirror, a deployment, a download or an upload is a table of its own, with the options of the command.
+A job needs no script: a mirror, a deployment, a download, an upload, or the removal of old files is a table of its own,
+with the options of the command.
 
 ```toml
 [[job]]
@@ -44,8 +45,8 @@ run, `--arg day=2026-11-28` gives a value of its own to the run, and `--slot T` 
 
 `include = \"jobs.d/*.toml\"` at the top of the file adds the jobs of other files, in the order of their names; paths in
 them count from the directory of the jobs file. `[defaults]` has any key of a job but `name` and `each`: a job that does
-not have the key itself takes it from there, and the tables `args`, `connect`, `backoff`, `mirror`, `get` and `put` are
-merged key by key. `each = { site = [\"a\", \"b\"] }` makes the jobs `NAME[a]` and `NAME[b]`, with `{site}` in their values
+not have the key itself takes it from there, and the tables `args`, `connect` and `backoff`, and those of jobs without a
+script such as `mirror`, are merged key by key. `each = { site = [\"a\", \"b\"] }` makes the jobs `NAME[a]` and `NAME[b]`, with `{site}` in their values
 replaced; `after = [\"NAME\"]` waits for all of them. A mistake in any of these files is refused with its place, and a
 running scheduler, which watches all of them, keeps the jobs that it has.
 

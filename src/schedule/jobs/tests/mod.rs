@@ -4,6 +4,7 @@ mod files;
 mod keys;
 mod mistakes;
 mod repeat;
+mod tasks;
 mod whole;
 
 use std::path::Path;
