@@ -241,6 +241,25 @@ impl Spec {
         item.hinted(message, format!("a {} is {} to {}{names}", self.name, self.least, self.most))
     }
 
+    /// Returns the field with a number, or a range with a step, in the place of each `H`; `None` if it cannot be read.
+    pub(super) fn without_hash(&self, field: FieldText<'_>, job: &str) -> Option<String> {
+        let item = |item: FieldText<'_>| {
+            if !item.text.starts_with(['H', 'h']) {
+                return Some(item.text.to_owned());
+            }
+            let SteppedRange { first, last, step } = self.run(item, job).ok()?;
+            // Where only one value fits in, a range with a step would not be read everywhere.
+            Some(if first + step > last {
+                first.to_string()
+            } else if step == 1 {
+                format!("{first}-{last}")
+            } else {
+                format!("{first}-{last}/{step}")
+            })
+        };
+        Some(field.items().map(item).collect::<Option<Vec<_>>>()?.join(","))
+    }
+
     /// Reads `H`, `H/15`, `H(0-29)`, `H(0-29)/10`: values that depend on the job's name alone.
     fn hashed(
         &self,

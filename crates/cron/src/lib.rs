@@ -22,6 +22,7 @@ use jiff::{SignedDuration, Timestamp, civil::DateTime};
 use sha2::{Digest, Sha256};
 
 pub use self::alias::fields_of;
+pub use self::parse::without_hash;
 pub use self::start_limits::{DateSet, DayWindow, StartLimits};
 pub use self::walk::Firings;
 pub use self::walk::SlotWalk;

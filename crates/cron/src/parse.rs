@@ -40,6 +40,18 @@ pub(super) fn parse(text: &str, job: &str) -> Result<Expression, Mistake> {
     Ok(expression(ExpressionKind::Fields(Box::new(fields)), warnings(&texts)))
 }
 
+/// Returns five fields with the values of `H` for a job in its place; `None` if there are not five, or if one cannot be
+/// read.
+pub fn without_hash(fields: &str, job: &str) -> Option<String> {
+    let words = words(fields);
+    let specs = [MINUTE, HOUR, DAY, MONTH, WEEKDAY];
+    if words.len() != specs.len() {
+        return None;
+    }
+    let fields = specs.iter().zip(words).map(|(spec, word)| spec.without_hash(word, job));
+    Some(fields.collect::<Option<Vec<_>>>()?.join(" "))
+}
+
 fn words(text: &str) -> Vec<FieldText<'_>> {
     let start = text.as_ptr() as usize;
     text.split_whitespace()

@@ -2,7 +2,10 @@
 
 use std::{collections::BTreeSet, fmt};
 
-use crate::schedule::{cron::fields_of, jobs::Job};
+use crate::schedule::{
+    cron::{fields_of, without_hash},
+    jobs::Job,
+};
 
 const MONTHS: [&str; 12] =
     ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
@@ -110,14 +113,14 @@ pub(super) fn five_fields(job: &Job) -> Result<(ExportFields, String), String> {
         ["0", rest @ ..] if rest.len() == 5 => rest.join(" "),
         _ => return Err(format!("`{text}` has more than five fields, or is none of fields")),
     };
-    // Names of days and months have other letters; `L`, `W` and `H` stand alone, after a number, or before `(`.
+    let fields = without_hash(&fields, &job.name).unwrap_or(fields);
+    // Names of days and months have other letters; `L` and `W` stand alone, or after a number.
     let is_ours = fields.to_ascii_uppercase().split([' ', ',']).any(|part| {
         let is_number_and = |letter: char| {
             part.strip_suffix(letter).is_some_and(|rest| rest.chars().all(|c| c.is_ascii_digit()))
         };
         part.contains('#')
             || part.contains('?')
-            || part.starts_with('H')
             || part.starts_with("L-")
             || is_number_and('L')
             || is_number_and('W')
@@ -125,7 +128,7 @@ pub(super) fn five_fields(job: &Job) -> Result<(ExportFields, String), String> {
             || part == "WL"
     });
     if is_ours {
-        return Err(format!("`{fields}` has `L`, `W`, `#` or `H`, which only portolan reads"));
+        return Err(format!("`{fields}` has `L`, `W` or `#`, which only portolan reads"));
     }
     Ok((ExportFields::read(&fields)?, schedule.zone.name.clone()))
 }

@@ -34,6 +34,7 @@ fn scheduler() -> Scheduler {
         ("either", "0 0 13 * 5", "overlap = \"queue\""),
         ("often", "*/15 22-23,0-5 * * 7", "misfire = \"skip\""),
         ("named", "@weekly", ""),
+        ("hashed", "H H(1-4)/2 H * *", ""),
         ("ours", "0 0 L * *", ""),
     ];
     let job = |(name, cron, more): (&str, &str, &str)| {
@@ -76,7 +77,7 @@ fn systemd_takes_the_service_and_the_timers() {
             ask("systemd-analyze", &["calendar", calendar], "");
         }
     }
-    assert_eq!(units.len(), 12);
+    assert_eq!(units.len(), 14);
     verified(&units.iter().map(PathBuf::as_path).collect::<Vec<_>>());
     drop(timers.any_stdout().any_stderr());
 }
@@ -118,6 +119,8 @@ fn kubernetes_gets_yaml_with_a_name_of_its_own_for_each_job() {
         ["either", "0 0 13 * 5", zone],
         ["often", "*/15 22-23,0-5 * * 0", zone],
         ["named", "0 0 * * 0", zone],
+        // `H` becomes the values that it has for this name.
+        ["hashed", "29 1-4/2 3 * *", zone],
     ];
     assert_eq!(found, wanted);
 }
@@ -133,7 +136,7 @@ fn a_line_of_the_crontab_is_a_command_that_a_shell_reads() {
         .map(str::to_owned)
         .collect();
     drop(table.any_stdout().any_stderr());
-    assert_eq!(lines.len(), 6);
+    assert_eq!(lines.len(), 7);
     for line in lines {
         // cron removes the five fields, and reads `\%` as `%`.
         let command = line.splitn(6, ' ').last().unwrap();

@@ -6,7 +6,7 @@ mod words;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Expression, Schedule};
+use super::{Expression, Schedule, without_hash};
 use crate::{slot::Slot, zone::Zones};
 
 /// Returns the schedule of `text` in `zone`, by the built-in rules.
@@ -23,6 +23,37 @@ fn slots(text: &str, zone: &str, after: &str, count: usize) -> Vec<Slot> {
 /// Returns only the instants, as text.
 fn instants(text: &str, zone: &str, after: &str, count: usize) -> Vec<String> {
     slots(text, zone, after, count).iter().map(|slot| slot.at.to_string()).collect()
+}
+
+#[test]
+fn an_expression_fires_at_the_same_times_with_its_hash_written_out() {
+    let from: Timestamp = "2026-01-30T00:00:00Z".parse().unwrap();
+    let zone = || Zones::bundled().find("Europe/Berlin").unwrap();
+    let times = |text: &str, job: &str| -> Vec<_> {
+        let expression =
+            Expression::parse(text, job).unwrap_or_else(|wrong| panic!("{text}: {wrong:?}"));
+        expression.in_zone(zone()).firings(from).take(50).map(|slot| slot.at).collect()
+    };
+    for text in [
+        "H 3 * * *",
+        "H H * * *",
+        "H/15 * * * *",
+        "h/59 * * * *",
+        "H(0-29)/10,45 H(1-4) * * MON-FRI",
+        "0 0 H * *",
+        "0 0 * H H",
+        "5 H/12 * H/6 *",
+        "0 0 H(29-31) * *",
+        "15 3 * * *",
+    ] {
+        for job in ["a", "b", "nightly", "catalogue[x]", "z9"] {
+            let written = without_hash(text, job).unwrap();
+            assert!(!written.contains(['H', 'h']), "{written}");
+            assert_eq!(times(&written, ""), times(text, job), "{text} of {job}: {written}");
+        }
+    }
+    assert_eq!(without_hash("H 3 * *", "a"), None);
+    assert_eq!(without_hash("H(x-y) 3 * * *", "a"), None);
 }
 
 #[test]
