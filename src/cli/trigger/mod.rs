@@ -63,6 +63,14 @@ fn ask(args: &Args, common: &Common) -> Result<Exit> {
     args.jobs.know(&args.job, &store)?;
     let now = Clock::System.now();
     let (slots, given) = (backfill::slots(args, now)?, backfill::arguments(args)?);
+    if args.wait && scheduler(&state).is_none() {
+        // A success would be told of a run that nobody makes.
+        let (job, state) = (&args.job, state.display());
+        return Err(Error::invalid(format!(
+            "no scheduler is running on {state}, so there is nothing to wait for: `portolan serve` starts one, and \
+             `portolan run --job {job}` runs it here"
+        )));
+    }
     let asked = store.ask_for(&args.job, given.as_deref(), &slots, now)?;
     if scheduler(&state).is_none() {
         tell_asked(args, common);

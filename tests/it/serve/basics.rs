@@ -105,6 +105,9 @@ fn a_job_that_nobody_knows_is_named_with_the_nearest() {
 fn a_request_without_a_scheduler_waits_for_one() {
     let mut scheduler = Scheduler::new(&on_request("a", ""));
     scheduler.file("a.rhai", "");
+    // Nobody makes the run that is to be waited for, and nothing is asked.
+    let waits = scheduler.command(&["trigger", "a", "--wait"]).fails_with(2);
+    drop(waits.stderr_has("there is nothing to wait for"));
     drop(scheduler.command(&["trigger", "a"]).succeeds().stderr_has("no scheduler is running"));
     scheduler.start();
     assert_eq!(scheduler.until_outcome("a", "done")["trigger"], "manual");
