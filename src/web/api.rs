@@ -1,6 +1,6 @@
 //! The resources of the API. Their documents are the values of `--json` of the commands.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     Extension,
@@ -106,7 +106,11 @@ pub(super) async fn next(State(web): SharedWeb, OriginalUri(uri): OriginalUri) -
     let found = async {
         let (hours, most) = params::query::<NextQuery>(&uri)?.checked()?;
         let (jobs, now) = (web.view.jobs(), web.clock.now());
-        let next = web.stores.with(move |store| documents::next(store, &jobs, now, hours, most));
+        let view = Arc::clone(&web.view);
+        let next = web.stores.with(move |store| {
+            let coming = view.coming(&jobs, now);
+            documents::next(store, &jobs, &coming, now, hours, most)
+        });
         let all: Vec<_> = next.await?.all.into_iter().map(|(_, slot)| slot).collect();
         Ok(document(&all))
     };

@@ -15,14 +15,14 @@ use crate::{
         jobs::{Job, Jobs},
         overview::{JobHistory, JobOverview},
         slot::Slot,
-        upcoming::SlotDocument,
+        upcoming::{MergedSlots, SlotDocument},
     },
     similar::nearest,
     store::{
         Store,
         history::{
-            ArrivedFile, AttemptRecord, FallBack, FileMoved, Health, HistoryRun, Notice,
-            ProgressPoint, RunState,
+            ArrivedFile, AttemptRecord, FallBack, FileMoved, HistoryRun, Notice, ProgressPoint,
+            RunState,
         },
     },
 };
@@ -75,10 +75,7 @@ pub(super) fn jobs(
     };
     let after = match query.cursor.as_deref().filter(|cursor| !cursor.is_empty()) {
         None => 0,
-        Some(cursor) => {
-            let found = jobs.all.iter().position(|job| *job.name == *cursor);
-            found.ok_or_else(|| no_job(jobs, cursor))? + 1
-        }
+        Some(cursor) => jobs.place(cursor).ok_or_else(|| no_job(jobs, cursor))? + 1,
     };
     let mut found = jobs.all.iter().skip(after).filter(is_wanted);
     let most = usize::try_from(most).unwrap_or(usize::MAX);
@@ -95,7 +92,7 @@ fn names_in(store: &Store, state: &str) -> Result<BTreeSet<String>> {
     }
     let states = match state {
         "paused" => store.paused_jobs()?,
-        _ => store.job_states()?.into_iter().filter(|one| one.health == Health::Bad).collect(),
+        _ => store.failing_jobs()?,
     };
     Ok(states.into_iter().map(|one| one.job).collect())
 }
@@ -158,13 +155,11 @@ impl RunDetails {
     }
 }
 
-/// The maximum number of slots that are looked at: a file of 100,000 jobs that run every second has more.
-const SLOTS_MAX: usize = 20_000;
-
 /// Returns the slots of the next `hours`, the earliest first, `most` at most.
 pub(super) fn next(
     store: &Store,
     jobs: &Jobs,
+    coming: &[Option<Slot>],
     now: Timestamp,
     hours: u32,
     most: u32,
@@ -172,25 +167,12 @@ pub(super) fn next(
     let end = now.checked_add(i64::from(hours).hours()).unwrap_or(Timestamp::MAX);
     let paused: BTreeSet<_> = store.paused_jobs()?.into_iter().map(|state| state.job).collect();
     let most = usize::try_from(most).unwrap_or(usize::MAX);
-    let (mut found, mut has_more) = (Vec::new(), false);
-    for job in &jobs.all {
-        let Some(schedule) = job.active_schedule() else { continue };
-        // The earliest of all are among the earliest of each, and one more tells that there are others.
-        let slots = schedule.firings(now).take_while(|slot| slot.at < end).take(most + 1);
-        found.extend(slots.map(|slot| (slot, schedule, job)));
-        if found.len() > SLOTS_MAX {
-            found.sort_by_key(|(slot, ..)| slot.at);
-            found.truncate(most);
-            has_more = true;
-        }
-    }
-    found.sort_by_key(|(slot, ..)| slot.at);
-    has_more |= found.len() > most;
-    found.truncate(most);
-    let all = found.into_iter().map(|(slot, schedule, job)| {
+    let mut slots = MergedSlots::new(jobs, coming, end);
+    let all = slots.by_ref().take(most).map(|(job, slot, schedule)| {
         (slot, SlotDocument::of(&slot, schedule, Some((job, paused.contains(&*job.name)))))
     });
-    Ok(ListPart { all: all.collect(), has_more })
+    let all = all.collect();
+    Ok(ListPart { all, has_more: slots.next().is_some() })
 }
 
 impl WebState {

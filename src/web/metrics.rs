@@ -2,7 +2,12 @@
 
 use std::{net::SocketAddr, sync::Arc};
 
-use axum::{Router, http::header::CONTENT_TYPE, response::IntoResponse, routing::get};
+use axum::{
+    Router,
+    http::header::CONTENT_TYPE,
+    response::{IntoResponse, Response},
+    routing::get,
+};
 
 use super::connections::Listening;
 use crate::{error::Result, observe::metrics::Metrics};
@@ -24,14 +29,16 @@ impl MetricsServer {
         let address = listening.address;
         listening.serve(CONNECTIONS_MAX, None, || {
             Router::new()
-                .route("/metrics", get(move || async move { page(&metrics) }))
+                .route("/metrics", get(move || answer(Arc::clone(&metrics))))
                 .route("/", get(|| async { "portolan: /metrics is for Prometheus\n" }))
         })?;
         Ok(Self { address })
     }
 }
 
-/// Returns the metrics in the text format of Prometheus.
-pub(super) fn page(metrics: &Metrics) -> impl IntoResponse + use<> {
-    ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], metrics.text())
+/// Returns the metrics in the text format of Prometheus. Those of many jobs take a while, in which others are answered.
+pub(super) async fn answer(metrics: Arc<Metrics>) -> Response {
+    let text = tokio::task::spawn_blocking(move || metrics.text()).await;
+    let kind = [(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
+    (kind, text.unwrap_or_default()).into_response()
 }

@@ -4,15 +4,16 @@ use std::{
     net::SocketAddr,
     path::PathBuf,
     sync::{Arc, mpsc::Sender},
+    time::Duration,
 };
 
 use axum::{
     Router,
     extract::DefaultBodyLimit,
     middleware::from_fn_with_state,
-    response::IntoResponse,
     routing::{get, post},
 };
+use tokio::time::sleep;
 
 use super::{
     access::HostNames,
@@ -36,6 +37,8 @@ use crate::{
 
 /// The maximum number of connections: a browser opens up to six, and one stream of events for each page.
 const CONNECTIONS_MAX: usize = 256;
+/// The time between two computations of the next slot of each job.
+const COMING_INTERVAL: Duration = Duration::from_secs(5);
 
 /// The configuration of the page.
 #[derive(Debug)]
@@ -107,9 +110,20 @@ impl WebServer {
         });
         listening.serve(CONNECTIONS_MAX, tls, move || {
             tokio::spawn(events::watch(Arc::clone(&web)));
+            tokio::spawn(keep_coming(Arc::clone(&web)));
             router(web)
         })?;
         Ok(Self { url })
+    }
+}
+
+/// Computes the next slot of each job before anybody asks for it.
+async fn keep_coming(web: Arc<WebState>) {
+    loop {
+        let (view, jobs, now) = (Arc::clone(&web.view), web.view.jobs(), web.clock.now());
+        // A panic in it would be told by the request that computes the same.
+        tokio::task::spawn_blocking(move || drop(view.coming(&jobs, now))).await.ok();
+        sleep(COMING_INTERVAL).await;
     }
 }
 
@@ -146,7 +160,7 @@ fn router(web: Arc<WebState>) -> Router {
     let counters = Arc::clone(&web.metrics);
     pages
         .nest("/api/v1", api)
-        .route("/metrics", get(move || async move { metrics::page(&counters).into_response() }))
+        .route("/metrics", get(move || metrics::answer(Arc::clone(&counters))))
         .route("/healthz", get(|| async { "ok\n" }))
         .fallback(api::not_found)
         .method_not_allowed_fallback(api::wrong_method)

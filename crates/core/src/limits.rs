@@ -386,8 +386,8 @@ pub const BACKFILL_TIME_MAX: jiff::SignedDuration = jiff::SignedDuration::from_h
 /// The maximum number of past slots in one request: two years of a nightly job.
 pub const BACKFILL_SLOTS_MAX: usize = 1000;
 
-/// The maximum number of bytes in a jobs file; a thousand jobs have some hundred thousand.
-pub const JOBS_FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
+/// The maximum number of bytes in a jobs file; a hundred thousand jobs have some fifteen million.
+pub const JOBS_FILE_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// The maximum number of files that a jobs file includes.
 pub const INCLUDED_FILES_MAX: usize = 1000;
 /// The maximum number of bytes in a file of dates: a line for each day of a hundred years has less.
@@ -416,8 +416,10 @@ pub const WATCH_LOOK: Duration = Duration::from_secs(5);
 pub const WATCH_NEWS_TIME: Duration = Duration::from_millis(200);
 /// The time for which a file that is gone is remembered, at least: its listing may have been incomplete.
 pub const FILES_GONE_TIME: jiff::SignedDuration = jiff::SignedDuration::from_hours(7 * 24);
-/// The maximum number of jobs in one file.
-pub const JOBS_MAX: usize = 2_000;
+/// The maximum number of jobs of a jobs file with those that it includes: they are ready within seconds.
+pub const JOBS_MAX: usize = 200_000;
+/// The maximum number of findings in a jobs file: nobody reads more, and each needs its place.
+pub const JOBS_FINDINGS_MAX: usize = 1_000;
 /// The maximum number of bytes in a job's name: Kubernetes allows no more for a job of its own.
 pub const JOB_NAME_BYTES_MAX: usize = 52;
 /// The maximum number of retries of one run.
@@ -431,6 +433,8 @@ pub const LATE_AFTER: Duration = Duration::from_mins(1);
 pub const CATCH_UP_SPREAD: Duration = Duration::from_mins(1);
 /// The default number of history rows kept for each job.
 pub const RETENTION_RUNS: u32 = 1_000;
+/// The default number of history rows kept of all jobs together: some 350 MB.
+pub const RETENTION_TOTAL: u32 = 1_000_000;
 /// The default time for which history is kept.
 pub const RETENTION_AGE: Duration = Duration::from_hours(90 * 24);
 /// The maximum number of bytes in the log of one run.

@@ -234,6 +234,13 @@ const MIGRATIONS: &[&str] = &[
         PRIMARY KEY (job, site, directory, name, size, modified)
     );
     CREATE INDEX arrived_files_by_run ON arrived_files (run)",
+    // 17: indices for lists of runs by outcome and by time, for what belongs to a run, and for the few jobs that are paused
+    // or fail, so that a million runs and a hundred thousand jobs are not read for a page.
+    "CREATE INDEX runs_by_state ON runs (outcome, id);
+    CREATE INDEX runs_by_moment ON runs (COALESCE(scheduled_for, started_at, decided_at), id, outcome);
+    CREATE INDEX notices_by_run ON notices (run);
+    CREATE INDEX paused_jobs ON job_states (job) WHERE paused_at IS NOT NULL;
+    CREATE INDEX failing_jobs ON job_states (job) WHERE health = 'bad'",
 ];
 
 /// Applies the migrations that the file lacks, all or none; another process may do the same. Returns true if the file

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use super::{Daemon, Message, rows};
 use crate::{
     error::Result,
-    limits::{FILES_GIVEN_MAX, FILES_GONE_TIME},
+    limits::FILES_GIVEN_MAX,
     observe::MessageLevel,
     permissions::PermissionOptions,
     schedule::{
@@ -218,12 +218,6 @@ impl Daemon {
     /// Returns true if there are files that could be handed out at once.
     pub(super) fn has_files_to_give(&self) -> bool {
         self.triggers.pending.keys().any(|job| self.planner.takes_files(job))
-    }
-
-    /// Forgets files that have been gone for long.
-    pub(super) fn forget_files(&mut self) -> Result<()> {
-        let before = self.clock.now().checked_sub(FILES_GONE_TIME).unwrap_or(Timestamp::MIN);
-        self.store.forget_gone(before)
     }
 }
 

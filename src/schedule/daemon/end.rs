@@ -11,20 +11,16 @@ use super::{
 };
 use crate::{
     error::Result,
-    limits::{PRUNE_INTERVAL, PRUNE_ROWS_MAX},
     observe::{MessageLevel, format_duration, format_size, metrics},
     schedule::{
         child::{
-            EndedAttempt, log,
+            EndedAttempt,
             verdict::{AttemptResult, TerminationCause, verdict, wait_after},
         },
         facts,
         notify::{NoticeContext, of_end},
     },
-    store::{
-        backup,
-        history::{AttemptRecord, Health, NewRun, RunEnd, RunState, Sum},
-    },
+    store::history::{AttemptRecord, Health, NewRun, RunEnd, RunState, Sum},
 };
 
 impl Daemon {
@@ -266,45 +262,6 @@ impl Daemon {
             MessageLevel::Info,
             format!("`{}`: the slot{due} is skipped: {reason}", row.job),
         );
-    }
-
-    /// Removes old or surplus history with its logs, at intervals.
-    pub(super) fn prune(&mut self) -> Result<()> {
-        if self.pruned_at.is_some_and(|at| at.elapsed() < PRUNE_INTERVAL) {
-            return Ok(());
-        }
-        let retention = self.planner.jobs().runner.retention;
-        let age = jiff::SignedDuration::try_from(retention.age).unwrap_or_default();
-        let before = self.clock.now().checked_sub(age).unwrap_or(Timestamp::MIN);
-        let mut is_done = true;
-        for job in self.store.jobs_with_history()? {
-            let gone = self.store.prune(&job, retention.runs, before)?;
-            is_done &= gone.len() < usize::try_from(PRUNE_ROWS_MAX).unwrap_or(usize::MAX);
-            for run in gone {
-                // A skipped run has no log.
-                std::fs::remove_file(log::path(&self.start.state, &job, run)).ok();
-            }
-        }
-        self.store.prune_notices(before)?;
-        if is_done {
-            self.forget_files()?;
-            self.pruned_at = Some(Instant::now());
-            self.back_up();
-        }
-        Ok(())
-    }
-
-    /// Copies the store once a day, in the background because it may take a while.
-    fn back_up(&self) {
-        let (state, observer) = (self.start.state.clone(), self.observer.clone());
-        if !backup::is_due(&state, self.clock.now()) {
-            return;
-        }
-        std::thread::spawn(move || {
-            if let Err(fault) = backup::back_up(&state) {
-                observer.warn(fault.to_string());
-            }
-        });
     }
 }
 

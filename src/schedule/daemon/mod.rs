@@ -10,6 +10,7 @@ mod arrivals;
 mod begin;
 mod end;
 mod lock;
+mod prune;
 mod recover;
 mod reload;
 mod rows;
@@ -19,7 +20,7 @@ mod tell;
 mod view;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     path::PathBuf,
     sync::{
         Arc,
@@ -31,7 +32,8 @@ use std::{
 use jiff::Timestamp;
 
 use self::{
-    active::ActiveRun, alerts::AlertWatch, arrivals::FileTriggers, lock::Lock, reload::FileWatch,
+    active::ActiveRun, alerts::AlertWatch, arrivals::FileTriggers, lock::Lock, prune::Pruning,
+    reload::FileWatch,
 };
 use super::{
     arrivals::FileNews,
@@ -51,6 +53,7 @@ use crate::{
 pub use self::{
     alerts::digest_of,
     lock::holder,
+    reload::JobsRead,
     signals::follow as follow_signals,
     system::{raise_descriptors, ready as tell_ready, stopping as tell_stopping},
     view::SchedulerView,
@@ -98,6 +101,10 @@ pub enum Message {
     Files(FileNews),
     /// A run must stop at its next file: its number, and the name of who asked.
     StopRun(i64, String),
+    /// The jobs file was read.
+    Read(Box<JobsRead>),
+    /// Old history was removed, or could not be.
+    Pruned(Result<()>),
 }
 
 /// The scheduler.
@@ -113,6 +120,11 @@ pub struct Daemon {
     notifier: Notifier,
     watch: FileWatch,
     triggers: FileTriggers,
+    pruning: Pruning,
+    /// The running runs of each job that has some, as the metrics have them.
+    counted: BTreeMap<Arc<str>, u64>,
+    /// The jobs that the planner knows as paused.
+    paused: BTreeSet<String>,
     inbox: Receiver<Message>,
     outbox: Sender<Message>,
     /// The version of the store's data at the last look; writes by other processes change it.
@@ -121,7 +133,6 @@ pub struct Daemon {
     is_stopping: bool,
     /// The time at which the planner asked for its next step.
     wake: Option<Timestamp>,
-    pruned_at: Option<Instant>,
     alerts: AlertWatch,
     /// The name of this host, for notifications.
     host: String,
@@ -147,7 +158,8 @@ impl Daemon {
         let lock = Lock::take(&state)?;
         let folder = rows::folder_of(&jobs.file)?;
         let now = clock.now();
-        let watch = FileWatch::new(jobs.file.clone(), read);
+        let (outbox, inbox) = channel();
+        let watch = FileWatch::new(jobs.file.clone(), read, outbox.clone());
         let mut store = Store::open(&state)?;
         if let Some(loss) = store.loss()? {
             observer.warn(loss);
@@ -157,7 +169,7 @@ impl Daemon {
         recover::recover(&mut store, &jobs, now, &observer)?;
         let planner = rows::planner(&store, jobs, now)?;
         metrics.jobs(planner.jobs().all.iter().map(|job| &*job.name));
-        let (outbox, inbox) = channel();
+        let paused = planner.paused().map(ToString::to_string).collect();
         let view = Arc::new(SchedulerView::new(Arc::clone(planner.jobs())));
         let mut daemon = Self {
             start: ChildSetup { program, folder, state },
@@ -171,13 +183,15 @@ impl Daemon {
             notifier: Notifier::new(outbox.clone()),
             watch,
             triggers: FileTriggers::default(),
+            pruning: Pruning::default(),
+            counted: BTreeMap::new(),
+            paused,
             inbox,
             outbox,
             seen: None,
             requests: Vec::new(),
             is_stopping: false,
             wake: None,
-            pruned_at: None,
             alerts: AlertWatch::default(),
             host: host_name(),
             page: None,
@@ -268,7 +282,7 @@ impl Daemon {
         self.begin_attempts()?;
         self.look_for_alerts()?;
         self.tell_notices()?;
-        self.prune()?;
+        self.prune();
         self.count();
         Ok(())
     }
@@ -281,6 +295,8 @@ impl Daemon {
             Message::Told(told) => self.note_told(&told),
             Message::Files(news) => self.take_files(news),
             Message::StopRun(run, by) => self.stop_run(run, by),
+            Message::Read(read) => self.take_jobs(*read),
+            Message::Pruned(result) => self.pruned(result),
         }
     }
 
@@ -307,8 +323,15 @@ impl Daemon {
         self.wake = if self.has_files_to_give() { Some(now) } else { step.wake };
         if !step.notes.is_empty() {
             // The clock was set back. History knows which of the slots that come again have been run.
-            self.planner = rows::planner(&self.store, Arc::clone(self.planner.jobs()), now)?;
+            self.plan_anew(now)?;
         }
+        Ok(())
+    }
+
+    /// Replaces the planner by one with the stored state.
+    fn plan_anew(&mut self, now: Timestamp) -> Result<()> {
+        self.planner = rows::planner(&self.store, Arc::clone(self.planner.jobs()), now)?;
+        self.paused = self.planner.paused().map(ToString::to_string).collect();
         Ok(())
     }
 
@@ -339,12 +362,17 @@ impl Daemon {
             return Ok(());
         }
         self.requests = self.store.requests()?;
-        for state in self.store.job_states()? {
-            let pause = rows::pause_of(&state);
-            let found = self.planner.state_of(&state.job).map(|known| known.paused.clone());
+        // Only those that are paused or were: other processes write often, and most jobs never are.
+        let states = self.store.paused_jobs()?;
+        let paused = states.iter().map(|state| state.job.clone()).collect();
+        let before = std::mem::replace(&mut self.paused, paused);
+        let mut wanted: BTreeMap<_, _> = before.into_iter().map(|job| (job, None)).collect();
+        wanted.extend(states.iter().map(|state| (state.job.clone(), rows::pause_of(state))));
+        for (job, pause) in wanted {
+            let found = self.planner.state_of(&job).map(|known| known.paused.clone());
             if found.is_some_and(|known| known != pause) {
-                self.tell_pause(&state.job, pause.as_ref());
-                self.planner.pause(&state.job, pause);
+                self.tell_pause(&job, pause.as_ref());
+                self.planner.pause(&job, pause);
             }
         }
         self.seen = Some(version);
@@ -364,10 +392,8 @@ impl Daemon {
     fn recover(&mut self) {
         self.seen = None;
         self.is_unsure = true;
-        let jobs = Arc::clone(self.planner.jobs());
-        if let Ok(planner) = rows::planner(&self.store, jobs, self.clock.now()) {
-            self.planner = planner;
-        }
+        // It is tried again at the next tick.
+        self.plan_anew(self.clock.now()).ok();
     }
 
     /// Returns the time until there is something to do, unless a message arrives.
@@ -396,14 +422,22 @@ impl Daemon {
         format!("{} jobs, {} running", self.planner.jobs().all.len(), self.active.len())
     }
 
-    fn count(&self) {
-        for job in &self.planner.jobs().all {
-            let runs = self.active.values().filter(|active| active.job.name == job.name).count();
-            self.metrics.running(&job.name, runs as u64);
-            let state = self.planner.state_of(&job.name);
+    /// Brings the metrics up to date, for the jobs that have changed.
+    fn count(&mut self) {
+        let mut counts: BTreeMap<Arc<str>, u64> = BTreeMap::new();
+        for active in self.active.values() {
+            *counts.entry(Arc::clone(&active.job.name)).or_default() += 1;
+        }
+        let ended = self.counted.keys().filter(|job| !counts.contains_key(*job));
+        ended.for_each(|job| self.metrics.running(job, 0));
+        let changed = counts.iter().filter(|(job, runs)| self.counted.get(*job) != Some(*runs));
+        changed.for_each(|(job, runs)| self.metrics.running(job, *runs));
+        self.counted = counts;
+        for job in self.planner.take_touched() {
+            let state = self.planner.state_of(&job);
             let is_paused = state.is_some_and(|state| state.paused.is_some());
-            let next = self.planner.next_of(&job.name).map(|slot| slot.at);
-            self.metrics.state(&job.name, is_paused, next);
+            let next = self.planner.next_of(&job).map(|slot| slot.at);
+            self.metrics.state(&job, is_paused, next);
         }
         system::status(&self.status());
     }

@@ -79,12 +79,11 @@ fn wait_for(store: &Store, run: &HistoryRun, job: &Job, now: Timestamp) -> Resul
     let deadline = job.catch_up.start_deadline.map(SignedDuration::try_from);
     let deadline = deadline.and_then(Result::ok).unwrap_or(DEADLINE_MAX);
     let give_up = scheduled_for.checked_add(deadline).unwrap_or(Timestamp::MAX);
+    if now >= give_up || store.has_later_result(&run.job, run.id)? {
+        return Ok(None);
+    }
     let interrupted = interruptions(store, run)?;
-    let has_successor = store.runs(Some(&run.job), 1_000)?.iter().any(|later| {
-        later.id > run.id
-            && matches!(later.state, RunState::Done | RunState::Partial | RunState::Failed)
-    });
     // A run that takes the host down with it would do so for ever.
-    let is_taken = now < give_up && interrupted < TAKEN_UP_MAX && !has_successor;
+    let is_taken = interrupted < TAKEN_UP_MAX;
     Ok(is_taken.then_some(Wait { not_before: now, give_up, needs_since: Timestamp::MIN }))
 }

@@ -1,20 +1,43 @@
 //! Reload of the jobs file: a valid one takes effect, a broken one is refused and the old one stays in force.
+//!
+//! A thread of its own reads it: with a hundred thousand jobs that takes seconds, in which runs begin and end.
 
-use std::{fs, os::unix::fs::MetadataExt, path::PathBuf, sync::Arc, time::Instant};
+use std::{
+    fs,
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        mpsc::{Receiver, Sender, channel},
+    },
+    thread,
+    time::Instant,
+};
 
-use super::{Daemon, ReadJobs, system};
-use crate::{limits::DAEMON_TURN_MAX, observe::MessageLevel, schedule::jobs::watched};
+use jiff::Timestamp;
+
+use super::{Daemon, Message, ReadJobs, system};
+use crate::{
+    error::{Error, ErrorKind, Origin, Result},
+    limits::DAEMON_TURN_MAX,
+    observe::MessageLevel,
+    schedule::jobs::{Jobs, watched},
+};
 
 /// The state of the watched files: the jobs file, and those that it names.
 pub(super) struct FileWatch {
     path: PathBuf,
     files: Vec<PathBuf>,
-    pub(super) read: ReadJobs,
     /// The files as they were when they were last read.
     taken: Prints,
     /// The files as they were at the last check.
     seen: Prints,
     looked: Instant,
+    /// Requests to read them, with the time.
+    asks: Sender<Timestamp>,
+    is_reading: bool,
+    /// True if they are to be read once more after the reading in progress.
+    is_asked: bool,
 }
 
 /// The fingerprint of a file: device, inode, size, modification time.
@@ -23,29 +46,58 @@ type Print = (u64, u64, u64, i64, i64);
 /// The fingerprints of all watched files; `None` for one that does not exist.
 type Prints = Vec<Option<Print>>;
 
-impl FileWatch {
-    pub(super) fn new(path: PathBuf, read: ReadJobs) -> Self {
-        let (files, looked) = (Vec::new(), Instant::now());
-        let mut watch = Self { path, files, read, taken: Vec::new(), seen: Vec::new(), looked };
-        watch.take();
-        watch
-    }
+/// The result of reading the jobs file, with the files that it depends on, as they were before.
+#[derive(Debug)]
+pub struct JobsRead {
+    files: Vec<PathBuf>,
+    prints: Prints,
+    jobs: Result<Jobs>,
+}
 
-    fn prints(&self) -> Prints {
-        let print = |path: &PathBuf| {
-            let data = fs::metadata(path).ok()?;
-            Some((data.dev(), data.ino(), data.size(), data.mtime(), data.mtime_nsec()))
-        };
-        self.files.iter().map(print).collect()
+fn prints(files: &[PathBuf]) -> Prints {
+    let print = |path: &PathBuf| {
+        let data = fs::metadata(path).ok()?;
+        Some((data.dev(), data.ino(), data.size(), data.mtime(), data.mtime_nsec()))
+    };
+    files.iter().map(print).collect()
+}
+
+/// Reads the jobs file at each request, and sends what came of it.
+fn read_on_request(
+    path: &Path,
+    read: &ReadJobs,
+    asks: &Receiver<Timestamp>,
+    outbox: &Sender<Message>,
+) {
+    while let Ok(now) = asks.recv() {
+        let files = watched(path);
+        let prints = prints(&files);
+        let jobs = read(now);
+        let message = Message::Read(Box::new(JobsRead { files, prints, jobs }));
+        if outbox.send(message).is_err() {
+            return;
+        }
+    }
+}
+
+impl FileWatch {
+    pub(super) fn new(path: PathBuf, read: ReadJobs, outbox: Sender<Message>) -> Self {
+        let (asks, asked) = channel();
+        let file = path.clone();
+        thread::spawn(move || read_on_request(&file, &read, &asked, &outbox));
+        let files = watched(&path);
+        let taken = prints(&files);
+        let (seen, looked) = (taken.clone(), Instant::now());
+        Self { path, files, taken, seen, looked, asks, is_reading: false, is_asked: false }
     }
 
     /// Returns true if the file has changed since it was read, and not since the last check: it may be half written.
-    pub(super) fn has_changed(&mut self) -> bool {
-        if self.looked.elapsed() < DAEMON_TURN_MAX {
+    fn has_changed(&mut self) -> bool {
+        if self.is_reading || self.looked.elapsed() < DAEMON_TURN_MAX {
             return false;
         }
         self.looked = Instant::now();
-        let now = self.prints();
+        let now = prints(&self.files);
         // An editor may be about to put a new jobs file in the place of the old one.
         let is_there = self.path.exists();
         let is_still = is_there && now == self.seen;
@@ -53,27 +105,41 @@ impl FileWatch {
         self.seen = now;
         is_still && is_other
     }
-
-    fn take(&mut self) {
-        self.files = watched(&self.path);
-        self.taken = self.prints();
-        self.seen.clone_from(&self.taken);
-    }
 }
 
 impl Daemon {
-    /// Reads the jobs file again.
+    /// Asks for the jobs file to be read again.
     pub(super) fn reload(&mut self) {
         if self.is_stopping {
             return;
         }
+        if self.watch.is_reading {
+            self.watch.is_asked = true;
+            return;
+        }
         system::reloading();
-        let now = self.clock.now();
-        self.watch.take();
-        match (self.watch.read)(now) {
+        self.watch.is_reading = true;
+        if self.watch.asks.send(self.clock.now()).is_err() {
+            let message = "the thread that reads the jobs file has ended";
+            let fault = Error::new(ErrorKind::Local, Origin::Here, message);
+            let (files, prints) = (self.watch.files.clone(), self.watch.seen.clone());
+            self.take_jobs(JobsRead { files, prints, jobs: Err(fault) });
+        }
+    }
+
+    /// Takes the jobs that were read, unless there is a mistake in them.
+    pub(super) fn take_jobs(&mut self, read: JobsRead) {
+        let JobsRead { files, prints, jobs } = read;
+        (self.watch.files, self.watch.taken) = (files, prints);
+        self.watch.seen.clone_from(&self.watch.taken);
+        self.watch.is_reading = false;
+        if self.is_stopping {
+            return;
+        }
+        match jobs {
             Ok(jobs) => {
                 let count = jobs.all.len();
-                self.planner = self.planner.clone().reload(Arc::new(jobs), now);
+                self.planner = self.planner.reload(Arc::new(jobs), self.clock.now());
                 self.view.set_jobs(Arc::clone(self.planner.jobs()));
                 self.metrics.jobs(self.planner.jobs().all.iter().map(|job| &*job.name));
                 self.metrics.reloaded(true);
@@ -93,9 +159,12 @@ impl Daemon {
             }
         }
         system::ready(&self.status());
+        if std::mem::take(&mut self.watch.is_asked) {
+            self.reload();
+        }
     }
 
-    /// Reads the jobs file again if it has changed.
+    /// Asks for the jobs file to be read again if it has changed.
     pub(super) fn reload_if_changed(&mut self) {
         if self.watch.has_changed() {
             self.reload();

@@ -1,7 +1,7 @@
 //! Conversions between the planner's values and the store's rows. Pure, except for reads from the store.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet, HashMap},
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -19,7 +19,7 @@ use crate::{
             Decision, DecisionKind, DecisionReason, JobPlanState, Pause, Planner, PlannerState,
             PlannerStep, WaitingSlot,
         },
-        slot::Slot,
+        slot::{Slot, SlotId},
     },
     store::{
         Store,
@@ -42,11 +42,14 @@ pub(super) fn planner(store: &Store, jobs: Arc<Jobs>, now: Timestamp) -> Result<
         waiting.entry(run.job.clone()).or_default().push(run);
     }
     let stored = store.job_states()?;
+    // There are some only if the clock was set back.
+    let mut begun: HashMap<String, BTreeSet<SlotId>> = HashMap::new();
+    for (job, slot) in store.slots_begun(now)? {
+        begun.entry(job).or_default().extend(slot.parse::<SlotId>().ok());
+    }
     for row in &stored {
         let Some(watermark) = row.watermark else { continue };
         let runs = waiting.remove(&row.job).unwrap_or_default();
-        // There are some only if the clock was set back.
-        let begun = store.slots_begun(&row.job, &row.revision, watermark.min(now))?;
         let job_state = JobPlanState {
             revision: row.revision.clone(),
             watermark,
@@ -54,7 +57,7 @@ pub(super) fn planner(store: &Store, jobs: Arc<Jobs>, now: Timestamp) -> Result<
             last_success: row.last_success,
             paused: pause_of(row),
             waiting: runs.iter().filter_map(waiting_of).collect(),
-            ended: begun.iter().filter_map(|slot| slot.parse().ok()).collect(),
+            ended: begun.remove(&row.job).unwrap_or_default(),
         };
         state.jobs.insert(row.job.as_str().into(), job_state);
     }

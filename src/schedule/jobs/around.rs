@@ -1,6 +1,10 @@
 //! The jobs that run before a job, and the programs before and after its work.
 
-use std::{collections::BTreeMap, ops::Range, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashSet},
+    ops::Range,
+    sync::Arc,
+};
 
 use toml::de::DeValue;
 
@@ -82,9 +86,9 @@ fn program(key: &str, value: &Value<'_>, page: &mut JobsDocument<'_>) -> Option<
 /// Replaces a name in `after` that is of several jobs, made by `each`, by theirs.
 pub(super) fn name_groups(all: &mut [ParsedJob]) {
     let mut groups: BTreeMap<String, Vec<Arc<str>>> = BTreeMap::new();
-    let names: Vec<_> =
+    let names: HashSet<_> =
         all.iter().filter_map(|read| Some(Arc::clone(&read.name.as_ref()?.0))).collect();
-    for name in &names {
+    for name in all.iter().filter_map(|read| Some(&read.name.as_ref()?.0)) {
         if let Some((group, _)) = name.split_once('[') {
             groups.entry(group.to_owned()).or_default().push(Arc::clone(name));
         }

@@ -343,6 +343,9 @@ fn permissions(
     Some(options)
 }
 
+/// The number of mistakes for which similar names are looked for.
+const NAMED_MAX: usize = 100;
+
 /// Checks the names of all jobs together: they are unique, and `after` names other jobs without cycles.
 pub(super) fn names(all: &[ParsedJob], page: &mut JobsDocument<'_>) {
     let mut known: BTreeMap<&str, usize> = BTreeMap::new();
@@ -366,7 +369,9 @@ pub(super) fn names(all: &[ParsedJob], page: &mut JobsDocument<'_>) {
             if own == Some(&**other) {
                 page.error(span.clone(), "a job cannot come after itself", None);
             } else if at.is_none() {
-                let names: Vec<_> = known.keys().copied().collect();
+                // Each comparison takes a while where there are many names, and so do many mistakes.
+                let names: Vec<_> =
+                    known.keys().copied().filter(|_| page.errors() < NAMED_MAX).collect();
                 let near = nearest(other, &names).map(|near| format!("did you mean `{near}`?"));
                 page.error(span.clone(), format!("there is no job `{}`", visible(&**other)), near);
             } else if let Some(own) = own

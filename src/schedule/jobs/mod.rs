@@ -25,7 +25,14 @@ mod tests;
 mod text;
 mod when;
 
-use std::{collections::BTreeMap, fmt, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, HashMap},
+    fmt,
+    net::SocketAddr,
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
 
 pub use self::files::{FileTrigger, TriggerSite};
 pub use self::glance::{Glance, glance};
@@ -45,7 +52,7 @@ pub use self::task::{Task, TaskKind};
 pub use self::template::{Templates, fill as fill_template};
 use crate::{
     error::Error,
-    limits::{RETENTION_AGE, RETENTION_LOG_BYTES, RETENTION_RUNS},
+    limits::{RETENTION_AGE, RETENTION_LOG_BYTES, RETENTION_RUNS, RETENTION_TOTAL},
     option_table::{
         OptionKind::{Count, DurationIn, Flag, Number, Own, Size, Text},
         OptionRow, OptionTable,
@@ -68,12 +75,26 @@ pub struct Jobs {
     pub all: Vec<Arc<Job>>,
     /// The files that it includes.
     pub included: Vec<PathBuf>,
+    /// The place of each job in `all`.
+    places: HashMap<Arc<str>, usize>,
 }
 
 impl Jobs {
+    /// Creates the jobs of a file.
+    pub fn new(file: PathBuf, runner: Runner, all: Vec<Arc<Job>>) -> Self {
+        let places = (0..).zip(&all).map(|(at, job)| (Arc::clone(&job.name), at)).collect();
+        let (mail, digest) = (MailSettings::default(), None);
+        Self { file, runner, mail, digest, all, included: Vec::new(), places }
+    }
+
     /// Returns the job of that name.
     pub fn get(&self, name: &str) -> Option<&Arc<Job>> {
-        self.all.iter().find(|job| *job.name == *name)
+        self.all.get(self.place(name)?)
+    }
+
+    /// Returns the place of a job in `all`.
+    pub fn place(&self, name: &str) -> Option<usize> {
+        self.places.get(name).copied()
     }
 }
 
@@ -202,6 +223,8 @@ const RUNNER: OptionTable<Runner> = OptionTable {
 pub struct Retention {
     /// The rows of history per job.
     pub runs: u32,
+    /// The rows of history of all jobs together.
+    pub total: u32,
     /// The time for which rows and logs are kept.
     pub age: Duration,
     /// The maximum bytes of one run's log.
@@ -210,7 +233,12 @@ pub struct Retention {
 
 impl Default for Retention {
     fn default() -> Self {
-        Self { runs: RETENTION_RUNS, age: RETENTION_AGE, log_bytes: RETENTION_LOG_BYTES }
+        Self {
+            runs: RETENTION_RUNS,
+            total: RETENTION_TOTAL,
+            age: RETENTION_AGE,
+            log_bytes: RETENTION_LOG_BYTES,
+        }
     }
 }
 
@@ -226,6 +254,14 @@ const RETENTION: OptionTable<Retention> = OptionTable {
             "the number of runs per job",
         )
         .usual("1000"),
+        OptionRow::<Retention>::new(
+            "total",
+            Number(1..=1_000_000_000, |it, runs| {
+                it.total = u32::try_from(runs).unwrap_or(u32::MAX);
+            }),
+            "the number of runs of all jobs together; the oldest are removed first",
+        )
+        .usual("1000000"),
         OptionRow::<Retention>::new(
             "age",
             DurationIn(Duration::ZERO..=AGE_MAX, |it, time| it.age = time),

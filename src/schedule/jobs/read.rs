@@ -129,8 +129,8 @@ fn jobs(
     around::name_groups(&mut all);
     job::names(&all, page);
     let all = all.into_iter().filter_map(|read| read.job.map(Arc::new)).collect();
-    let file = path.to_owned();
-    (Some(Jobs { file, runner, mail, digest, all, included: Vec::new() }), scripts)
+    let jobs = Jobs::new(path.to_owned(), runner, all);
+    (Some(Jobs { mail, digest, ..jobs }), scripts)
 }
 
 impl JobsReading {

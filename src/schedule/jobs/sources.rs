@@ -100,7 +100,11 @@ pub(super) fn load(text: String, path: &Path) -> Sources {
 
 /// Returns the patterns of `include`, with their positions.
 fn patterns(text: &str) -> Vec<(String, Range<usize>)> {
-    let (document, _) = DeTable::parse_recoverable(text);
+    // It stands before the first table: a large file is not read twice for it.
+    let is_table = |line: &&str| line.trim_start().starts_with('[');
+    let head: usize =
+        text.split_inclusive('\n').take_while(|line| !is_table(line)).map(str::len).sum();
+    let (document, _) = DeTable::parse_recoverable(text.get(..head).unwrap_or(text));
     let document = document.into_inner();
     let Some(value) = document.get("include") else { return Vec::new() };
     let values = match value.get_ref() {
@@ -147,7 +151,7 @@ pub fn watched(path: &Path) -> Vec<PathBuf> {
         watched.extend(folder.join(pattern).parent().map(Path::to_owned));
     }
     let Sources { files, .. } = load(text, path);
-    for file in &files {
+    for file in files.iter().filter(|file| file.text.contains("not_on")) {
         let (document, _) = DeTable::parse_recoverable(&file.text);
         dates(&DeValue::Table(document.into_inner()), folder, &mut watched);
     }

@@ -2,7 +2,7 @@
 
 use crate::similar::nearest;
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeSet, HashSet},
     ops::{Range, RangeInclusive},
     time::Duration,
 };
@@ -17,7 +17,7 @@ use super::{
     text::{meant, moved, shown, size},
 };
 use crate::{
-    limits::DURATION_MAX,
+    limits::{DURATION_MAX, JOBS_FINDINGS_MAX},
     observe::visible::visible,
     script::{
         check::{ScriptFinding, Severity},
@@ -37,11 +37,14 @@ pub(super) type SpannedKey<'t> = Spanned<std::borrow::Cow<'t, str>>;
 pub(super) struct JobsDocument<'t> {
     files: &'t [SourceText],
     findings: Vec<(usize, ScriptFinding)>,
+    /// The position and the message of each finding.
+    told: HashSet<(usize, String)>,
+    errors: usize,
 }
 
 impl<'t> JobsDocument<'t> {
-    pub(super) const fn new(files: &'t [SourceText]) -> Self {
-        Self { files, findings: Vec::new() }
+    pub(super) fn new(files: &'t [SourceText]) -> Self {
+        Self { files, findings: Vec::new(), told: HashSet::new(), errors: 0 }
     }
 
     /// Parses a file, as far as it is TOML. The positions of its values are those among all files.
@@ -83,19 +86,22 @@ impl<'t> JobsDocument<'t> {
 
     fn add(&mut self, level: Severity, span: Range<usize>, message: String, hint: Option<String>) {
         let Some(source) = self.source(span.start) else { return };
+        // What many jobs have in common is wrong once.
+        if !self.told.insert((span.start, message.clone())) {
+            return;
+        }
+        self.errors += usize::from(level == Severity::Error);
+        if self.findings.len() >= JOBS_FINDINGS_MAX && (level != Severity::Error || self.errors > 1)
+        {
+            return;
+        }
         let text = &source.text;
         let before = text.get(..span.start - source.base).unwrap_or(text);
         let line = before.matches('\n').count() + 1;
         let column = before.chars().rev().take_while(|c| *c != '\n').count() + 1;
         let place = ScriptLocation { file: source.shown.clone(), line, column };
         let finding = ScriptFinding { level, message, place, hint };
-        // What many jobs have in common is wrong once.
-        let is_known = |(at, known): &(usize, ScriptFinding)| {
-            *at == span.start && known.message == finding.message
-        };
-        if !self.findings.iter().any(is_known) {
-            self.findings.push((span.start, finding));
-        }
+        self.findings.push((span.start, finding));
     }
 
     /// Adds an error in a file of another kind, which the value at `span` names.
@@ -108,17 +114,17 @@ impl<'t> JobsDocument<'t> {
     ) {
         let place = ScriptLocation { file: file.to_owned(), line, column: 1 };
         let level = Severity::Error;
+        self.errors += 1;
         self.findings.push((span.start, ScriptFinding { level, message, place, hint: None }));
     }
 
     /// Returns the number of errors so far.
-    pub(super) fn errors(&self) -> usize {
-        let is_error = |found: &&(usize, ScriptFinding)| found.1.level == Severity::Error;
-        self.findings.iter().filter(is_error).count()
+    pub(super) const fn errors(&self) -> usize {
+        self.errors
     }
 
-    pub(super) fn is_right(&self) -> bool {
-        self.findings.iter().all(|(_, finding)| finding.level != Severity::Error)
+    pub(super) const fn is_right(&self) -> bool {
+        self.errors == 0
     }
 
     /// Returns the findings, in the order of the file, and whether they contain no error.

@@ -113,8 +113,9 @@ fn schedule(
         page.error(span, "this schedule never fires", Some(hint.into()));
         return None;
     }
-    let period = schedule.period(place.now).and_then(|period| Duration::try_from(period).ok());
-    if period.is_some_and(|period| !jitter.is_zero() && jitter >= period) {
+    let period = (!jitter.is_zero()).then(|| schedule.period(place.now)).flatten();
+    let period = period.and_then(|period| Duration::try_from(period).ok());
+    if period.is_some_and(|period| jitter >= period) {
         let span = table.get("jitter").map_or(span, Value::span);
         let hint = Some("a slot may then begin after the next one is due".to_owned());
         page.warn(span, "`jitter` is as long as the time between two slots", hint);

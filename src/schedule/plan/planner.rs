@@ -37,16 +37,20 @@ pub struct Planner {
     /// The second at which each of `lines` has something to decide: slots are whole seconds. Most of the time most
     /// lines have nothing to decide and are not visited.
     looks: Vec<i64>,
-    /// The earliest of them.
-    soonest: i64,
+    /// These seconds in order, each with its line; those that never come are not in it.
+    queue: BTreeSet<(i64, usize)>,
     /// A reusable buffer for the lines that are due in a step.
     due: Vec<usize>,
     /// The last success of the job of each of `lines`.
     successes: Vec<Option<Timestamp>>,
     /// The indices of `lines` that have waiting slots.
     busy: BTreeSet<usize>,
-    /// The indices of `lines` that have no `cron` but follow other jobs.
-    followers: Vec<usize>,
+    /// For each of `lines`, those that follow it and have no `cron`.
+    followers: HashMap<usize, Vec<usize>>,
+    /// The indices of `lines` without `cron` whose predecessors have succeeded since the last step.
+    led: BTreeSet<usize>,
+    /// The indices of `lines` whose next slot or pause may have changed, for whoever shows them.
+    touched: BTreeSet<usize>,
     /// The time of the last step.
     last: Timestamp,
     /// The state of jobs that the jobs file no longer has.
@@ -75,19 +79,28 @@ impl Planner {
             let place = |job| places.get(job).copied().unwrap_or(usize::MAX);
             line.after = line.job.after.iter().map(place).collect();
         }
-        let numbered = || lines.iter().enumerate();
         let is_follower = |line: &JobCursor| {
             let Job { enabled, schedule, after, .. } = &*line.job;
             *enabled && schedule.is_none() && !after.is_empty()
         };
+        let mut followers: HashMap<usize, Vec<usize>> = HashMap::new();
+        let mut led = BTreeSet::new();
+        for (at, line) in lines.iter().enumerate().filter(|(_, line)| is_follower(line)) {
+            led.insert(at);
+            for leader in &line.after {
+                followers.entry(*leader).or_default().push(at);
+            }
+        }
         Self {
             places,
             looks: vec![NOW; lines.len()],
-            soonest: NOW,
+            queue: (0..lines.len()).map(|at| (NOW, at)).collect(),
             due: Vec::new(),
             successes: lines.iter().map(|line| line.state.last_success).collect(),
             busy: (0..lines.len()).collect(),
-            followers: numbered().filter(|(_, line)| is_follower(line)).map(|(at, _)| at).collect(),
+            followers,
+            led,
+            touched: (0..lines.len()).collect(),
             last: now,
             jobs,
             lines,
@@ -98,10 +111,10 @@ impl Planner {
 
     /// Returns the planner with other jobs, after the jobs file was read again.
     #[must_use]
-    pub fn reload(self, jobs: Arc<Jobs>, now: Timestamp) -> Self {
+    pub fn reload(&self, jobs: Arc<Jobs>, now: Timestamp) -> Self {
         let state = self.state();
         let mut planner = Self::new(jobs, state, now);
-        let newer = std::mem::replace(&mut planner.adopted, self.adopted);
+        let newer = std::mem::replace(&mut planner.adopted, self.adopted.clone());
         planner.adopted.decisions.extend(newer.decisions);
         planner.adopted.changed.extend(newer.changed);
         planner.adopted.notes.extend(newer.notes);
@@ -135,6 +148,29 @@ impl Planner {
         self.lines.get(*self.places.get(job)?)
     }
 
+    /// Returns the names of the jobs that are paused.
+    pub fn paused(&self) -> impl Iterator<Item = &Arc<str>> {
+        let lines = self.lines.iter().map(|line| (&line.job.name, &line.state));
+        let all = lines.chain(&self.others.jobs);
+        all.filter(|(_, state)| state.paused.is_some()).map(|(name, _)| name)
+    }
+
+    /// Returns the jobs whose next slot or pause may have changed since the last call.
+    pub fn take_touched(&mut self) -> Vec<Arc<str>> {
+        let touched = std::mem::take(&mut self.touched);
+        touched.iter().filter_map(|at| Some(Arc::clone(&self.lines.get(*at)?.job.name))).collect()
+    }
+
+    /// Sets the second at which a line has something to decide.
+    fn look_at(&mut self, at: usize, second: i64) {
+        let Some(look) = self.looks.get_mut(at) else { return };
+        self.queue.remove(&(*look, at));
+        *look = second;
+        if second != NEVER {
+            self.queue.insert((second, at));
+        }
+    }
+
     /// Records that a run of `job` succeeded at `at`. The state must be stored afterwards.
     pub fn succeeded(&mut self, job: &str, at: Timestamp) {
         let place = self.places.get(job).copied();
@@ -149,6 +185,8 @@ impl Planner {
         if let Some(success) = place.and_then(|place| self.successes.get_mut(place)) {
             *success = state.last_success;
         }
+        let followers = place.and_then(|place| self.followers.get(&place));
+        self.led.extend(followers.into_iter().flatten());
     }
 
     /// Pauses or resumes `job`; returns false if there is no such job. The state must be stored afterwards. Waiting
@@ -157,11 +195,11 @@ impl Planner {
         let Some(place) = self.places.get(job).copied() else {
             return self.others.jobs.get_mut(job).map(|state| state.paused = pause).is_some();
         };
-        if let (Some(line), Some(look)) = (self.lines.get_mut(place), self.looks.get_mut(place)) {
+        if let Some(line) = self.lines.get_mut(place) {
             line.state.paused = pause;
             // Waiting slots are to be skipped.
-            *look = NOW;
-            self.soonest = NOW;
+            self.look_at(place, NOW);
+            self.touched.insert(place);
         }
         true
     }
@@ -191,24 +229,28 @@ impl Planner {
         let is_back = moment.now < self.last;
         self.last = moment.now;
         let second = whole_second(moment.now);
-        if is_back || self.soonest <= second {
-            let until = if is_back { NEVER } else { second };
-            self.due.clear();
-            let looks = self.looks.iter().enumerate();
-            self.due.extend(looks.filter(|(_, look)| **look <= until).map(|(at, _)| at));
-            for at in self.due.iter().copied() {
-                let Some(line) = self.lines.get_mut(at) else { continue };
-                line.decide(moment.now, &mut step);
-                if is_back && let Some(success) = self.successes.get_mut(at) {
-                    *success = line.state.last_success;
-                }
-                if let Some(look) = self.looks.get_mut(at) {
-                    *look = line.next.map_or(NEVER, |slot| whole_second(slot.at));
-                }
-                self.busy.insert(at);
-            }
-            self.soonest = self.looks.iter().copied().min().unwrap_or(NEVER);
+        let mut due = std::mem::take(&mut self.due);
+        due.clear();
+        if is_back {
+            due.extend(0..self.lines.len());
+            self.led.extend(self.followers.values().flatten());
+        } else {
+            due.extend(self.queue.range(..=(second, usize::MAX)).map(|(_, at)| *at));
+            // In the order of the file, whatever their seconds.
+            due.sort_unstable();
         }
+        for at in due.iter().copied() {
+            let Some(line) = self.lines.get_mut(at) else { continue };
+            line.decide(moment.now, &mut step);
+            if is_back && let Some(success) = self.successes.get_mut(at) {
+                *success = line.state.last_success;
+            }
+            let look = line.next.map_or(NEVER, |slot| whole_second(slot.at));
+            self.look_at(at, look);
+            self.busy.insert(at);
+            self.touched.insert(at);
+        }
+        self.due = due;
         self.take_requests(moment, &mut step);
         self.follow(moment.now, &mut step);
         self.begin(moment, &mut step);
@@ -218,7 +260,8 @@ impl Planner {
             step.changed.dedup();
         }
         let waits = self.busy.iter().filter_map(|at| self.lines.get(*at)?.wake(moment.now));
-        let soonest = Timestamp::from_second(self.soonest).ok();
+        let soonest =
+            self.queue.first().and_then(|(second, _)| Timestamp::from_second(*second).ok());
         step.wake = waits.chain(soonest).min();
         step
     }
@@ -264,7 +307,7 @@ impl Planner {
 
     /// Adds slots for jobs without `cron` whose predecessors have all succeeded since their last run.
     fn follow(&mut self, now: Timestamp, step: &mut PlannerStep) {
-        for index in self.followers.clone() {
+        for index in std::mem::take(&mut self.led) {
             let Some(line) = self.lines.get(index) else { continue };
             let ends = line.job.after.iter().map(|job| self.state_of(job)?.last_success);
             let Some(ends) = ends.collect::<Option<Vec<_>>>() else { continue };

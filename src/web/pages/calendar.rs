@@ -1,18 +1,27 @@
 //! The calendar of the next 24 hours.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use axum::response::Response;
 use jiff::{RoundMode, Timestamp, ToSpan, Unit, Zoned, ZonedRound, tz::TimeZone};
 use maud::{Markup, html};
 
 use super::layout::{badge, foreign, job_address, page as whole};
-use crate::{error::Result, schedule::jobs::Jobs, store::Store, web::access::Caller};
+use crate::{
+    error::Result,
+    schedule::{jobs::Jobs, slot::Slot, upcoming::MergedSlots},
+    store::Store,
+    web::access::Caller,
+};
 
 /// The maximum number of slots of one job that are looked at: a job of every minute has 1,440.
 const SLOTS_OF_JOB_MAX: usize = 1_500;
 /// The maximum number of slots that are looked at.
 const SLOTS_MAX: usize = 100_000;
+/// The number of jobs above which fewer slots are: of so many jobs nobody reads each.
+const JOBS_MANY: usize = 10_000;
+/// The maximum number of slots that are looked at then: they take a tenth of a second.
+const SLOTS_OF_MANY_MAX: usize = 10_000;
 /// The maximum number of jobs that an hour lists.
 const JOBS_OF_HOUR_MAX: usize = 100;
 /// The number of times that are written out for a job in an hour.
@@ -23,6 +32,8 @@ const TIMES_SHOWN: usize = 4;
 pub(super) struct DayAhead {
     hours: BTreeMap<Timestamp, BTreeMap<String, HourOfJob>>,
     is_cut: bool,
+    /// The time of the first slot that is left out because there are too many.
+    until: Option<Zoned>,
 }
 
 /// The slots of a job within an hour.
@@ -34,28 +45,41 @@ struct HourOfJob {
     description: Option<String>,
 }
 
-/// Collects the slots of all jobs.
-pub(super) fn read(store: &Store, jobs: &Jobs, now: Timestamp) -> Result<DayAhead> {
+/// Collects the slots of all jobs, the earliest first; `coming` has the first of each job.
+pub(super) fn read(
+    store: &Store,
+    jobs: &Jobs,
+    coming: &[Option<Slot>],
+    now: Timestamp,
+) -> Result<DayAhead> {
     let paused: BTreeSet<_> = store.paused_jobs()?.into_iter().map(|state| state.job).collect();
     let end = now.checked_add(24.hours()).unwrap_or(Timestamp::MAX);
-    let (zone, mut day, mut left) = (TimeZone::system(), DayAhead::default(), SLOTS_MAX);
-    for job in &jobs.all {
-        let Some(schedule) = job.active_schedule() else { continue };
-        let most = SLOTS_OF_JOB_MAX.min(left);
-        let mut slots = schedule.firings(now).take_while(|slot| slot.at < end);
-        for slot in slots.by_ref().take(most) {
-            left = left.saturating_sub(1);
-            let at = slot.at.to_zoned(zone.clone());
-            let Some(hour) = hour_of(&at) else { continue };
-            let one = day.hours.entry(hour).or_default().entry(job.name.to_string()).or_default();
-            one.count += 1;
-            if one.times.len() < TIMES_SHOWN {
-                one.times.push(at);
-            }
-            one.is_paused = paused.contains(&*job.name);
-            one.description.clone_from(&job.description);
+    let (zone, mut day) = (TimeZone::system(), DayAhead::default());
+    let mut slots = MergedSlots::new(jobs, coming, end);
+    let mut counts: HashMap<&str, usize> = HashMap::new();
+    let most = if jobs.all.len() > JOBS_MANY { SLOTS_OF_MANY_MAX } else { SLOTS_MAX };
+    let mut left = most;
+    while let Some((job, slot, _)) = slots.next() {
+        let at = slot.at.to_zoned(zone.clone());
+        if left == 0 {
+            day.until = Some(at);
+            break;
         }
-        day.is_cut |= slots.next().is_some();
+        left -= 1;
+        let count = counts.entry(&job.name).or_default();
+        *count += 1;
+        if *count >= SLOTS_OF_JOB_MAX {
+            slots.skip_job(job);
+            day.is_cut = true;
+        }
+        let Some(hour) = hour_of(&at) else { continue };
+        let one = day.hours.entry(hour).or_default().entry(job.name.to_string()).or_default();
+        one.count += 1;
+        if one.times.len() < TIMES_SHOWN {
+            one.times.push(at);
+        }
+        one.is_paused = paused.contains(&*job.name);
+        one.description.clone_from(&job.description);
     }
     Ok(day)
 }
@@ -73,6 +97,9 @@ pub(super) fn page(day: &DayAhead, caller: &Caller) -> Response {
         h1 { "The next 24 hours" }
         @if day.hours.is_empty() { p { "No job is due." } }
         @if day.is_cut { p.note { "Some jobs run so often that not all of their slots are listed." } }
+        @if let Some(until) = &day.until {
+            p.note { "There are too many slots to list: here are those before " (until.strftime("%a %H:%M:%S").to_string()) "." }
+        }
         @for (hour, jobs) in &day.hours { (section(*hour, jobs, most)) }
     };
     whole("Calendar", "/calendar", caller, &content)

@@ -132,7 +132,11 @@ pub(super) async fn run(
 pub(super) async fn calendar(State(web): SharedWeb, Extension(caller): FromCaller) -> Response {
     let found = async {
         let (jobs, now) = (web.view.jobs(), web.clock.now());
-        let hours = web.stores.with(move |store| calendar::read(store, &jobs, now)).await?;
+        let view = Arc::clone(&web.view);
+        let read = move |store: &mut crate::store::Store| {
+            calendar::read(store, &jobs, &view.coming(&jobs, now), now)
+        };
+        let hours = web.stores.with(read).await?;
         Ok(calendar::page(&hours, &caller))
     };
     answer(found.await)

@@ -42,7 +42,7 @@ impl Store {
         self.write(|transaction| {
             finish_in(transaction, end.run, end.state, None, end.sum, end.at)?;
             if let Some(mark) = end.mark {
-                jobs::mark(transaction, mark)?;
+                jobs::mark(transaction, std::slice::from_ref(mark))?;
             }
             let Some(health) = end.health else { return Ok(()) };
             let before = fares_in(transaction, end.job, health)?;

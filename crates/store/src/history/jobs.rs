@@ -52,8 +52,11 @@ pub struct JobStateRecord {
     pub health: Health,
 }
 
-/// Records the watermark of a job. Pause and health are not changed: the planner does not own them.
-pub(super) fn mark(transaction: &Transaction<'_>, state: &JobStateRecord) -> rusqlite::Result<()> {
+/// Records the watermark of each job. Pause and health are not changed: the planner does not own them.
+pub(super) fn mark(
+    transaction: &Transaction<'_>,
+    states: &[JobStateRecord],
+) -> rusqlite::Result<()> {
     // A new schedule begins at its first watermark.
     let put = "INSERT INTO job_states (job, revision, watermark, label, last_success, health, since)
         VALUES ($1, $2, $3, $4, $5, $6, $3)
@@ -61,12 +64,13 @@ pub(super) fn mark(transaction: &Transaction<'_>, state: &JobStateRecord) -> rus
             since = CASE WHEN job_states.revision = excluded.revision THEN job_states.since ELSE excluded.since END,
             revision = excluded.revision, watermark = excluded.watermark, label = excluded.label,
             last_success = excluded.last_success";
-    let JobStateRecord { job, revision, watermark, label, last_success, .. } = state;
-    let [watermark, last_success] =
-        [watermark, last_success].map(|time| time.map(Timestamp::as_millisecond));
-    let unknown = Health::Unknown.as_str();
-    let values = params![job, revision, watermark, label, last_success, unknown];
-    transaction.execute(put, values).map(drop)
+    let (mut put, unknown) = (transaction.prepare(put)?, Health::Unknown.as_str());
+    for JobStateRecord { job, revision, watermark, label, last_success, .. } in states {
+        let [watermark, last_success] =
+            [watermark, last_success].map(|time| time.map(Timestamp::as_millisecond));
+        put.execute(params![job, revision, watermark, label, last_success, unknown])?;
+    }
+    Ok(())
 }
 
 /// Records the health of a job, and returns its previous health.
@@ -119,6 +123,14 @@ impl Store {
     pub fn paused_jobs(&self) -> Result<Vec<JobStateRecord>> {
         let query = "SELECT job, revision, since, watermark, label, last_success, paused_at, pause_reason, health FROM job_states
             WHERE paused_at IS NOT NULL ORDER BY job";
+        self.read(|connection| connection.prepare(query)?.query_map([], job_state)?.collect())
+    }
+
+    /// Returns the states of the jobs whose last run failed.
+    pub fn failing_jobs(&self) -> Result<Vec<JobStateRecord>> {
+        // The word stands in the query itself: only so is its index used.
+        let query = "SELECT job, revision, since, watermark, label, last_success, paused_at, pause_reason, health FROM job_states
+            WHERE health = 'bad' ORDER BY job";
         self.read(|connection| connection.prepare(query)?.query_map([], job_state)?.collect())
     }
 

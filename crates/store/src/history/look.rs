@@ -29,23 +29,83 @@ pub struct RunFilter {
     pub most: u32,
 }
 
+/// The time at which a run was due, or at which it began; it has an index.
+const MOMENT: &str = "COALESCE(scheduled_for, started_at, decided_at)";
+
+/// The states of runs that did not do everything.
+const BAD: [RunState; 3] = [RunState::Failed, RunState::Partial, RunState::Interrupted];
+
 impl RunFilter {
-    /// Returns the conditions in SQL, each with a `#` for its values.
-    fn conditions(&self) -> Vec<(&'static str, Vec<Value>)> {
+    /// Returns true if its list is in the order of time: all others are in the order of their numbers, which is nearly the
+    /// same. A job has few runs.
+    const fn is_by_time(&self) -> bool {
+        self.job.is_none() && (self.since.is_some() || self.until.is_some())
+    }
+
+    /// Returns the conditions in SQL, each with a `#` for each of its values. Only what is asked for: with `$1 IS NULL OR …`
+    /// no index would be used.
+    fn conditions(&self) -> Vec<(String, Vec<Value>)> {
         let Self { job, since, until, failed, state, below, .. } = self;
-        let one = |condition, value: Option<Value>| Some((condition, vec![value?]));
-        let time = |at: &Option<Timestamp>| at.map(|at| at.as_millisecond().into());
-        let bad = [RunState::Failed, RunState::Partial, RunState::Interrupted];
-        let bad = bad.map(|state| Value::from(state.as_str().to_owned())).to_vec();
+        let time = |at: &Option<Timestamp>| at.map(|at| Value::from(at.as_millisecond()));
+        let word = |state: RunState| Value::from(state.as_str().to_owned());
+        let one =
+            |condition: &str, value: Option<Value>| Some((condition.to_owned(), vec![value?]));
+        // Where another index gives the order, that of outcomes is kept out: its list would have to be sorted.
+        let outcome =
+            if job.is_some() || self.is_by_time() { "(outcome || '')" } else { "outcome" };
+        let below = below.map(|id| {
+            if !self.is_by_time() {
+                return ("id < #".to_owned(), vec![Value::from(id)]);
+            }
+            let last = format!("(SELECT {MOMENT} FROM runs WHERE id = #)");
+            let condition = format!("{MOMENT} <= {last} AND ({MOMENT} < {last} OR id < #)");
+            (condition, vec![Value::from(id); 3])
+        });
         let conditions = [
             one("job = #", job.clone().map(Value::from)),
-            one("COALESCE(scheduled_for, started_at, decided_at) >= #", time(since)),
-            one("COALESCE(scheduled_for, started_at, decided_at) < #", time(until)),
-            failed.then_some(("outcome IN (#)", bad)),
-            one("outcome = #", state.map(|state| state.as_str().to_owned().into())),
-            one("id < #", below.map(Value::from)),
+            one(&format!("{MOMENT} >= #"), time(since)),
+            one(&format!("{MOMENT} < #"), time(until)),
+            failed.then(|| (format!("{outcome} IN (#, #, #)"), BAD.map(word).to_vec())),
+            one(&format!("{outcome} = #"), state.map(word)),
+            below,
         ];
         conditions.into_iter().flatten().collect()
+    }
+
+    /// Returns the query with its values.
+    pub(super) fn query(&self) -> (String, Vec<Value>) {
+        let (mut which, mut values) = (Vec::new(), Vec::new());
+        for (condition, given) in self.conditions() {
+            let mut numbered = String::new();
+            for (number, part) in (values.len()..).zip(condition.split('#')) {
+                if number > values.len() {
+                    numbered.push('$');
+                    numbered.push_str(&number.to_string());
+                }
+                numbered.push_str(part);
+            }
+            which.push(numbered);
+            values.extend(given);
+        }
+        values.push(Value::from(i64::from(self.most)));
+        let which =
+            if which.is_empty() { String::new() } else { format!("WHERE {}", which.join(" AND ")) };
+        let order = if self.is_by_time() {
+            format!("{MOMENT} DESC, id DESC")
+        } else {
+            "id DESC".to_owned()
+        };
+        let last = values.len();
+        (format!("SELECT {COLUMNS} FROM runs {which} ORDER BY {order} LIMIT ${last}"), values)
+    }
+
+    /// Returns the filters whose lists together are this one: each is read by an index.
+    fn parts(&self) -> Vec<Self> {
+        let is_one = !self.failed || self.state.is_some() || self.job.is_some();
+        if is_one || self.is_by_time() {
+            return vec![self.clone()];
+        }
+        BAD.map(|state| Self { failed: false, state: Some(state), ..self.clone() }).to_vec()
     }
 }
 
@@ -79,20 +139,18 @@ impl BriefRun {
 impl Store {
     /// Returns the newest runs that `filter` is about, the newest first.
     pub fn runs_matching(&self, filter: &RunFilter) -> Result<Vec<HistoryRun>> {
-        let mut conditions = Vec::new();
-        let mut values = Vec::new();
-        // Only what is asked for: with `$1 IS NULL OR …` no index would be used.
-        for (condition, value) in filter.conditions() {
-            let numbers = values.len() + 1..=values.len() + value.len();
-            let numbers: Vec<_> = numbers.map(|number| format!("${number}")).collect();
-            conditions.push(condition.replace('#', &numbers.join(", ")));
-            values.extend(value);
+        let parts = filter.parts();
+        let is_one = parts.len() == 1;
+        let mut found = Vec::new();
+        for part in parts {
+            let (query, values) = part.query();
+            found.extend(self.find(&query, rusqlite::params_from_iter(values))?);
         }
-        values.push(Value::from(i64::from(filter.most)));
-        let (which, last) = (conditions.join(" AND "), values.len());
-        let which = if which.is_empty() { which } else { format!("WHERE {which}") };
-        let query = format!("SELECT {COLUMNS} FROM runs {which} ORDER BY id DESC LIMIT ${last}");
-        self.find(&query, rusqlite::params_from_iter(values))
+        if !is_one {
+            found.sort_by_key(|run| std::cmp::Reverse(run.id));
+            found.truncate(usize::try_from(filter.most).unwrap_or(usize::MAX));
+        }
+        Ok(found)
     }
 
     /// Returns the newest runs of a job in brief, the newest first.
@@ -136,15 +194,30 @@ impl Store {
         })
     }
 
-    /// Returns the slots of a job, later than `at`, that have begun.
-    pub fn slots_begun(&self, job: &str, revision: &str, at: Timestamp) -> Result<Vec<String>> {
-        let query = "SELECT slot FROM runs WHERE job = $1 AND revision = $2 AND scheduled_for > $3
-            AND slot IS NOT NULL AND outcome NOT IN ($4, $5)";
+    /// Returns the slots of all jobs that are later than `now`, or than what is decided of their job, and have begun: each
+    /// with its job.
+    pub fn slots_begun(&self, now: Timestamp) -> Result<Vec<(String, String)>> {
+        // One look by time for each job; the index on revisions would lead to every run.
+        let query = "SELECT runs.job, runs.slot FROM job_states CROSS JOIN runs
+            WHERE runs.job = job_states.job AND runs.scheduled_for > MIN(job_states.watermark, $1)
+                AND runs.revision || '' = job_states.revision
+                AND runs.slot IS NOT NULL AND runs.outcome NOT IN ($2, $3)";
         let [waiting, skipped] = [RunState::Waiting, RunState::Skipped].map(RunState::as_str);
-        let values = params![job, revision, at.as_millisecond(), waiting, skipped];
+        let values = params![now.as_millisecond(), waiting, skipped];
         self.read(|connection| {
-            connection.prepare(query)?.query_map(values, |row| row.get(0))?.collect()
+            let pair = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?));
+            connection.prepare(query)?.query_map(values, pair)?.collect()
         })
+    }
+
+    /// Returns true if a run of a job with a higher number has ended by itself.
+    pub fn has_later_result(&self, job: &str, id: i64) -> Result<bool> {
+        let query = "SELECT COUNT(*) FROM (SELECT 1 FROM runs WHERE job = $1 AND id > $2
+            AND outcome IN ($3, $4, $5) LIMIT 1) AS later";
+        let [done, partial, failed] =
+            [RunState::Done, RunState::Partial, RunState::Failed].map(RunState::as_str);
+        let values = params![job, id, done, partial, failed];
+        self.read(|connection| connection.query_row(query, values, |row| row.get(0)))
     }
 
     /// Returns the run of a job's slot.

@@ -238,9 +238,7 @@ impl Store {
                     arrivals::hand_out(transaction, one, run)?;
                 }
             }
-            for state in states {
-                jobs::mark(transaction, state)?;
-            }
+            jobs::mark(transaction, states)?;
             for (job, asked_at) in heard {
                 jobs::hear(transaction, job, *asked_at)?;
             }
@@ -367,7 +365,8 @@ fn put(
     };
     let NewRun { job, revision, slot, .. } = run;
     let found = transaction
-        .query_row(known, params![job, revision, slot], |row| Ok((row.get(0)?, row.get(1)?)))
+        .prepare(known)?
+        .query_row(params![job, revision, slot], |row| Ok((row.get(0)?, row.get(1)?)))
         .optional()?;
     let found: Option<(i64, String)> = found.filter(|_| slot.is_some());
     match found.map(|(id, state)| (id, state.parse().ok())) {

@@ -1,12 +1,42 @@
 //! The pruning of history, so that it does not grow without limit.
 
 use jiff::Timestamp;
-use rusqlite::params;
+use rusqlite::{Row, Transaction, params};
 
 use crate::Store;
 use portolan_core::{error::Result, limits::PRUNE_ROWS_MAX};
 
+/// The tables with the parts of runs, and that of runs, with the column of their number.
+const TABLES: [(&str, &str); 6] = [
+    ("attempts", "run"),
+    ("run_files", "run"),
+    ("run_progress", "run"),
+    ("fallbacks", "run"),
+    ("notices", "run"),
+    ("runs", "id"),
+];
+
+fn remove(transaction: &Transaction<'_>, runs: &[i64]) -> rusqlite::Result<()> {
+    for (table, number) in TABLES {
+        let delete = format!("DELETE FROM {table} WHERE {number} = $1");
+        let mut delete = transaction.prepare(&delete)?;
+        for run in runs {
+            delete.execute([run])?;
+        }
+    }
+    Ok(())
+}
+
 impl Store {
+    /// Returns the jobs of which [`Self::prune`] may remove runs.
+    pub fn jobs_to_prune(&self, most: u32, before: Timestamp) -> Result<Vec<String>> {
+        let query = "SELECT job FROM runs GROUP BY job HAVING COUNT(*) > $1 OR MIN(ended_at) < $2 ORDER BY job";
+        let values = params![most, before.as_millisecond()];
+        self.read(|connection| {
+            connection.prepare(query)?.query_map(values, |row| row.get(0))?.collect()
+        })
+    }
+
     /// Removes the runs of a job that ended before `before`, and the oldest beyond `most`, a few hundred at a time so
     /// that other writers do not wait long. Runs that are waiting or in progress stay. Returns the numbers of the
     /// removed runs.
@@ -16,19 +46,39 @@ impl Store {
             AND (ended_at < $2 OR id <=
                 (SELECT COALESCE(MAX(id), 0) FROM (SELECT id FROM runs WHERE job = $1 ORDER BY id DESC LIMIT $3 OFFSET $4)))
             ORDER BY id LIMIT $3";
-        let tables = ["attempts", "run_files", "run_progress", "fallbacks", "notices"];
         let values = params![job, before.as_millisecond(), PRUNE_ROWS_MAX, most];
         self.write(|transaction| {
             let found = transaction
                 .prepare(find)?
                 .query_map(values, |row| row.get(0))?
                 .collect::<rusqlite::Result<Vec<i64>>>()?;
-            for run in &found {
-                for table in tables {
-                    transaction.execute(&format!("DELETE FROM {table} WHERE run = $1"), [run])?;
-                }
-                transaction.execute("DELETE FROM runs WHERE id = $1", [run])?;
-            }
+            remove(transaction, &found)?;
+            Ok(found)
+        })
+    }
+
+    /// Returns the number of runs of all jobs beyond `most`.
+    pub fn surplus_runs(&self, most: u32) -> Result<u64> {
+        let count: i64 = self.read(|connection| {
+            connection.query_row("SELECT COUNT(*) FROM runs", [], |row| row.get(0))
+        })?;
+        Ok(u64::try_from(count).unwrap_or(0).saturating_sub(most.into()))
+    }
+
+    /// Removes the oldest runs that have ended, of whatever job: `most` of them, but only a few hundred at a time.
+    /// Returns their numbers and jobs.
+    pub fn prune_oldest(&mut self, most: u64) -> Result<Vec<(i64, String)>> {
+        let find = "SELECT id, job FROM runs WHERE ended_at IS NOT NULL AND id < (SELECT MAX(id) FROM runs)
+            ORDER BY id LIMIT $1";
+        let part = u64::from(PRUNE_ROWS_MAX).min(most);
+        self.write(|transaction| {
+            let pair = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?));
+            let found = transaction
+                .prepare(find)?
+                .query_map(params![i64::try_from(part).unwrap_or(i64::MAX)], pair)?
+                .collect::<rusqlite::Result<Vec<(i64, String)>>>()?;
+            let runs: Vec<_> = found.iter().map(|(run, _)| *run).collect();
+            remove(transaction, &runs)?;
             Ok(found)
         })
     }

@@ -66,10 +66,10 @@ fn a_slot_that_was_skipped_may_be_decided_anew_and_one_that_has_run_may_not() {
         up_to: Some(at(7_300)),
         ..new_run("a", Some(slot))
     });
-    let ids = store.decide(&rows, &[], &[], at(72_000)).unwrap();
-    let begun = |job, second| store.slots_begun(job, "r1", at(second)).unwrap();
-    let found = [begun("a", 3_600), begun("a", 7_200), begun("b", 3_600)];
-    assert_eq!(found, [vec!["U2".to_owned()], vec![], vec![]]);
+    let states = [state("a", 90_000), state("b", 90_000)];
+    let ids = store.decide(&rows, &states, &[], at(72_000)).unwrap();
+    let found = [3_600, 7_200].map(|second| store.slots_begun(at(second)).unwrap());
+    assert_eq!(found, [vec![("a".to_owned(), "U2".to_owned())], vec![]]);
     let again = ahead.map(|(slot, _)| NewRun {
         state: RunState::Running,
         scheduled_for: Some(at(7_200)),
@@ -339,6 +339,108 @@ fn what_is_old_or_too_many_goes_and_what_goes_on_stays() {
     assert_eq!(left, [10, 9, 8, 7, 2]);
     assert_eq!(store.attempts(1).unwrap(), []);
     assert_eq!(store.runs(None, 2).unwrap().len(), 2);
+}
+
+#[test]
+fn of_all_jobs_together_the_oldest_runs_go_and_what_goes_on_stays() {
+    let (_folder, mut store) = store();
+    let name = |number: i64| if number % 2 == 0 { "a" } else { "b" };
+    let rows: Vec<_> =
+        (1..=10).map(|number| new_run(name(number), Some(&format!("U{number}")))).collect();
+    store.decide(&rows, &[], &[], at(0)).unwrap();
+    for run in (1..=10).filter(|run| *run != 2) {
+        store.begin(run, 1, at(run)).unwrap();
+        store.finish(run, RunState::Done, None, &sum(None), at(100 * run)).unwrap();
+    }
+    assert_eq!(store.surplus_runs(10).unwrap(), 0);
+    assert_eq!(store.surplus_runs(7).unwrap(), 3);
+    let gone = store.prune_oldest(3).unwrap();
+    assert_eq!(gone, [(1, "b".to_owned()), (3, "b".to_owned()), (4, "a".to_owned())]);
+    assert_eq!(store.jobs_to_prune(3, at(0)).unwrap(), ["a"]);
+    assert_eq!(store.jobs_to_prune(9, at(501)).unwrap(), ["b"]);
+    // The newest run of all stays: its number is never given to another.
+    assert_eq!(store.prune_oldest(100).unwrap().len(), 5);
+    let left: Vec<_> = store.runs(None, 100).unwrap().iter().map(|run| run.id).collect();
+    assert_eq!(left, [10, 2]);
+}
+
+#[test]
+fn a_run_has_a_later_result_if_a_newer_one_of_its_job_has_ended_by_itself() {
+    let (_folder, mut store) = store();
+    let rows = ["U1", "U2", "U3"].map(|slot| new_run("a", Some(slot)));
+    store.decide(&rows, &[], &[], at(0)).unwrap();
+    assert!(!store.has_later_result("a", 1).unwrap());
+    store.begin(2, 1, at(1)).unwrap();
+    store.finish(2, RunState::Failed, None, &sum(Some("x")), at(2)).unwrap();
+    let found = [("a", 1), ("a", 2), ("b", 1)].map(|(job, id)| store.has_later_result(job, id));
+    assert_eq!(found.map(Result::unwrap), [true, false, false]);
+}
+
+/// Returns the steps of SQLite for a query.
+fn steps(store: &Store, filter: &RunFilter) -> String {
+    let (query, values) = filter.query();
+    let steps = store.read(|connection| {
+        let mut statement = connection.prepare(&format!("EXPLAIN QUERY PLAN {query}"))?;
+        let step = |row: &rusqlite::Row<'_>| row.get::<_, String>("detail");
+        let all = statement.query_map(rusqlite::params_from_iter(values), step)?;
+        all.collect::<rusqlite::Result<Vec<_>>>()
+    });
+    steps.unwrap().join("; ")
+}
+
+#[test]
+fn a_list_of_runs_is_read_by_an_index_and_never_sorted() {
+    let (_folder, store) = store();
+    let usual = || RunFilter { most: 100, ..RunFilter::default() };
+    let (since, until) = (Some(at(100)), Some(at(200)));
+    for (filter, index) in [
+        (usual(), "sqlite_autoindex_runs_1"),
+        (RunFilter { below: Some(7), ..usual() }, "sqlite_autoindex_runs_1"),
+        (RunFilter { job: Some("a".into()), ..usual() }, "runs_by_job"),
+        (RunFilter { job: Some("a".into()), since, failed: true, ..usual() }, "runs_by_job"),
+        (RunFilter { state: Some(RunState::Done), ..usual() }, "runs_by_state"),
+        (RunFilter { since, ..usual() }, "runs_by_moment"),
+        (RunFilter { until, failed: true, ..usual() }, "runs_by_moment"),
+        (RunFilter { since, until, below: Some(7), ..usual() }, "runs_by_moment"),
+    ] {
+        let steps = steps(&store, &filter);
+        assert!(steps.contains(index) && !steps.contains("TEMP B-TREE"), "{filter:?}: {steps}");
+    }
+}
+
+#[test]
+fn a_list_of_runs_goes_on_where_the_part_before_ended() {
+    let (_folder, mut store) = store();
+    // Past slots were asked for late: the order of their times is not that of their numbers.
+    let times = [300, 100, 200, 200, 50, 400];
+    let rows: Vec<_> = times
+        .into_iter()
+        .enumerate()
+        .map(|(number, time)| NewRun {
+            scheduled_for: Some(at(time)),
+            state: if number % 2 == 0 { RunState::Failed } else { RunState::Interrupted },
+            ..new_run("a", Some(&format!("U{number}")))
+        })
+        .collect();
+    store.decide(&rows, &[], &[], at(500)).unwrap();
+    let list = |filter: &RunFilter| -> Vec<i64> {
+        let (mut found, mut below) = (Vec::new(), None);
+        loop {
+            let part =
+                store.runs_matching(&RunFilter { below, most: 2, ..filter.clone() }).unwrap();
+            found.extend(part.iter().map(|run| run.id));
+            below = part.last().map(|run| run.id);
+            if part.len() < 2 {
+                return found;
+            }
+        }
+    };
+    let filter = RunFilter::default();
+    assert_eq!(list(&filter), [6, 5, 4, 3, 2, 1]);
+    assert_eq!(list(&RunFilter { failed: true, ..filter.clone() }), [6, 5, 4, 3, 2, 1]);
+    assert_eq!(list(&RunFilter { since: Some(at(100)), ..filter.clone() }), [6, 1, 4, 3, 2]);
+    let job = Some("a".to_owned());
+    assert_eq!(list(&RunFilter { since: Some(at(100)), job, ..filter }), [6, 4, 3, 2, 1]);
 }
 
 #[test]

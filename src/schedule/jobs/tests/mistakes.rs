@@ -380,7 +380,7 @@ fn a_wrong_name_script_or_table_is_shown_in_its_place() {
         ),
         (
             job("\"a\"", nightly) + "[runner]\nretention = { «days = 9 }",
-            "error: `retention` has no key `days` | it has runs, age, log",
+            "error: `retention` has no key `days` | it has runs, total, age, log",
         ),
         (
             job("\"a\"", nightly) + "[runner.retention]\nlog = «\"10 MB of text\"",

@@ -12,7 +12,7 @@ const WHOLE: &str = r#"
 state = "state"
 max_running = 8
 metrics = "127.0.0.1:9464"
-retention = { runs = 50, age = "7d", log = "1MiB" }
+retention = { runs = 50, total = 100_000, age = "90d", log = "1MiB" }
 locks = { "host:ftp.example.com" = 2 }
 
 [[job]]
@@ -69,7 +69,8 @@ fn every_key_is_read() {
     assert_eq!((runner.max_running, runner.locks["host:ftp.example.com"]), (8, 2));
     assert_eq!(runner.metrics.unwrap().port(), 9464);
     assert_eq!((runner.retention.runs, runner.retention.log_bytes), (50, 1 << 20));
-    assert_eq!(runner.retention.age, Duration::from_hours(7 * 24));
+    assert_eq!(runner.retention.total, 100_000);
+    assert_eq!(runner.retention.age, Duration::from_hours(90 * 24));
     let job = jobs.get("catalogue").unwrap();
     assert_eq!(job.script, folder.path().join("scripts/nightly.rhai"));
     let schedule = job.schedule.as_ref().unwrap();
