@@ -1,9 +1,9 @@
 //! Jobs without a script, runs in the foreground, and requests with arguments and for past slots.
 
-use std::{
-    fs::{self, File},
-    time::{Duration, SystemTime},
-};
+use std::fs::{self, File};
+
+use jiff::SignedDuration;
+use portolan::clock::Clock;
 
 use super::scheduler::{Scheduler, on_request};
 use crate::support::{program::Portolan, rehearsal::Rehearsal, wait};
@@ -73,8 +73,8 @@ fn scheduler(server: &Rehearsal) -> Scheduler {
     for (name, days) in [("db-1", 60), ("db-2", 40), ("db-3", 1), ("notes", 60)] {
         server.file(&format!("backup/{name}"), "x");
         let file = File::options().write(true).open(server.root().join("backup").join(name));
-        let age = Duration::from_hours(24 * days);
-        file.unwrap().set_modified(SystemTime::now() - age).unwrap();
+        let age = SignedDuration::from_hours(24 * days);
+        file.unwrap().set_modified((Clock::System.now() - age).into()).unwrap();
     }
     scheduler.file("dist/index.html", "<p>");
     scheduler.file("dist/.env", "KEY=1");
