@@ -173,6 +173,12 @@ impl ControlConnection {
         error.with_host(&self.host)
     }
 
+    /// Returns true if a transfer was requested that has not been taken up.
+    #[cfg(test)]
+    pub(crate) const fn has_transfer_ahead(&self) -> bool {
+        self.called.is_some()
+    }
+
     /// Returns true if there is a pipelined command whose reply has not been consumed.
     pub const fn has_ahead(&self) -> bool {
         self.ahead.is_some()

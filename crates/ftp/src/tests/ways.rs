@@ -104,14 +104,24 @@ async fn a_transfer_that_was_asked_for_ahead_and_is_not_wanted_answers_nothing_e
             session.read_through(&path(name), &mut kept, known, hints).await.unwrap();
             assert!(kept.bytes == name[1..].repeat(1000).as_bytes(), "{name} is another file");
         };
+        // Nothing is requested ahead where the final reply comes along with the first one, as on a busy host it may.
+        let request_ahead = async |session: &mut Session, name: &str, next: &str| {
+            for _ in 0..100 {
+                fetch(session, name, next).await;
+                if session.control.has_transfer_ahead() {
+                    return;
+                }
+            }
+            panic!("nothing was requested ahead of 100 final replies");
+        };
         // The first download lets the server prove that it supports pipelining.
         fetch(&mut session, "/a", "/b").await;
         fetch(&mut session, "/b", "/c").await;
-        fetch(&mut session, "/c", "/d").await;
+        request_ahead(&mut session, "/c", "/d").await;
         assert_eq!((bench.count("NOOP"), bench.count("USER")), (1, 1));
         session.delete(&path("/b")).await.unwrap();
         assert_eq!(bench.count("USER"), 2, "the connection on which it comes is given up");
-        fetch(&mut session, "/a", "/c").await;
+        request_ahead(&mut session, "/a", "/c").await;
         fetch(&mut session, "/d", "/a").await;
         assert_eq!((bench.count("USER"), bench.names().len()), (3, 3));
     }
