@@ -350,6 +350,13 @@ pub(super) fn open_folder(path: &Path) -> rustix::io::Result<OwnedFd> {
     fs::openat(CWD, path, FOLDER, Mode::empty())
 }
 
+/// Opens a directory only to reach a name in it: it need not be readable, for its permissions or in a sandbox.
+pub(super) fn reach_folder(path: &Path) -> rustix::io::Result<OwnedFd> {
+    let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    fs::openat(CWD, path, flags, Mode::empty())
+}
+
 /// Fails unless `file` is a regular file, and returns its status.
 pub(super) fn regular(file: BorrowedFd<'_>, shown: &Path) -> Result<Stat> {
     let status = fs::fstat(file).map_err(|error| fault("look at it", shown, error))?;

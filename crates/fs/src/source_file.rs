@@ -16,7 +16,7 @@ use rustix::{
 
 use super::{
     metadata,
-    root_dir::{FILE, Missing, RootDir, fault, open_folder, regular},
+    root_dir::{FILE, Missing, RootDir, fault, reach_folder, regular},
 };
 use portolan_core::{
     buffer,
@@ -53,7 +53,7 @@ impl SourceFile {
                 Error::new(ErrorKind::Invalid, Origin::Here, message).at(path.to_string_lossy())
             );
         };
-        let folder = open_folder(path.parent().unwrap_or(Path::new(".")))
+        let folder = reach_folder(path.parent().unwrap_or(Path::new(".")))
             .map_err(|error| fault("reach its folder", path, error))?;
         Self::in_folder(folder, name, LastLink::Followed, path.to_owned())
     }
