@@ -265,10 +265,10 @@ fn shown(line: &[u8]) -> Vec<u8> {
     if is_secret { [word, b" ***"].concat() } else { line.to_vec() }
 }
 
-/// Returns true if the command means something else in another current directory.
-fn depends_on_folder(key: &CommandKey) -> bool {
-    let is_of_session = matches!(
-        key.verb,
+/// Returns true if the command concerns the session or its data connections, and no path.
+const fn is_of_session(verb: Verb) -> bool {
+    matches!(
+        verb,
         Verb::User
             | Verb::Pass
             | Verb::Acct
@@ -283,15 +283,18 @@ fn depends_on_folder(key: &CommandKey) -> bool {
             | Verb::Stru
             | Verb::Noop
             | Verb::Quit
-            | Verb::Rest
-            | Verb::Abor
             | Verb::Pasv
             | Verb::Epsv
             | Verb::Port
             | Verb::Eprt
-    );
+    )
+}
+
+/// Returns true if the command means something else in another current directory.
+fn depends_on_folder(key: &CommandKey) -> bool {
+    let is_without_path = is_of_session(key.verb) || matches!(key.verb, Verb::Rest | Verb::Abor);
     // MFMT and SITE have their path after another word.
-    !is_of_session && !key.argument.split(|byte| *byte == b' ').any(|word| word.starts_with(b"/"))
+    !is_without_path && !key.argument.split(|byte| *byte == b' ').any(|word| word.starts_with(b"/"))
 }
 
 /// Returns true if it makes no difference whether the command was sent: it depends on times and on how the run ends.
@@ -302,23 +305,10 @@ const fn is_harmless(verb: Verb) -> bool {
 /// Returns true if the command changes nothing on a server, so that the recorded reply answers it again.
 const fn is_question(verb: Verb) -> bool {
     verb.is_listing()
+        || is_of_session(verb)
         || matches!(
             verb,
-            Verb::User
-                | Verb::Pass
-                | Verb::Acct
-                | Verb::Auth
-                | Verb::Pbsz
-                | Verb::Prot
-                | Verb::Feat
-                | Verb::Opts
-                | Verb::Syst
-                | Verb::Type
-                | Verb::Mode
-                | Verb::Stru
-                | Verb::Noop
-                | Verb::Quit
-                | Verb::Stat
+            Verb::Stat
                 | Verb::Pwd
                 | Verb::Cwd
                 | Verb::Cdup
@@ -326,10 +316,6 @@ const fn is_question(verb: Verb) -> bool {
                 | Verb::Mdtm
                 | Verb::Hash
                 | Verb::Mlst
-                | Verb::Pasv
-                | Verb::Epsv
-                | Verb::Port
-                | Verb::Eprt
         )
 }
 
