@@ -418,7 +418,7 @@ pub const WATCH_NEWS_TIME: Duration = Duration::from_millis(200);
 pub const FILES_GONE_TIME: jiff::SignedDuration = jiff::SignedDuration::from_hours(7 * 24);
 /// The maximum number of jobs of a jobs file with those that it includes: they are ready within seconds.
 pub const JOBS_MAX: usize = 200_000;
-/// The maximum number of findings in a jobs file: nobody reads more, and each needs its place.
+/// The maximum number of findings that are reported for one jobs file.
 pub const JOBS_FINDINGS_MAX: usize = 1_000;
 /// The maximum number of bytes in a job's name: Kubernetes allows no more for a job of its own.
 pub const JOB_NAME_BYTES_MAX: usize = 52;

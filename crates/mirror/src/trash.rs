@@ -172,8 +172,8 @@ impl Trash {
         if is_gone { Ok(None) } else { Err(not_kept(fault)) }
     }
 
-    /// Moves the file `path` of the server back from `kept`, since nothing has come in its place; returns `fault`, and in
-    /// it what became of the old version.
+    /// Moves the file `path` of the server back from `kept`, since no new version has replaced it. Returns `fault` with
+    /// the location of the old version.
     pub(super) async fn give_back(
         session: &mut impl RemoteFs,
         top: &RemotePath,

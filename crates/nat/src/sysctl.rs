@@ -76,7 +76,7 @@ pub(super) fn read(path: &str) -> Option<String> {
     fs::read_to_string(Path::new(SETTINGS).join(path)).ok().map(|text| text.trim().to_owned())
 }
 
-/// Returns true if the kernel passes on packets of `family` that come in by an interface, whoever has switched that on.
+/// Returns true if the kernel passes on packets of `family` that arrive on an interface, regardless of which setting enables it.
 pub(super) fn is_forwarding(family: Family, device: &str) -> bool {
     let is_on = |path: &str| read(path).as_deref() == Some("1");
     match family {

@@ -212,8 +212,8 @@ const MIGRATIONS: &[&str] = &[
         changed_at BIGINT NOT NULL,
         PRIMARY KEY (owner, name)
     )",
-    // 15: the times of what was last told of a job that no run stands for: that it is late, that it still fails, the
-    // digest of a day.
+    // 15: the times of the last notifications that belong to no run: a job is late, a job still fails, the daily
+    // digest.
     "CREATE TABLE alerts (
         job TEXT NOT NULL,
         kind TEXT NOT NULL,

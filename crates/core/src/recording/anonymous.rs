@@ -1,7 +1,7 @@
 //! Recordings that may be published: hosts, users, addresses and names are replaced, each by the same word everywhere
 //! (pure).
 //!
-//! What is not known to be harmless is replaced. Of the text of replies only the words stay that servers have in common;
+//! Everything that is not known to be harmless is replaced. Of the text of replies only the words stay that servers have in common;
 //! of a listing the dates, sizes and permissions.
 
 use std::{

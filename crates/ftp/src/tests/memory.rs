@@ -301,7 +301,7 @@ async fn the_first_login_of_a_later_run_is_sent_at_once_where_the_server_bears_i
     let before = count(&bench);
     runs.tries(&bench).await;
     assert_eq!(count(&bench), before + 1);
-    // One that no longer bears it is asked in the usual way, and not tried again.
+    // A server that rejects it now gets the commands one by one, in later runs as well.
     let mut other = at(Mode::Auto, &["alone=USER"]);
     other.site = crate::site::Site { detour: Some(other.server.address()), ..bench.site.clone() };
     other.site.reply_timeout = std::time::Duration::from_secs(1);

@@ -82,7 +82,7 @@ async fn what_fails_or_cannot_be_verified_stays() {
     for name in ["a", "b", "c"] {
         write(&bench.here(), name, name);
     }
-    // A directory stands in the place of one of them.
+    // The target has a directory under the name of one of them.
     write(&bench.there(), "b/inside", "x");
     let report = bench.up(&moving()).await.unwrap();
     assert_eq!((report.moved, report.failed), (2, 1), "{:?}", report.errors);

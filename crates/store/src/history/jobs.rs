@@ -128,7 +128,7 @@ impl Store {
 
     /// Returns the states of the jobs whose last run failed.
     pub fn failing_jobs(&self) -> Result<Vec<JobStateRecord>> {
-        // The word stands in the query itself: only so is its index used.
+        // A literal, not a parameter: SQLite uses a partial index only if the query implies its condition.
         let query = "SELECT job, revision, since, watermark, label, last_success, paused_at, pause_reason, health FROM job_states
             WHERE health = 'bad' ORDER BY job";
         self.read(|connection| connection.prepare(query)?.query_map([], job_state)?.collect())

@@ -26,7 +26,7 @@ use portolan_proto::Verb;
 
 /// The reply to a command that the recording does not have.
 const UNKNOWN: &[u8] = b"502 This command is not in the recording.\r\n";
-/// The address that stands for one that the server named and that was not its own.
+/// The placeholder for an address in a reply that was not the server's own.
 const ELSEWHERE: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
 
 /// A session with the client.

@@ -78,7 +78,7 @@ pub(super) enum PortFate {
 /// The state of a connection after an exchange.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) enum ExchangeEnd {
-    /// The session goes on, or the client ends it.
+    /// The session continues until the client closes it.
     #[default]
     Open,
     /// The server closes it.
