@@ -90,18 +90,20 @@ pub(super) struct GuardedStream {
     /// True if 0xFF must be doubled in commands.
     telnet: bool,
     ended: bool,
+    /// True if the kernel may still delay the acknowledgement of what was received last.
+    is_unacknowledged: bool,
     /// The placeholder that suppaftp takes for the socket; see [`client`](super::client).
     stand_in: TcpStream,
 }
 
 impl std::fmt::Debug for GuardedStream {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Wire")
+        f.write_str("GuardedStream")
     }
 }
 
 impl GuardedStream {
-    /// Returns a wire over `tcp` for a client that still sends this number of `formalities`.
+    /// Returns a stream over `tcp` for a client that still sends this number of `formalities`.
     pub(super) fn new(
         tcp: Option<TcpStream>,
         link: StreamHandle,
@@ -121,6 +123,7 @@ impl GuardedStream {
             junk: Junk::default(),
             telnet: true,
             ended: false,
+            is_unacknowledged: false,
             stand_in,
         }
     }
@@ -141,6 +144,7 @@ impl GuardedStream {
         if buffer.filled().is_empty() {
             self.ended = true;
         }
+        self.is_unacknowledged = true;
         self.raw.extend_from_slice(buffer.filled());
         Poll::Ready(Ok(()))
     }
@@ -215,7 +219,10 @@ impl GuardedStream {
                 }
             };
             match sent? {
-                Poll::Ready(count) => drop(self.out.drain(..count)),
+                Poll::Ready(count) => {
+                    self.is_unacknowledged = false;
+                    drop(self.out.drain(..count));
+                }
                 Poll::Pending => return Ok(()),
             }
         }
@@ -295,22 +302,26 @@ impl GuardedStream {
         self.telnet = !WITHOUT_TELNET.iter().any(says);
         self.line = std::mem::take(&mut self.greeting);
         self.greeted = true;
-        self.acknowledge();
         true
     }
 
     fn count(&mut self, code: Option<ReplyCode>) {
         let Some(code) = code else { return };
-        if !code.is_preliminary() {
+        if code.is_preliminary() {
+            self.acknowledge();
+        } else {
             let mut shared = self.link.lock();
             shared.outstanding = shared.outstanding.saturating_sub(1);
         }
-        self.acknowledge();
     }
 
     /// Acknowledges received data at once: a server with Nagle's algorithm holds its 226 until the 150 is acknowledged,
-    /// which costs 40 ms per file (measured).
-    fn acknowledge(&self) {
+    /// which costs 40 ms per file (measured). The next command acknowledges as well, so that this is called only where
+    /// the server has more to say before one.
+    fn acknowledge(&mut self) {
+        if !std::mem::take(&mut self.is_unacknowledged) {
+            return;
+        }
         if let Some(tcp) = self.tcp()
             && let Err(error) = SockRef::from(tcp).set_tcp_quickack(true)
         {
@@ -383,7 +394,11 @@ impl AsyncRead for GuardedStream {
                 if wire.ended {
                     return Poll::Ready(Err(ProtocolViolation::Closed.into()));
                 }
-                ready!(wire.fill(cx))?;
+                let filled = wire.fill(cx);
+                if filled.is_pending() {
+                    wire.acknowledge();
+                }
+                ready!(filled)?;
                 continue;
             }
             wire.hand_out(buffer);
