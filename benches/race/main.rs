@@ -6,7 +6,8 @@
 //! ```
 //!
 //! `PORTOLAN_RACE_RTT` (0,20,100: milliseconds), `PORTOLAN_RACE_SESSIONS` (1,8), `PORTOLAN_RACE_ITEMS` (all),
-//! `PORTOLAN_RACE_TLS` (0,1: without encryption, with explicit TLS), `PORTOLAN_RACE_FILES` (5000 without delay, fewer with it), `PORTOLAN_RACE_BYTES` (1 GiB), `PORTOLAN_RACE_ROUNDS` (3).
+//! `PORTOLAN_RACE_TLS` (0,1: without encryption, with explicit TLS), `PORTOLAN_RACE_FILES` (5000 without delay, fewer with it), `PORTOLAN_RACE_BYTES` (1 GiB), `PORTOLAN_RACE_ROUNDS` (3);
+//! `PORTOLAN_RACE_OTHER` is the path of another build of Portolan, such as that of an earlier commit, which then runs in turns as well.
 //!
 //! The server is a vsftpd in a network namespace of its own. What arrives is compared by hashes after each run; a run
 //! with nothing to do must leave every file as it was. Medians count; ratios are to the best peer of the same cell.

@@ -1,12 +1,15 @@
 //! The command of each program for each piece of work, at the best settings that were found for it.
 
-use std::{path::Path, process::Command};
+use std::{env, path::Path, process::Command};
 
 use crate::{
     net::Net,
     support::server::RealServer,
     work::{Item, Job},
 };
+
+/// The variable with the path of another build of Portolan.
+const OTHER: &str = "PORTOLAN_RACE_OTHER";
 
 /// The programs that are compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,6 +19,8 @@ pub(crate) enum Peer {
     Active,
     /// Portolan with its own number of sessions, whatever the others were told.
     Defaults,
+    /// The build of Portolan that `PORTOLAN_RACE_OTHER` names.
+    Other,
     Lftp,
     Rclone,
     Ncftp,
@@ -24,10 +29,11 @@ pub(crate) enum Peer {
 }
 
 impl Peer {
-    pub(crate) const ALL: [Self; 8] = [
+    pub(crate) const ALL: [Self; 9] = [
         Self::Portolan,
         Self::Active,
         Self::Defaults,
+        Self::Other,
         Self::Lftp,
         Self::Rclone,
         Self::Ncftp,
@@ -36,7 +42,7 @@ impl Peer {
     ];
 
     pub(crate) const fn is_ours(self) -> bool {
-        matches!(self, Self::Portolan | Self::Active | Self::Defaults)
+        matches!(self, Self::Portolan | Self::Active | Self::Defaults | Self::Other)
     }
 
     pub(crate) const fn name(self) -> &'static str {
@@ -44,6 +50,7 @@ impl Peer {
             Self::Portolan => "portolan",
             Self::Active => "portolan active",
             Self::Defaults => "portolan, its defaults",
+            Self::Other => "portolan, other build",
             Self::Lftp => "lftp",
             Self::Rclone => "rclone",
             Self::Ncftp => "ncftp",
@@ -55,6 +62,7 @@ impl Peer {
     /// Returns true if the program is installed.
     pub(crate) fn is_installed(self) -> bool {
         let program = match self {
+            Self::Other => return env::var_os(OTHER).is_some(),
             Self::Ncftp => "ncftpget",
             other => other.name(),
         };
@@ -70,7 +78,7 @@ impl Peer {
     /// Returns the command for `job`; `None` if the program cannot do that, or not with that number of sessions.
     pub(crate) fn command(self, net: &Net, job: &Job<'_>) -> Option<Command> {
         let mut command = match self {
-            Self::Portolan | Self::Active | Self::Defaults => ours(self, net, job)?,
+            Self::Portolan | Self::Active | Self::Defaults | Self::Other => ours(self, net, job)?,
             Self::Lftp => lftp(net, job),
             Self::Rclone => rclone(net, job),
             Self::Ncftp => ncftp(net, job)?,
@@ -87,10 +95,11 @@ fn text(path: &Path) -> &str {
 }
 
 fn ours(peer: Peer, net: &Net, job: &Job<'_>) -> Option<Command> {
-    if peer != Peer::Portolan && !job.item.is_tree() {
+    if matches!(peer, Peer::Active | Peer::Defaults) && !job.item.is_tree() {
         return None;
     }
-    let mut command = net.command(env!("CARGO_BIN_EXE_portolan"));
+    let other = env::var(OTHER).ok().filter(|_| peer == Peer::Other);
+    let mut command = net.command(other.as_deref().unwrap_or(env!("CARGO_BIN_EXE_portolan")));
     let (url, here) = (net.url() + job.there, text(job.here));
     match job.item {
         Item::Login => command.args(["ls", &url]),
