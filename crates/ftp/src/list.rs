@@ -127,7 +127,10 @@ impl Session {
             let next = if number + 1 < folders.len() { NextTransfer::Any } else { next };
             listings.push(match told.next() {
                 Some(StatListing::Refused(error)) => Err(error),
-                Some(StatListing::Listing(listing)) if is_proven => Ok(listing),
+                Some(StatListing::Listing(listing)) if is_proven => {
+                    self.data_path.profile.record_stat_listing(true);
+                    Ok(listing)
+                }
                 Some(StatListing::Listing(told)) => {
                     let listed = Box::pin(self.list_over_data(folder, next)).await;
                     if let Ok(listing) = &listed {
@@ -136,9 +139,7 @@ impl Session {
                     listed
                 }
                 Some(StatListing::Unclear) => {
-                    if !is_proven {
-                        self.data_path.profile.record_stat_listing(false);
-                    }
+                    self.data_path.profile.record_unclear_stat();
                     Box::pin(self.list_over_data(folder, next)).await
                 }
                 None => Box::pin(self.list_over_data(folder, next)).await,

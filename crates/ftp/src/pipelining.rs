@@ -72,6 +72,8 @@ pub struct Habits {
     /// Its answer to a login in one packet: true if it asks for user and password only and takes several commands at a
     /// time, false if it did not bear such a login; `None` if that is not known.
     pub takes_whole_login: Option<bool>,
+    /// True if its listings by STAT were the same as those by LIST.
+    pub lists_by_stat: bool,
 }
 
 impl Habits {
@@ -83,15 +85,20 @@ impl Habits {
         in_place: false,
         sessions_max: 0,
         takes_whole_login: None,
+        lists_by_stat: false,
     };
 
-    /// Returns the words for storage: `alone`, `short-names`, `in-place`, `login=whole` or `login=apart`, `sessions=2` and
-    /// `twice=CWD`; empty for the usual behaviour.
+    /// Returns the words for storage: `alone`, `short-names`, `in-place`, `lists-by-stat`, `login=whole` or `login=apart`,
+    /// `sessions=2` and `twice=CWD`; empty for the usual behaviour.
     pub fn words(self) -> String {
         let twice = VERBS.iter().enumerate().filter(|(at, _)| self.twice >> at & 1 == 1);
         let twice = twice.map(|(_, verb)| format!("twice={verb}"));
-        let flags =
-            [("alone", self.alone), ("short-names", self.short_names), ("in-place", self.in_place)];
+        let flags = [
+            ("alone", self.alone),
+            ("short-names", self.short_names),
+            ("in-place", self.in_place),
+            ("lists-by-stat", self.lists_by_stat),
+        ];
         let flags = flags.into_iter().filter(|(_, is_set)| *is_set);
         let sessions = Some(self.sessions_max).filter(|count| *count > 0);
         let sessions = sessions.map(|count| format!("sessions={count}"));
@@ -114,6 +121,7 @@ impl Habits {
             alone: has("alone"),
             short_names: has("short-names"),
             in_place: has("in-place"),
+            lists_by_stat: has("lists-by-stat"),
             sessions_max: sessions.and_then(|count| count.parse().ok()).unwrap_or(0),
             takes_whole_login: match words.split(' ').find_map(|word| word.strip_prefix(LOGIN)) {
                 Some(WHOLE) => Some(true),
@@ -161,6 +169,7 @@ impl Pipelining {
             in_place: false,
             sessions_max: 0,
             takes_whole_login: None,
+            lists_by_stat: false,
         }
     }
 
@@ -259,8 +268,14 @@ mod tests {
         assert_eq!(habits.words(), "alone twice=CWD twice=CDUP");
         assert_eq!(Habits::read(&habits.words()), habits);
         assert_eq!(Habits::read("later twice=LATER =").words(), "");
-        let habits = Habits { short_names: true, takes_whole_login: Some(false), ..habits };
-        assert_eq!(habits.words(), "alone short-names login=apart twice=CWD twice=CDUP");
+        let habits = Habits {
+            short_names: true,
+            lists_by_stat: true,
+            takes_whole_login: Some(false),
+            ..habits
+        };
+        let words = "alone short-names lists-by-stat login=apart twice=CWD twice=CDUP";
+        assert_eq!(habits.words(), words);
         assert_eq!(Habits::read("login=whole").takes_whole_login, Some(true));
         assert_eq!(Habits::read(&habits.words()), habits);
         assert!(Pipelining::from_habits(habits).is_off());

@@ -68,6 +68,8 @@ struct Learned {
     uploads: ReplyOrder,
     /// The agreement of STAT listings over the control connection with LIST.
     stat_listing: Support,
+    /// True if only an earlier run has found that they agree.
+    remembers_stat_listing: bool,
     /// The commands for listings: those with which it has shown entries, and those that it refused, or that showed nothing,
     /// when another showed entries.
     list_commands: [Support; ListCommand::ALL.len()],
@@ -203,7 +205,23 @@ impl ServerProfile {
 
     /// Records whether STAT returned the same listing as LIST.
     pub(super) fn record_stat_listing(&self, is_same: bool) {
-        self.learned().stat_listing.observe(is_same);
+        let mut learned = self.learned();
+        learned.stat_listing.observe(is_same);
+        learned.remembers_stat_listing = false;
+        let is_proven = learned.stat_listing == Support::Proven;
+        learned.save_habits(|habits| habits.lists_by_stat = is_proven);
+    }
+
+    /// Records that STAT returned something else than a listing: the server lists nothing by STAT, unless it has in this
+    /// run.
+    pub(super) fn record_unclear_stat(&self) {
+        let has_listed = {
+            let learned = self.learned();
+            learned.stat_listing == Support::Proven && !learned.remembers_stat_listing
+        };
+        if !has_listed {
+            self.record_stat_listing(false);
+        }
     }
 
     /// Returns true if the server has shown entries with this command: an empty result then is an empty
@@ -415,6 +433,7 @@ impl ServerProfile {
         let mut learned = self.learned();
         habits.in_place = learned.wants_in_place;
         habits.sessions_max = learned.sessions_max;
+        habits.lists_by_stat = learned.stat_listing == Support::Proven;
         habits.takes_whole_login = match learned.one_packet_login {
             Support::Proven => Some(true).filter(|_| is_proven),
             Support::Refuted => Some(false),
@@ -467,6 +486,10 @@ impl Learned {
         self.wants_in_place = known.habits.in_place;
         self.remembers_in_place = known.habits.in_place;
         self.sessions_max = known.habits.sessions_max;
+        if known.habits.lists_by_stat {
+            self.stat_listing.observe(true);
+            self.remembers_stat_listing = true;
+        }
         if let Some(is_whole) = known.habits.takes_whole_login {
             self.one_packet_login.observe(is_whole);
         }

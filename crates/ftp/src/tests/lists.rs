@@ -1,9 +1,13 @@
 //! Tests of listings over the control connection: used only if the server has shown that they are equal, and never
 //! derived from the text of a name.
 
-use std::os::unix::fs::symlink;
+use std::{os::unix::fs::symlink, sync::Arc};
 
-use super::{TestSession, bench, path};
+use super::{
+    TestSession, bench,
+    memory::{Counted, with_memory},
+    path,
+};
 use crate::{listing::Listing, path::RemotePath, session::Session, transfer::NextTransfer};
 
 const OLD: [&str; 2] = ["no-mlsd", "no-mlst"];
@@ -47,6 +51,31 @@ async fn many_folders_take_one_packet_once_the_server_has_shown_that_they_can() 
     assert!(session.exists(&path("in c")).await.is_ok_and(|is_there| !is_there));
     let twin = session.open_sibling().await.unwrap();
     assert!(twin.lists_at_once(), "what one session has seen the others know");
+}
+
+#[tokio::test]
+async fn a_later_run_needs_no_proof_unless_the_server_has_changed() {
+    let memory = Arc::new(Counted::default());
+    let bench = old_with(&[]);
+    let open = async |bench: &TestSession| {
+        Session::open(bench.site.clone(), with_memory(&memory)).await.unwrap()
+    };
+    list(&mut open(&bench).await, &["/"]).await;
+    let mut session = open(&bench).await;
+    assert!(session.lists_at_once());
+    let told = list(&mut session, &["/", "/a"]).await;
+    assert_eq!(told.iter().map(names).collect::<Vec<_>>(), [&["a", "b", "c"][..], &["in a"]]);
+    assert_eq!((bench.count("LIST"), bench.count("STAT")), (1, 3));
+    // The server shows something else by then: that is no listing, and the next run wants a proof again.
+    let mut changed =
+        old_with(&["reply=STAT:211-FTP server status:\\r\\n Logged in\\r\\n211 End of status"]);
+    changed.site =
+        crate::site::Site { detour: Some(changed.server.address()), ..bench.site.clone() };
+    let mut session = open(&changed).await;
+    assert!(session.lists_at_once());
+    let told = list(&mut session, &["/", "/a"]).await;
+    assert_eq!(told.iter().map(names).collect::<Vec<_>>(), [&["a", "b", "c"][..], &["in a"]]);
+    assert!(!open(&changed).await.lists_at_once());
 }
 
 #[tokio::test]
