@@ -129,6 +129,7 @@ fn cell(place: Place, item: Item, sources: &Sources, scratch: &Path, rounds: usi
             let Bench { here, there, .. } = &bench;
             let job = Job { item, sessions: place.sessions, here, there, home: &home };
             let Some(mut command) = peer.command(&net, &job) else { continue };
+            peer.prepare(&net, &job);
             command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
             costs.push(measure(&mut command));
             bench.check(peer.name());

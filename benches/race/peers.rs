@@ -17,7 +17,8 @@ pub(crate) enum Peer {
     Portolan,
     /// Portolan in active mode.
     Active,
-    /// Portolan with its own number of sessions, whatever the others were told.
+    /// Portolan without any option, whatever the others were told: with its own number of sessions, and with what an
+    /// earlier run has learned of the server.
     Defaults,
     /// The build of Portolan that `PORTOLAN_RACE_OTHER` names.
     Other,
@@ -75,6 +76,18 @@ impl Peer {
         self == Self::Ncftp && matches!(item, Item::Down | Item::Up | Item::Unchanged)
     }
 
+    /// Lets the program learn what an earlier run would have, without any change on either side.
+    pub(crate) fn prepare(self, net: &Net, job: &Job<'_>) {
+        if self != Self::Defaults {
+            return;
+        }
+        let mut command = self.command(net, job).unwrap();
+        if job.item != Item::Login {
+            command.arg("--dry-run");
+        }
+        assert!(command.output().unwrap().status.success());
+    }
+
     /// Returns the command for `job`; `None` if the program cannot do that, or not with that number of sessions.
     pub(crate) fn command(self, net: &Net, job: &Job<'_>) -> Option<Command> {
         let mut command = match self {
@@ -95,7 +108,8 @@ fn text(path: &Path) -> &str {
 }
 
 fn ours(peer: Peer, net: &Net, job: &Job<'_>) -> Option<Command> {
-    if matches!(peer, Peer::Active | Peer::Defaults) && !job.item.is_tree() {
+    if !job.item.is_tree() && (peer == Peer::Active || job.item.is_big() && peer == Peer::Defaults)
+    {
         return None;
     }
     let other = env::var(OTHER).ok().filter(|_| peer == Peer::Other);
@@ -118,7 +132,10 @@ fn ours(peer: Peer, net: &Net, job: &Job<'_>) -> Option<Command> {
     if net.is_tls {
         command.args(["--set", "insecure=true"]);
     }
-    command.args(["--no-progress", "--no-memory"]);
+    command.arg("--no-progress");
+    if peer != Peer::Defaults {
+        command.arg("--no-memory");
+    }
     Some(command)
 }
 
