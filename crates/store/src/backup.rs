@@ -5,7 +5,7 @@ use std::{fs, path::Path};
 use jiff::Timestamp;
 use rusqlite::{Connection, OpenFlags};
 
-use super::{FILE, Store, fault};
+use super::{FILE, Store, sqlite::fault};
 use portolan_core::{
     error::{Error, Result},
     limits::{STORE_BACKUP_INTERVAL, STORE_BUSY_TIMEOUT},

@@ -1,14 +1,19 @@
 //! The persistent state, in one file of the state directory that several processes may use at once.
 //!
-//! The only module that names the SQL library. The statements are those that PostgreSQL would accept as well:
-//! numbered parameters in the order of their use, `TEXT`, `BIGINT` and `BOOLEAN`, `ON CONFLICT … DO UPDATE`.
+//! The only crate that names the SQL library. What a schedule needs (`history`, `fleet`, `tokens`) is written once for every
+//! database, by way of `sql`; what belongs to one host (`routes`, `bases`, `nat`, `values`) is in its file alone.
 
 pub mod backup;
 pub mod bases;
+#[cfg(test)]
+mod conformance;
+pub mod fleet;
 pub mod history;
 pub mod nat;
 pub mod routes;
 mod schema;
+mod sql;
+mod sqlite;
 pub mod tokens;
 mod values;
 
@@ -18,14 +23,14 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior};
+use rusqlite::{Connection, Transaction, TransactionBehavior};
 use rustix::fs::{Access, access};
 
-use portolan_core::{
-    error::{Error, ErrorKind, Origin, Result},
-    limits::{STORE_BUSY_TIMEOUT, STORE_ROOM_MIN},
+use self::{
+    sql::{Sql, SqlError, SqlResult},
+    sqlite::fault,
 };
-use portolan_fs as files;
+use portolan_core::error::{Error, ErrorKind, Origin, Result};
 use portolan_fs::owned::{self, Exposed};
 
 /// The database file in the state directory. SQLite puts others beside it while it is in use.
@@ -65,16 +70,8 @@ impl Store {
         let beside = BESIDE.map(|end| folder.join(format!("{FILE}{end}")));
         made.and_then(|_| beside.iter().try_for_each(|path| owned::plain(path)))
             .map_err(|error| Error::local("open the store", &file, error))?;
-        let prepared = Connection::open(&file).and_then(|connection| {
-            connection.busy_timeout(STORE_BUSY_TIMEOUT)?;
-            write_ahead(&connection)?;
-            connection.pragma_update(None, "synchronous", "full")?;
-            connection.pragma_update(None, "foreign_keys", true)?;
-            // A confined run may write no temporary files of the database.
-            connection.pragma_update(None, "temp_store", "memory")?;
-            Ok(connection)
-        });
-        let connection = prepared.map_err(|error| fault("open the store", &file, error))?;
+        let connection = sqlite::open(&file);
+        let connection = connection.map_err(|error| fault("open the store", &file, error))?;
         let mut store = Self { connection, file };
         if schema::migrate(&mut store)?
             && let Some(last) = backup::last_logged_run(folder)
@@ -84,7 +81,40 @@ impl Store {
         Ok(store)
     }
 
-    /// Runs the query `look`.
+    /// Runs the queries of `look`.
+    fn query<T>(&self, look: impl FnOnce(&dyn Sql) -> SqlResult<T>) -> Result<T> {
+        look(&self.connection).map_err(|error| self.fault("read the store", error))
+    }
+
+    /// Runs the statements of `work` in a transaction: all of its changes are written, or none.
+    fn transact<T>(&mut self, work: impl FnOnce(&dyn Sql) -> SqlResult<T>) -> Result<T> {
+        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate);
+        let written = transaction.map_err(SqlError::from).and_then(|transaction| {
+            let result = work(&*transaction)?;
+            transaction.commit()?;
+            Ok(result)
+        });
+        written.map_err(|error| self.fault("write the store", error))
+    }
+
+    fn fault(&self, doing: &str, error: SqlError) -> Error {
+        match error {
+            SqlError::Sqlite(error) => fault(doing, &self.file, error),
+            SqlError::Row(message) => {
+                let fault = Error::new(ErrorKind::Local, Origin::Here, message);
+                fault.at(self.file.to_string_lossy())
+            }
+        }
+    }
+
+    /// Returns a number that changes whenever another process has written.
+    pub fn version_of_data(&self) -> Result<i64> {
+        self.read(|connection| {
+            connection.pragma_query_value(None, "data_version", |row| row.get(0))
+        })
+    }
+
+    /// Runs the query `look` on the file.
     fn read<T>(&self, look: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T> {
         look(&self.connection).map_err(|error| fault("read the store", &self.file, error))
     }
@@ -99,7 +129,7 @@ impl Store {
         })
     }
 
-    /// Runs `work` in a transaction: all of its changes are written, or none. The write lock is taken at the
+    /// Runs `work` in a transaction of the file: all of its changes are written, or none. The write lock is taken at the
     /// beginning: a transaction that reads first and writes later fails if another process has written in between.
     fn write<T>(
         &mut self,
@@ -113,59 +143,6 @@ impl Store {
         });
         written.map_err(|error| fault("write the store", &self.file, error))
     }
-}
-
-/// Enables write-ahead logging, so that readers are not blocked while another process writes. A file system without
-/// support for it (some network ones) is accepted as it is.
-fn write_ahead(connection: &Connection) -> rusqlite::Result<()> {
-    const TRIES_MAX: u32 = 10;
-    for _ in 1..TRIES_MAX {
-        match connection.pragma_update_and_check(None, "journal_mode", "wal", |_| Ok(())) {
-            // If several processes find a new file, only one may change the mode, and SQLite does not let the others
-            // wait for that; a transaction does wait.
-            Err(error) if is_busy(&error) => connection.execute_batch("BEGIN IMMEDIATE; COMMIT")?,
-            other => return other,
-        }
-    }
-    connection.pragma_update_and_check(None, "journal_mode", "wal", |_| Ok(()))
-}
-
-fn is_busy(error: &rusqlite::Error) -> bool {
-    matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked))
-}
-
-/// Converts an error of the SQL library into one that the user understands.
-fn fault(doing: &str, file: &Path, error: rusqlite::Error) -> Error {
-    let seconds = STORE_BUSY_TIMEOUT.as_secs();
-    let (kind, why) = match error.sqlite_error_code() {
-        Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => {
-            let copy = file.parent().is_some_and(|folder| backup::made_at(folder).is_some());
-            let remedy = if copy {
-                format!("put its copy `{}` in its place, or move it away", backup::BACKUP)
-            } else {
-                "move it away".into()
-            };
-            (
-                ErrorKind::Local,
-                format!("it is damaged; {remedy}, and the next run begins a new one"),
-            )
-        }
-        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
-            (ErrorKind::Local, format!("another process has held it for more than {seconds} s"))
-        }
-        // The file shared by SQLite's processes cannot grow: SQLite reports that as a disk error.
-        Some(ErrorCode::SystemIoFailure)
-            if files::free_bytes(file).is_ok_and(|free| free < STORE_ROOM_MIN) =>
-        {
-            (ErrorKind::Full, "the disk is full".into())
-        }
-        Some(ErrorCode::DiskFull) => (ErrorKind::Full, "the disk is full".into()),
-        Some(ErrorCode::ReadOnly) => (ErrorKind::Local, "it is read-only".into()),
-        _ => (ErrorKind::Local, error.to_string()),
-    };
-    Error::new(kind, Origin::Here, format!("cannot {doing}: {why}"))
-        .at(file.to_string_lossy())
-        .with_source(error)
 }
 
 #[cfg(test)]

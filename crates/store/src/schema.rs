@@ -241,6 +241,37 @@ const MIGRATIONS: &[&str] = &[
     CREATE INDEX notices_by_run ON notices (run);
     CREATE INDEX paused_jobs ON job_states (job) WHERE paused_at IS NOT NULL;
     CREATE INDEX failing_jobs ON job_states (job) WHERE health = 'bad'",
+    // 18: the lease of the leader, the workers, and the runs that are dispatched to them. `beat` counts signs of life, and
+    // `fence` the tokens that were given.
+    "CREATE TABLE leases (
+        name TEXT NOT NULL PRIMARY KEY,
+        holder TEXT NOT NULL,
+        epoch BIGINT NOT NULL,
+        beat BIGINT NOT NULL,
+        fence BIGINT NOT NULL
+    );
+    INSERT INTO leases (name, holder, epoch, beat, fence) VALUES ('leader', '', 0, 0, 0);
+    CREATE TABLE workers (
+        name TEXT NOT NULL PRIMARY KEY,
+        boot BIGINT NOT NULL,
+        beat BIGINT NOT NULL,
+        labels TEXT NOT NULL,
+        room BIGINT NOT NULL,
+        release TEXT NOT NULL,
+        version TEXT NOT NULL,
+        clock_ahead_ms BIGINT NOT NULL,
+        is_draining BOOLEAN NOT NULL,
+        started_at BIGINT NOT NULL
+    );
+    CREATE TABLE dispatches (
+        run BIGINT NOT NULL PRIMARY KEY,
+        worker TEXT NOT NULL,
+        boot BIGINT NOT NULL,
+        fence BIGINT NOT NULL,
+        is_between BOOLEAN NOT NULL,
+        stop TEXT
+    );
+    CREATE INDEX dispatches_by_worker ON dispatches (worker, boot)",
 ];
 
 /// Applies the migrations that the file lacks, all or none; another process may do the same. Returns true if the file
@@ -289,12 +320,14 @@ mod tests {
     use super::*;
     use portolan_core::error::ErrorKind;
 
-    const TABLES: [&str; 20] = [
+    const TABLES: [&str; 23] = [
         "alerts",
         "arrived_files",
         "attempts",
+        "dispatches",
         "fallbacks",
         "job_states",
+        "leases",
         "lost_runs",
         "migrations",
         "mirror_files",
@@ -310,6 +343,7 @@ mod tests {
         "runs",
         "script_values",
         "tokens",
+        "workers",
     ];
 
     fn tables(store: &Store) -> Vec<String> {

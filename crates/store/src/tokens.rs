@@ -1,10 +1,12 @@
 //! The tokens of the page and its API. Only their hashes are kept: whoever reads the store cannot use them.
 
 use jiff::Timestamp;
-use rusqlite::{OptionalExtension, Row, params};
 use strum::{EnumString, IntoStaticStr, VariantNames};
 
-use super::Store;
+use super::{
+    Store,
+    sql::{SqlResult, SqlRow, values},
+};
 use portolan_core::error::Result;
 
 /// The rights of a token. The words are an interface.
@@ -49,14 +51,14 @@ impl Store {
             ON CONFLICT (name) DO NOTHING";
         let expires = token.expires_at.map(Timestamp::as_millisecond);
         let created = token.created_at.as_millisecond();
-        let values = params![token.name, hash, token.role.as_str(), created, expires];
-        self.write(|transaction| transaction.execute(put, values).map(|rows| rows > 0))
+        let values = values![token.name, hash, token.role.as_str(), created, expires];
+        self.transact(|sql| sql.execute(put, &values).map(|rows| rows > 0))
     }
 
     /// Returns every token, sorted by name.
     pub fn tokens(&self) -> Result<Vec<TokenRecord>> {
         let query = format!("SELECT {COLUMNS} FROM tokens ORDER BY name");
-        self.read(|connection| connection.prepare(&query)?.query_map([], token)?.collect())
+        self.query(|sql| sql.all(&query, &[], token))
     }
 
     /// Returns the token with this hash, unless it has expired at `now`.
@@ -64,18 +66,18 @@ impl Store {
         let query = format!(
             "SELECT {COLUMNS} FROM tokens WHERE hash = $1 AND (expires_at IS NULL OR expires_at > $2)"
         );
-        let values = params![hash, now.as_millisecond()];
-        self.read(|connection| connection.prepare(&query)?.query_row(values, token).optional())
+        let values = values![hash, now.as_millisecond()];
+        self.query(|sql| sql.first(&query, &values, token))
     }
 
     /// Removes a token. Returns false if there is none of that name.
     pub fn revoke_token(&mut self, name: &str) -> Result<bool> {
         let delete = "DELETE FROM tokens WHERE name = $1";
-        self.write(|transaction| transaction.execute(delete, [name]).map(|rows| rows > 0))
+        self.transact(|sql| sql.execute(delete, &values![name]).map(|rows| rows > 0))
     }
 }
 
-fn token(row: &Row<'_>) -> rusqlite::Result<TokenRecord> {
+fn token(row: &SqlRow) -> SqlResult<TokenRecord> {
     let time = |ms: i64| Timestamp::from_millisecond(ms).unwrap_or_default();
     let role: String = row.get("role")?;
     Ok(TokenRecord {
@@ -83,7 +85,7 @@ fn token(row: &Row<'_>) -> rusqlite::Result<TokenRecord> {
         // A role of a later version has no rights that this one knows, but those of reading.
         role: role.parse().unwrap_or(TokenRole::Read),
         created_at: time(row.get("created_at")?),
-        expires_at: row.get::<_, Option<i64>>("expires_at")?.map(time),
+        expires_at: row.get::<Option<i64>>("expires_at")?.map(time),
     })
 }
 

@@ -26,6 +26,8 @@ pub enum TerminationCause {
     Requested(String),
     /// Another slot of the job replaces it, for this reason.
     Replaced(String),
+    /// Its worker has it no longer.
+    Lost,
 }
 
 /// The result of an attempt.
@@ -142,6 +144,9 @@ fn cut_short(cut: &TerminationCause, retry: &Retry) -> AttemptResult {
             (RunState::Interrupted, "interrupted", format!("stopped by `{by}`"), false)
         }
         TerminationCause::Replaced(why) => (RunState::Interrupted, "replaced", why.clone(), false),
+        TerminationCause::Lost => {
+            (RunState::Interrupted, "interrupted", "its worker has it no longer".into(), false)
+        }
     };
     AttemptResult { state, kind: Some(kind.into()), error: Some(error), is_worth_another }
 }

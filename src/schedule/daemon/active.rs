@@ -15,16 +15,16 @@ use crate::{
             verdict::{AttemptResult, TerminationCause},
         },
         jobs::{Job, Timeouts},
-        plan::RunningJob,
         slot::Slot,
     },
-    store::history::Trigger,
+    store::{fleet::RunClaim, history::Trigger},
 };
 
 /// A run in progress.
 #[derive(Debug)]
 pub(super) struct ActiveRun {
-    pub(super) run: i64,
+    /// The run, with its fencing token.
+    pub(super) claim: RunClaim,
     /// The job as it was when the run started: a reload does not change runs in progress.
     pub(super) job: Arc<Job>,
     pub(super) slot: Slot,
@@ -35,8 +35,6 @@ pub(super) struct ActiveRun {
     pub(super) slow_after: Option<Duration>,
     /// The paths of the files that it was given.
     pub(super) files: Vec<String>,
-    /// The start by the wall clock.
-    pub(super) started_at: Timestamp,
     /// The start by the monotonic clock.
     pub(super) begun: Instant,
     /// The number of the attempt, from 1, counted across all resumptions of the run.
@@ -69,18 +67,6 @@ pub(super) enum RunStage {
 }
 
 impl ActiveRun {
-    pub(super) fn running(&self) -> RunningJob {
-        super::running(self)
-    }
-
-    pub(super) const fn is_between_attempts(&self) -> bool {
-        matches!(self.stage, RunStage::Between(_)) && self.tries > 0
-    }
-
-    pub(super) const fn is_ending(&self) -> bool {
-        self.cut.is_some()
-    }
-
     /// Returns the time until it next needs attention.
     pub(super) fn due(&self, now: Instant) -> Option<Duration> {
         let until = |at: Instant| at.saturating_duration_since(now);

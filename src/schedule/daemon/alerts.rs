@@ -8,7 +8,7 @@ use std::{
 
 use jiff::{SignedDuration, Timestamp, tz::TimeZone};
 
-use super::Daemon;
+use super::{Leader, Worker, context::SchedulerContext};
 use crate::{
     error::Result,
     observe::{MessageLevel, format_duration},
@@ -83,13 +83,12 @@ impl AlertWatch {
     }
 }
 
-impl Daemon {
+impl Leader {
     /// Tells what is due.
     pub(super) fn look_for_alerts(&mut self) -> Result<()> {
         let jobs = Arc::clone(self.planner.jobs());
         let Some(watched) = self.alerts.due(&jobs) else { return Ok(()) };
-        let now = self.clock.now();
-        self.slow_runs()?;
+        let now = self.context.clock.now();
         for job in watched {
             if job.notify.on_late.is_some() {
                 self.look_if_late(&job, now)?;
@@ -99,40 +98,6 @@ impl Daemon {
             }
         }
         self.digest(&jobs, now)
-    }
-
-    /// Returns the time from which a run of a job is slow, if anybody is told.
-    pub(super) fn slow_after(&self, job: &Job) -> Result<Option<Duration>> {
-        if job.notify.on_slow.is_none() {
-            return Ok(None);
-        }
-        match job.notify.slow_after {
-            SlowAfter::Time(time) => Ok(Some(time)),
-            SlowAfter::Times(times) => {
-                let usual = usual_seconds(&self.store, &job.name)?;
-                Ok(usual.and_then(|usual| Duration::try_from_secs_f64(usual * times).ok()))
-            }
-        }
-    }
-
-    fn slow_runs(&mut self) -> Result<()> {
-        let mut slow = Vec::new();
-        for active in self.active.values_mut() {
-            let spent = active.begun.elapsed();
-            if active.slow_after.take_if(|time| spent >= *time).is_some() {
-                slow.push((active.run, Arc::clone(&active.job), spent));
-            }
-        }
-        for (run, job, spent) in slow {
-            let spent = format_duration(spent);
-            self.observer.warn(format!("run {run} of `{}` is slow: {spent}", job.name));
-            let found = self.store.run(run)?;
-            let sentence = format!("is slow: it has run for {spent}");
-            let more = [("running_for", spent)];
-            let notices = self.about_job(&job, "slow", &sentence, found.as_ref(), &more);
-            self.keep(&notices);
-        }
-        Ok(())
     }
 
     /// Tells once of each time by which a job should have succeeded and has not.
@@ -145,12 +110,12 @@ impl Daemon {
         let zone = job.schedule.as_ref().map(|schedule| schedule.zone.rules.clone());
         let expected_by = local(deadline, zone.unwrap_or(TimeZone::UTC));
         let sentence = format!("is late: it was expected by {expected_by}");
-        self.observer.warn(format!("`{}` {sentence}", job.name));
+        self.context.observer.warn(format!("`{}` {sentence}", job.name));
         // A success of an earlier slot says nothing.
         let last = self.store.runs(Some(&job.name), 1)?.pop();
         let last = last.filter(|run| run.state != RunState::Done);
         let more = [("expected_by", expected_by)];
-        let notices = self.about_job(job, "late", &sentence, last.as_ref(), &more);
+        let notices = self.context.about_job(job, "late", &sentence, last.as_ref(), &more);
         self.store.put_alert(&job.name, LATE, Some(deadline), &notices, now)
     }
 
@@ -181,12 +146,71 @@ impl Daemon {
         let since = since.map(|at| local(at, zone.unwrap_or(TimeZone::UTC))).unwrap_or_default();
         let sentence = format!("still fails, since {since}");
         let more = [("failing_since", since)];
-        let notices = self.about_job(job, "remind", &sentence, last, &more);
+        let notices = self.context.about_job(job, "remind", &sentence, last, &more);
         self.store.put_alert(name, FAILING, Some(now), &notices, now)
     }
 
+    fn digest(&mut self, jobs: &Jobs, now: Timestamp) -> Result<()> {
+        let Some(digest) = &jobs.digest else { return Ok(()) };
+        let Some(told) = self.store.alert("", DIGEST)? else {
+            // The first one is of what happens from now on.
+            return self.store.put_alert("", DIGEST, Some(now), &[], now);
+        };
+        let Some(due) = last_time(digest, now).filter(|due| *due > told) else { return Ok(()) };
+        let earliest = now.checked_sub(DIGEST_TIME_MAX).unwrap_or(now);
+        let facts = digest_of(&self.store, jobs, told.max(earliest), now)?;
+        let page = self.context.page_url();
+        let context = NoticeContext {
+            host: &self.context.host,
+            page: page.as_deref(),
+            ..NoticeContext::default()
+        };
+        let notices = of_tell(Some(&digest.tell), 0, "", DIGEST, &facts, &context);
+        self.context.observer.message(MessageLevel::Info, "the digest of the day is due");
+        self.store.put_alert("", DIGEST, Some(due), &notices, now)
+    }
+}
+
+impl Worker {
+    /// Returns the time from which a run of a job is slow, if anybody is told.
+    pub(super) fn slow_after(&self, job: &Job) -> Result<Option<Duration>> {
+        if job.notify.on_slow.is_none() {
+            return Ok(None);
+        }
+        match job.notify.slow_after {
+            SlowAfter::Time(time) => Ok(Some(time)),
+            SlowAfter::Times(times) => {
+                let usual = usual_seconds(&self.store, &job.name)?;
+                Ok(usual.and_then(|usual| Duration::try_from_secs_f64(usual * times).ok()))
+            }
+        }
+    }
+
+    /// Tells which runs are slow, each once.
+    pub(super) fn tell_slow_runs(&mut self) -> Result<()> {
+        let mut slow = Vec::new();
+        for active in self.active.values_mut() {
+            let spent = active.begun.elapsed();
+            if active.slow_after.take_if(|time| spent >= *time).is_some() {
+                slow.push((active.claim.run, Arc::clone(&active.job), spent));
+            }
+        }
+        for (run, job, spent) in slow {
+            let spent = format_duration(spent);
+            self.context.observer.warn(format!("run {run} of `{}` is slow: {spent}", job.name));
+            let found = self.store.run(run)?;
+            let sentence = format!("is slow: it has run for {spent}");
+            let more = [("running_for", spent)];
+            let notices = self.context.about_job(&job, "slow", &sentence, found.as_ref(), &more);
+            self.context.keep_notices(&mut self.store, &notices);
+        }
+        Ok(())
+    }
+}
+
+impl SchedulerContext {
     /// Returns the notices about a job that is not at the end of a run.
-    fn about_job(
+    pub(super) fn about_job(
         &self,
         job: &Job,
         event: &str,
@@ -201,23 +225,6 @@ impl Daemon {
         let context = self.notice_context(job, page.as_deref(), &log);
         let facts = job_facts(&job.name, event, sentence, run, more);
         of_tell(job.notify.of_event(event), id, &job.name, event, &facts, &context)
-    }
-
-    fn digest(&mut self, jobs: &Jobs, now: Timestamp) -> Result<()> {
-        let Some(digest) = &jobs.digest else { return Ok(()) };
-        let Some(told) = self.store.alert("", DIGEST)? else {
-            // The first one is of what happens from now on.
-            return self.store.put_alert("", DIGEST, Some(now), &[], now);
-        };
-        let Some(due) = last_time(digest, now).filter(|due| *due > told) else { return Ok(()) };
-        let earliest = now.checked_sub(DIGEST_TIME_MAX).unwrap_or(now);
-        let facts = digest_of(&self.store, jobs, told.max(earliest), now)?;
-        let page = self.page_url();
-        let context =
-            NoticeContext { host: &self.host, page: page.as_deref(), ..NoticeContext::default() };
-        let notices = of_tell(Some(&digest.tell), 0, "", DIGEST, &facts, &context);
-        self.observer.message(MessageLevel::Info, "the digest of the day is due");
-        self.store.put_alert("", DIGEST, Some(due), &notices, now)
     }
 }
 

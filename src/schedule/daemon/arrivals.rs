@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use jiff::Timestamp;
 
-use super::{Daemon, Message, rows};
+use super::{Leader, Message, rows};
 use crate::{
     error::Result,
     limits::FILES_GIVEN_MAX,
@@ -74,7 +74,7 @@ pub(super) struct OfferedFiles {
     files: Vec<ArrivedFile>,
 }
 
-impl Daemon {
+impl Leader {
     /// Starts to look for the files of all jobs, and stops where the jobs file no longer wants it. Those that are as they
     /// were go on.
     pub(super) fn set_triggers(&mut self) {
@@ -107,19 +107,19 @@ impl Daemon {
         for (job, settings) in wanted.into_values() {
             if let Err(fault) = self.add_source(&job, settings, &mut local) {
                 let text = format!("`{}` does not look for files: {fault}", job.name);
-                self.observer.message(MessageLevel::Error, text);
+                self.context.observer.message(MessageLevel::Error, text);
             }
         }
         if !local.is_empty() {
-            match LocalWatch::start(local, self.observer.clone(), self.tell_files()) {
+            match LocalWatch::start(local, self.context.observer.clone(), self.tell_files()) {
                 Ok(watch) => self.triggers.local = Some(watch),
-                Err(fault) => self.observer.message(MessageLevel::Error, fault.to_string()),
+                Err(fault) => self.context.observer.message(MessageLevel::Error, fault.to_string()),
             }
         }
     }
 
     fn tell_files(&self) -> TellFiles {
-        let outbox = std::sync::Mutex::new(self.outbox.clone());
+        let outbox = std::sync::Mutex::new(self.context.outbox.clone());
         Arc::new(move |news| {
             let outbox = outbox.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
             outbox.send(Message::Files(news)).ok();
@@ -137,13 +137,13 @@ impl Daemon {
         let seen = self.store.seen_files(&job.name)?;
         let trigger = &settings.trigger;
         let poll = if settings.is_local() {
-            let folder = &self.start.folder;
+            let folder = &self.context.start.folder;
             local.push(WatchedJob::new(&job.name, number, trigger, folder, seen)?);
             None
         } else {
             let polled = PolledJob::new(job, number, trigger, seen)?;
-            let observer = self.observer.clone();
-            Some(ServerPoll::start(polled, &self.start, observer, self.tell_files())?)
+            let observer = self.context.observer.clone();
+            Some(ServerPoll::start(polled, &self.context.start, observer, self.tell_files())?)
         };
         let source = FileSource { number, settings, _poll: poll };
         self.triggers.sources.insert(Arc::clone(&job.name), source);
@@ -168,7 +168,7 @@ impl Daemon {
 
     /// Records which files are gone, and which are there again.
     pub(super) fn record_moved(&mut self) -> Result<()> {
-        let now = self.clock.now();
+        let now = self.context.clock.now();
         while let Some((job, files, is_gone)) = self.triggers.moved.first() {
             self.store.mark_gone(job, files, is_gone.then_some(now))?;
             self.triggers.moved.remove(0);

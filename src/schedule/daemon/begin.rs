@@ -5,10 +5,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use jiff::Timestamp;
-
 use super::{
-    Daemon, Message,
+    Message, Worker,
     active::{ActiveRun, RunStage},
     rows,
 };
@@ -19,56 +17,25 @@ use crate::{
         child::{
             Child, is_shortage,
             log::{self, RunLog},
-            verdict::{AttemptResult, TerminationCause},
+            verdict::AttemptResult,
         },
-        plan::{DecisionKind, PlannerStep},
-        slot::Slot,
+        notify::of_start,
     },
-    store::history::{ArrivedFile, NewRun, RunState, Trigger},
+    store::{
+        fleet::DispatchedRun,
+        history::{ArrivedFile, RunState},
+    },
 };
 
-impl Daemon {
-    /// Carries out decisions that have been written.
-    pub(super) fn carry_out(
-        &mut self,
-        step: &PlannerStep,
-        written: impl Iterator<Item = ((usize, NewRun), Option<i64>)>,
-        now: Timestamp,
-    ) -> Result<()> {
-        let mut missed = Vec::new();
-        for ((index, row), id) in written {
-            let Some(decision) = step.decisions.get(index) else { continue };
-            let Some(id) = id else { continue };
-            match row.state {
-                RunState::Running => {
-                    let cause = decision.trigger;
-                    self.begin(id, &decision.job, decision.slot, cause, now)?;
-                }
-                RunState::Skipped => {
-                    self.tell_skip(&row);
-                    if rows::is_missed(&decision.reason) {
-                        missed.push((id, Arc::clone(&decision.job)));
-                    }
-                }
-                _ => {}
-            }
-        }
-        missed.dedup_by(|one, other| one.1 == other.1);
-        for (run, job) in missed {
-            self.tell_missed(run, &job);
-        }
-        Ok(())
-    }
-
-    fn begin(
-        &mut self,
-        run: i64,
-        job: &str,
-        slot: Slot,
-        cause: Trigger,
-        now: Timestamp,
-    ) -> Result<()> {
-        let Some(job) = self.planner.jobs().get(job).map(Arc::clone) else { return Ok(()) };
+impl Worker {
+    /// Takes up a run that was dispatched to this worker.
+    pub(super) fn begin(&mut self, dispatched: &DispatchedRun) -> Result<()> {
+        let (found, claim) = (&dispatched.run, dispatched.claim());
+        let jobs = self.context.jobs();
+        let (Some(job), Some(slot)) = (jobs.get(&found.job), rows::slot_of(found)) else {
+            return Ok(());
+        };
+        let (run, job, cause) = (found.id, Arc::clone(job), found.cause);
         let files = if slot.is_of_files() { self.store.files_given(run)? } else { Vec::new() };
         let given = match files.len() {
             0 => String::new(),
@@ -77,19 +44,18 @@ impl Daemon {
         };
         let text = format!("run {run} of `{}` begins ({}{given})", job.name, cause.as_str());
         let before = self.store.attempts(run)?.last().map_or(0, |attempt| attempt.number);
-        self.observer.message(MessageLevel::Info, text);
-        let moment = Instant::now();
         let args = self.store.args_of(run)?.and_then(|args| serde_json::from_str(&args).ok());
         let slow_after = self.slow_after(&job)?;
+        self.context.observer.message(MessageLevel::Info, text);
+        let moment = Instant::now();
         let active = ActiveRun {
             slow_after,
-            run,
+            claim,
             job,
             slot,
             cause,
             args: args.unwrap_or_default(),
             files: files.iter().map(ArrivedFile::path).collect(),
-            started_at: now,
             begun: moment,
             attempt: before,
             tries: 0,
@@ -100,20 +66,9 @@ impl Daemon {
             force_at: None,
             kill_at: None,
         };
-        self.tell_start(&active);
+        let notices = of_start(&active.job.notify, run, &active.job.name);
+        self.context.keep_notices(&mut self.store, &notices);
         self.active.insert(run, active);
-        Ok(())
-    }
-
-    /// Starts runs that were recorded as started by a tick that failed before it started them.
-    pub(super) fn begin_lost(&mut self) -> Result<()> {
-        let now = self.clock.now();
-        for run in self.store.runs_that_are(RunState::Running)? {
-            let slot = rows::slot_of(&run).filter(|_| !self.active.contains_key(&run.id));
-            if let Some(slot) = slot {
-                self.begin(run.id, &run.job, slot, run.cause, now)?;
-            }
-        }
         Ok(())
     }
 
@@ -123,66 +78,59 @@ impl Daemon {
         let due = |active: &&ActiveRun| {
             matches!(active.stage, RunStage::Between(at) if at <= now) && active.cut.is_none()
         };
-        let due: Vec<_> = self.active.values().filter(due).map(|active| active.run).collect();
+        let due: Vec<_> = self.active.values().filter(due).map(|active| active.claim.run).collect();
         due.into_iter().try_for_each(|run| self.begin_attempt(run))
     }
 
     fn begin_attempt(&mut self, run: i64) -> Result<()> {
         let Some(active) = self.active.get_mut(&run) else { return Ok(()) };
-        let (now, number) = (self.clock.now(), active.attempt + 1);
-        let path = log::path(&self.start.state, &active.job.name, run);
-        let bytes = self.planner.jobs().runner.retention.log_bytes;
-        let log = RunLog::open(&path, bytes, self.clock.clone());
+        let (now, number) = (self.context.clock.now(), active.attempt + 1);
+        let context = Arc::clone(&self.context);
+        let path = log::path(&context.start.state, &active.job.name, run);
+        let bytes = context.jobs().runner.retention.log_bytes;
+        let log = RunLog::open(&path, bytes, context.clock.clone());
         let (log, without) = match log {
             Ok(log) => (log, None),
-            Err(fault) => (RunLog::none(self.clock.clone()), Some(fault)),
+            Err(fault) => (RunLog::none(context.clock.clone()), Some(fault)),
         };
-        let last = self.planner.state_of(&active.job.name).and_then(|state| state.last_success);
-        let order = rows::order(active, number, last, &self.start.state);
-        let outbox = self.outbox.clone();
+        let last = self.store.job_state(&active.job.name)?.and_then(|state| state.last_success);
+        let order = rows::order(active, number, last, &context.start.state);
+        let outbox = context.outbox.clone();
         let wake = move || drop(outbox.send(Message::Wake));
         let started = order
-            .and_then(|order| Ok((Child::start(&self.start, &order.script, log, wake)?, order)));
+            .and_then(|order| Ok((Child::start(&context.start, &order.script, log, wake)?, order)));
         if let Err(fault) = &started
             && is_shortage(fault)
         {
             if active.delays == 0 {
                 let name = &active.job.name;
-                self.observer.warn(format!("run {run} of `{name}` waits: {fault}"));
+                self.context.observer.warn(format!("run {run} of `{name}` waits: {fault}"));
             }
             active.stage = RunStage::Between(Instant::now() + shortage_wait(active.delays));
             active.delays += 1;
             return Ok(());
         }
         // The process has no order yet: an attempt that cannot be recorded does not start.
-        self.store.begin(run, number, now)?;
+        if !self.store.begin(active.claim, number, now)? {
+            self.active.remove(&run);
+            self.context.observer.warn(format!("run {run} is no longer this worker's"));
+            return Ok(());
+        }
         (active.attempt, active.tries, active.delays) = (number, active.tries + 1, 0);
         active.attempt_begun = Instant::now();
         if let Some(fault) = without {
-            self.observer.warn(format!("run {run} has no log: {fault}"));
+            self.context.observer.warn(format!("run {run} has no log: {fault}"));
         }
         active.stage = match started {
             Ok((mut child, order)) => {
                 let name = &active.job.name;
                 child.order(&order, &format!("attempt {number} of run {run}, job `{name}`"));
-                self.view.began(run, child.progress());
+                self.context.view.began(run, child.progress());
                 RunStage::Running(Box::new(child))
             }
-            Err(fault) => could_not_begin(&fault, &self.clock),
+            Err(fault) => could_not_begin(&fault, &context.clock),
         };
         Ok(())
-    }
-
-    /// Terminates the runs that the planner cancels.
-    pub(super) fn cancel(&mut self, step: &PlannerStep) {
-        let now = Instant::now();
-        for decision in &step.decisions {
-            if let DecisionKind::Cancel(run) = &decision.action
-                && let Some(active) = self.active.get_mut(&run.0)
-            {
-                active.cut(TerminationCause::Replaced(decision.reason.to_string()), now);
-            }
-        }
     }
 }
 

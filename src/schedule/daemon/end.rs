@@ -5,7 +5,7 @@ use std::time::Instant;
 use jiff::Timestamp;
 
 use super::{
-    Daemon,
+    Worker,
     active::{ActiveRun, RunStage},
     rows,
 };
@@ -14,19 +14,20 @@ use crate::{
     observe::{MessageLevel, format_duration, format_size, metrics},
     schedule::{
         child::{
-            EndedAttempt,
+            EndedAttempt, log,
             verdict::{AttemptResult, TerminationCause, verdict, wait_after},
         },
         facts,
-        notify::{NoticeContext, of_end},
+        jobs::Job,
+        notify::of_end,
     },
-    store::history::{AttemptRecord, Health, NewRun, RunEnd, RunState, Sum},
+    store::history::{AttemptRecord, Health, RunEnd, RunState, Sum},
 };
 
-impl Daemon {
+impl Worker {
     /// Collects attempts that have ended.
     pub(super) fn reap(&mut self) -> Result<()> {
-        let now = self.clock.now();
+        let now = self.context.clock.now();
         let mut ended = Vec::new();
         for active in self.active.values_mut() {
             if let RunStage::Running(child) = &mut active.stage
@@ -42,7 +43,7 @@ impl Daemon {
                 RunStage::Running(_) => false,
             };
             if is_over {
-                ended.push(active.run);
+                ended.push(active.claim.run);
             }
         }
         for run in ended {
@@ -61,8 +62,11 @@ impl Daemon {
         let (verdict, at) = (verdict.clone(), *at);
         let attempt = attempt_of(active.attempt, end, &verdict, at);
         let (files, fallbacks) = facts::parts(active.attempt, &end.account);
-        self.store.end_attempt(run, &attempt, &files, &fallbacks)?;
-        if let Some(progress) = self.view.ended(run) {
+        if !self.store.end_attempt(active.claim, &attempt, &files, &fallbacks)? {
+            self.drop_lost(run);
+            return Ok(());
+        }
+        if let Some(progress) = self.context.view.ended(run) {
             let points = facts::points(active.attempt, &progress.points());
             // The picture of a run must not hold up its end.
             if !points.is_empty()
@@ -80,6 +84,7 @@ impl Daemon {
                     TerminationCause::Stopped
                         | TerminationCause::Replaced(_)
                         | TerminationCause::Requested(_)
+                        | TerminationCause::Lost
                 )
             )
             && !self.is_stopping;
@@ -89,8 +94,8 @@ impl Daemon {
             let text =
                 format!("{error}; attempt {} in {}", active.attempt + 1, format_duration(wait));
             end.log.end(MessageLevel::Warn, &text);
-            self.observer.warn(format!("run {run} of `{}`: {text}", active.job.name));
-            self.metrics.retried(&active.job.name);
+            self.context.observer.warn(format!("run {run} of `{}`: {text}", active.job.name));
+            self.context.metrics.retried(&active.job.name);
             active.stage = RunStage::Between(Instant::now() + wait);
             (active.cut, active.force_at, active.kill_at) = (None, None, None);
             return Ok(());
@@ -128,7 +133,7 @@ impl Daemon {
                 is_worth_another: false,
             },
         };
-        let at = self.clock.now();
+        let at = self.context.clock.now();
         self.finish(run, &verdict, &sum, at)
     }
 
@@ -143,40 +148,54 @@ impl Daemon {
         let Some(active) = self.active.get(&run) else { return Ok(()) };
         let sum =
             Sum { error_kind: verdict.kind.clone(), error: verdict.error.clone(), ..last.clone() };
-        let job = std::sync::Arc::clone(&active.job);
-        let is_done = verdict.state == RunState::Done;
-        if is_done {
-            self.planner.succeeded(&job.name, at);
-        }
-        let mark = rows::state_row(&self.planner, &job.name).filter(|_| is_done);
+        let (claim, job) = (active.claim, std::sync::Arc::clone(&active.job));
         let health = match verdict.state {
             RunState::Done => Some(Health::Good),
             RunState::Partial | RunState::Failed => Some(Health::Bad),
             _ => None,
         };
         let tail = self.tail_for(run, &job);
-        let page = self.page_url();
-        let context = NoticeContext {
-            host: &self.host,
-            page: page.as_deref(),
-            description: job.description.as_deref(),
-            log: &tail,
-        };
+        let page = self.context.page_url();
+        let context = self.context.notice_context(&job, page.as_deref(), &tail);
         let (name, state) = (&*job.name, verdict.state);
-        let end = RunEnd { run, job: name, state, sum: &sum, mark: mark.as_ref(), health, at };
-        self.store.close(&end, |found, before, after| {
+        let end = RunEnd { claim, job: name, state, sum: &sum, health, at };
+        let is_ours = self.store.close(&end, |found, before, after| {
             of_end(&job.notify, found, before, after, &context)
         })?;
+        if !is_ours {
+            self.drop_lost(run);
+            return Ok(());
+        }
         let Some(active) = self.active.remove(&run) else { return Ok(()) };
         self.report(&active, verdict)
     }
 
+    /// Forgets a run that another worker was given, or that the leader has ended: what it did is not recorded.
+    fn drop_lost(&mut self, run: i64) {
+        if let Some(active) = self.active.remove(&run) {
+            self.context.view.ended(run);
+            let name = &active.job.name;
+            let text = format!(
+                "run {run} of `{name}` is no longer this worker's: its result does not count"
+            );
+            self.context.observer.warn(text);
+        }
+    }
+
+    /// Returns the end of a run's log if a notice may contain it.
+    fn tail_for(&self, run: i64, job: &Job) -> String {
+        if !job.notify.is_any() {
+            return String::new();
+        }
+        log::tail(&log::path(&self.context.start.state, &job.name, run)).unwrap_or_default()
+    }
+
     /// Logs and counts the end of a run.
     fn report(&self, active: &ActiveRun, verdict: &AttemptResult) -> Result<()> {
-        let Some(run) = self.store.run(active.run)? else { return Ok(()) };
+        let Some(run) = self.store.run(active.claim.run)? else { return Ok(()) };
         let took = active.begun.elapsed();
         let number = |count: i64| u64::try_from(count).unwrap_or(0);
-        self.metrics.ended(&metrics::EndedRun {
+        self.context.metrics.ended(&metrics::EndedRun {
             job: &active.job.name,
             outcome: verdict.state.as_str(),
             is_success: verdict.state == RunState::Done,
@@ -195,16 +214,16 @@ impl Daemon {
         let error = verdict.error.as_ref().map(|error| format!(": {error}")).unwrap_or_default();
         let text = format!(
             "run {} of `{}` is {} after {}, {files} files, {bytes}{error}",
-            active.run,
+            run.id,
             active.job.name,
             verdict.state.as_str(),
             format_duration(took)
         );
-        self.observer.message(level, text);
+        self.context.observer.message(level, text);
         if matches!(verdict.state, RunState::Failed | RunState::Partial) && !active.files.is_empty()
         {
-            let (run, job) = (active.run, &active.job.name);
-            self.observer.warn(format!(
+            let (run, job) = (run.id, &active.job.name);
+            self.context.observer.warn(format!(
                 "the files that run {run} of `{job}` was given are not handed out again, unless they change: `portolan \
                  show {run}` lists them"
             ));
@@ -213,16 +232,20 @@ impl Daemon {
     }
 
     /// Terminates runs that exceed a time limit, and escalates against those that do not end.
-    pub(super) fn time_out(&mut self) {
+    pub(super) fn time_out(&mut self) -> Result<()> {
         let now = Instant::now();
+        let mut ending = Vec::new();
         for active in self.active.values_mut() {
             if active.cut.is_none()
                 && let Some(cut) = active.overtime(now)
             {
                 active.cut(cut, now);
+                ending.push(active.claim.run);
             }
             active.press(now);
         }
+        // The leader need not end it again.
+        ending.into_iter().try_for_each(|run| self.store.ask_to_stop(run, "").map(drop))
     }
 
     /// Begins a graceful stop: nothing new is started, and runs in progress are asked to stop at their next file.
@@ -240,7 +263,7 @@ impl Daemon {
             0 => "stopping".to_owned(),
             runs => format!("stopping: {runs} running, which may reach their next file"),
         };
-        self.observer.message(MessageLevel::Info, text);
+        self.context.observer.message(MessageLevel::Info, text);
         let stopped = || TerminationCause::Stopped;
         self.active.values_mut().for_each(|active| active.drain(stopped(), now));
     }
@@ -250,18 +273,11 @@ impl Daemon {
         let Some(active) = self.active.get_mut(&run) else { return };
         let text = format!("run {run} of `{}` is stopped by `{by}`", active.job.name);
         active.drain(TerminationCause::Requested(by), Instant::now());
-        self.observer.message(MessageLevel::Info, text);
-    }
-
-    /// Logs and counts a skipped slot.
-    pub(super) fn tell_skip(&self, row: &NewRun) {
-        let reason = row.reason.as_deref().unwrap_or_default();
-        let due = row.scheduled_for.map(|at| format!(" of {at}")).unwrap_or_default();
-        self.metrics.count(&row.job, RunState::Skipped.as_str());
-        self.observer.message(
-            MessageLevel::Info,
-            format!("`{}`: the slot{due} is skipped: {reason}", row.job),
-        );
+        self.context.observer.message(MessageLevel::Info, text);
+        // The leader need not end it again; if it is not told, it ends it once more, which changes nothing.
+        if let Err(fault) = self.store.ask_to_stop(run, "") {
+            self.context.observer.warn(fault.to_string());
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use std::{
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Daemon, Message};
+use super::{Leader, Message};
 use crate::{
     error::Result,
     limits::{FILES_GONE_TIME, PRUNE_INTERVAL, PRUNE_ROWS_MAX},
@@ -32,7 +32,7 @@ pub(super) struct Pruning {
     working: Option<Sender<()>>,
 }
 
-impl Daemon {
+impl Leader {
     /// Removes old or surplus history with its logs, at intervals.
     pub(super) fn prune(&mut self) {
         if self.pruning.working.is_some()
@@ -43,9 +43,10 @@ impl Daemon {
         let (working, stop) = channel();
         self.pruning =
             Pruning { due: Some(Instant::now() + PRUNE_INTERVAL), working: Some(working) };
-        let (state, retention) = (self.start.state.clone(), self.planner.jobs().runner.retention);
+        let (state, retention) =
+            (self.context.start.state.clone(), self.planner.jobs().runner.retention);
         let (now, outbox, observer) =
-            (self.clock.now(), self.outbox.clone(), self.observer.clone());
+            (self.context.clock.now(), self.context.outbox.clone(), self.context.observer.clone());
         thread::spawn(move || {
             let pruned = prune(&state, retention, now, &stop);
             if pruned.is_ok()
@@ -63,7 +64,7 @@ impl Daemon {
     pub(super) fn pruned(&mut self, result: Result<()>) {
         self.pruning.working = None;
         if let Err(fault) = result {
-            self.observer.warn(format!("old history stays for now: {fault}"));
+            self.context.observer.warn(format!("old history stays for now: {fault}"));
             self.pruning.due = Some(Instant::now() + RETRY_WAIT);
         }
     }

@@ -12,6 +12,7 @@ use crate::{
     schedule::jobs::{Job, Jobs, Misfire},
     store::{
         Store,
+        fleet::LeaderLease,
         history::{HistoryRun, RunState, Trigger, Wait},
     },
 };
@@ -19,6 +20,7 @@ use crate::{
 /// Marks runs in progress as interrupted, and queues those that may be resumed.
 pub(super) fn recover(
     store: &mut Store,
+    lease: &LeaderLease,
     jobs: &Arc<Jobs>,
     now: Timestamp,
     observer: &EventEmitter,
@@ -37,7 +39,7 @@ pub(super) fn recover(
         };
         if let Some(wait) = wait {
             let cause = if is_of_files { run.cause } else { Trigger::CatchUp };
-            store.take_up(run.id, cause, wait, "resumed: it was interrupted")?;
+            store.take_up(lease, run.id, cause, wait, "resumed: it was interrupted")?;
             observer.message(
                 MessageLevel::Info,
                 format!("resuming run {} of `{}` after an interruption", run.id, job.name),

@@ -110,7 +110,7 @@ impl FileWatch {
 impl Daemon {
     /// Asks for the jobs file to be read again.
     pub(super) fn reload(&mut self) {
-        if self.is_stopping {
+        if self.worker.is_stopping {
             return;
         }
         if self.watch.is_reading {
@@ -119,7 +119,7 @@ impl Daemon {
         }
         system::reloading();
         self.watch.is_reading = true;
-        if self.watch.asks.send(self.clock.now()).is_err() {
+        if self.watch.asks.send(self.context.clock.now()).is_err() {
             let message = "the thread that reads the jobs file has ended";
             let fault = Error::new(ErrorKind::Local, Origin::Here, message);
             let (files, prints) = (self.watch.files.clone(), self.watch.seen.clone());
@@ -133,29 +133,27 @@ impl Daemon {
         (self.watch.files, self.watch.taken) = (files, prints);
         self.watch.seen.clone_from(&self.watch.taken);
         self.watch.is_reading = false;
-        if self.is_stopping {
+        if self.worker.is_stopping {
             return;
         }
         match jobs {
             Ok(jobs) => {
                 let count = jobs.all.len();
-                self.planner = self.planner.reload(Arc::new(jobs), self.clock.now());
-                self.view.set_jobs(Arc::clone(self.planner.jobs()));
-                self.metrics.jobs(self.planner.jobs().all.iter().map(|job| &*job.name));
-                self.metrics.reloaded(true);
-                self.set_triggers();
-                // A new job may have been paused before it was in the file.
-                self.seen = None;
-                self.observer.message(
+                let jobs = Arc::new(jobs);
+                self.context.view.set_jobs(Arc::clone(&jobs));
+                self.context.metrics.jobs(jobs.all.iter().map(|job| &*job.name));
+                self.context.metrics.reloaded(true);
+                self.leader.take_jobs(jobs);
+                self.context.observer.message(
                     MessageLevel::Info,
                     format!("the jobs file was read again: {count} jobs"),
                 );
             }
             Err(fault) => {
-                self.metrics.reloaded(false);
+                self.context.metrics.reloaded(false);
                 let text =
                     format!("the jobs file is rejected, the previous one stays in force: {fault}");
-                self.observer.message(MessageLevel::Error, text);
+                self.context.observer.message(MessageLevel::Error, text);
             }
         }
         system::ready(&self.status());

@@ -213,7 +213,7 @@ pub(super) fn order(
     state: &Path,
 ) -> Result<AttemptSpec> {
     Ok(AttemptSpec {
-        run: active.run,
+        run: active.claim.run,
         attempt,
         scheduled_for: active.slot.at.to_string(),
         trigger: active.cause.as_str().into(),

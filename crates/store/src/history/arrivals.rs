@@ -4,10 +4,12 @@
 //! that is killed after leaves a run with its files.
 
 use jiff::Timestamp;
-use rusqlite::{Row, Transaction, params};
 
 use super::look::instant;
-use crate::Store;
+use crate::{
+    Store,
+    sql::{Sql, SqlResult, SqlRow, values},
+};
 use portolan_core::error::Result;
 
 /// A file that has arrived. Its size and time are part of its identity: other content is another file.
@@ -61,18 +63,18 @@ impl Store {
     /// Returns the files that runs of a job were given, as long as they are known.
     pub fn seen_files(&self, job: &str) -> Result<Vec<SeenFile>> {
         let query = "SELECT site, directory, name, size, modified, gone_at FROM arrived_files WHERE job = $1";
-        let seen = |row: &Row<'_>| {
+        let seen = |row: &SqlRow| {
             let gone_at: Option<i64> = row.get("gone_at")?;
             Ok(SeenFile { file: file(row)?, is_gone: gone_at.is_some() })
         };
-        self.read(|connection| connection.prepare(query)?.query_map([job], seen)?.collect())
+        self.query(|sql| sql.all(query, &values![job], seen))
     }
 
     /// Returns the files that a run was given, in the order of their names.
     pub fn files_given(&self, run: i64) -> Result<Vec<ArrivedFile>> {
         let query = "SELECT site, directory, name, size, modified FROM arrived_files WHERE run = $1
             ORDER BY name, modified, size";
-        self.read(|connection| connection.prepare(query)?.query_map([run], file)?.collect())
+        self.query(|sql| sql.all(query, &values![run], file))
     }
 
     /// Records that files of a job are no longer in their directory, or that they are there again.
@@ -85,13 +87,13 @@ impl Store {
         let mark =
             "UPDATE arrived_files SET gone_at = $1 WHERE job = $2 AND site = $3 AND directory = $4
             AND name = $5 AND size = $6 AND modified = $7";
-        self.write(|transaction| {
-            let mut mark = transaction.prepare(mark)?;
+        self.transact(|sql| {
             let at = gone_at.map(Timestamp::as_millisecond);
-            for ArrivedFile { site, directory, name, size, modified } in files {
-                mark.execute(params![at, job, site, directory, name, size, modified])?;
-            }
-            Ok(())
+            let row = |file: &ArrivedFile| {
+                let ArrivedFile { site, directory, name, size, modified } = file;
+                values![at, job, site, directory, name, size, modified].into()
+            };
+            sql.execute_each(mark, &files.iter().map(row).collect::<Vec<_>>()).map(drop)
         })
     }
 
@@ -100,19 +102,18 @@ impl Store {
     pub fn forget_gone(&mut self, before: Timestamp) -> Result<()> {
         let forget =
             "DELETE FROM arrived_files WHERE gone_at < $1 AND run NOT IN (SELECT id FROM runs)";
-        self.write(|transaction| transaction.execute(forget, [before.as_millisecond()]).map(drop))
+        self.transact(|sql| sql.execute(forget, &values![before.as_millisecond()]).map(drop))
     }
 
     /// Returns the newest time at which files were handed out to a job.
     pub fn last_given(&self, job: &str) -> Result<Option<Timestamp>> {
         let query = "SELECT MAX(scheduled_for) FROM runs WHERE job = $1 AND slot LIKE 'F%'";
-        let last: Option<i64> =
-            self.read(|connection| connection.query_row(query, [job], |row| row.get(0)))?;
+        let last = self.query(|sql| sql.value(query, &values![job]))?;
         Ok(last.map(instant))
     }
 }
 
-fn file(row: &Row<'_>) -> rusqlite::Result<ArrivedFile> {
+fn file(row: &SqlRow) -> SqlResult<ArrivedFile> {
     Ok(ArrivedFile {
         site: row.get("site")?,
         directory: row.get("directory")?,
@@ -123,25 +124,21 @@ fn file(row: &Row<'_>) -> rusqlite::Result<ArrivedFile> {
 }
 
 /// Records the files of a run. One that another run was given stays with that run.
-pub(super) fn hand_out(
-    transaction: &Transaction<'_>,
-    given: &HandOut<'_>,
-    run: i64,
-) -> rusqlite::Result<()> {
+pub(super) fn hand_out(sql: &dyn Sql, given: &HandOut<'_>, run: i64) -> SqlResult<()> {
     let put = "INSERT INTO arrived_files (job, site, directory, name, size, modified, run)
         VALUES ($1, $2, $3, $4, $5, $6, $7)
         ON CONFLICT (job, site, directory, name, size, modified) DO NOTHING";
-    let mut put = transaction.prepare(put)?;
-    for ArrivedFile { site, directory, name, size, modified } in given.files {
-        put.execute(params![given.job, site, directory, name, size, modified, run])?;
-    }
-    Ok(())
+    let row = |file: &ArrivedFile| {
+        let ArrivedFile { site, directory, name, size, modified } = file;
+        values![given.job, site, directory, name, size, modified, run].into()
+    };
+    sql.execute_each(put, &given.files.iter().map(row).collect::<Vec<_>>()).map(drop)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::history::{NewRun, RunState, Trigger};
+    use crate::history::{Decisions, NewRun, RunState, Trigger};
 
     fn at(second: i64) -> Timestamp {
         Timestamp::from_second(second).unwrap()
@@ -166,6 +163,15 @@ mod tests {
         }
     }
 
+    /// Records a run with its files, and returns its number.
+    fn decided(store: &mut Store, run: &NewRun, files: &[HandOut<'_>]) -> Option<i64> {
+        let seen = store.lease().unwrap();
+        let lease = store.take_lease("a", &seen).unwrap().unwrap();
+        let runs = std::slice::from_ref(run);
+        let decisions = Decisions { runs, files, ..Decisions::default() };
+        store.decide_as(&lease, &decisions, at(1)).unwrap().unwrap()[0].run
+    }
+
     fn named(name: &str, size: i64) -> ArrivedFile {
         let [server, modified] = ["", "1"].map(str::to_owned);
         ArrivedFile { site: server, directory: "out".into(), name: name.into(), size, modified }
@@ -176,10 +182,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let mut store = Store::open(folder.path()).unwrap();
         let (one, two) = ([named("x", 1), named("y", 1)], [named("x", 1), named("x", 2)]);
-        let mut ids = Vec::new();
+        let mut ids: Vec<Option<i64>> = Vec::new();
         for (slot, files) in [("F1", &one), ("F2", &two)] {
             let given = [HandOut { row: 0, job: "a", files }];
-            ids.extend(store.decide_with(&[run(slot)], &given, &[], &[], at(1)).unwrap());
+            ids.push(decided(&mut store, &run(slot), &given));
         }
         let of = |run: Option<i64>| store.files_given(run.unwrap()).unwrap();
         assert_eq!(of(ids[0]), one);
@@ -195,7 +201,7 @@ mod tests {
         let mut store = Store::open(folder.path()).unwrap();
         let files = [named("x", 1), named("y", 1)];
         let given = [HandOut { row: 0, job: "a", files: &files }];
-        store.decide_with(&[run("F1")], &given, &[], &[], at(1)).unwrap();
+        decided(&mut store, &run("F1"), &given);
         store.mark_gone("a", &files[..1], Some(at(5))).unwrap();
         store.forget_gone(at(10)).unwrap();
         assert_eq!(store.seen_files("a").unwrap().len(), 2, "its run is in history");

@@ -1,22 +1,24 @@
 //! Manual runs: recorded when they begin, so that a run that is killed has its row as well.
 
 use jiff::Timestamp;
-use rusqlite::params;
 
 use super::{
-    AttemptRecord, FallBack, FileMoved, NewRun, RunState, begin_in, finish_in, insert,
+    AttemptRecord, FallBack, FileMoved, NewRun, RunState, begin_in, decide::insert, finish_in,
     interrupt_in, parts,
 };
-use crate::Store;
+use crate::{
+    Store,
+    sql::{SqlRow, values},
+};
 use portolan_core::error::Result;
 
 impl Store {
     /// Records a manual run that begins, and returns its number. The revision of `run` is a token by which other
     /// processes can tell whether it is still running.
     pub fn begin_by_hand(&mut self, run: &NewRun, now: Timestamp) -> Result<i64> {
-        self.write(|transaction| {
-            let id = insert(transaction, run, now)?;
-            begin_in(transaction, id, 1, now)?;
+        self.transact(|sql| {
+            let id = insert(sql, run, now)?;
+            begin_in(sql, id, 1, now)?;
             Ok(id)
         })
     }
@@ -30,26 +32,21 @@ impl Store {
         fallbacks: &[FallBack],
     ) -> Result<()> {
         let ended_at = attempt.ended_at.unwrap_or(attempt.started_at);
-        self.write(|transaction| {
-            parts::end_in(transaction, id, attempt, files, fallbacks)?;
-            finish_in(transaction, id, attempt.state, None, &attempt.sum, ended_at)
+        self.transact(|sql| {
+            parts::end_in(sql, id, attempt, files, fallbacks)?;
+            finish_in(sql, id, attempt.state, None, &attempt.sum, ended_at)
         })
     }
 
     /// Returns the manual runs without a recorded end, each with its token.
     pub fn by_hand_without_end(&self) -> Result<Vec<(i64, String)>> {
         let query = "SELECT id, revision FROM runs WHERE outcome = $1 AND slot IS NULL ORDER BY id";
-        self.read(|connection| {
-            let pair = |row: &rusqlite::Row<'_>| Ok((row.get("id")?, row.get("revision")?));
-            connection
-                .prepare(query)?
-                .query_map(params![RunState::Running.as_str()], pair)?
-                .collect()
-        })
+        let pair = |row: &SqlRow| Ok((row.get("id")?, row.get("revision")?));
+        self.query(|sql| sql.all(query, &values![RunState::Running.as_str()], pair))
     }
 
     /// Records that run `id` was interrupted, with `error` as the reason.
     pub fn interrupt(&mut self, id: i64, error: &str, now: Timestamp) -> Result<()> {
-        self.write(|transaction| interrupt_in(transaction, id, error, now))
+        self.transact(|sql| interrupt_in(sql, id, error, now))
     }
 }

@@ -1,11 +1,13 @@
 //! The state of a job as a whole: its watermark, whether it is paused, and its health.
 
 use jiff::Timestamp;
-use rusqlite::{OptionalExtension, Row, Transaction, params};
 use strum::{EnumString, IntoStaticStr};
 
 use super::look::instant;
-use crate::Store;
+use crate::{
+    Store,
+    sql::{Sql, SqlResult, SqlRow, values},
+};
 use portolan_core::error::Result;
 
 /// The health of a job: the result of its last finished run.
@@ -52,38 +54,39 @@ pub struct JobStateRecord {
     pub health: Health,
 }
 
-/// Records the watermark of each job. Pause and health are not changed: the planner does not own them.
-pub(super) fn mark(
-    transaction: &Transaction<'_>,
-    states: &[JobStateRecord],
-) -> rusqlite::Result<()> {
+/// Records the watermark of each job. Pause, health and the last success are not changed: the planner does not own them.
+pub(super) fn mark(sql: &dyn Sql, states: &[JobStateRecord]) -> SqlResult<()> {
     // A new schedule begins at its first watermark.
     let put = "INSERT INTO job_states (job, revision, watermark, label, last_success, health, since)
         VALUES ($1, $2, $3, $4, $5, $6, $3)
         ON CONFLICT (job) DO UPDATE SET
             since = CASE WHEN job_states.revision = excluded.revision THEN job_states.since ELSE excluded.since END,
-            revision = excluded.revision, watermark = excluded.watermark, label = excluded.label,
-            last_success = excluded.last_success";
-    let (mut put, unknown) = (transaction.prepare(put)?, Health::Unknown.as_str());
-    for JobStateRecord { job, revision, watermark, label, last_success, .. } in states {
+            revision = excluded.revision, watermark = excluded.watermark, label = excluded.label";
+    let row = |state: &JobStateRecord| {
+        let JobStateRecord { job, revision, label, .. } = state;
         let [watermark, last_success] =
-            [watermark, last_success].map(|time| time.map(Timestamp::as_millisecond));
-        put.execute(params![job, revision, watermark, label, last_success, unknown])?;
-    }
-    Ok(())
+            [state.watermark, state.last_success].map(|time| time.map(Timestamp::as_millisecond));
+        values![job, revision, watermark, label, last_success, Health::Unknown.as_str()].into()
+    };
+    sql.execute_each(put, &states.iter().map(row).collect::<Vec<_>>()).map(drop)
 }
 
-/// Records the health of a job, and returns its previous health.
+/// Records the health of a job, and the time of its last success if there is a new one. Returns its previous health.
 pub(super) fn fares_in(
-    transaction: &Transaction<'_>,
+    sql: &dyn Sql,
     job: &str,
     health: Health,
-) -> rusqlite::Result<Health> {
+    success: Option<Timestamp>,
+) -> SqlResult<Health> {
     let find = "SELECT health FROM job_states WHERE job = $1";
-    let put = "INSERT INTO job_states (job, revision, health) VALUES ($1, '', $2)
-        ON CONFLICT (job) DO UPDATE SET health = excluded.health";
-    let before: Option<String> = transaction.query_row(find, [job], |row| row.get(0)).optional()?;
-    transaction.execute(put, params![job, health.as_str()])?;
+    let put = "INSERT INTO job_states (job, revision, health, last_success) VALUES ($1, '', $2, $3)
+        ON CONFLICT (job) DO UPDATE SET health = excluded.health,
+            last_success = COALESCE(excluded.last_success, job_states.last_success)";
+    // Two runs of the job may end at once.
+    sql.lock(job)?;
+    let before: Option<String> = sql.value(find, &values![job])?;
+    let success = success.map(Timestamp::as_millisecond);
+    sql.execute(put, &values![job, health.as_str(), success])?;
     Ok(before.and_then(|word| word.parse().ok()).unwrap_or_default())
 }
 
@@ -99,31 +102,27 @@ pub struct RunRequest {
 }
 
 /// Removes a request that has been taken up: it has its row in history now, which gets its arguments.
-pub(super) fn hear(
-    transaction: &Transaction<'_>,
-    job: &str,
-    asked_at: Timestamp,
-) -> rusqlite::Result<()> {
+pub(super) fn hear(sql: &dyn Sql, job: &str, asked_at: Timestamp) -> SqlResult<()> {
     let keep = "UPDATE runs SET args = (SELECT args FROM requests WHERE job = $1 AND asked_at = $2)
         WHERE job = $1 AND slot = $3 AND args IS NULL";
     let at = asked_at.as_millisecond();
-    transaction.execute(keep, params![job, at, format!("M{asked_at}")])?;
+    sql.execute(keep, &values![job, at, format!("M{asked_at}")])?;
     let delete = "DELETE FROM requests WHERE job = $1 AND asked_at = $2";
-    transaction.execute(delete, params![job, asked_at.as_millisecond()]).map(drop)
+    sql.execute(delete, &values![job, asked_at.as_millisecond()]).map(drop)
 }
 
 impl Store {
     /// Returns the state of every job that has one.
     pub fn job_states(&self) -> Result<Vec<JobStateRecord>> {
         let query = "SELECT job, revision, since, watermark, label, last_success, paused_at, pause_reason, health FROM job_states ORDER BY job";
-        self.read(|connection| connection.prepare(query)?.query_map([], job_state)?.collect())
+        self.query(|sql| sql.all(query, &[], job_state))
     }
 
     /// Returns the states of the jobs that are paused.
     pub fn paused_jobs(&self) -> Result<Vec<JobStateRecord>> {
         let query = "SELECT job, revision, since, watermark, label, last_success, paused_at, pause_reason, health FROM job_states
             WHERE paused_at IS NOT NULL ORDER BY job";
-        self.read(|connection| connection.prepare(query)?.query_map([], job_state)?.collect())
+        self.query(|sql| sql.all(query, &[], job_state))
     }
 
     /// Returns the states of the jobs whose last run failed.
@@ -131,13 +130,13 @@ impl Store {
         // A literal, not a parameter: SQLite uses a partial index only if the query implies its condition.
         let query = "SELECT job, revision, since, watermark, label, last_success, paused_at, pause_reason, health FROM job_states
             WHERE health = 'bad' ORDER BY job";
-        self.read(|connection| connection.prepare(query)?.query_map([], job_state)?.collect())
+        self.query(|sql| sql.all(query, &[], job_state))
     }
 
     /// Returns the state of a job, if it has one.
     pub fn job_state(&self, job: &str) -> Result<Option<JobStateRecord>> {
         let query = "SELECT job, revision, since, watermark, label, last_success, paused_at, pause_reason, health FROM job_states WHERE job = $1";
-        self.read(|connection| connection.query_row(query, [job], job_state).optional())
+        self.query(|sql| sql.first(query, &values![job], job_state))
     }
 
     /// Requests a run of a job. Returns the time of the request, which identifies it: of two at the same time, the
@@ -158,13 +157,14 @@ impl Store {
     ) -> Result<Vec<Timestamp>> {
         let last = "SELECT COALESCE(MAX(asked_at), 0) FROM requests WHERE job = $1";
         let put = "INSERT INTO requests (job, asked_at, args, slot_at) VALUES ($1, $2, $3, $4)";
-        self.write(|transaction| {
-            let mut last: i64 = transaction.query_row(last, [job], |row| row.get(0))?;
+        self.transact(|sql| {
+            sql.lock(job)?;
+            let mut last: i64 = sql.value(last, &values![job])?.unwrap_or(0);
             let mut asked = Vec::new();
             for slot in slots {
                 last = now.as_millisecond().max(last + 1);
                 let slot = slot.map(Timestamp::as_millisecond);
-                transaction.execute(put, params![job, last, args, slot])?;
+                sql.execute(put, &values![job, last, args, slot])?;
                 asked.push(instant(last));
             }
             Ok(asked)
@@ -174,23 +174,20 @@ impl Store {
     /// Returns the arguments with which a run was requested, as JSON.
     pub fn args_of(&self, run: i64) -> Result<Option<String>> {
         let query = "SELECT args FROM runs WHERE id = $1";
-        self.read(|connection| {
-            let found = connection.query_row(query, [run], |row| row.get(0)).optional()?;
-            Ok(found.flatten())
-        })
+        self.query(|sql| sql.value(query, &values![run]))
     }
 
     /// Returns the pending requests, the oldest first.
     pub fn requests(&self) -> Result<Vec<RunRequest>> {
         let query = "SELECT job, asked_at, slot_at FROM requests ORDER BY asked_at, job";
-        let request = |row: &Row<'_>| {
+        let request = |row: &SqlRow| {
             Ok(RunRequest {
                 job: row.get("job")?,
                 asked_at: instant(row.get("asked_at")?),
-                slot_at: row.get::<_, Option<i64>>("slot_at")?.map(instant),
+                slot_at: row.get::<Option<i64>>("slot_at")?.map(instant),
             })
         };
-        self.read(|connection| connection.prepare(query)?.query_map([], request)?.collect())
+        self.query(|sql| sql.all(query, &[], request))
     }
 
     /// Pauses a job; a paused job gets the new reason.
@@ -198,20 +195,20 @@ impl Store {
         let put = "INSERT INTO job_states (job, revision, paused_at, pause_reason, health) VALUES ($1, '', $2, $3, $4)
             ON CONFLICT (job) DO UPDATE SET paused_at = COALESCE(job_states.paused_at, excluded.paused_at),
                 pause_reason = excluded.pause_reason";
-        let values = params![job, now.as_millisecond(), reason, Health::Unknown.as_str()];
-        self.write(|transaction| transaction.execute(put, values).map(drop))
+        let values = values![job, now.as_millisecond(), reason, Health::Unknown.as_str()];
+        self.transact(|sql| sql.execute(put, &values).map(drop))
     }
 
     /// Resumes a job. Returns true if it was paused.
     pub fn resume(&mut self, job: &str) -> Result<bool> {
         let put = "UPDATE job_states SET paused_at = NULL, pause_reason = NULL
             WHERE job = $1 AND paused_at IS NOT NULL";
-        self.write(|transaction| transaction.execute(put, [job]).map(|rows| rows > 0))
+        self.transact(|sql| sql.execute(put, &values![job]).map(|rows| rows > 0))
     }
 }
 
-fn job_state(row: &Row<'_>) -> rusqlite::Result<JobStateRecord> {
-    let time = |name: &str| row.get::<_, Option<i64>>(name).map(|ms| ms.map(instant));
+fn job_state(row: &SqlRow) -> SqlResult<JobStateRecord> {
+    let time = |name: &str| row.get::<Option<i64>>(name).map(|ms| ms.map(instant));
     let health: String = row.get("health")?;
     Ok(JobStateRecord {
         job: row.get("job")?,

@@ -1,13 +1,15 @@
 //! Queries on the history.
 
 use jiff::Timestamp;
-use rusqlite::{Connection, OptionalExtension, Row, params, types::Value};
 
 use super::{HistoryRun, RunState, Sum, Trigger, Wait};
-use crate::Store;
+use crate::{
+    Store,
+    sql::{Sql, SqlResult, SqlRow, SqlValue, ToSqlValue, values},
+};
 use portolan_core::error::Result;
 
-const COLUMNS: &str = "id, job, revision, slot, script, cause, scheduled_for, moved_from, not_before, give_up_at,
+pub(crate) const COLUMNS: &str = "id, job, revision, slot, script, cause, scheduled_for, moved_from, not_before, give_up_at,
     needs_since, decided_at, started_at, ended_at, outcome, reason, covers, up_to, attempts, files, bytes, route, fallbacks, exit_code, error_kind, error, reason_code, covered_by";
 
 /// The runs that a query is about.
@@ -44,25 +46,25 @@ impl RunFilter {
 
     /// Returns the conditions in SQL, each with a `#` for each of its values. Only what is asked for: with `$1 IS NULL OR …`
     /// no index would be used.
-    fn conditions(&self) -> Vec<(String, Vec<Value>)> {
+    fn conditions(&self) -> Vec<(String, Vec<SqlValue>)> {
         let Self { job, since, until, failed, state, below, .. } = self;
-        let time = |at: &Option<Timestamp>| at.map(|at| Value::from(at.as_millisecond()));
-        let word = |state: RunState| Value::from(state.as_str().to_owned());
+        let time = |at: &Option<Timestamp>| at.map(|at| at.as_millisecond().to_value());
+        let word = |state: RunState| state.as_str().to_value();
         let one =
-            |condition: &str, value: Option<Value>| Some((condition.to_owned(), vec![value?]));
+            |condition: &str, value: Option<SqlValue>| Some((condition.to_owned(), vec![value?]));
         // Where another index gives the order, that of outcomes is kept out: its list would have to be sorted.
         let outcome =
             if job.is_some() || self.is_by_time() { "(outcome || '')" } else { "outcome" };
         let below = below.map(|id| {
             if !self.is_by_time() {
-                return ("id < #".to_owned(), vec![Value::from(id)]);
+                return ("id < #".to_owned(), vec![id.to_value()]);
             }
             let last = format!("(SELECT {MOMENT} FROM runs WHERE id = #)");
             let condition = format!("{MOMENT} <= {last} AND ({MOMENT} < {last} OR id < #)");
-            (condition, vec![Value::from(id); 3])
+            (condition, vec![id.to_value(); 3])
         });
         let conditions = [
-            one("job = #", job.clone().map(Value::from)),
+            one("job = #", job.as_ref().map(ToSqlValue::to_value)),
             one(&format!("{MOMENT} >= #"), time(since)),
             one(&format!("{MOMENT} < #"), time(until)),
             failed.then(|| (format!("{outcome} IN (#, #, #)"), BAD.map(word).to_vec())),
@@ -73,7 +75,7 @@ impl RunFilter {
     }
 
     /// Returns the query with its values.
-    pub(super) fn query(&self) -> (String, Vec<Value>) {
+    pub(super) fn query(&self) -> (String, Vec<SqlValue>) {
         let (mut which, mut values) = (Vec::new(), Vec::new());
         for (condition, given) in self.conditions() {
             let mut numbered = String::new();
@@ -87,7 +89,7 @@ impl RunFilter {
             which.push(numbered);
             values.extend(given);
         }
-        values.push(Value::from(i64::from(self.most)));
+        values.push(self.most.to_value());
         let which =
             if which.is_empty() { String::new() } else { format!("WHERE {}", which.join(" AND ")) };
         let order = if self.is_by_time() {
@@ -144,7 +146,7 @@ impl Store {
         let mut found = Vec::new();
         for part in parts {
             let (query, values) = part.query();
-            found.extend(self.find(&query, rusqlite::params_from_iter(values))?);
+            found.extend(self.find(&query, &values)?);
         }
         if !is_one {
             found.sort_by_key(|run| std::cmp::Reverse(run.id));
@@ -157,8 +159,8 @@ impl Store {
     pub fn brief_runs(&self, job: &str, most: u32) -> Result<Vec<BriefRun>> {
         let query = "SELECT id, outcome, scheduled_for, started_at, ended_at FROM runs
             WHERE job = $1 ORDER BY id DESC LIMIT $2";
-        let brief = |row: &Row<'_>| {
-            let time = |name: &str| row.get::<_, Option<i64>>(name).map(|ms| ms.map(instant));
+        let brief = |row: &SqlRow| {
+            let time = |name: &str| row.get::<Option<i64>>(name).map(|ms| ms.map(instant));
             Ok(BriefRun {
                 id: row.get("id")?,
                 state: state(row)?,
@@ -167,31 +169,27 @@ impl Store {
                 ended_at: time("ended_at")?,
             })
         };
-        self.read(|connection| {
-            connection.prepare(query)?.query_map(params![job, most], brief)?.collect()
-        })
+        self.query(|sql| sql.all(query, &values![job, most], brief))
     }
 
     /// Returns the run with the number `id`.
     pub fn run(&self, id: i64) -> Result<Option<HistoryRun>> {
-        self.read(|connection| run_in(connection, id))
+        self.query(|sql| run_in(sql, id))
     }
 
     /// Returns the newest runs, of one job or of all, the newest first.
     pub fn runs(&self, job: Option<&str>, most: u32) -> Result<Vec<HistoryRun>> {
-        let which = if job.is_some() { "job = $1" } else { "$1 IS NULL" };
-        let query = format!("SELECT {COLUMNS} FROM runs WHERE {which} ORDER BY id DESC LIMIT $2");
-        self.read(|connection| {
-            connection.prepare(&query)?.query_map(params![job, most], run)?.collect()
-        })
+        let (query, values) = match job {
+            Some(job) => ("WHERE job = $1 ORDER BY id DESC LIMIT $2", values![job, most].to_vec()),
+            None => ("ORDER BY id DESC LIMIT $1", values![most].to_vec()),
+        };
+        self.find(&format!("SELECT {COLUMNS} FROM runs {query}"), &values)
     }
 
     /// Returns the runs in `state`, the oldest first.
     pub fn runs_that_are(&self, state: RunState) -> Result<Vec<HistoryRun>> {
         let query = format!("SELECT {COLUMNS} FROM runs WHERE outcome = $1 ORDER BY id");
-        self.read(|connection| {
-            connection.prepare(&query)?.query_map([state.as_str()], run)?.collect()
-        })
+        self.query(|sql| sql.all(&query, &values![state.as_str()], run))
     }
 
     /// Returns the slots of all jobs that are later than `now`, or than what is decided of their job, and have begun: each
@@ -199,15 +197,14 @@ impl Store {
     pub fn slots_begun(&self, now: Timestamp) -> Result<Vec<(String, String)>> {
         // One look by time for each job; the index on revisions would lead to every run.
         let query = "SELECT runs.job, runs.slot FROM job_states CROSS JOIN runs
-            WHERE runs.job = job_states.job AND runs.scheduled_for > MIN(job_states.watermark, $1)
+            WHERE runs.job = job_states.job
+                AND runs.scheduled_for > CASE WHEN job_states.watermark < $1 THEN job_states.watermark ELSE $1 END
                 AND runs.revision || '' = job_states.revision
                 AND runs.slot IS NOT NULL AND runs.outcome NOT IN ($2, $3)";
         let [waiting, skipped] = [RunState::Waiting, RunState::Skipped].map(RunState::as_str);
-        let values = params![now.as_millisecond(), waiting, skipped];
-        self.read(|connection| {
-            let pair = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?));
-            connection.prepare(query)?.query_map(values, pair)?.collect()
-        })
+        let values = values![now.as_millisecond(), waiting, skipped];
+        let pair = |row: &SqlRow| Ok((row.at(0)?, row.at(1)?));
+        self.query(|sql| sql.all(query, &values, pair))
     }
 
     /// Returns true if a run of a job with a higher number has ended by itself.
@@ -216,16 +213,16 @@ impl Store {
             AND outcome IN ($3, $4, $5) LIMIT 1) AS later";
         let [done, partial, failed] =
             [RunState::Done, RunState::Partial, RunState::Failed].map(RunState::as_str);
-        let values = params![job, id, done, partial, failed];
-        self.read(|connection| connection.query_row(query, values, |row| row.get(0)))
+        let values = values![job, id, done, partial, failed];
+        Ok(self.query(|sql| sql.value(query, &values))?.unwrap_or(false))
     }
 
     /// Returns the run of a job's slot.
     pub fn run_of_slot(&self, job: &str, revision: &str, slot: &str) -> Result<Option<HistoryRun>> {
         let query =
             format!("SELECT {COLUMNS} FROM runs WHERE job = $1 AND revision = $2 AND slot = $3");
-        let values = params![job, revision, slot];
-        self.read(|connection| connection.query_row(&query, values, run).optional())
+        let values = values![job, revision, slot];
+        self.query(|sql| sql.first(&query, &values, run))
     }
 
     /// Returns the run of a slot that is the same under any schedule, such as that of a request.
@@ -233,7 +230,7 @@ impl Store {
         let query = format!(
             "SELECT {COLUMNS} FROM runs WHERE job = $1 AND slot = $2 ORDER BY id DESC LIMIT 1"
         );
-        self.read(|connection| connection.query_row(&query, params![job, slot], run).optional())
+        self.query(|sql| sql.first(&query, &values![job, slot], run))
     }
 
     /// Returns the decisions on a job's slots at `at`, under any schedule, the newest first; a row that covers many
@@ -243,7 +240,7 @@ impl Store {
             "SELECT {COLUMNS} FROM runs WHERE job = $1 AND scheduled_for <= $2 AND COALESCE(up_to, scheduled_for) >= $2
             ORDER BY id DESC"
         );
-        self.find(&query, params![job, at.as_millisecond()])
+        self.find(&query, &values![job, at.as_millisecond()])
     }
 
     /// Returns the runs of a job that were in progress at `at`, the newest first.
@@ -252,19 +249,18 @@ impl Store {
             "SELECT {COLUMNS} FROM runs WHERE job = $1 AND attempts > 0 AND started_at <= $2
                 AND (ended_at IS NULL OR ended_at > $2) ORDER BY id DESC"
         );
-        self.find(&query, params![job, at.as_millisecond()])
+        self.find(&query, &values![job, at.as_millisecond()])
     }
 
     /// Returns the oldest slot of a job in history.
     pub fn first_slot(&self, job: &str) -> Result<Option<Timestamp>> {
         let query = "SELECT MIN(scheduled_for) FROM runs WHERE job = $1";
-        let first: Option<i64> =
-            self.read(|connection| connection.query_row(query, [job], |row| row.get(0)))?;
+        let first = self.query(|sql| sql.value(query, &values![job]))?;
         Ok(first.map(instant))
     }
 
-    fn find(&self, query: &str, values: impl rusqlite::Params) -> Result<Vec<HistoryRun>> {
-        self.read(|connection| connection.prepare(query)?.query_map(values, run)?.collect())
+    fn find(&self, query: &str, values: &[SqlValue]) -> Result<Vec<HistoryRun>> {
+        self.query(|sql| sql.all(query, values, run))
     }
 
     /// Returns the newest successful run of a job.
@@ -272,36 +268,27 @@ impl Store {
         let query = format!(
             "SELECT {COLUMNS} FROM runs WHERE job = $1 AND outcome = $2 ORDER BY ended_at DESC, id DESC LIMIT 1"
         );
-        let values = params![job, RunState::Done.as_str()];
-        self.read(|connection| connection.query_row(&query, values, run).optional())
+        let values = values![job, RunState::Done.as_str()];
+        self.query(|sql| sql.first(&query, &values, run))
     }
 
     /// Returns the names of all jobs that have a row.
     pub fn jobs_with_history(&self) -> Result<Vec<String>> {
         let query = "SELECT DISTINCT job FROM runs ORDER BY job";
-        self.read(|connection| {
-            connection.prepare(query)?.query_map([], |row| row.get(0))?.collect()
-        })
-    }
-
-    /// Returns a number that changes whenever another process has written.
-    pub fn version_of_data(&self) -> Result<i64> {
-        self.read(|connection| {
-            connection.pragma_query_value(None, "data_version", |row| row.get(0))
-        })
+        self.query(|sql| sql.all(query, &[], |row| row.at(0)))
     }
 }
 
-pub(super) fn run_in(connection: &Connection, id: i64) -> rusqlite::Result<Option<HistoryRun>> {
+pub(super) fn run_in(sql: &dyn Sql, id: i64) -> SqlResult<Option<HistoryRun>> {
     let query = format!("SELECT {COLUMNS} FROM runs WHERE id = $1");
-    connection.query_row(&query, [id], run).optional()
+    sql.first(&query, &values![id], run)
 }
 
 pub(super) fn instant(ms: i64) -> Timestamp {
     Timestamp::from_millisecond(ms).unwrap_or_default()
 }
 
-pub(super) fn sum(row: &Row<'_>) -> rusqlite::Result<Sum> {
+pub(super) fn sum(row: &SqlRow) -> SqlResult<Sum> {
     Ok(Sum {
         files: row.get("files")?,
         bytes: row.get("bytes")?,
@@ -312,7 +299,7 @@ pub(super) fn sum(row: &Row<'_>) -> rusqlite::Result<Sum> {
     })
 }
 
-pub(super) fn state(row: &Row<'_>) -> rusqlite::Result<RunState> {
+pub(super) fn state(row: &SqlRow) -> SqlResult<RunState> {
     let word: String = row.get("outcome")?;
     // An unknown word was written by another version; such a run is not in progress here.
     Ok(word.parse().unwrap_or(RunState::Interrupted))
@@ -327,8 +314,8 @@ const fn wait(times: [Option<Timestamp>; 3]) -> Option<Wait> {
     }
 }
 
-fn run(row: &Row<'_>) -> rusqlite::Result<HistoryRun> {
-    let time = |name: &str| row.get::<_, Option<i64>>(name).map(|ms| ms.map(instant));
+pub(crate) fn run(row: &SqlRow) -> SqlResult<HistoryRun> {
+    let time = |name: &str| row.get::<Option<i64>>(name).map(|ms| ms.map(instant));
     let cause: String = row.get("cause")?;
     Ok(HistoryRun {
         id: row.get("id")?,

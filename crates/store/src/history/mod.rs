@@ -5,6 +5,7 @@
 mod arrivals;
 mod by_hand;
 mod close;
+mod decide;
 mod jobs;
 mod look;
 mod notices;
@@ -12,18 +13,23 @@ mod parts;
 mod prune;
 
 use jiff::Timestamp;
-use rusqlite::{OptionalExtension, Transaction, params};
 use strum::{EnumString, IntoStaticStr, VariantNames};
 
 pub use self::{
     arrivals::{ArrivedFile, HandOut, SeenFile},
     close::RunEnd,
+    decide::{DecidedRow, Decisions},
     jobs::{Health, JobStateRecord, RunRequest},
     notices::{NewNotice, Notice},
     parts::{AttemptRecord, FallBack, FileMoved, ProgressPoint},
 };
-use super::Store;
+use super::{
+    Store,
+    fleet::{LeaderLease, RunClaim, is_ours, renew_in},
+    sql::{Sql, SqlResult, values},
+};
 pub use look::{BriefRun, RunFilter};
+pub(crate) use look::{COLUMNS, run as read_run};
 use portolan_core::error::Result;
 
 /// The state of a run. The words are an interface.
@@ -201,54 +207,17 @@ pub struct Wait {
     pub needs_since: Timestamp,
 }
 
-/// Returns the next number of a table. The write lock is held already, so no other process takes it.
-fn next_id(transaction: &Transaction<'_>, table: &str) -> rusqlite::Result<i64> {
-    let query = format!("SELECT COALESCE(MAX(id), 0) + 1 FROM {table}");
-    transaction.query_row(&query, [], |row| row.get(0))
-}
-
 impl Store {
-    /// Records the decisions, the watermark of each job, and the requests that are taken up, in one transaction.
-    /// Returns the number of each row; `None` if the slot had been finished before.
-    pub fn decide(
-        &mut self,
-        runs: &[NewRun],
-        states: &[JobStateRecord],
-        heard: &[(String, Timestamp)],
-        now: Timestamp,
-    ) -> Result<Vec<Option<i64>>> {
-        self.decide_with(runs, &[], states, heard, now)
-    }
-
-    /// Works like [`decide`](Self::decide), and records in the same transaction which files each run is given.
-    pub fn decide_with(
-        &mut self,
-        runs: &[NewRun],
-        files: &[HandOut<'_>],
-        states: &[JobStateRecord],
-        heard: &[(String, Timestamp)],
-        now: Timestamp,
-    ) -> Result<Vec<Option<i64>>> {
-        self.write(|transaction| {
-            let ids: rusqlite::Result<Vec<_>> =
-                runs.iter().map(|run| put(transaction, run, now)).collect();
-            let ids = ids?;
-            for one in files {
-                if let Some(run) = ids.get(one.row).copied().flatten() {
-                    arrivals::hand_out(transaction, one, run)?;
-                }
+    /// Records that attempt `number` of a run has begun. Returns false, and records nothing, if the run has another fencing
+    /// token or has ended.
+    pub fn begin(&mut self, claim: RunClaim, number: i64, now: Timestamp) -> Result<bool> {
+        self.transact(|sql| {
+            let is_ours = is_ours(sql, claim, false)?;
+            if is_ours {
+                begin_in(sql, claim.run, number, now)?;
             }
-            jobs::mark(transaction, states)?;
-            for (job, asked_at) in heard {
-                jobs::hear(transaction, job, *asked_at)?;
-            }
-            Ok(ids)
+            Ok(is_ours)
         })
-    }
-
-    /// Records that attempt `number` of a run has begun.
-    pub fn begin(&mut self, run: i64, number: i64, now: Timestamp) -> Result<()> {
-        self.write(|transaction| begin_in(transaction, run, number, now))
     }
 
     /// Records the final state of a run whose attempts have ended, and the result of the last of them. Files and
@@ -261,74 +230,76 @@ impl Store {
         sum: &Sum,
         now: Timestamp,
     ) -> Result<()> {
-        self.write(|transaction| finish_in(transaction, run, state, reason, sum, now))
+        self.transact(|sql| finish_in(sql, run, state, reason, sum, now))
     }
 
-    /// Returns an interrupted run to the waiting state, to be resumed because of `cause`.
-    pub fn take_up(&mut self, run: i64, cause: Trigger, wait: Wait, reason: &str) -> Result<()> {
+    /// Returns an interrupted run to the waiting state, to be resumed because of `cause`. Returns false if it is not
+    /// interrupted, or if another process has the lease.
+    pub fn take_up(
+        &mut self,
+        lease: &LeaderLease,
+        run: i64,
+        cause: Trigger,
+        wait: Wait,
+        reason: &str,
+    ) -> Result<bool> {
         let turn = "UPDATE runs SET outcome = $1, cause = $2, reason = $3, reason_code = NULL, not_before = $4, give_up_at = $5,
-            needs_since = $6, ended_at = NULL WHERE id = $7";
+            needs_since = $6, ended_at = NULL WHERE id = $7 AND outcome = $8";
         let (word, cause) = (RunState::Waiting.as_str(), cause.as_str());
         let [not_before, give_up, needs_since] = wait.columns();
-        let values = params![word, cause, reason, not_before, give_up, needs_since, run];
-        self.write(|transaction| transaction.execute(turn, values).map(drop))
+        let was = RunState::Interrupted.as_str();
+        let values = values![word, cause, reason, not_before, give_up, needs_since, run, was];
+        self.transact(|sql| {
+            let leads = renew_in(sql, lease, 0)?.is_some();
+            Ok(leads && sql.execute(turn, &values)? == 1)
+        })
     }
 
     /// Records that every run in progress was interrupted, as no process is left that could end it. Returns their
     /// numbers.
     pub fn interrupt_all(&mut self, error: &str, now: Timestamp) -> Result<Vec<i64>> {
         let find = "SELECT id FROM runs WHERE outcome = $1 AND slot IS NOT NULL ORDER BY id";
-        self.write(|transaction| {
-            let found = transaction
-                .prepare(find)?
-                .query_map([RunState::Running.as_str()], |row| row.get(0))?
-                .collect::<rusqlite::Result<Vec<i64>>>()?;
+        self.transact(|sql| {
+            let found: Vec<i64> =
+                sql.all(find, &values![RunState::Running.as_str()], |row| row.at(0))?;
             for run in &found {
-                interrupt_in(transaction, *run, error, now)?;
+                interrupt_in(sql, *run, error, now)?;
             }
             Ok(found)
         })
     }
 }
 
-fn interrupt_in(
-    transaction: &Transaction<'_>,
-    run: i64,
-    error: &str,
-    now: Timestamp,
-) -> rusqlite::Result<()> {
+pub(crate) fn interrupt_in(sql: &dyn Sql, run: i64, error: &str, now: Timestamp) -> SqlResult<()> {
     let runs =
         "UPDATE runs SET outcome = $1, ended_at = $2, error_kind = $1, error = $3 WHERE id = $4";
     let attempts = "UPDATE attempts SET outcome = $1, ended_at = $2, error_kind = $1, error = $3
         WHERE run = $4 AND ended_at IS NULL";
     let (word, at) = (RunState::Interrupted.as_str(), now.as_millisecond());
-    transaction.execute(runs, params![word, at, error, run])?;
-    transaction.execute(attempts, params![word, at, error, run]).map(drop)
+    sql.execute(runs, &values![word, at, error, run])?;
+    sql.execute(attempts, &values![word, at, error, run])?;
+    sql.execute("DELETE FROM dispatches WHERE run = $1", &values![run]).map(drop)
 }
 
-fn begin_in(
-    transaction: &Transaction<'_>,
-    run: i64,
-    number: i64,
-    now: Timestamp,
-) -> rusqlite::Result<()> {
+fn begin_in(sql: &dyn Sql, run: i64, number: i64, now: Timestamp) -> SqlResult<()> {
     let begin = "UPDATE runs SET outcome = $1, attempts = $2, started_at = COALESCE(started_at, $3), ended_at = NULL
         WHERE id = $4";
     let attempt = "INSERT INTO attempts (run, number, started_at, outcome, files, bytes)
-        VALUES ($1, $2, $3, $4, 0, 0)";
+        VALUES ($1, $2, $3, $4, 0, 0)
+        ON CONFLICT (run, number) DO UPDATE SET started_at = excluded.started_at WHERE attempts.ended_at IS NULL";
     let (now, running) = (now.as_millisecond(), RunState::Running.as_str());
-    transaction.execute(begin, params![running, number, now, run])?;
-    transaction.execute(attempt, params![run, number, now, running]).map(drop)
+    sql.execute(begin, &values![running, number, now, run])?;
+    sql.execute(attempt, &values![run, number, now, running]).map(drop)
 }
 
 fn finish_in(
-    transaction: &Transaction<'_>,
+    sql: &dyn Sql,
     run: i64,
     state: RunState,
     reason: Option<&str>,
     sum: &Sum,
     now: Timestamp,
-) -> rusqlite::Result<()> {
+) -> SqlResult<()> {
     let finish = "UPDATE runs SET outcome = $1, ended_at = $2, reason = COALESCE($3, reason),
         reason_code = CASE WHEN $3 IS NULL THEN reason_code END, route = COALESCE($4, route), exit_code = $5, error_kind = $6, error = $7,
         files = (SELECT COALESCE(SUM(files), 0) FROM attempts WHERE attempts.run = runs.id),
@@ -336,8 +307,8 @@ fn finish_in(
         fallbacks = (SELECT COUNT(*) FROM fallbacks WHERE fallbacks.run = runs.id) WHERE id = $8";
     let Sum { route, exit_code, error_kind, error, .. } = sum;
     let at = now.as_millisecond();
-    let values = params![state.as_str(), at, reason, route, exit_code, error_kind, error, run];
-    transaction.execute(finish, values).map(drop)
+    let values = values![state.as_str(), at, reason, route, exit_code, error_kind, error, run];
+    sql.execute(finish, &values).map(drop)
 }
 
 impl Wait {
@@ -348,112 +319,6 @@ impl Wait {
             self.needs_since.as_millisecond(),
         ]
     }
-}
-
-/// Inserts a new row, or updates the row of a slot that waits, or that was skipped: it is decided anew only if a clock
-/// that was ahead decided it. A slot that has begun is never begun again.
-fn put(
-    transaction: &Transaction<'_>,
-    run: &NewRun,
-    now: Timestamp,
-) -> rusqlite::Result<Option<i64>> {
-    // Without a revision it matches a waiting run of any revision: the schedule has changed since.
-    let known = if run.revision.is_empty() {
-        "SELECT id, outcome FROM runs WHERE job = $1 AND revision <> $2 AND slot = $3 AND outcome = 'waiting'"
-    } else {
-        "SELECT id, outcome FROM runs WHERE job = $1 AND revision = $2 AND slot = $3"
-    };
-    let NewRun { job, revision, slot, .. } = run;
-    let found = transaction
-        .prepare(known)?
-        .query_row(params![job, revision, slot], |row| Ok((row.get(0)?, row.get(1)?)))
-        .optional()?;
-    let found: Option<(i64, String)> = found.filter(|_| slot.is_some());
-    match found.map(|(id, state)| (id, state.parse().ok())) {
-        None => insert(transaction, run, now).map(Some),
-        Some((id, Some(RunState::Waiting | RunState::Skipped))) => turn(transaction, id, run, now),
-        Some(_) => Ok(None),
-    }
-}
-
-fn insert(transaction: &Transaction<'_>, run: &NewRun, now: Timestamp) -> rusqlite::Result<i64> {
-    let insert = "INSERT INTO runs (id, job, revision, slot, script, cause, scheduled_for, moved_from, not_before,
-            give_up_at, needs_since, decided_at, started_at, ended_at, outcome, reason, covers, up_to, attempts, files,
-            bytes, fallbacks, reason_code, covered_by)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, 0, 0, 0, 0, $19, $20)";
-    let NewRun { job, revision, slot, script, moved_from, reason, covers, .. } = run;
-    let [scheduled_for, up_to, covered_by] =
-        [run.scheduled_for, run.up_to, run.covered_by].map(|at| at.map(Timestamp::as_millisecond));
-    let next = "SELECT COALESCE(MAX(id), 0) + 1 FROM
-        (SELECT MAX(id) AS id FROM runs UNION ALL SELECT MAX(up_to) FROM lost_runs) AS taken";
-    let id: i64 = transaction.query_row(next, [], |row| row.get(0))?;
-    let [not_before, give_up, needs_since] = waits(run);
-    let [started, ended] = times(run.state, now);
-    let values = params![
-        id,
-        job,
-        revision,
-        slot,
-        script,
-        run.cause.as_str(),
-        scheduled_for,
-        moved_from,
-        not_before,
-        give_up,
-        needs_since,
-        now.as_millisecond(),
-        started,
-        ended,
-        run.state.as_str(),
-        reason,
-        covers,
-        up_to,
-        run.reason_code,
-        covered_by
-    ];
-    transaction.execute(insert, values)?;
-    Ok(id)
-}
-
-fn turn(
-    transaction: &Transaction<'_>,
-    id: i64,
-    run: &NewRun,
-    now: Timestamp,
-) -> rusqlite::Result<Option<i64>> {
-    let turn = "UPDATE runs SET cause = $1, not_before = $2, give_up_at = $3, needs_since = $4,
-        started_at = COALESCE(started_at, $5), ended_at = $6, outcome = $7, reason = $8, covers = $9,
-        reason_code = $10, covered_by = $11, up_to = $12, decided_at = MIN(decided_at, $13) WHERE id = $14";
-    let [not_before, give_up, needs_since] = waits(run);
-    let [started, ended] = times(run.state, now);
-    let values = params![
-        run.cause.as_str(),
-        not_before,
-        give_up,
-        needs_since,
-        started,
-        ended,
-        run.state.as_str(),
-        run.reason,
-        run.covers,
-        run.reason_code,
-        run.covered_by.map(Timestamp::as_millisecond),
-        run.up_to.map(Timestamp::as_millisecond),
-        now.as_millisecond(),
-        id
-    ];
-    transaction.execute(turn, values)?;
-    Ok(Some(id))
-}
-
-fn waits(run: &NewRun) -> [Option<i64>; 3] {
-    run.wait.map_or([None; 3], |wait| wait.columns().map(Some))
-}
-
-/// Returns the start and end times of a run that enters `state` at `now`.
-fn times(state: RunState, now: Timestamp) -> [Option<i64>; 2] {
-    let is = |wanted| (state == wanted).then(|| now.as_millisecond());
-    [is(RunState::Running), is(RunState::Skipped)]
 }
 
 #[cfg(test)]

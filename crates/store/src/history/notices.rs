@@ -1,10 +1,12 @@
 //! Notifications: kept until they are delivered, or given up.
 
 use jiff::Timestamp;
-use rusqlite::{OptionalExtension, Row, Transaction, params};
 
-use super::{look::instant, next_id};
-use crate::Store;
+use super::look::instant;
+use crate::{
+    Store,
+    sql::{Numbered, Sql, SqlResult, SqlRow, values},
+};
 use portolan_core::error::Result;
 
 /// A notification to send. Its destination is not stored: such addresses are secrets and belong in the jobs file.
@@ -41,26 +43,22 @@ pub struct Notice {
 
 const COLUMNS: &str = "id, run, job, event, channel, body, due_at, tries, outcome, error";
 
-pub(super) fn add_in(
-    transaction: &Transaction<'_>,
-    notices: &[NewNotice],
-    now: Timestamp,
-) -> rusqlite::Result<()> {
+pub(super) fn add_in(sql: &dyn Sql, notices: &[NewNotice], now: Timestamp) -> SqlResult<()> {
     let put = "INSERT INTO notices (id, run, job, event, channel, body, due_at, tries, outcome)
         VALUES ($1, $2, $3, $4, $5, $6, $7, 0, 'due')";
-    for notice in notices {
-        let id = next_id(transaction, "notices")?;
+    let row = |(id, notice): (i64, &NewNotice)| {
         let NewNotice { run, job, event, channel, body } = notice;
-        let at = now.as_millisecond();
-        transaction.execute(put, params![id, run, job, event, channel, body, at])?;
-    }
-    Ok(())
+        values![id, run, job, event, channel, body, now.as_millisecond()].into()
+    };
+    let ids = sql.new_numbers(Numbered::Notices, notices.len())?;
+    let rows: Vec<_> = ids.into_iter().zip(notices).map(row).collect();
+    sql.execute_each(put, &rows).map(drop)
 }
 
 impl Store {
     /// Stores notifications that are due at once.
     pub fn add_notices(&mut self, notices: &[NewNotice], now: Timestamp) -> Result<()> {
-        self.write(|transaction| add_in(transaction, notices, now))
+        self.transact(|sql| add_in(sql, notices, now))
     }
 
     /// Returns the notifications due at `now`, the oldest first, without their texts.
@@ -69,23 +67,21 @@ impl Store {
         let query = format!(
             "SELECT {columns} FROM notices WHERE outcome = 'due' AND due_at <= $1 ORDER BY due_at, id LIMIT $2"
         );
-        let values = params![now.as_millisecond(), most];
-        self.read(|connection| connection.prepare(&query)?.query_map(values, notice)?.collect())
+        let values = values![now.as_millisecond(), most];
+        self.query(|sql| sql.all(&query, &values, notice))
     }
 
     /// Returns the text of a notification.
     pub fn notice_body(&self, id: i64) -> Result<String> {
         let query = "SELECT body FROM notices WHERE id = $1";
-        let found =
-            self.read(|connection| connection.query_row(query, [id], |row| row.get(0)).optional());
-        Ok(found?.unwrap_or_default())
+        Ok(self.query(|sql| sql.value(query, &values![id]))?.unwrap_or_default())
     }
 
     /// Returns the time that is noted for an alert of a job: that of what was last told.
     pub fn alert(&self, job: &str, kind: &str) -> Result<Option<Timestamp>> {
         let query = "SELECT at FROM alerts WHERE job = $1 AND kind = $2";
-        let at = |row: &Row<'_>| row.get::<_, i64>(0);
-        let found = self.read(|connection| connection.query_row(query, [job, kind], at).optional());
+        let at = |row: &SqlRow| row.at::<i64>(0);
+        let found = self.query(|sql| sql.first(query, &values![job, kind], at));
         Ok(found?.map(instant))
     }
 
@@ -101,12 +97,12 @@ impl Store {
         let put = "INSERT INTO alerts (job, kind, at) VALUES ($1, $2, $3)
             ON CONFLICT (job, kind) DO UPDATE SET at = excluded.at";
         let delete = "DELETE FROM alerts WHERE job = $1 AND kind = $2";
-        self.write(|transaction| {
+        self.transact(|sql| {
             match at {
-                Some(at) => transaction.execute(put, params![job, kind, at.as_millisecond()])?,
-                None => transaction.execute(delete, params![job, kind])?,
+                Some(at) => sql.execute(put, &values![job, kind, at.as_millisecond()])?,
+                None => sql.execute(delete, &values![job, kind])?,
             };
-            add_in(transaction, notices, now)
+            add_in(sql, notices, now)
         })
     }
 
@@ -114,13 +110,13 @@ impl Store {
     pub fn prune_notices(&mut self, before: Timestamp) -> Result<()> {
         let delete = "DELETE FROM notices WHERE run = 0 AND outcome <> 'due' AND due_at < $1";
         let before = before.as_millisecond();
-        self.write(|transaction| transaction.execute(delete, [before]).map(drop))
+        self.transact(|sql| sql.execute(delete, &values![before]).map(drop))
     }
 
     /// Returns the notifications of a run, delivered or not.
     pub fn notices_of(&self, run: i64) -> Result<Vec<Notice>> {
         let query = format!("SELECT {COLUMNS} FROM notices WHERE run = $1 ORDER BY id");
-        self.read(|connection| connection.prepare(&query)?.query_map([run], notice)?.collect())
+        self.query(|sql| sql.all(&query, &values![run], notice))
     }
 
     /// Records the result of an attempt: `due` again at `due_at`, `told`, or `given_up`. The text is dropped when it
@@ -134,12 +130,12 @@ impl Store {
     ) -> Result<()> {
         let put = "UPDATE notices SET tries = tries + 1, outcome = $1, due_at = $2, error = $3,
             body = CASE WHEN $1 = 'due' THEN body ELSE '' END WHERE id = $4";
-        let values = params![outcome, due_at.as_millisecond(), error, id];
-        self.write(|transaction| transaction.execute(put, values).map(drop))
+        let values = values![outcome, due_at.as_millisecond(), error, id];
+        self.transact(|sql| sql.execute(put, &values).map(drop))
     }
 }
 
-fn notice(row: &Row<'_>) -> rusqlite::Result<Notice> {
+fn notice(row: &SqlRow) -> SqlResult<Notice> {
     Ok(Notice {
         id: row.get("id")?,
         what: NewNotice {

@@ -1,10 +1,13 @@
 //! The details of a run: its attempts, the files that it moved, and its fallbacks.
 
 use jiff::Timestamp;
-use rusqlite::{Row, Transaction, params};
 
 use super::{RunState, Sum, look};
-use crate::Store;
+use crate::{
+    Store,
+    fleet::{RunClaim, is_ours},
+    sql::{Sql, SqlResult, SqlRow, values},
+};
 use portolan_core::{error::Result, limits::RUN_FILES_KEPT_MAX};
 
 /// One attempt of a run.
@@ -66,15 +69,22 @@ pub struct ProgressPoint {
 }
 
 impl Store {
-    /// Records the end and the results of an attempt.
+    /// Records the end and the results of an attempt. Returns false, and records nothing, if the run has another fencing
+    /// token or has ended.
     pub fn end_attempt(
         &mut self,
-        run: i64,
+        claim: RunClaim,
         attempt: &AttemptRecord,
         files: &[FileMoved],
         fallbacks: &[FallBack],
-    ) -> Result<()> {
-        self.write(|transaction| end_in(transaction, run, attempt, files, fallbacks))
+    ) -> Result<bool> {
+        self.transact(|sql| {
+            let is_ours = is_ours(sql, claim, true)?;
+            if is_ours {
+                end_in(sql, claim.run, attempt, files, fallbacks)?;
+            }
+            Ok(is_ours)
+        })
     }
 
     /// Records the progress of an attempt, in place of any that was recorded before.
@@ -82,60 +92,58 @@ impl Store {
         let put =
             "INSERT INTO run_progress (run, attempt, elapsed_ms, bytes) VALUES ($1, $2, $3, $4)
             ON CONFLICT (run, attempt, elapsed_ms) DO UPDATE SET bytes = excluded.bytes";
-        self.write(|transaction| {
-            let mut put = transaction.prepare(put)?;
-            for ProgressPoint { attempt, elapsed_ms, bytes } in points {
-                put.execute(params![run, attempt, elapsed_ms, bytes])?;
-            }
-            Ok(())
-        })
+        let row = |point: &ProgressPoint| {
+            values![run, point.attempt, point.elapsed_ms, point.bytes].into()
+        };
+        let rows: Vec<_> = points.iter().map(row).collect();
+        self.transact(|sql| sql.execute_each(put, &rows).map(drop))
     }
 
     /// Returns the progress of a run, in order.
     pub fn progress(&self, run: i64) -> Result<Vec<ProgressPoint>> {
         let query = "SELECT attempt, elapsed_ms, bytes FROM run_progress WHERE run = $1
             ORDER BY attempt, elapsed_ms";
-        let point = |row: &Row<'_>| {
+        let point = |row: &SqlRow| {
             let (attempt, bytes) = (row.get("attempt")?, row.get("bytes")?);
             Ok(ProgressPoint { attempt, elapsed_ms: row.get("elapsed_ms")?, bytes })
         };
-        self.read(|connection| connection.prepare(query)?.query_map([run], point)?.collect())
+        self.query(|sql| sql.all(query, &values![run], point))
     }
 
     /// Returns the attempts of a run, in order.
     pub fn attempts(&self, run: i64) -> Result<Vec<AttemptRecord>> {
         let query = "SELECT number, started_at, ended_at, outcome, files, bytes, route, exit_code, error_kind, error
             FROM attempts WHERE run = $1 ORDER BY number";
-        self.read(|connection| connection.prepare(query)?.query_map([run], attempt)?.collect())
+        self.query(|sql| sql.all(query, &values![run], attempt))
     }
 
     /// Returns the files of a run, in order, as many as are kept.
     pub fn files(&self, run: i64) -> Result<Vec<FileMoved>> {
         let query = "SELECT attempt, verb, path, bytes, verified, error FROM run_files WHERE run = $1 ORDER BY number";
-        self.read(|connection| connection.prepare(query)?.query_map([run], file)?.collect())
+        self.query(|sql| sql.all(query, &values![run], file))
     }
 
     /// Returns the fallbacks of a run, in order.
     pub fn fallbacks(&self, run: i64) -> Result<Vec<FallBack>> {
         let query = "SELECT attempt, host, from_mode, to_mode, reason FROM fallbacks WHERE run = $1 ORDER BY number";
-        self.read(|connection| connection.prepare(query)?.query_map([run], fallback)?.collect())
+        self.query(|sql| sql.all(query, &values![run], fallback))
     }
 }
 
 /// Records the end of an attempt.
 pub(super) fn end_in(
-    transaction: &Transaction<'_>,
+    sql: &dyn Sql,
     run: i64,
     attempt: &AttemptRecord,
     files: &[FileMoved],
     fallbacks: &[FallBack],
-) -> rusqlite::Result<()> {
+) -> SqlResult<()> {
     let end = "UPDATE attempts SET ended_at = $1, outcome = $2, files = $3, bytes = $4, route = $5, exit_code = $6,
             error_kind = $7, error = $8 WHERE run = $9 AND number = $10";
     let Sum { files: count, bytes, route, exit_code, error_kind, error } = &attempt.sum;
     let ended = attempt.ended_at.map(Timestamp::as_millisecond);
     let word = attempt.state.as_str();
-    let values = params![
+    let values = values![
         ended,
         word,
         count,
@@ -147,53 +155,47 @@ pub(super) fn end_in(
         run,
         attempt.number
     ];
-    transaction.execute(end, values)?;
+    sql.execute(end, &values)?;
     // The rows may be written a second time after a failure, and must not be duplicated.
     for table in ["run_files", "fallbacks"] {
         let delete = format!("DELETE FROM {table} WHERE run = $1 AND attempt = $2");
-        transaction.execute(&delete, params![run, attempt.number])?;
+        sql.execute(&delete, &values![run, attempt.number])?;
     }
-    put_files(transaction, run, files)?;
-    put_fallbacks(transaction, run, fallbacks)
+    put_files(sql, run, files)?;
+    put_fallbacks(sql, run, fallbacks)
 }
 
-fn put_files(transaction: &Transaction<'_>, run: i64, files: &[FileMoved]) -> rusqlite::Result<()> {
-    let last: i64 = transaction.query_row(
-        "SELECT COALESCE(MAX(number), 0) FROM run_files WHERE run = $1",
-        [run],
-        |row| row.get(0),
-    )?;
+fn put_files(sql: &dyn Sql, run: i64, files: &[FileMoved]) -> SqlResult<()> {
+    let last = last_number(sql, "run_files", run)?;
     let put = "INSERT INTO run_files (run, number, attempt, verb, path, bytes, verified, error)
         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
-    let mut put = transaction.prepare(put)?;
-    for (number, file) in (last + 1..=RUN_FILES_KEPT_MAX).zip(files) {
+    let row = |(number, file): (i64, &FileMoved)| {
         let FileMoved { attempt, verb, path, bytes, verified, error } = file;
-        put.execute(params![run, number, attempt, verb, path, bytes, verified, error])?;
-    }
-    Ok(())
+        values![run, number, attempt, verb, path, bytes, verified, error].into()
+    };
+    let rows: Vec<_> = (last + 1..=RUN_FILES_KEPT_MAX).zip(files).map(row).collect();
+    sql.execute_each(put, &rows).map(drop)
 }
 
-fn put_fallbacks(
-    transaction: &Transaction<'_>,
-    run: i64,
-    fallbacks: &[FallBack],
-) -> rusqlite::Result<()> {
-    let last: i64 = transaction.query_row(
-        "SELECT COALESCE(MAX(number), 0) FROM fallbacks WHERE run = $1",
-        [run],
-        |row| row.get(0),
-    )?;
+fn put_fallbacks(sql: &dyn Sql, run: i64, fallbacks: &[FallBack]) -> SqlResult<()> {
+    let last = last_number(sql, "fallbacks", run)?;
     let put = "INSERT INTO fallbacks (run, number, attempt, host, from_mode, to_mode, reason)
         VALUES ($1, $2, $3, $4, $5, $6, $7)";
-    let mut put = transaction.prepare(put)?;
-    for (number, one) in (last + 1..=RUN_FILES_KEPT_MAX).zip(fallbacks) {
+    let row = |(number, one): (i64, &FallBack)| {
         let FallBack { attempt, host, from, to, reason } = one;
-        put.execute(params![run, number, attempt, host, from, to, reason])?;
-    }
-    Ok(())
+        values![run, number, attempt, host, from, to, reason].into()
+    };
+    let rows: Vec<_> = (last + 1..=RUN_FILES_KEPT_MAX).zip(fallbacks).map(row).collect();
+    sql.execute_each(put, &rows).map(drop)
 }
 
-fn attempt(row: &Row<'_>) -> rusqlite::Result<AttemptRecord> {
+/// Returns the highest number of a run's rows in a table; 0 if there are none.
+fn last_number(sql: &dyn Sql, table: &str, run: i64) -> SqlResult<i64> {
+    let query = format!("SELECT MAX(number) FROM {table} WHERE run = $1");
+    Ok(sql.value(&query, &values![run])?.unwrap_or(0))
+}
+
+fn attempt(row: &SqlRow) -> SqlResult<AttemptRecord> {
     let ended: Option<i64> = row.get("ended_at")?;
     Ok(AttemptRecord {
         number: row.get("number")?,
@@ -204,7 +206,7 @@ fn attempt(row: &Row<'_>) -> rusqlite::Result<AttemptRecord> {
     })
 }
 
-fn file(row: &Row<'_>) -> rusqlite::Result<FileMoved> {
+fn file(row: &SqlRow) -> SqlResult<FileMoved> {
     Ok(FileMoved {
         attempt: row.get("attempt")?,
         verb: row.get("verb")?,
@@ -215,7 +217,7 @@ fn file(row: &Row<'_>) -> rusqlite::Result<FileMoved> {
     })
 }
 
-fn fallback(row: &Row<'_>) -> rusqlite::Result<FallBack> {
+fn fallback(row: &SqlRow) -> SqlResult<FallBack> {
     Ok(FallBack {
         attempt: row.get("attempt")?,
         host: row.get("host")?,

@@ -1,4 +1,24 @@
 use super::*;
+use crate::conformance::conformance;
+
+conformance! {
+    a_slot_that_was_skipped_may_be_decided_anew_and_one_that_has_run_may_not,
+    a_slot_has_one_row_and_a_run_by_hand_has_its_own,
+    a_request_is_there_until_it_is_heard_and_no_two_are_the_same,
+    a_run_has_the_arguments_of_its_request,
+    a_run_is_told_with_its_attempts_files_and_fall_backs,
+    what_went_on_when_the_scheduler_died_is_interrupted_and_what_waited_waits,
+    a_pause_has_a_reason_and_leaves_the_watermark_alone,
+    the_number_of_a_run_is_never_that_of_another,
+    a_slot_is_found_by_its_time_and_so_is_one_that_shares_a_row,
+    a_schedule_is_in_force_since_its_first_watermark,
+    what_is_old_or_too_many_goes_and_what_goes_on_stays,
+    of_all_jobs_together_the_oldest_runs_go_and_what_goes_on_stays,
+    a_run_has_a_later_result_if_a_newer_one_of_its_job_has_ended_by_itself,
+    a_list_of_runs_goes_on_where_the_part_before_ended,
+    a_notice_is_due_until_it_is_told,
+    an_alert_is_noted_with_its_notices_until_it_is_over,
+}
 
 fn at(seconds: i64) -> Timestamp {
     Timestamp::from_second(seconds).unwrap()
@@ -8,6 +28,16 @@ fn store() -> (tempfile::TempDir, Store) {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(folder.path()).unwrap();
     (folder, store)
+}
+
+impl Store {
+    /// Returns the claim of a run, which is dispatched for it if it was not.
+    fn given(&self, run: i64) -> RunClaim {
+        let put = "INSERT INTO dispatches (run, worker, boot, fence, is_between) VALUES ($1, 'w', 1, 1, FALSE)
+            ON CONFLICT (run) DO NOTHING";
+        self.query(|sql| sql.execute(put, &values![run])).unwrap();
+        RunClaim { run, fence: 1 }
+    }
 }
 
 fn new_run(job: &str, slot: Option<&str>) -> NewRun {
@@ -56,9 +86,7 @@ fn sum(error: Option<&str>) -> Sum {
     }
 }
 
-#[test]
-fn a_slot_that_was_skipped_may_be_decided_anew_and_one_that_has_run_may_not() {
-    let (_folder, mut store) = store();
+fn a_slot_that_was_skipped_may_be_decided_anew_and_one_that_has_run_may_not(store: &mut Store) {
     let ahead = [("U1", RunState::Skipped), ("U2", RunState::Running), ("U3", RunState::Waiting)];
     let rows = ahead.map(|(slot, state)| NewRun {
         state,
@@ -83,9 +111,7 @@ fn a_slot_that_was_skipped_may_be_decided_anew_and_one_that_has_run_may_not() {
     assert_eq!((run.state, run.started_at), (RunState::Running, Some(at(7_200))));
 }
 
-#[test]
-fn a_slot_has_one_row_and_a_run_by_hand_has_its_own() {
-    let (_folder, mut store) = store();
+fn a_slot_has_one_row_and_a_run_by_hand_has_its_own(store: &mut Store) {
     let slot = new_run("a", Some("U1"));
     let marks = [state("a", 60)];
     let first = store.decide(&[slot.clone(), new_run("a", None)], &marks, &[], at(61)).unwrap();
@@ -105,9 +131,7 @@ fn a_slot_has_one_row_and_a_run_by_hand_has_its_own() {
     assert_eq!((run.id, run.state, run.started_at), (1, RunState::Running, Some(at(64))));
 }
 
-#[test]
-fn a_request_is_there_until_it_is_heard_and_no_two_are_the_same() {
-    let (_folder, mut store) = store();
+fn a_request_is_there_until_it_is_heard_and_no_two_are_the_same(store: &mut Store) {
     let times = [1, 2].map(|_| store.ask("a", at(60)).unwrap());
     assert_ne!(times[0], times[1]);
     assert_eq!(store.requests().unwrap().len(), 2);
@@ -116,9 +140,7 @@ fn a_request_is_there_until_it_is_heard_and_no_two_are_the_same() {
     assert_eq!(store.requests().unwrap(), [left]);
 }
 
-#[test]
-fn a_run_has_the_arguments_of_its_request() {
-    let (_folder, mut store) = store();
+fn a_run_has_the_arguments_of_its_request(store: &mut Store) {
     let args = Some(r#"{"day":"2026-11-28"}"#);
     let asked = store.ask_for("a", args, &[Some(at(7)), Some(at(8))], at(60)).unwrap();
     let slots: Vec<_> = store.requests().unwrap().iter().map(|one| one.slot_at).collect();
@@ -129,9 +151,7 @@ fn a_run_has_the_arguments_of_its_request() {
     assert_eq!(store.args_of(99).unwrap(), None);
 }
 
-#[test]
-fn a_run_is_told_with_its_attempts_files_and_fall_backs() {
-    let (_folder, mut store) = store();
+fn a_run_is_told_with_its_attempts_files_and_fall_backs(store: &mut Store) {
     store.decide(&[new_run("a", Some("U1"))], &[], &[], at(61)).unwrap();
     let file = |path: &str, error: Option<&str>| FileMoved {
         attempt: 1,
@@ -150,7 +170,7 @@ fn a_run_is_told_with_its_attempts_files_and_fall_backs() {
     };
     let mut attempts = Vec::new();
     for number in [1, 2] {
-        store.begin(1, number, at(61 + number)).unwrap();
+        store.begin(store.given(1), number, at(61 + number)).unwrap();
         let attempt = AttemptRecord {
             number,
             started_at: at(61 + number),
@@ -159,7 +179,9 @@ fn a_run_is_told_with_its_attempts_files_and_fall_backs() {
             sum: sum((number == 1).then_some("421 later")),
         };
         let files = [file("a", None), file("b", Some("gone"))];
-        store.end_attempt(1, &attempt, &files, std::slice::from_ref(&fallback)).unwrap();
+        store
+            .end_attempt(store.given(1), &attempt, &files, std::slice::from_ref(&fallback))
+            .unwrap();
         attempts.push(attempt);
     }
     store.finish(1, RunState::Done, None, &sum(None), at(80)).unwrap();
@@ -174,27 +196,32 @@ fn a_run_is_told_with_its_attempts_files_and_fall_backs() {
     assert_eq!(store.run(2).unwrap(), None);
 }
 
-#[test]
-fn what_went_on_when_the_scheduler_died_is_interrupted_and_what_waited_waits() {
-    let (_folder, mut store) = store();
+fn what_went_on_when_the_scheduler_died_is_interrupted_and_what_waited_waits(store: &mut Store) {
     let rows = [new_run("a", Some("U1")), new_run("a", Some("U2")), new_run("by-hand", None)];
     store.decide(&rows, &[], &[], at(61)).unwrap();
-    store.begin(1, 1, at(62)).unwrap();
-    store.begin(3, 1, at(62)).unwrap();
+    store.begin(store.given(1), 1, at(62)).unwrap();
+    store.begin(store.given(3), 1, at(62)).unwrap();
     assert_eq!(store.interrupt_all("killed", at(90)).unwrap(), [1]);
     let run = store.run(1).unwrap().unwrap();
     assert_eq!((run.state, run.sum.error.as_deref()), (RunState::Interrupted, Some("killed")));
     assert_eq!(store.attempts(1).unwrap()[0].state, RunState::Interrupted);
     let waiting = store.runs_that_are(RunState::Waiting).unwrap();
     assert_eq!(waiting.iter().map(|run| run.id).collect::<Vec<_>>(), [2]);
-    store.take_up(1, Trigger::CatchUp, WAIT, "again").unwrap();
+    let seen = store.lease().unwrap();
+    let lease = store.take_lease("a", &seen).unwrap().unwrap();
+    for (lease, taken) in [
+        (&LeaderLease { epoch: 0, ..lease.clone() }, false),
+        (&lease, true),
+        // It waits already, and another process may have begun it.
+        (&lease, false),
+    ] {
+        assert_eq!(store.take_up(lease, 1, Trigger::CatchUp, WAIT, "again").unwrap(), taken);
+    }
     let run = store.run(1).unwrap().unwrap();
     assert_eq!((run.state, run.cause, run.ended_at), (RunState::Waiting, Trigger::CatchUp, None));
 }
 
-#[test]
-fn a_pause_has_a_reason_and_leaves_the_watermark_alone() {
-    let (_folder, mut store) = store();
+fn a_pause_has_a_reason_and_leaves_the_watermark_alone(store: &mut Store) {
     store.decide(&[], &[state("a", 60)], &[], at(61)).unwrap();
     for reason in [Some("move"), None] {
         store.pause("a", reason, at(70)).unwrap();
@@ -216,12 +243,11 @@ fn the_end_of_a_run_its_health_and_who_is_told_of_it_are_one_thing() {
     let rows: Vec<_> = ["U1", "U2"].map(|slot| new_run("a", Some(slot))).into();
     store.decide(&rows, &[], &[], at(0)).unwrap();
     let sum = sum(Some("421 later"));
-    let end = |run| RunEnd {
-        run,
+    let end = |claim| RunEnd {
+        claim,
         job: "a",
         state: RunState::Failed,
         sum: &sum,
-        mark: None,
         health: Some(Health::Bad),
         at: at(90),
     };
@@ -243,7 +269,7 @@ fn the_end_of_a_run_its_health_and_who_is_told_of_it_are_one_thing() {
         "CREATE TRIGGER full BEFORE INSERT ON notices BEGIN SELECT RAISE(ABORT, 'full'); END",
     );
     for run in [1, 2] {
-        store.begin(run, 1, at(80)).unwrap();
+        store.begin(store.given(run), 1, at(80)).unwrap();
         let attempt = AttemptRecord {
             number: 1,
             started_at: at(80),
@@ -260,27 +286,27 @@ fn the_end_of_a_run_its_health_and_who_is_told_of_it_are_one_thing() {
             error: None,
         };
         for _ in 0..2 {
-            store.end_attempt(run, &attempt, std::slice::from_ref(&file), &[]).unwrap();
+            store
+                .end_attempt(store.given(run), &attempt, std::slice::from_ref(&file), &[])
+                .unwrap();
         }
         assert_eq!(store.files(run).unwrap(), [file], "written twice, it is there once");
     }
-    store.close(&end(1), told).unwrap_err();
+    store.close(&end(store.given(1)), told).unwrap_err();
     assert_eq!(store.run(1).unwrap().unwrap().state, RunState::Running);
     sql(&store, "DROP TRIGGER full");
-    store.close(&end(1), told).unwrap();
-    store.close(&end(2), told).unwrap();
+    store.close(&end(store.given(1)), told).unwrap();
+    store.close(&end(store.given(2)), told).unwrap();
     let events = [1, 2].map(|run| store.notices_of(run).unwrap()[0].what.clone());
     assert_eq!(events.clone().map(|one| one.event), ["unknown bad", "bad bad"]);
     assert_eq!(events.map(|one| one.body), ["failed", "failed"]);
 }
 
-#[test]
-fn the_number_of_a_run_is_never_that_of_another() {
-    let (_folder, mut store) = store();
+fn the_number_of_a_run_is_never_that_of_another(store: &mut Store) {
     let rows = [new_run("a", Some("U1")), new_run("a", Some("U2"))];
     store.decide(&rows, &[], &[], at(0)).unwrap();
     for run in [1, 2] {
-        store.begin(run, 1, at(1)).unwrap();
+        store.begin(store.given(run), 1, at(1)).unwrap();
         store.finish(run, RunState::Done, None, &sum(None), at(2)).unwrap();
     }
     assert_eq!(store.prune("a", 100, at(50)).unwrap(), [1]);
@@ -288,9 +314,7 @@ fn the_number_of_a_run_is_never_that_of_another() {
     assert_eq!(store.prune("a", 100, at(50)).unwrap(), [2]);
 }
 
-#[test]
-fn a_slot_is_found_by_its_time_and_so_is_one_that_shares_a_row() {
-    let (_folder, mut store) = store();
+fn a_slot_is_found_by_its_time_and_so_is_one_that_shares_a_row(store: &mut Store) {
     let lump = NewRun {
         scheduled_for: Some(at(60)),
         up_to: Some(at(600)),
@@ -309,25 +333,21 @@ fn a_slot_is_found_by_its_time_and_so_is_one_that_shares_a_row() {
     assert_eq!(store.runs_for("b", at(60)).unwrap(), []);
 }
 
-#[test]
-fn a_schedule_is_in_force_since_its_first_watermark() {
-    let (_folder, mut store) = store();
+fn a_schedule_is_in_force_since_its_first_watermark(store: &mut Store) {
     let since = |store: &Store| store.job_states().unwrap()[0].since;
     store.decide(&[], &[state("a", 60)], &[], at(61)).unwrap();
     store.decide(&[], &[state("a", 120)], &[], at(121)).unwrap();
-    assert_eq!(since(&store), Some(at(60)));
+    assert_eq!(since(store), Some(at(60)));
     let edited = JobStateRecord { revision: "r2".into(), ..state("a", 180) };
     store.decide(&[], &[edited], &[], at(181)).unwrap();
-    assert_eq!(since(&store), Some(at(180)));
+    assert_eq!(since(store), Some(at(180)));
 }
 
-#[test]
-fn what_is_old_or_too_many_goes_and_what_goes_on_stays() {
-    let (_folder, mut store) = store();
+fn what_is_old_or_too_many_goes_and_what_goes_on_stays(store: &mut Store) {
     let rows: Vec<_> = (0..10).map(|number| new_run("a", Some(&format!("U{number}")))).collect();
     store.decide(&rows, &[], &[], at(0)).unwrap();
     for run in 1..=10 {
-        store.begin(run, 1, at(run)).unwrap();
+        store.begin(store.given(run), 1, at(run)).unwrap();
         if run != 2 {
             store.finish(run, RunState::Done, None, &sum(None), at(100 * run)).unwrap();
         }
@@ -341,15 +361,13 @@ fn what_is_old_or_too_many_goes_and_what_goes_on_stays() {
     assert_eq!(store.runs(None, 2).unwrap().len(), 2);
 }
 
-#[test]
-fn of_all_jobs_together_the_oldest_runs_go_and_what_goes_on_stays() {
-    let (_folder, mut store) = store();
+fn of_all_jobs_together_the_oldest_runs_go_and_what_goes_on_stays(store: &mut Store) {
     let name = |number: i64| if number % 2 == 0 { "a" } else { "b" };
     let rows: Vec<_> =
         (1..=10).map(|number| new_run(name(number), Some(&format!("U{number}")))).collect();
     store.decide(&rows, &[], &[], at(0)).unwrap();
     for run in (1..=10).filter(|run| *run != 2) {
-        store.begin(run, 1, at(run)).unwrap();
+        store.begin(store.given(run), 1, at(run)).unwrap();
         store.finish(run, RunState::Done, None, &sum(None), at(100 * run)).unwrap();
     }
     assert_eq!(store.surplus_runs(10).unwrap(), 0);
@@ -364,13 +382,11 @@ fn of_all_jobs_together_the_oldest_runs_go_and_what_goes_on_stays() {
     assert_eq!(left, [10, 2]);
 }
 
-#[test]
-fn a_run_has_a_later_result_if_a_newer_one_of_its_job_has_ended_by_itself() {
-    let (_folder, mut store) = store();
+fn a_run_has_a_later_result_if_a_newer_one_of_its_job_has_ended_by_itself(store: &mut Store) {
     let rows = ["U1", "U2", "U3"].map(|slot| new_run("a", Some(slot)));
     store.decide(&rows, &[], &[], at(0)).unwrap();
     assert!(!store.has_later_result("a", 1).unwrap());
-    store.begin(2, 1, at(1)).unwrap();
+    store.begin(store.given(2), 1, at(1)).unwrap();
     store.finish(2, RunState::Failed, None, &sum(Some("x")), at(2)).unwrap();
     let found = [("a", 1), ("a", 2), ("b", 1)].map(|(job, id)| store.has_later_result(job, id));
     assert_eq!(found.map(Result::unwrap), [true, false, false]);
@@ -408,9 +424,7 @@ fn a_list_of_runs_is_read_by_an_index_and_never_sorted() {
     }
 }
 
-#[test]
-fn a_list_of_runs_goes_on_where_the_part_before_ended() {
-    let (_folder, mut store) = store();
+fn a_list_of_runs_goes_on_where_the_part_before_ended(store: &mut Store) {
     // Past slots were asked for late: the order of their times is not that of their numbers.
     let times = [300, 100, 200, 200, 50, 400];
     let rows: Vec<_> = times
@@ -443,9 +457,7 @@ fn a_list_of_runs_goes_on_where_the_part_before_ended() {
     assert_eq!(list(&RunFilter { since: Some(at(100)), job, ..filter }), [6, 4, 3, 2, 1]);
 }
 
-#[test]
-fn a_notice_is_due_until_it_is_told() {
-    let (_folder, mut store) = store();
+fn a_notice_is_due_until_it_is_told(store: &mut Store) {
     let notice = NewNotice {
         run: 1,
         job: "a".into(),
@@ -466,9 +478,7 @@ fn a_notice_is_due_until_it_is_told() {
     assert_eq!(NewNotice { body, ..due[0].what.clone() }, notice);
 }
 
-#[test]
-fn an_alert_is_noted_with_its_notices_until_it_is_over() {
-    let (_folder, mut store) = store();
+fn an_alert_is_noted_with_its_notices_until_it_is_over(store: &mut Store) {
     let notice = NewNotice {
         run: 0,
         job: "a".into(),

@@ -1,0 +1,24 @@
+//! The suite that every database passes: each of its tests is one for SQLite and one for PostgreSQL.
+
+use super::Store;
+
+/// Makes tests of functions that take a new store.
+macro_rules! conformance {
+    ($($test:ident),* $(,)?) => {
+        mod on_sqlite {
+            $(
+                #[test]
+                fn $test() {
+                    $crate::conformance::on_sqlite(super::$test);
+                }
+            )*
+        }
+    };
+}
+pub(crate) use conformance;
+
+/// Runs a test with a new store in SQLite.
+pub(crate) fn on_sqlite(test: impl FnOnce(&mut Store)) {
+    let folder = tempfile::tempdir().unwrap();
+    test(&mut Store::open(folder.path()).unwrap());
+}

@@ -1,0 +1,317 @@
+//! The means by which several processes share one schedule: the lease of the leader, the workers with their heartbeats, and
+//! the dispatch of each run to one worker, which claims it with a fencing token.
+//!
+//! Nothing here compares clocks. A lease and a worker have counters, which their owner moves; whoever watches them decides
+//! by its own monotonic clock for how long they have stood still. A lease is taken, and a worker is declared dead, only if
+//! its counter is still the one that was seen. The token of a run is larger than those of all dispatches before: what a
+//! worker writes counts only as long as the run has the token that the worker was given.
+
+use jiff::Timestamp;
+
+use super::{
+    Store,
+    history::{COLUMNS, DecidedRow, HistoryRun, interrupt_in, read_run},
+    sql::{Sql, SqlResult, SqlRow, values},
+};
+use portolan_core::error::Result;
+
+/// The lease of the leader, as its holder knows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeaderLease {
+    /// The name of the worker that leads.
+    pub holder: String,
+    /// The number of its term: each leader has a higher one than the leader before.
+    pub epoch: i64,
+}
+
+/// The state of the lease at a look.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeaderState {
+    /// The lease; its holder is empty if nobody leads.
+    pub lease: LeaderLease,
+    /// A counter that moves with everything that the leader writes.
+    pub beat: i64,
+}
+
+/// A worker: a process that runs what is dispatched to it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct WorkerRecord {
+    /// The name, unique in the fleet.
+    pub name: String,
+    /// The number of its start: each start of any worker has a higher one than those before.
+    pub boot: i64,
+    /// A counter that moves with each heartbeat.
+    pub beat: i64,
+    /// The labels, as `key=value`, one in a line.
+    pub labels: String,
+    /// The number of runs that it may have at a time.
+    pub room: i64,
+    /// The release of the jobs that it has.
+    pub release: String,
+    /// Its version of portolan.
+    pub version: String,
+    /// The time by which its clock is ahead of that of the database.
+    pub clock_ahead_ms: i64,
+    /// True if it ends when its runs have ended.
+    pub is_draining: bool,
+    /// The time of its start.
+    pub started_at: Timestamp,
+}
+
+/// The dispatch of a run that is recorded in the same turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Dispatch<'d> {
+    /// The index of the run among those that are recorded.
+    pub row: usize,
+    /// The name of the worker.
+    pub worker: &'d str,
+    /// The number of its start.
+    pub boot: i64,
+}
+
+/// A run that was dispatched, with the token of its worker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct RunClaim {
+    /// The number of the run.
+    pub run: i64,
+    /// The fencing token.
+    pub fence: i64,
+}
+
+/// A run that was dispatched and has not ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DispatchedRun {
+    /// The run.
+    pub run: HistoryRun,
+    /// The fencing token.
+    pub fence: i64,
+    /// The name of its worker.
+    pub worker: String,
+    /// The number of the start of its worker.
+    pub boot: i64,
+    /// True if an attempt has ended and the next one has not begun.
+    pub is_between_attempts: bool,
+    /// The reason for which it is to be stopped, if it is.
+    pub stop: Option<String>,
+}
+
+impl DispatchedRun {
+    /// Returns the claim of its worker.
+    pub const fn claim(&self) -> RunClaim {
+        RunClaim { run: self.run.id, fence: self.fence }
+    }
+}
+
+impl Store {
+    /// Returns the state of the leader's lease.
+    pub fn lease(&self) -> Result<LeaderState> {
+        let query = "SELECT holder, epoch, beat FROM leases WHERE name = 'leader'";
+        let state = |row: &SqlRow| {
+            let lease = LeaderLease { holder: row.get("holder")?, epoch: row.get("epoch")? };
+            Ok(LeaderState { lease, beat: row.get("beat")? })
+        };
+        let none = LeaderState { lease: LeaderLease { holder: String::new(), epoch: 0 }, beat: 0 };
+        Ok(self.query(|sql| sql.first(query, &[], state))?.unwrap_or(none))
+    }
+
+    /// Takes the lease if it is still as it was `seen`; `None` if its holder has moved it, or another process was first.
+    pub fn take_lease(&mut self, holder: &str, seen: &LeaderState) -> Result<Option<LeaderLease>> {
+        let take = "UPDATE leases SET holder = $1, epoch = epoch + 1, beat = 0
+            WHERE name = 'leader' AND epoch = $2 AND beat = $3";
+        let values = values![holder, seen.lease.epoch, seen.beat];
+        let taken = self.transact(|sql| sql.execute(take, &values))?;
+        let epoch = seen.lease.epoch + 1;
+        Ok((taken == 1).then(|| LeaderLease { holder: holder.to_owned(), epoch }))
+    }
+
+    /// Renews the lease. Returns false if another process has taken it.
+    pub fn renew_lease(&mut self, lease: &LeaderLease) -> Result<bool> {
+        Ok(self.transact(|sql| renew_in(sql, lease, 0))?.is_some())
+    }
+
+    /// Gives the lease up, so that another process need not wait for it to lapse.
+    pub fn release_lease(&mut self, lease: &LeaderLease) -> Result<()> {
+        let release = "UPDATE leases SET holder = '', beat = beat + 1
+            WHERE name = 'leader' AND holder = $1 AND epoch = $2";
+        let values = values![lease.holder, lease.epoch];
+        self.transact(|sql| sql.execute(release, &values).map(drop))
+    }
+
+    /// Registers a worker in place of any of its name, and returns the number of its start.
+    pub fn register_worker(&mut self, worker: &WorkerRecord) -> Result<i64> {
+        let number = "UPDATE leases SET fence = fence + 1 WHERE name = 'leader' RETURNING fence";
+        let put = "INSERT INTO workers (name, boot, beat, labels, room, release, version, clock_ahead_ms, is_draining,
+                started_at) VALUES ($1, $2, 0, $3, $4, $5, $6, $7, $8, $9)
+            ON CONFLICT (name) DO UPDATE SET boot = excluded.boot, beat = 0, labels = excluded.labels,
+                room = excluded.room, release = excluded.release, version = excluded.version,
+                clock_ahead_ms = excluded.clock_ahead_ms, is_draining = excluded.is_draining,
+                started_at = excluded.started_at";
+        self.transact(|sql| {
+            let boot: i64 = sql.value(number, &[])?.unwrap_or_default();
+            let WorkerRecord { name, labels, room, release, version, .. } = worker;
+            let WorkerRecord { clock_ahead_ms, is_draining, .. } = worker;
+            let since = worker.started_at.as_millisecond();
+            let values = values![
+                name,
+                boot,
+                labels,
+                room,
+                release,
+                version,
+                clock_ahead_ms,
+                is_draining,
+                since
+            ];
+            sql.execute(put, &values)?;
+            Ok(boot)
+        })
+    }
+
+    /// Moves the counter of a worker, and records what has changed. Returns false if it was declared dead, or if another
+    /// process has its name.
+    pub fn heartbeat(&mut self, worker: &WorkerRecord) -> Result<bool> {
+        let beat = "UPDATE workers SET beat = beat + 1, clock_ahead_ms = $1, is_draining = $2, release = $3
+            WHERE name = $4 AND boot = $5";
+        let WorkerRecord { name, boot, release, clock_ahead_ms, is_draining, .. } = worker;
+        let values = values![clock_ahead_ms, is_draining, release, name, boot];
+        Ok(self.transact(|sql| sql.execute(beat, &values))? == 1)
+    }
+
+    /// Removes a worker that has ended and has no runs.
+    pub fn remove_worker(&mut self, name: &str, boot: i64) -> Result<()> {
+        let remove = "DELETE FROM workers WHERE name = $1 AND boot = $2";
+        self.transact(|sql| sql.execute(remove, &values![name, boot]).map(drop))
+    }
+
+    /// Returns the workers, sorted by name.
+    pub fn workers(&self) -> Result<Vec<WorkerRecord>> {
+        let query = "SELECT name, boot, beat, labels, room, release, version, clock_ahead_ms, is_draining, started_at
+            FROM workers ORDER BY name";
+        self.query(|sql| sql.all(query, &[], worker))
+    }
+
+    /// Returns the runs that were dispatched and have not ended, of one start of a worker or of all, the oldest first.
+    pub fn dispatched(&self, of: Option<(&str, i64)>) -> Result<Vec<DispatchedRun>> {
+        let (which, values) = match of {
+            Some((worker, boot)) => {
+                ("WHERE worker = $1 AND boot = $2", values![worker, boot].to_vec())
+            }
+            None => ("", Vec::new()),
+        };
+        let query = format!(
+            "SELECT {COLUMNS}, worker, boot, fence, is_between, stop
+            FROM dispatches JOIN runs ON runs.id = dispatches.run {which} ORDER BY id"
+        );
+        self.query(|sql| sql.all(&query, &values, dispatched))
+    }
+
+    /// Asks for a run to be stopped by its worker, which itself notes an empty reason when it ends an attempt. Returns false
+    /// if the run is not in progress, or is to be stopped already.
+    pub fn ask_to_stop(&mut self, run: i64, why: &str) -> Result<bool> {
+        let ask = "UPDATE dispatches SET stop = $1 WHERE run = $2 AND COALESCE(stop, '') = ''";
+        Ok(self.transact(|sql| sql.execute(ask, &values![why, run]))? == 1)
+    }
+
+    /// Declares one start of a worker dead: its runs are interrupted, and what it still writes about them does not count.
+    /// With `beat`, only if its counter is still that one; without, only if it is registered no more. Returns the numbers of
+    /// the runs; `None` if another process has taken the lease.
+    pub fn declare_dead(
+        &mut self,
+        lease: &LeaderLease,
+        (name, boot): (&str, i64),
+        beat: Option<i64>,
+        error: &str,
+        now: Timestamp,
+    ) -> Result<Option<Vec<i64>>> {
+        let remove = "DELETE FROM workers WHERE name = $1 AND boot = $2 AND beat = $3";
+        let find = "SELECT COUNT(*) FROM workers WHERE name = $1 AND boot = $2";
+        let runs = "SELECT run FROM dispatches WHERE worker = $1 AND boot = $2 ORDER BY run";
+        self.transact(|sql| {
+            if renew_in(sql, lease, 0)?.is_none() {
+                return Ok(None);
+            }
+            let is_gone = match beat {
+                Some(beat) => sql.execute(remove, &values![name, boot, beat])? == 1,
+                None => sql.value::<i64>(find, &values![name, boot])? == Some(0),
+            };
+            if !is_gone {
+                return Ok(Some(Vec::new()));
+            }
+            let found: Vec<i64> = sql.all(runs, &values![name, boot], |row| row.at(0))?;
+            for run in &found {
+                interrupt_in(sql, *run, error, now)?;
+            }
+            Ok(Some(found))
+        })
+    }
+}
+
+/// Renews a lease, and reserves `count` fencing tokens: the first of them; `None` if another process has the lease. It comes
+/// first in everything that a leader writes: one that was deposed meanwhile waits for the row, and finds another epoch.
+pub(crate) fn renew_in(sql: &dyn Sql, lease: &LeaderLease, count: usize) -> SqlResult<Option<i64>> {
+    let renew = "UPDATE leases SET beat = beat + 1, fence = fence + $1
+        WHERE name = 'leader' AND holder = $2 AND epoch = $3 RETURNING fence";
+    let count = i64::try_from(count).unwrap_or(i64::MAX);
+    let last: Option<i64> = sql.value(renew, &values![count, lease.holder, lease.epoch])?;
+    Ok(last.map(|last| last - count + 1))
+}
+
+/// Records the dispatches of new rows, with tokens from `fence` on.
+pub(crate) fn put_dispatches(
+    sql: &dyn Sql,
+    dispatches: &[Dispatch<'_>],
+    fence: i64,
+    recorded: &mut [DecidedRow],
+) -> SqlResult<()> {
+    let put = "INSERT INTO dispatches (run, worker, boot, fence, is_between) VALUES ($1, $2, $3, $4, FALSE)";
+    let mut rows = Vec::new();
+    for (fence, dispatch) in (fence..).zip(dispatches) {
+        let Some(recorded) = recorded.get_mut(dispatch.row) else { continue };
+        let Some(run) = recorded.run else { continue };
+        recorded.fence = Some(fence);
+        rows.push(values![run, dispatch.worker, dispatch.boot, fence].into());
+    }
+    sql.execute_each(put, &rows).map(drop)
+}
+
+/// Records that an attempt of a run begins, or has ended. Returns false if the run has another token, or none.
+pub(crate) fn is_ours(sql: &dyn Sql, claim: RunClaim, is_between: bool) -> SqlResult<bool> {
+    let mark = "UPDATE dispatches SET is_between = $1, stop = CASE WHEN stop <> '' THEN stop END
+        WHERE run = $2 AND fence = $3";
+    Ok(sql.execute(mark, &values![is_between, claim.run, claim.fence])? == 1)
+}
+
+/// Records that a run is dispatched no more. Returns false if it has another token, or none.
+pub(crate) fn release_run(sql: &dyn Sql, claim: RunClaim) -> SqlResult<bool> {
+    let remove = "DELETE FROM dispatches WHERE run = $1 AND fence = $2";
+    Ok(sql.execute(remove, &values![claim.run, claim.fence])? == 1)
+}
+
+fn worker(row: &SqlRow) -> SqlResult<WorkerRecord> {
+    Ok(WorkerRecord {
+        name: row.get("name")?,
+        boot: row.get("boot")?,
+        beat: row.get("beat")?,
+        labels: row.get("labels")?,
+        room: row.get("room")?,
+        release: row.get("release")?,
+        version: row.get("version")?,
+        clock_ahead_ms: row.get("clock_ahead_ms")?,
+        is_draining: row.get("is_draining")?,
+        started_at: Timestamp::from_millisecond(row.get("started_at")?).unwrap_or_default(),
+    })
+}
+
+fn dispatched(row: &SqlRow) -> SqlResult<DispatchedRun> {
+    Ok(DispatchedRun {
+        run: read_run(row)?,
+        fence: row.get("fence")?,
+        worker: row.get("worker")?,
+        boot: row.get("boot")?,
+        is_between_attempts: row.get("is_between")?,
+        stop: row.get("stop")?,
+    })
+}
+
+#[cfg(test)]
+pub(crate) mod tests;
