@@ -86,7 +86,8 @@ impl Store {
         let last: Option<i64> =
             self.read(|connection| connection.query_row(find, [], |row| row.get(0)))?;
         let Some(last) = last else { return Ok(None) };
-        let made = self.file.parent().and_then(made_at);
+        let (_, file) = self.connection()?;
+        let made = file.parent().and_then(made_at);
         let copy = made.map_or_else(String::new, |made| {
             let made = made.strftime("%Y-%m-%d %H:%M UTC");
             format!("; `{BACKUP}` beside it is its copy of {made}, to be put in its place while no portolan runs")
@@ -94,7 +95,7 @@ impl Store {
         Ok(Some(format!(
             "{}: it was empty or gone, though runs up to {last} have left logs: history, pauses and what mirrors remember \
              begin anew, and slots missed meanwhile are not caught up{copy}",
-            self.file.display()
+            file.display()
         )))
     }
 

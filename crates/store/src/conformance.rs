@@ -13,6 +13,16 @@ macro_rules! conformance {
                 }
             )*
         }
+
+        #[cfg(feature = "postgres")]
+        mod on_postgres {
+            $(
+                #[test]
+                fn $test() {
+                    $crate::conformance::on_postgres(super::$test);
+                }
+            )*
+        }
     };
 }
 pub(crate) use conformance;
@@ -21,4 +31,11 @@ pub(crate) use conformance;
 pub(crate) fn on_sqlite(test: impl FnOnce(&mut Store)) {
     let folder = tempfile::tempdir().unwrap();
     test(&mut Store::open(folder.path()).unwrap());
+}
+
+/// Runs a test with a new store in PostgreSQL, if there is a server here.
+#[cfg(feature = "postgres")]
+pub(crate) fn on_postgres(test: impl FnOnce(&mut Store)) {
+    let Some(database) = crate::postgres::test_server::new_database() else { return };
+    test(&mut Store::connect(&database.settings()).unwrap());
 }

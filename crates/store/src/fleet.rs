@@ -314,4 +314,7 @@ fn dispatched(row: &SqlRow) -> SqlResult<DispatchedRun> {
 }
 
 #[cfg(test)]
+#[cfg(feature = "postgres")]
+mod campaign;
+#[cfg(test)]
 pub(crate) mod tests;

@@ -10,6 +10,8 @@ mod conformance;
 pub mod fleet;
 pub mod history;
 pub mod nat;
+#[cfg(feature = "postgres")]
+mod postgres;
 pub mod routes;
 mod schema;
 mod sql;
@@ -26,6 +28,10 @@ use std::{
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 use rustix::fs::{Access, access};
 
+#[cfg(feature = "postgres")]
+use self::postgres::PostgresSession;
+#[cfg(feature = "postgres")]
+pub use self::postgres::PostgresSettings;
 use self::{
     sql::{Sql, SqlError, SqlResult},
     sqlite::fault,
@@ -41,8 +47,17 @@ const BESIDE: [&str; 3] = ["-wal", "-shm", "-journal"];
 /// The store of everything that outlives a run.
 #[derive(Debug)]
 pub struct Store {
-    connection: Connection,
-    file: PathBuf,
+    database: Database,
+}
+
+/// The database of a store.
+#[derive(Debug)]
+enum Database {
+    /// A file of the state directory.
+    Sqlite(Connection, PathBuf),
+    /// A server that the machines of a fleet share.
+    #[cfg(feature = "postgres")]
+    Postgres(Box<PostgresSession>),
 }
 
 /// Creates the state directory, accessible to its owner only, if it does not exist. Fails if it is not writable, or
@@ -72,7 +87,7 @@ impl Store {
             .map_err(|error| Error::local("open the store", &file, error))?;
         let connection = sqlite::open(&file);
         let connection = connection.map_err(|error| fault("open the store", &file, error))?;
-        let mut store = Self { connection, file };
+        let mut store = Self { database: Database::Sqlite(connection, file) };
         if schema::migrate(&mut store)?
             && let Some(last) = backup::last_logged_run(folder)
         {
@@ -81,42 +96,87 @@ impl Store {
         Ok(store)
     }
 
+    /// Connects to a store in PostgreSQL, and creates its tables if they do not exist. Fails with `unreachable`, `denied` or
+    /// `tls` if that is not possible, and with `local` if a newer portolan has made the tables.
+    #[cfg(feature = "postgres")]
+    pub fn connect(settings: &PostgresSettings) -> Result<Self> {
+        let session = PostgresSession::open(settings.clone());
+        let session =
+            session.map_err(|error| server_fault("open the store", settings.place(), error))?;
+        let mut store = Self { database: Database::Postgres(Box::new(session)) };
+        schema::migrate(&mut store)?;
+        Ok(store)
+    }
+
     /// Runs the queries of `look`.
     fn query<T>(&self, look: impl FnOnce(&dyn Sql) -> SqlResult<T>) -> Result<T> {
-        look(&self.connection).map_err(|error| self.fault("read the store", error))
+        let found = match &self.database {
+            Database::Sqlite(connection, _) => look(connection),
+            #[cfg(feature = "postgres")]
+            Database::Postgres(session) => look(&**session),
+        };
+        found.map_err(|error| self.fault("read the store", error))
     }
 
     /// Runs the statements of `work` in a transaction: all of its changes are written, or none.
     fn transact<T>(&mut self, work: impl FnOnce(&dyn Sql) -> SqlResult<T>) -> Result<T> {
-        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate);
-        let written = transaction.map_err(SqlError::from).and_then(|transaction| {
-            let result = work(&*transaction)?;
-            transaction.commit()?;
-            Ok(result)
-        });
+        let written = match &mut self.database {
+            Database::Sqlite(connection, _) => sqlite::transact(connection, work),
+            #[cfg(feature = "postgres")]
+            Database::Postgres(session) => session.transact(work),
+        };
         written.map_err(|error| self.fault("write the store", error))
     }
 
     fn fault(&self, doing: &str, error: SqlError) -> Error {
-        match error {
-            SqlError::Sqlite(error) => fault(doing, &self.file, error),
-            SqlError::Row(message) => {
-                let fault = Error::new(ErrorKind::Local, Origin::Here, message);
-                fault.at(self.file.to_string_lossy())
+        match (&self.database, error) {
+            (Database::Sqlite(_, file), SqlError::Sqlite(error)) => fault(doing, file, error),
+            #[cfg(feature = "postgres")]
+            (Database::Postgres(session), error) => {
+                server_fault(doing, session.settings().place(), error)
+            }
+            (Database::Sqlite(_, file), error) => {
+                let message = format!("cannot {doing}: {error}");
+                Error::new(ErrorKind::Local, Origin::Here, message).at(file.to_string_lossy())
             }
         }
     }
 
-    /// Returns a number that changes whenever another process has written.
+    /// Returns a number that changes whenever another process has written. On a server it changes every second, whether
+    /// anybody has written or not.
     pub fn version_of_data(&self) -> Result<i64> {
-        self.read(|connection| {
-            connection.pragma_query_value(None, "data_version", |row| row.get(0))
-        })
+        match &self.database {
+            Database::Sqlite(..) => self.read(|connection| {
+                connection.pragma_query_value(None, "data_version", |row| row.get(0))
+            }),
+            #[cfg(feature = "postgres")]
+            Database::Postgres(session) => Ok(session.age_in_seconds()),
+        }
+    }
+
+    /// Returns the place of the store: its file, or the address of its server without secrets.
+    pub fn place(&self) -> String {
+        match &self.database {
+            Database::Sqlite(_, file) => file.display().to_string(),
+            #[cfg(feature = "postgres")]
+            Database::Postgres(session) => session.settings().place().to_owned(),
+        }
+    }
+
+    /// Returns the file of the store. Fails with `unsupported` if it is on a server, which has nothing that belongs to one
+    /// host.
+    fn connection(&self) -> Result<(&Connection, &Path)> {
+        match &self.database {
+            Database::Sqlite(connection, file) => Ok((connection, file)),
+            #[cfg(feature = "postgres")]
+            Database::Postgres(session) => Err(not_shared(session)),
+        }
     }
 
     /// Runs the query `look` on the file.
     fn read<T>(&self, look: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T> {
-        look(&self.connection).map_err(|error| fault("read the store", &self.file, error))
+        let (connection, file) = self.connection()?;
+        look(connection).map_err(|error| fault("read the store", file, error))
     }
 
     /// Runs `work` while no other process and no other connection can write, as another program that holds the
@@ -135,14 +195,39 @@ impl Store {
         &mut self,
         work: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,
     ) -> Result<T> {
-        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate);
+        let (connection, file) = match &mut self.database {
+            Database::Sqlite(connection, file) => (connection, file),
+            #[cfg(feature = "postgres")]
+            Database::Postgres(session) => return Err(not_shared(session)),
+        };
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate);
         let written = transaction.and_then(|transaction| {
             let result = work(&transaction)?;
             transaction.commit()?;
             Ok(result)
         });
-        written.map_err(|error| fault("write the store", &self.file, error))
+        written.map_err(|error| fault("write the store", file, error))
     }
+}
+
+/// Converts an error of a store on a server.
+#[cfg(feature = "postgres")]
+fn server_fault(doing: &str, place: &str, error: SqlError) -> Error {
+    let (kind, side, why) = match error {
+        SqlError::Postgres(error) => return postgres::fault(doing, place, error),
+        error @ SqlError::Timeout => (ErrorKind::Timeout, Origin::Network, error.to_string()),
+        error @ SqlError::Gone => (ErrorKind::Unreachable, Origin::Network, error.to_string()),
+        SqlError::Unsupported(why) => (ErrorKind::Unsupported, Origin::Server, why),
+        error => (ErrorKind::Local, Origin::Here, error.to_string()),
+    };
+    Error::new(kind, side, format!("cannot {doing}: {why}")).at(place)
+}
+
+#[cfg(feature = "postgres")]
+fn not_shared(session: &PostgresSession) -> Error {
+    let message =
+        "this is kept in the state folder of each host, and not in a store that hosts share";
+    Error::new(ErrorKind::Unsupported, Origin::Here, message).at(session.settings().place())
 }
 
 #[cfg(test)]

@@ -1,9 +1,10 @@
 //! The schema, as numbered migrations from an empty file to the current version. A released migration is never
 //! changed.
 
-use rusqlite::{Connection, OptionalExtension};
-
-use super::Store;
+use super::{
+    Database, Store,
+    sql::{Sql, SqlResult, values},
+};
 use portolan_core::error::{Error, ErrorKind, Origin, Result};
 
 /// The migrations; each leads from the schema of its number to the next.
@@ -282,37 +283,43 @@ pub(super) fn migrate(store: &mut Store) -> Result<bool> {
 
 fn climb(store: &mut Store, migrations: &[&str]) -> Result<bool> {
     let ours = i64::try_from(migrations.len()).unwrap_or(i64::MAX);
-    let mut found = store.read(version)?;
+    // A file is not locked only to see that nothing is to be done.
+    let mut found = if is_file(store) { store.query(version)? } else { 0 };
     let mut is_new = false;
     if found < ours {
-        found = store.write(|transaction| {
-            let found = version(transaction)?;
+        found = store.transact(|sql| {
+            // Other processes may do the same.
+            sql.lock("migrations")?;
+            let found = version(sql)?;
             is_new = found == 0;
-            for (number, statement) in (1..).zip(migrations).skip_while(|(at, _)| *at <= found) {
-                transaction.execute_batch(statement)?;
-                transaction.execute("INSERT INTO migrations (number) VALUES ($1)", [number])?;
+            for (number, statements) in (1_i64..).zip(migrations).skip_while(|(at, _)| *at <= found)
+            {
+                sql.migrate(statements)?;
+                sql.execute("INSERT INTO migrations (number) VALUES ($1)", &values![number])?;
             }
             Ok(found.max(ours))
         })?;
     }
     if found > ours {
+        let remedy = if is_file(store) { "one, or another folder with --state" } else { "one" };
         let message = format!(
             "cannot use the store: a newer portolan wrote it (its schema is {found}, this one knows {ours}); use that \
-             one, or another folder with --state"
+             {remedy}"
         );
-        let fault = Error::new(ErrorKind::Local, Origin::Here, message);
-        return Err(fault.at(store.file.to_string_lossy()));
+        return Err(Error::new(ErrorKind::Local, Origin::Here, message).at(store.place()));
     }
     Ok(is_new)
 }
 
+const fn is_file(store: &Store) -> bool {
+    matches!(store.database, Database::Sqlite(..))
+}
+
 /// Returns the number of the last applied migration.
-fn version(connection: &Connection) -> rusqlite::Result<i64> {
-    connection.execute_batch(
-        "CREATE TABLE IF NOT EXISTS migrations (number BIGINT NOT NULL PRIMARY KEY)",
-    )?;
+fn version(sql: &dyn Sql) -> SqlResult<i64> {
+    sql.batch("CREATE TABLE IF NOT EXISTS migrations (number BIGINT NOT NULL PRIMARY KEY)")?;
     let last = "SELECT number FROM migrations ORDER BY number DESC LIMIT 1";
-    Ok(connection.query_row(last, [], |row| row.get(0)).optional()?.unwrap_or(0))
+    Ok(sql.value(last, &[])?.unwrap_or(0))
 }
 
 #[cfg(test)]
@@ -362,7 +369,7 @@ mod tests {
         let more = [MIGRATIONS, &["CREATE TABLE a (x BIGINT)", "DROP TABLE a"]].concat();
         for _ in 0..2 {
             climb(&mut store, &more).unwrap();
-            assert_eq!(store.read(version).unwrap(), i64::try_from(more.len()).unwrap());
+            assert_eq!(store.query(version).unwrap(), i64::try_from(more.len()).unwrap());
             assert_eq!(tables(&store), TABLES);
         }
     }
@@ -370,8 +377,8 @@ mod tests {
     #[test]
     fn reasons_of_older_rows_become_words() {
         let folder = tempfile::tempdir().unwrap();
-        let mut store =
-            Store { connection: Connection::open_in_memory().unwrap(), file: folder.path().into() };
+        let connection = rusqlite::Connection::open_in_memory().unwrap();
+        let mut store = Store { database: Database::Sqlite(connection, folder.path().into()) };
         climb(&mut store, &MIGRATIONS[..9]).unwrap();
         let rows = [
             ("paused since 2026-06-01T00:00:00Z", Some("paused"), None),
@@ -415,14 +422,14 @@ mod tests {
         let fault = climb(&mut store, &more).unwrap_err();
         assert!(fault.to_string().contains("table a already exists"), "{fault}");
         assert_eq!(tables(&store), TABLES);
-        assert_eq!(store.read(version).unwrap(), i64::try_from(MIGRATIONS.len()).unwrap());
+        assert_eq!(store.query(version).unwrap(), i64::try_from(MIGRATIONS.len()).unwrap());
     }
 
     #[test]
     fn a_store_of_a_newer_portolan_is_refused_and_left_alone() {
         let folder = tempfile::tempdir().unwrap();
         let mut store = Store::open(folder.path()).unwrap();
-        let file = store.file.clone();
+        let file = store.place();
         let newer = MIGRATIONS.len() + 1;
         climb(&mut store, &[MIGRATIONS, &["CREATE TABLE later (x BIGINT)"]].concat()).unwrap();
         drop(store);
@@ -431,7 +438,7 @@ mod tests {
         let words = format!(
             "{}: cannot use the store: a newer portolan wrote it (its schema is {newer}, this one knows {}); use that \
              one, or another folder with --state",
-            file.display(),
+            file,
             newer - 1,
         );
         assert_eq!(fault.to_string(), words);

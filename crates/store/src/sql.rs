@@ -21,6 +21,21 @@ pub(crate) enum SqlValue {
 pub(crate) enum SqlError {
     #[error(transparent)]
     Sqlite(#[from] rusqlite::Error),
+    #[cfg(feature = "postgres")]
+    #[error(transparent)]
+    Postgres(#[from] tokio_postgres::Error),
+    /// A call has exceeded its time limit: what it has done is not known.
+    #[cfg(feature = "postgres")]
+    #[error("the server does not answer")]
+    Timeout,
+    /// The connection broke in the middle of a transaction.
+    #[cfg(feature = "postgres")]
+    #[error("the connection broke")]
+    Gone,
+    /// The server is not one that can be used.
+    #[cfg(feature = "postgres")]
+    #[error("{0}")]
+    Unsupported(String),
     /// A row is not as its statement says.
     #[error("{0}")]
     Row(String),
@@ -55,6 +70,12 @@ pub(crate) trait Sql {
 
     /// Runs a query once for each of `rows`, and returns the first row of each answer.
     fn query_each(&self, query: &str, rows: &[Vec<SqlValue>]) -> SqlResult<Vec<Option<SqlRow>>>;
+
+    /// Runs several statements without values.
+    fn batch(&self, statements: &str) -> SqlResult<()>;
+
+    /// Runs the statements of a migration.
+    fn migrate(&self, statements: &str) -> SqlResult<()>;
 
     /// Returns numbers for new rows, in ascending order, which no other row ever gets.
     fn new_numbers(&self, table: Numbered, count: usize) -> SqlResult<Vec<i64>>;

@@ -3,7 +3,7 @@
 use std::{path::Path, sync::Arc};
 
 use rusqlite::{
-    Connection, ErrorCode, Statement, ToSql, params_from_iter,
+    Connection, ErrorCode, Statement, ToSql, TransactionBehavior, params_from_iter,
     types::{ToSqlOutput, ValueRef},
 };
 
@@ -27,6 +27,17 @@ pub(super) fn open(file: &Path) -> rusqlite::Result<Connection> {
     // A confined run may write no temporary files of the database.
     connection.pragma_update(None, "temp_store", "memory")?;
     Ok(connection)
+}
+
+/// Runs `work` in a transaction. The write lock is taken at the beginning, as by `Store::write`.
+pub(super) fn transact<T>(
+    connection: &mut Connection,
+    work: impl FnOnce(&dyn Sql) -> SqlResult<T>,
+) -> SqlResult<T> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let result = work(&*transaction)?;
+    transaction.commit()?;
+    Ok(result)
 }
 
 impl Sql for Connection {
@@ -54,6 +65,14 @@ impl Sql for Connection {
         }
         let mut query = self.prepare(query)?;
         rows.iter().map(|values| Ok(self::rows(&mut query, values, 1)?.pop())).collect()
+    }
+
+    fn batch(&self, statements: &str) -> SqlResult<()> {
+        Ok(self.execute_batch(statements)?)
+    }
+
+    fn migrate(&self, statements: &str) -> SqlResult<()> {
+        self.batch(statements)
     }
 
     fn new_numbers(&self, table: Numbered, count: usize) -> SqlResult<Vec<i64>> {

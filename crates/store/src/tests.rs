@@ -39,7 +39,7 @@ fn what_is_written_survives_a_loss_of_power_and_readers_do_not_wait_for_it() {
         .write(|transaction| {
             transaction.execute("DELETE FROM routes", [])?;
             let all = "SELECT COUNT(*) FROM routes";
-            let seen: i64 = other.connection.query_row(all, [], |row| row.get(0))?;
+            let seen: i64 = other.read(|it| it.query_row(all, [], |row| row.get(0))).unwrap();
             assert_eq!(seen, 0);
             Ok(())
         })
@@ -119,7 +119,7 @@ fn a_log_that_is_cut_anywhere_is_the_store_of_before_or_after() {
     for number in 1..=3 {
         store.write(|all| all.execute("INSERT INTO counted VALUES ($1)", [number])).unwrap();
     }
-    let main = fs::read(&store.file).unwrap();
+    let main = fs::read(store.place()).unwrap();
     let log = fs::read(folder.path().join("portolan.db-wal")).unwrap();
     let mut last = 0;
     for length in (0..=log.len()).step_by(1031).chain([log.len()]) {

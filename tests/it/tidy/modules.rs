@@ -30,13 +30,14 @@ const REEXPORTS: [(&str, &str); 3] =
 const APART: [(&str, &str); 2] = [("mirror", "ftp"), ("deploy", "ftp")];
 
 /// The crates that only one module may name.
-const ROOMS: [(&str, &str); 13] = [
+const ROOMS: [(&str, &str); 14] = [
     ("axum", "web"),
     ("hyper", "web"),
     ("maud", "web"),
     ("rhai", "script"),
     ("suppaftp", "ftp"),
     ("rusqlite", "store"),
+    ("tokio_postgres", "store"),
     ("crab_nat", "nat"),
     ("igd_next", "nat"),
     ("anyhow", "cli"),

@@ -1,0 +1,153 @@
+//! The address of a PostgreSQL server, with login and TLS.
+
+use std::{path::PathBuf, time::Duration};
+
+use tokio_postgres::config::{Config, Host, SslMode, TargetSessionAttrs};
+
+use super::tls::PostgresTls;
+use portolan_core::error::{Error, ErrorKind, Origin, Result};
+
+/// The time without traffic after which a connection is checked.
+const KEEP_ALIVE_IDLE: Duration = Duration::from_secs(10);
+/// The time after which a connection whose packets nobody confirms is broken.
+const SILENT_TIME_MAX: Duration = Duration::from_secs(20);
+/// The time limit of a connection with each host, before its login.
+const HOST_TIME_MAX: Duration = Duration::from_secs(5);
+
+/// The address of a PostgreSQL server, with the login and TLS.
+#[derive(Clone)]
+pub struct PostgresSettings {
+    pub(super) config: Config,
+    pub(super) tls: PostgresTls,
+    /// The address without its secrets.
+    place: String,
+}
+
+impl std::fmt::Debug for PostgresSettings {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.place)
+    }
+}
+
+impl PostgresSettings {
+    /// Returns true for a text that is meant as the address of a PostgreSQL server.
+    pub fn is_meant(text: &str) -> bool {
+        ["postgres://", "postgresql://"].iter().any(|scheme| text.starts_with(scheme))
+    }
+
+    /// Parses `postgres://USER[:PASSWORD]@HOST[:PORT][,HOST…]/DATABASE[?OPTIONS]`. TLS with a certificate that is checked is
+    /// the default; `sslmode=disable` does without, as does a socket of this host. Fails with `invalid`.
+    pub fn parse(text: &str) -> Result<Self> {
+        let invalid = |message: String| Error::new(ErrorKind::Invalid, Origin::Script, message);
+        if !Self::is_meant(text) {
+            return Err(invalid("the address of a store begins with `postgres://`".into()));
+        }
+        let (address, options) = text.split_once('?').unwrap_or((text, ""));
+        let (mut mode, mut roots, mut rest) = (None, None, Vec::new());
+        for option in options.split('&').filter(|option| !option.is_empty()) {
+            match option.split_once('=') {
+                Some(("sslmode", value)) => mode = Some(value.to_owned()),
+                Some(("sslrootcert", value)) => {
+                    let path = percent_encoding::percent_decode_str(value).decode_utf8_lossy();
+                    roots = Some(PathBuf::from(path.into_owned()));
+                }
+                _ => rest.push(option),
+            }
+        }
+        let url =
+            if rest.is_empty() { address.into() } else { format!("{address}?{}", rest.join("&")) };
+        // The text of the error says which part, and none of its values.
+        let config = url.parse::<Config>();
+        let mut config = config.map_err(|error| {
+            invalid(format!("the address of the store cannot be used: {}", reason(&error)))
+        })?;
+        if config.get_hosts().is_empty() {
+            return Err(invalid("the address of the store names no host".into()));
+        }
+        let is_here = config.get_hosts().iter().all(|host| matches!(host, Host::Unix(_)));
+        let is_secured = match mode.as_deref() {
+            None | Some("verify-full") => !is_here,
+            Some("disable") => false,
+            Some(other) => {
+                return Err(invalid(format!(
+                    "`sslmode={other}` does not check which server answers: use `verify-full`, which is the default, or \
+                     `disable` on a network that is trusted"
+                )));
+            }
+        };
+        config.ssl_mode(if is_secured { SslMode::Require } else { SslMode::Disable });
+        let tls = if is_secured { PostgresTls::new(roots)? } else { PostgresTls::NONE };
+        config.target_session_attrs(TargetSessionAttrs::ReadWrite);
+        config.application_name("portolan");
+        config.connect_timeout(HOST_TIME_MAX);
+        config.keepalives(true).keepalives_idle(KEEP_ALIVE_IDLE).tcp_user_timeout(SILENT_TIME_MAX);
+        let place = without_secrets(address);
+        Ok(Self { config, tls, place })
+    }
+
+    /// Returns the address without its password and its options.
+    pub fn place(&self) -> &str {
+        &self.place
+    }
+
+    /// Sets the password, unless the address has one.
+    pub fn set_password(&mut self, password: &str) {
+        if self.config.get_password().is_none() {
+            self.config.password(password);
+        }
+    }
+}
+
+fn reason(error: &tokio_postgres::Error) -> String {
+    let source = std::error::Error::source(error);
+    source.map_or_else(|| error.to_string(), ToString::to_string)
+}
+
+fn without_secrets(address: &str) -> String {
+    let (scheme, rest) = address.split_once("://").unwrap_or(("postgres", address));
+    let Some((login, place)) = rest.rsplit_once('@') else { return address.to_owned() };
+    let user = login.split(':').next().unwrap_or_default();
+    format!("{scheme}://{user}@{place}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_place_of_an_address_has_no_password() {
+        for (address, place) in [
+            ("postgres://u:se@cret@h:5433/d?sslmode=disable", "postgres://u@h:5433/d"),
+            ("postgres://u@a,b/d?application_name=x&sslmode=disable", "postgres://u@a,b/d"),
+            ("postgresql://h/d?sslmode=disable", "postgresql://h/d"),
+        ] {
+            let settings = PostgresSettings::parse(address).unwrap();
+            assert_eq!(settings.place(), place);
+            assert!(!format!("{settings:?}").contains("cret"));
+        }
+    }
+
+    #[test]
+    fn a_certificate_is_checked_unless_there_is_none() {
+        let mode = |address: &str| PostgresSettings::parse(address).unwrap().config.get_ssl_mode();
+        assert_eq!(mode("postgres://u@h/d"), SslMode::Require);
+        assert_eq!(mode("postgres://u@h/d?sslmode=verify-full"), SslMode::Require);
+        assert_eq!(mode("postgres://u@h/d?sslmode=disable"), SslMode::Disable);
+        assert_eq!(mode("postgres://u@%2Frun%2Fpostgresql/d"), SslMode::Disable);
+    }
+
+    #[test]
+    fn an_address_that_cannot_be_used_says_why_and_no_secret() {
+        for (address, word) in [
+            ("mysql://h/d", "begins with `postgres://`"),
+            ("postgres://u:secret@h/d?sslmode=require", "does not check which server answers"),
+            ("postgres://u:secret@h/d?sslmode=prefer", "use `verify-full`"),
+            ("postgres://u:secret@h:port/d", "cannot be used"),
+            ("postgres://u:secret@h/d?nonsense=1", "cannot be used"),
+            ("postgres://u:secret@h/d?sslrootcert=/nowhere/ca.pem", "ca.pem"),
+        ] {
+            let fault = PostgresSettings::parse(address).unwrap_err().to_string();
+            assert!(fault.contains(word) && !fault.contains("secret"), "{address}: {fault}");
+        }
+    }
+}

@@ -1,0 +1,133 @@
+use super::{
+    test_server::{TestDatabase, new_database},
+    *,
+};
+use crate::{Store, history::Health};
+use jiff::Timestamp;
+use portolan_core::error::ErrorKind;
+
+/// Returns the error of an attempt to use the store at an address, which has `PORT` and `NAME` in it.
+fn refused(database: &TestDatabase, address: &str) -> (ErrorKind, String) {
+    let address = address.replace("PORT", &database.port.to_string());
+    let address = address.replace("NAME", &database.name);
+    let fault = PostgresSettings::parse(&address).and_then(|it| Store::connect(&it)).unwrap_err();
+    (fault.kind, fault.to_string())
+}
+
+#[test]
+fn a_store_that_cannot_be_used_is_one_clear_error() {
+    let Some(database) = new_database() else { return };
+    let store = Store::connect(&database.settings()).unwrap();
+    store
+        .query(|sql| sql.batch("CREATE ROLE nobody_may NOLOGIN; CREATE ROLE guest LOGIN"))
+        .unwrap();
+    for (address, kind, words) in [
+        (
+            "postgres://portolan@127.0.0.1:1/NAME?sslmode=disable",
+            ErrorKind::Unreachable,
+            "Connection refused",
+        ),
+        (
+            "postgres://portolan@127.0.0.1:PORT/elsewhere?sslmode=disable",
+            ErrorKind::NotFound,
+            "database \"elsewhere\" does not exist; `createdb` makes it",
+        ),
+        (
+            "postgres://nobody_may:secret@127.0.0.1:PORT/NAME?sslmode=disable",
+            ErrorKind::Denied,
+            "is not permitted to log in",
+        ),
+        // A database of another role: it may connect, and nothing else.
+        (
+            "postgres://guest@127.0.0.1:PORT/NAME?sslmode=disable",
+            ErrorKind::Denied,
+            "the role needs the right to create tables",
+        ),
+    ] {
+        let (found, text) = refused(&database, address);
+        assert!(text.contains(words) && !text.contains("secret"), "{address}: {text}");
+        assert_eq!(found, kind, "{address}: {text}");
+        assert!(text.starts_with("postgres://"), "{text}");
+    }
+}
+
+#[test]
+fn a_server_is_believed_only_with_a_certificate_for_its_name() {
+    let Some(database) = new_database() else { return };
+    let own = database.certificate.display().to_string();
+    let address = |host: &str, roots: &str| {
+        format!("postgres://portolan@{host}:{}/{}?{roots}", database.port, database.name)
+    };
+    let with_own = format!("sslrootcert={own}");
+    let good = format!("{}&hostaddr=127.0.0.1", address("localhost", &with_own));
+    Store::connect(&PostgresSettings::parse(&good).unwrap()).unwrap();
+    for address in [
+        // A name that the certificate does not have, and an authority that nobody trusts.
+        address("127.0.0.1", &with_own),
+        format!("{}&hostaddr=127.0.0.1", address("localhost", "sslmode=verify-full")),
+    ] {
+        let (kind, text) = refused(&database, &address);
+        assert_eq!(kind, ErrorKind::Tls, "{address}: {text}");
+        assert!(text.contains("certificate"), "{text}");
+    }
+}
+
+#[test]
+fn a_store_of_a_newer_portolan_is_refused_and_left_alone() {
+    let Some(database) = new_database() else { return };
+    let store = Store::connect(&database.settings()).unwrap();
+    store.query(|sql| sql.execute("INSERT INTO migrations (number) VALUES (999)", &[])).unwrap();
+    let fault = Store::connect(&database.settings()).unwrap_err();
+    assert!(fault.message.contains("a newer portolan wrote it (its schema is 999"), "{fault}");
+    assert!(fault.message.ends_with("use that one"), "{fault}");
+}
+
+#[test]
+fn many_may_open_a_new_store_at_once() {
+    let Some(database) = new_database() else { return };
+    std::thread::scope(|scope| {
+        let open = || scope.spawn(|| Store::connect(&database.settings()).map(drop));
+        let all: Vec<_> = (0..8).map(|_| open()).collect();
+        for one in all {
+            one.join().unwrap().unwrap();
+        }
+    });
+}
+
+/// Ends all other connections with the database, as a server that is restarted does.
+fn disconnect(store: &Store) {
+    let query = "SELECT COUNT(pg_terminate_backend(pid, 5000)) FROM pg_stat_activity
+        WHERE datname = current_database() AND pid <> pg_backend_pid()";
+    let ended: Option<i64> = store.query(|sql| sql.value(query, &[])).unwrap();
+    assert!(ended > Some(0));
+}
+
+#[test]
+fn a_connection_that_broke_is_made_anew_but_not_in_the_middle_of_a_transaction() {
+    let Some(database) = new_database() else { return };
+    let mut store = Store::connect(&database.settings()).unwrap();
+    let other = Store::connect(&database.settings()).unwrap();
+    store.pause("a", None, Timestamp::UNIX_EPOCH).unwrap();
+    disconnect(&other);
+    assert_eq!(store.job_states().unwrap()[0].health, Health::Unknown);
+    disconnect(&other);
+    store.pause("b", None, Timestamp::UNIX_EPOCH).unwrap();
+    let put = "INSERT INTO job_states (job, revision, health) VALUES ($1, '', 'unknown')";
+    let cut = store.transact(|sql| {
+        sql.execute(put, &values!["c"])?;
+        disconnect(&other);
+        sql.execute(put, &values!["d"])
+    });
+    assert_eq!(cut.unwrap_err().kind, ErrorKind::Unreachable);
+    let jobs: Vec<_> = store.job_states().unwrap().into_iter().map(|state| state.job).collect();
+    assert_eq!(jobs, ["a", "b"]);
+}
+
+#[test]
+fn what_belongs_to_one_host_is_not_in_a_store_of_many() {
+    let Some(database) = new_database() else { return };
+    let store = Store::connect(&database.settings()).unwrap();
+    let fault = store.script_value("a", "b").unwrap_err();
+    assert_eq!(fault.kind, ErrorKind::Unsupported);
+    assert!(fault.to_string().contains("in the state folder of each host"), "{fault}");
+}
