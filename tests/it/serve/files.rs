@@ -339,6 +339,8 @@ fn account(
         }
     }
     assert_eq!(all.len(), count);
+    // A run that was killed with its process has failed; a file that waits for a run never gives up.
+    assert!(states.keys().all(|state| ["done", "failed"].contains(state)), "{states:?}");
     if std::env::var_os("PORTOLAN_FILES").is_some() {
         // The figures, for those who run it by hand.
         let text = format!("{count} files in {} runs: {states:?}\n", runs.len());

@@ -284,8 +284,11 @@ pub(super) fn run_in(sql: &dyn Sql, id: i64) -> SqlResult<Option<HistoryRun>> {
     sql.first(&query, &values![id], run)
 }
 
+/// Returns the time that is `ms` milliseconds after 1970, or the last or first that there is: the milliseconds of
+/// [`Timestamp::MAX`] are out of range.
 pub(super) fn instant(ms: i64) -> Timestamp {
-    Timestamp::from_millisecond(ms).unwrap_or_default()
+    let limit = if ms < 0 { Timestamp::MIN } else { Timestamp::MAX };
+    Timestamp::from_millisecond(ms).unwrap_or(limit)
 }
 
 pub(super) fn sum(row: &SqlRow) -> SqlResult<Sum> {

@@ -9,6 +9,7 @@ conformance! {
     a_run_is_told_with_its_attempts_files_and_fall_backs,
     what_went_on_when_the_scheduler_died_is_interrupted_and_what_waited_waits,
     a_pause_has_a_reason_and_leaves_the_watermark_alone,
+    a_slot_may_wait_for_ever,
     the_number_of_a_run_is_never_that_of_another,
     a_slot_is_found_by_its_time_and_so_is_one_that_shares_a_row,
     a_schedule_is_in_force_since_its_first_watermark,
@@ -219,6 +220,13 @@ fn what_went_on_when_the_scheduler_died_is_interrupted_and_what_waited_waits(sto
     }
     let run = store.run(1).unwrap().unwrap();
     assert_eq!((run.state, run.cause, run.ended_at), (RunState::Waiting, Trigger::CatchUp, None));
+}
+
+fn a_slot_may_wait_for_ever(store: &mut Store) {
+    let wait = Wait { give_up: Timestamp::MAX, needs_since: Timestamp::MIN, ..WAIT };
+    let waiting = NewRun { wait: Some(wait), ..new_run("a", Some("U1")) };
+    store.decide(&[waiting], &[], &[], at(61)).unwrap();
+    assert_eq!(store.run(1).unwrap().unwrap().wait, Some(wait));
 }
 
 fn a_pause_has_a_reason_and_leaves_the_watermark_alone(store: &mut Store) {
