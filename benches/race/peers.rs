@@ -194,6 +194,8 @@ fn rclone(net: &Net, job: &Job<'_>) -> Command {
         .env("RCLONE_FTP_PASS", String::from_utf8(obscured.stdout).unwrap().trim())
         .env("RCLONE_FTP_EXPLICIT_TLS", net.is_tls.to_string())
         .env("RCLONE_FTP_NO_CHECK_CERTIFICATE", "true")
+        // With TLS 1.3 it does not resume the session of the control connection, which vsftpd requires.
+        .env("RCLONE_FTP_DISABLE_TLS13", "true")
         .env("RCLONE_FTP_WRITING_MDTM", "true");
     command
 }
