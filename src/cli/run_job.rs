@@ -110,7 +110,9 @@ pub(super) fn around(
     if spec.programs.is_empty() {
         return script(source, settings, context);
     }
-    let programs = ProgramContext { spec, observer: &context.observer, stop: &context.stop };
+    let (observer, stop) = (&context.observer, &context.stop);
+    let temp = settings.temp.clone();
+    let programs = ProgramContext { spec, observer, stop, temp: temp.as_deref() };
     let failed = |fault: &Error| {
         context.observer.emit(&Event::RunDone { fault: Some(fault.clone()), took: Duration::ZERO });
         report::failed(&fault.clone().into())

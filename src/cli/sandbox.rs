@@ -1,8 +1,15 @@
 //! The sandbox of a run: all that it needs besides its permissions is opened, read or named here, before the kernel shuts
 //! the rest.
 
-use std::{env, fs::File, path::PathBuf, sync::Arc};
+use std::{
+    env,
+    fs::{DirBuilder, File},
+    os::unix::fs::{DirBuilderExt, MetadataExt},
+    path::PathBuf,
+    sync::Arc,
+};
 
+use rustix::process::geteuid;
 use tempfile::TempDir;
 
 use super::{
@@ -127,11 +134,16 @@ impl RunSandbox {
             }
             return Ok(Self::default());
         }
-        let temp = tempfile::Builder::new().prefix("portolan-run-").tempdir();
-        let temp = temp.map_err(|error| Error::local("make a folder", env::temp_dir(), error))?;
+        let (place, is_own) = temporary_place();
+        let temp = tempfile::Builder::new().prefix("portolan-run-").tempdir_in(&place);
+        let temp = temp.map_err(|error| Error::local("make a folder", &place, error))?;
+        // A file on its way between two names of a server passes through a temporary one here.
+        tempfile::env::override_temp_dir(temp.path()).ok();
         let programs = programs.names().map(str::to_owned).collect();
         let mut own = OwnPaths { programs, ..OwnPaths::default() };
         own.write.push(temp.path().to_owned());
+        // Its directory is removed at the end, from there.
+        own.tidied.extend(is_own.then_some(place));
         if let Some(state) = common.state_folder() {
             // A directory that cannot be made is reported where it is used.
             store::make_folder(&state).ok();
@@ -171,6 +183,21 @@ impl RunSandbox {
             ));
         }
     }
+}
+
+/// Returns the directory for those of runs, which is this user's, and true; that of the system, from which a confined run can
+/// remove nothing, and false if there is something else in its place.
+fn temporary_place() -> (PathBuf, bool) {
+    let user = geteuid();
+    let folder = env::temp_dir().join(format!("portolan-{}", user.as_raw()));
+    let made = DirBuilder::new().mode(0o700).create(&folder);
+    let is_own = || {
+        let found = folder.symlink_metadata();
+        found.is_ok_and(|found| {
+            found.is_dir() && found.uid() == user.as_raw() && found.mode() & 0o777 == 0o700
+        })
+    };
+    if made.is_ok() || is_own() { (folder, true) } else { (env::temp_dir(), false) }
 }
 
 /// Returns the files of saved sites, and those that the sites name with which the run may connect. The passwords of these

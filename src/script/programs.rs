@@ -165,6 +165,8 @@ impl ProgramCall {
             .args(self.words.get(1..).unwrap_or_default())
             .env_clear()
             .envs(std::env::vars_os().filter(|(name, _)| passes(name)))
+            // A confined run writes temporary files nowhere else.
+            .envs(run.settings.temp.iter().map(|temp| ("TMPDIR", temp)))
             .process_group(0)
             .stdin(memory(&self.input).map_err(failed)?)
             .stdout(Stdio::piped())

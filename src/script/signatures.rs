@@ -1,6 +1,6 @@
 //! The signatures of all functions that a script may call, from the engine's metadata: for the check and the manual.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rhai::{Engine, FnNamespace, FuncInfo};
 
@@ -38,8 +38,16 @@ pub struct Param {
 /// Returns every function of `engine` that has a name: operators are left out.
 pub fn all(engine: &Engine) -> Vec<Signature> {
     let ours = ours(engine);
+    // This comes before each run, and there are some thousand functions.
+    let mut by_name: BTreeMap<&str, Vec<&Signature>> = BTreeMap::new();
+    for own in &ours {
+        by_name.entry(&own.name).or_default().push(own);
+    }
     let every = engine.collect_fn_metadata(None, |info| signature(&info, false), true);
-    let is_standard = |found: &Signature| !ours.iter().any(|own| own.is_same(found));
+    let is_standard = |found: &Signature| {
+        let own = by_name.get(found.name.as_str());
+        !own.is_some_and(|own| own.iter().any(|own| own.is_same(found)))
+    };
     let standard: Vec<_> = every.into_iter().filter(is_standard).collect();
     ours.into_iter().chain(standard).collect()
 }

@@ -1,6 +1,9 @@
 //! Programs before and after the work of an attempt: `before`, `after` and `finally` of a job.
 
-use std::process::{Command, Stdio};
+use std::{
+    path::Path,
+    process::{Command, Stdio},
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -50,6 +53,8 @@ pub struct ProgramContext<'c> {
     pub observer: &'c EventEmitter,
     /// The stop signal.
     pub stop: &'c CancelToken,
+    /// The directory for temporary files of a confined run, in which it may write.
+    pub temp: Option<&'c Path>,
 }
 
 impl ProgramContext<'_> {
@@ -99,6 +104,7 @@ impl ProgramContext<'_> {
             .env("PORTOLAN_SCHEDULED_FOR", &spec.scheduled_for)
             .env("PORTOLAN_TRIGGER", &spec.trigger)
             .env("PORTOLAN_OUTCOME", outcome)
+            .envs(self.temp.map(|temp| ("TMPDIR", temp)))
             .stdin(Stdio::null())
             .stdout(writer.try_clone().map_err(cannot)?)
             .stderr(writer);

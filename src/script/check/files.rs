@@ -1,7 +1,10 @@
 //! A script and all files that it imports by a constant name, each parsed once.
 
 use crate::similar::nearest;
-use std::path::{Path, PathBuf};
+use std::{
+    cell::OnceCell,
+    path::{Path, PathBuf},
+};
 
 use rhai::{AST, ASTNode, Engine, EvalAltResult, Expr, OptimizationLevel, ParseError, Stmt};
 
@@ -34,18 +37,23 @@ pub(super) struct File {
 pub(super) struct Engines {
     /// Refuses unknown variables and modules, as a run does.
     pub(super) strict: Engine,
-    /// Accepts them, so that the rest can be checked.
-    lax: Engine,
+    /// Accepts them, so that the rest can be checked. Most scripts need none.
+    lax: OnceCell<Engine>,
 }
 
 impl Engines {
     pub(super) fn new() -> Self {
-        let [strict, lax] = [true, false].map(|is_strict| {
-            let mut engine = engine::bare();
-            engine.set_optimization_level(OptimizationLevel::None).set_strict_variables(is_strict);
-            engine
-        });
-        Self { strict, lax }
+        Self { strict: Self::engine(true), lax: OnceCell::new() }
+    }
+
+    fn engine(is_strict: bool) -> Engine {
+        let mut engine = engine::bare();
+        engine.set_optimization_level(OptimizationLevel::None).set_strict_variables(is_strict);
+        engine
+    }
+
+    fn lax(&self) -> &Engine {
+        self.lax.get_or_init(|| Self::engine(false))
     }
 }
 
@@ -168,7 +176,7 @@ impl<'e> ScriptFiles<'e> {
             Ok(ast) => return Some(ast),
             Err(error) => error,
         };
-        let parsed = engine::compile(&self.engines.lax, text).ok();
+        let parsed = engine::compile(self.engines.lax(), text).ok();
         let is_module = matches!(*error.0, rhai::ParseErrorType::ModuleUndefined(_));
         // Calls into an unknown module are reported one by one.
         if parsed.is_none() || !is_module {

@@ -42,6 +42,7 @@ pub(super) fn restrict(plan: &SandboxPlan) -> Result<(), RulesetError> {
         (&plan.read, reading()),
         (&plan.write, writing()),
         (&plan.delete, deleting),
+        (&plan.tidied, AccessFs::RemoveDir.into()),
         (&plan.execute, executing),
         (&plan.devices, using),
     ] {
@@ -61,11 +62,11 @@ fn allow(
     paths: &[PathBuf],
     access: BitFlags<AccessFs>,
 ) -> Result<RulesetCreated, RulesetError> {
+    // The library leaves out what files do not have; nothing may be left of it.
+    let is_for_files = access.intersects(AccessFs::from_file(NEWEST));
     for path in paths {
         let Ok(open) = PathFd::new(path) else { continue };
-        let is_file = !path.is_dir();
-        let access = if is_file { access & AccessFs::from_file(NEWEST) } else { access };
-        if !access.is_empty() {
+        if is_for_files || path.is_dir() {
             created = created.add_rule(PathBeneath::new(open, access))?;
         }
     }

@@ -13,7 +13,10 @@ mod files;
 mod support;
 mod syscalls;
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
 
 use portolan_core::{
     error::{Error, ErrorKind, Origin, Result},
@@ -34,6 +37,8 @@ pub struct OwnPaths {
     pub read: Vec<PathBuf>,
     /// Directories to write: that of persistent state, temporary ones.
     pub write: Vec<PathBuf>,
+    /// Directories below which empty directories may be removed, and nothing else.
+    pub tidied: Vec<PathBuf>,
     /// The programs that the user has named outside of the script: names that are searched for in `PATH`, and paths that
     /// count from the working directory.
     pub programs: Vec<String>,
@@ -57,6 +62,8 @@ pub struct SandboxPlan {
     pub write: Vec<PathBuf>,
     /// Directories to remove from.
     pub delete: Vec<PathBuf>,
+    /// Directories to remove empty directories from.
+    pub tidied: Vec<PathBuf>,
     /// Paths to execute.
     pub execute: Vec<PathBuf>,
     /// Devices to read and write.
@@ -154,6 +161,9 @@ const NAT_WRITES: [&str; 6] = [
 /// The ports of name servers.
 const DNS: u16 = 53;
 
+/// The time that the kernel may take to let go of a thread that has ended.
+const THREAD_END_TIME_MAX: Duration = Duration::from_millis(500);
+
 impl SandboxPlan {
     /// Returns what follows from `permissions` and from the needs of the run itself.
     pub fn new(permissions: &RunPermissions, own: &OwnPaths) -> Self {
@@ -184,6 +194,7 @@ impl SandboxPlan {
             read,
             write,
             delete: folders(&permissions.delete),
+            tidied: own.tidied.clone(),
             execute,
             devices: DEVICES.map(PathBuf::from).to_vec(),
             ports: ports(permissions),
@@ -251,7 +262,13 @@ fn demand(lacks: &[&'static str], is_required: bool) -> Result<()> {
 
 /// Fails if there is another thread: it would keep all its rights.
 fn only_one_thread() -> Result<()> {
-    let threads = std::fs::read_dir("/proc/self/task").map_or(1, Iterator::count);
+    let threads = || std::fs::read_dir("/proc/self/task").map_or(1, Iterator::count);
+    // One that has been joined is listed until the kernel has let go of it.
+    let end = Instant::now() + THREAD_END_TIME_MAX;
+    while threads() > 1 && Instant::now() < end {
+        std::thread::park_timeout(Duration::from_micros(50));
+    }
+    let threads = threads();
     if threads <= 1 {
         return Ok(());
     }

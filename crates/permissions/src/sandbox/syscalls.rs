@@ -1,17 +1,16 @@
 //! System calls that no run needs, refused by a seccomp filter.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use seccompiler::{
     BackendError, BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition,
-    SeccompFilter, SeccompRule, TargetArch, apply_filter,
+    SeccompFilter, SeccompRule, TargetArch, apply_filter, sock_filter,
 };
 
 use super::SandboxPlan;
 
 /// The bit of the second table of system calls on `x86_64`.
-#[cfg(target_arch = "x86_64")]
-const X32: i64 = 0x4000_0000;
+const X32: u32 = 0x4000_0000;
 
 /// `fchmodat2`, which libc names for some systems only; new calls have one number on all.
 const FCHMODAT2: i64 = 452;
@@ -132,42 +131,99 @@ const NAMESPACES: [i32; 7] = [
     libc::CLONE_NEWNET,
 ];
 
+/// The calls of one error that are next to each other in the table of a filter: a call above the last of them skips them all.
+const GROUP: usize = 8;
+
 type CallRules = BTreeMap<i64, Vec<SeccompRule>>;
 
 /// Restricts this thread, and those that it starts.
 pub(super) fn restrict(plan: &SandboxPlan) -> Result<(), seccompiler::Error> {
-    for (rules, error) in [(unknown(), libc::ENOSYS), (refused(plan)?, libc::EPERM)] {
-        let errno = u32::try_from(error).unwrap_or_default();
-        apply_filter(&program(rules, errno)?)?;
+    apply_filter(&filter(plan)?)
+}
+
+/// Returns the filter of a run: first the calls that are refused whatever their arguments are, then those that depend on
+/// them. The kernel works through it for each call that there is, when it is installed, so it must be short.
+fn filter(plan: &SandboxPlan) -> Result<BpfProgram, BackendError> {
+    let mut program = compiled(by_arguments(plan)?)?;
+    let is_number = |one: &sock_filter| u32::from(one.code) == LOAD && one.k == 0;
+    let at = program.iter().position(is_number).map_or(program.len(), |at| at + 1);
+    program.splice(at..at, table(&refused(plan)));
+    Ok(program)
+}
+
+/// The instructions of a filter (`linux/filter.h`): load a word of the call, compare, go on elsewhere, end.
+const LOAD: u32 = libc::BPF_LD | libc::BPF_W | libc::BPF_ABS;
+const IS_EQUAL: u32 = libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K;
+const IS_GREATER: u32 = libc::BPF_JMP | libc::BPF_JGT | libc::BPF_K;
+const GO: u32 = libc::BPF_JMP | libc::BPF_JA;
+const END: u32 = libc::BPF_RET | libc::BPF_K;
+
+/// Returns the instructions that refuse the loaded number of a call if it is in `calls`, with the error there.
+fn table(calls: &BTreeMap<u32, i32>) -> BpfProgram {
+    let step = |code: u32, k: u32, then: usize| sock_filter {
+        code: u16::try_from(code).unwrap_or_default(),
+        jt: u8::try_from(then).unwrap_or_default(),
+        jf: 0,
+        k,
+    };
+    let errors: BTreeSet<i32> = calls.values().copied().chain([libc::ENOSYS]).collect();
+    let all: Vec<_> = calls.iter().collect();
+    let groups = all.chunks(GROUP);
+    // A check of the second table of `x86_64`, two steps more for each group, and a step over the ends.
+    let ends_at = calls.len() + 2 * groups.len() + 2;
+    let end_of = |error: i32| ends_at + errors.iter().take_while(|other| **other < error).count();
+    let over = |at: usize| u32::try_from(ends_at + errors.len() - at - 1).unwrap_or_default();
+    // It is refused as unknown, as by kernels that are built without it; other processors have no such numbers.
+    let mut program = vec![step(IS_GREATER, X32 - 1, end_of(libc::ENOSYS) - 1)];
+    for group in groups {
+        let last = group.last().map_or(0, |(number, _)| **number);
+        program.push(step(IS_GREATER, last, group.len() + 1));
+        for (number, error) in group {
+            let end = end_of(**error) - program.len() - 1;
+            program.push(step(IS_EQUAL, **number, end));
+        }
+        // It is in no other group either.
+        program.push(step(GO, over(program.len()), 0));
     }
-    Ok(())
+    program.push(step(GO, over(program.len()), 0));
+    let refusal = |error: &i32| libc::SECCOMP_RET_ERRNO | error.unsigned_abs();
+    program.extend(errors.iter().map(|error| step(END, refusal(error), 0)));
+    program
 }
 
-fn program(rules: CallRules, errno: u32) -> Result<BpfProgram, BackendError> {
+fn compiled(rules: CallRules) -> Result<BpfProgram, BackendError> {
     let arch = TargetArch::try_from(std::env::consts::ARCH)?;
-    SeccompFilter::new(rules, SeccompAction::Allow, SeccompAction::Errno(errno), arch)?.try_into()
+    let refuse = SeccompAction::Errno(libc::EPERM.unsigned_abs());
+    SeccompFilter::new(rules, SeccompAction::Allow, refuse, arch)?.try_into()
 }
 
-fn unknown() -> CallRules {
-    UNKNOWN.iter().map(|call| (*call, Vec::new())).collect()
-}
-
-fn refused(plan: &SandboxPlan) -> Result<CallRules, BackendError> {
-    let mut rules = CallRules::new();
-    let mut refuse = |calls: &[i64]| rules.extend(calls.iter().map(|call| (*call, Vec::new())));
-    refuse(NEVER);
+/// Returns the calls that are refused whatever their arguments are, and the error of each.
+fn refused(plan: &SandboxPlan) -> BTreeMap<u32, i32> {
+    let mut calls = BTreeMap::new();
+    let mut refuse = |numbers: &[i64], error: i32| {
+        let numbers = numbers.iter().filter_map(|number| u32::try_from(*number).ok());
+        calls.extend(numbers.map(|number| (number, error)));
+    };
+    refuse(NEVER, libc::EPERM);
     if !plan.has_nat {
-        refuse(MODULES);
+        refuse(MODULES, libc::EPERM);
     }
     if !plan.has_programs {
-        refuse(EXECUTE);
-        refuse(METADATA);
+        refuse(EXECUTE, libc::EPERM);
+        refuse(METADATA, libc::EPERM);
     }
+    refuse(UNKNOWN, libc::ENOSYS);
+    calls
+}
+
+/// Returns the rules about the arguments of calls.
+fn by_arguments(plan: &SandboxPlan) -> Result<CallRules, BackendError> {
     let families = families(plan);
     let none_of = families
         .iter()
         .map(|family| condition(0, SeccompCmpOp::Ne, *family))
         .collect::<Result<Vec<_>, _>>()?;
+    let mut rules = CallRules::new();
     rules.insert(libc::SYS_socket, vec![SeccompRule::new(none_of)?]);
     let namespaces = NAMESPACES.iter().map(|flag| {
         let flag = u64::from(flag.unsigned_abs());
@@ -176,12 +232,6 @@ fn refused(plan: &SandboxPlan) -> Result<CallRules, BackendError> {
         SeccompRule::new(vec![is_set])
     });
     rules.insert(libc::SYS_clone, namespaces.collect::<Result<Vec<_>, _>>()?);
-    #[cfg(target_arch = "x86_64")]
-    {
-        let others: Vec<_> =
-            rules.iter().map(|(call, rules)| (call | X32, rules.clone())).collect();
-        rules.extend(others);
-    }
     Ok(rules)
 }
 
@@ -202,3 +252,6 @@ fn families(plan: &SandboxPlan) -> Vec<i32> {
 fn condition(index: u8, op: SeccompCmpOp, value: i32) -> Result<SeccompCondition, BackendError> {
     SeccompCondition::new(index, SeccompCmpArgLen::Dword, op, u64::from(value.unsigned_abs()))
 }
+
+#[cfg(test)]
+mod tests;
