@@ -142,7 +142,11 @@ impl PublicRecording {
             text.extend(serde_json::to_vec(&line).unwrap_or_default());
             text.push(b'\n');
         }
-        let written = self.file.write_all(&text).and_then(|()| self.file.flush());
+        let written = self.file.write_all(&text).and_then(|()| self.file.sync_data());
+        if written.is_err() {
+            // A part of it is nothing to publish.
+            self.file.set_len(0).ok();
+        }
         written.map_err(|error| Error::local("write", "the recording", error))
     }
 }

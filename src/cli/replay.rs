@@ -201,7 +201,7 @@ fn finished(
     let mut remarks: Vec<_> = course.remarks.iter().map(|text| (*text).to_owned()).collect();
     if !recording.is_whole {
         remarks
-            .push("the recording has no end: the run was killed, or the file was cut off".into());
+            .push("the recording has no end: the run was killed, its disk was full, or the file was cut off".into());
     }
     if waits_in_vain(&recording) {
         remarks.push("the waits of the recorded run are shortened to three seconds each".into());
@@ -222,9 +222,13 @@ fn finished(
 }
 
 impl FinishedReplay {
-    /// Returns true if the replay went as the recorded run.
+    /// Returns true if the replay went as the recorded run. Without the end of that one an error of the replay tells nothing:
+    /// the server of the replay has no more to say.
     fn is_same(&self) -> bool {
-        let is_same_end = self.recorded.as_ref().is_none_or(|recorded| *recorded == self.played);
+        let is_same_end = match &self.recorded {
+            Some(recorded) => *recorded == self.played,
+            None => self.played.error.is_none(),
+        };
         self.course.difference.is_none() && is_same_end
     }
 
@@ -244,6 +248,7 @@ impl FinishedReplay {
         json!({
             "same": self.is_same(),
             "recorded_by": self.recording.header.portolan,
+            "recording_is_whole": self.recording.is_whole,
             "script_is_recorded_one": self.is_same_script,
             "sessions": { "played": course.sessions, "recorded": course.recorded_sessions },
             "commands": { "played": course.commands, "recorded": course.recorded_commands },
@@ -282,10 +287,13 @@ impl FinishedReplay {
             }
             None => format!("ended with {}", self.played.words()),
         });
-        let verdict = if self.is_same() {
-            "it went as recorded"
-        } else {
-            "it went another way than recorded"
+        let verdict = match (self.is_same(), self.recording.is_whole) {
+            (true, true) => "it went as recorded",
+            (true, false) => "it went as recorded, as far as the recording goes",
+            (false, false) if course.difference.is_none() => {
+                "it went as recorded, as far as the recording goes, and cannot be compared further"
+            }
+            (false, _) => "it went another way than recorded",
         };
         lines.push(verdict.to_owned());
         format!("replay: {}\n", lines.join("\nreplay: "))

@@ -34,9 +34,14 @@ impl Scene {
 
     fn program(&self) -> Portolan {
         Portolan::new()
-            .env("PORTOLAN_PASSWORD", "secret")
+            .env("PORTOLAN_PASSWORD", "open+sesame-21")
             .env("SITE", format!("ftp://tester@127.0.0.1:{}", self.stage.site.port))
             .env("PORTOLAN_STATE", &self.state)
+    }
+
+    /// Returns a path on the disk.
+    fn disk_path(&self, name: &str) -> PathBuf {
+        self.state.with_file_name(name)
     }
 
     fn mirror(&self, policy: &str) -> Portolan {
@@ -179,4 +184,70 @@ fn a_scheduler_says_it_once_and_goes_on_where_it_was_when_there_is_room() {
     seconds.sort_unstable();
     let all: Vec<_> = (seconds[0]..=*seconds.last().unwrap()).collect();
     assert_eq!(seconds, all, "a second is missing, or there twice");
+}
+
+/// A script whose recording is as long as its listings.
+const LISTS: &str = r#"
+    let site = ftp::connect(env("SITE"), #{ password: secret("PORTOLAN_PASSWORD") });
+    for turn in 0..4 { site.list("/in"); }
+    site.get("/in/a", "got");
+    print("done");
+"#;
+
+#[test]
+fn a_recording_ends_where_the_disk_is_full_and_a_replay_says_so() {
+    let mut sizes = Vec::new();
+    for free in [0, 4, 8, 16, 48, 2048] {
+        let Some(scene) = Scene::new() else { return };
+        scene.stage.file("in/a", "text");
+        for number in 0..150 {
+            scene.stage.file(&format!("in/{number:0>100}"), "");
+        }
+        let file = scene.disk_path("r.jsonl");
+        scene.disk.fill_but(free);
+        let program = Portolan::new()
+            .env("PORTOLAN_PASSWORD", "open+sesame-21")
+            .env("SITE", format!("ftp://tester@127.0.0.1:{}", scene.stage.site.port))
+            .file("script.rhai", LISTS)
+            .args(["run", "--record"])
+            .args([&file])
+            .args(["script.rhai"]);
+        let ran = scene.disk.enter(program).run().succeeds().stdout("done\n").wrote("got", "text");
+        let is_whole = free == 2048;
+        let told = "the recording of this run ends here, and the run goes on: cannot write it: no space left";
+        let times = ran.stderr_text().matches(told).count();
+        assert_eq!(times, usize::from(!is_whole), "{free}: {}", ran.stderr_text());
+        drop(ran.any_stderr());
+        let bytes = fs::read(scene.disk.path(&file)).unwrap();
+        let played = Portolan::new()
+            .env("PORTOLAN_PASSWORD", "open+sesame-21")
+            .env("SITE", format!("ftp://tester@127.0.0.1:{}", scene.stage.site.port))
+            .file("r.jsonl", &bytes)
+            .file("script.rhai", LISTS)
+            .args(["--json", "replay", "r.jsonl", "script.rhai"]);
+        sizes.push(bytes.len());
+        if bytes.is_empty() {
+            played.run().fails_with(2).stderr_has("this is no recording").forget();
+            continue;
+        }
+        let mut ran = played.run().any_code().any_stderr();
+        let report = ran.json();
+        let says = report["remarks"].to_string().contains("the recording has no end");
+        assert_eq!(report["recording_is_whole"], is_whole, "{free}: {report:#}");
+        assert_eq!((says, ran.code() == 0), (!is_whole, is_whole), "{free}: {report:#}");
+    }
+    assert!(sizes.is_sorted() && sizes[0] == 0 && sizes[4] < sizes[5], "{sizes:?}");
+}
+
+#[test]
+fn a_recording_to_publish_is_whole_or_empty_on_a_full_disk() {
+    let Some(scene) = Scene::new() else { return };
+    let file = scene.disk_path("d.jsonl");
+    scene.disk.fill();
+    let url = format!("ftp://tester@127.0.0.1:{}", scene.stage.site.port);
+    let program = Portolan::new().env("PORTOLAN_PASSWORD", "open+sesame-21");
+    let program = program.args(["doctor", &url, "--record"]).args([&file]);
+    let ran = scene.disk.enter(program).run().succeeds().any_stdout();
+    drop(ran.stderr_has("there is no recording: ").stderr_has("no space left"));
+    assert_eq!(fs::read(scene.disk.path(&file)).unwrap(), b"");
 }

@@ -92,7 +92,6 @@ pub(super) fn run(args: &Args, common: &Common) -> ExitResult {
         if !json {
             doing::done();
         }
-        let observer = context.observer.clone();
         // What the sessions record at their end belongs to the recording.
         drop(context);
         let code = surveyed.map(|mut surveyed| {
@@ -102,7 +101,7 @@ pub(super) fn run(args: &Args, common: &Common) -> ExitResult {
         if let Some(recorded) = recorded {
             let exit = code.as_ref().map_or_else(Exit::of_failure, |exit| *exit);
             if let Err(error) = recorded.end(exit) {
-                observer.warn(format!("there is no recording: {error}"));
+                report::print(&format!("warning: there is no recording: {error}\n"));
             }
         }
         Ok(code?)

@@ -86,6 +86,20 @@ impl SmallDisk {
         }
     }
 
+    /// Fills it but for so many kibibytes.
+    pub(crate) fn fill_but(&self, kib: u64) {
+        self.fill();
+        let path = self.mounts.path(&self.top.join("filler"));
+        let file = File::options().write(true).open(path).unwrap();
+        let size = file.metadata().unwrap().len();
+        file.set_len(size - kib * 1024).unwrap();
+    }
+
+    /// Returns the path at which the test finds what is at `path` on it.
+    pub(crate) fn path(&self, path: &Path) -> PathBuf {
+        self.mounts.path(path)
+    }
+
     /// Makes room again.
     pub(crate) fn clear(&self) {
         fs::remove_file(self.mounts.path(&self.top.join("filler"))).unwrap();

@@ -8,7 +8,7 @@ mod data;
 
 use std::{
     fmt,
-    io::Write,
+    io::{self, Write},
     net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Instant,
@@ -100,7 +100,7 @@ impl RunRecorder {
         self.note(0, RecordedEvent::Ended { exit, failure });
         let mut state = self.lock();
         if let Some(Err(error)) = state.sink.as_mut().map(Write::flush) {
-            self.give_up(&mut state, &error.to_string());
+            self.give_up(&mut state, &unwritten(error));
         }
     }
 
@@ -172,19 +172,25 @@ impl RunRecorder {
         let Some(sink) = &mut state.sink else { return };
         match sink.write_all(&text) {
             Ok(()) => state.bytes = after,
-            Err(error) => self.give_up(&mut state, &error.to_string()),
+            // A part of the line may be there; nothing follows it, so that a reader sees that it is the end.
+            Err(error) => self.give_up(&mut state, &unwritten(error)),
         }
     }
 
     fn give_up(&self, state: &mut RecorderState, why: &str) {
         if state.sink.take().is_some() {
-            self.observer.warn_once(format!("the recording of this run ends here: {why}"));
+            let words = format!("the recording of this run ends here, and the run goes on: {why}");
+            self.observer.warn_once(words);
         }
     }
 
     fn lock(&self) -> MutexGuard<'_, RecorderState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn unwritten(error: io::Error) -> String {
+    Error::local("write it", "", error).message
 }
 
 /// The recorder of one session. Dropping it records that this side has closed the connection, unless the server has.
@@ -226,7 +232,7 @@ impl SessionRecorder {
     }
 
     /// Records that the connection is over; only the first end counts.
-    pub(super) fn closed(&mut self, by: ClosedBy, error: Option<&std::io::Error>) {
+    pub(super) fn closed(&mut self, by: ClosedBy, error: Option<&io::Error>) {
         if std::mem::replace(&mut self.is_closed, true) {
             return;
         }
