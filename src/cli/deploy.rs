@@ -143,7 +143,7 @@ fn work(
     let started = Instant::now();
     let done = with_session(site, context, async |session| {
         let sides = (&*folder, &remote);
-        *report = deploy::deploy(session, states.as_ref(), sides, &request, options).await?;
+        *report = deploy::deploy(session, states.as_ref(), sides, &request, options, None).await?;
         Ok(())
     });
     if json {

@@ -1,12 +1,14 @@
 //! The question to the site after a deployment: does it answer?
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use portolan_core::{
     cancel::CancelToken,
     error::{Error, ErrorKind, Origin, Result},
     observe::visible::visible,
 };
+use portolan_permissions::{RunPermissions, http_resolver::CheckedResolver};
+use ureq::unversioned::{resolver::DefaultResolver, transport::DefaultConnector};
 
 /// The number of questions before the site counts as broken: caches of PHP take a moment to see new files.
 const TRIES: u32 = 3;
@@ -33,21 +35,29 @@ pub(super) fn valid(url: &str) -> Result<()> {
     )))
 }
 
-/// Asks `url` until it answers 200, a few times. Fails with its last answer.
-pub(super) async fn answers(url: &str, stop: &CancelToken) -> Result<()> {
+/// The permissions of the script that asks for a deployment; `None` if the user asks.
+pub type WebPermissions = Option<Arc<RunPermissions>>;
+
+/// Asks `url` until it answers 200, a few times. Fails with its last answer, and with `denied_by_policy` where `permissions`
+/// do not allow an address.
+pub(super) async fn answers(
+    url: &str,
+    permissions: &WebPermissions,
+    stop: &CancelToken,
+) -> Result<()> {
     let mut words = String::new();
     for tries in 0..TRIES {
         if tries > 0 {
             stop.run_until_cancelled(tokio::time::sleep(PAUSE)).await?;
         }
-        let address = url.to_owned();
+        let (address, permissions) = (url.to_owned(), permissions.clone());
         // Questions block, and the sessions share this thread.
-        let asked =
-            stop.run_until_cancelled(tokio::task::spawn_blocking(move || ask(&address))).await?;
-        match asked {
+        let asked = tokio::task::spawn_blocking(move || ask(&address, &permissions));
+        match stop.run_until_cancelled(asked).await? {
             Ok(Ok(200)) => return Ok(()),
             Ok(Ok(code)) => words = format!("it answered {code}"),
-            Ok(Err(error)) => words = visible(&error),
+            Ok(Err(error)) if error.kind == ErrorKind::DeniedByPolicy => return Err(error),
+            Ok(Err(error)) => words = visible(&error.message),
             Err(error) => words = error.to_string(),
         }
     }
@@ -61,27 +71,54 @@ fn without_query(url: &str) -> &str {
 }
 
 /// Asks `url` once, and follows redirects within its host.
-fn ask(url: &str) -> std::result::Result<u16, String> {
-    let agent: ureq::Agent = ureq::Agent::config_builder()
+fn ask(url: &str, permissions: &WebPermissions) -> Result<u16> {
+    let mut url = url.to_owned();
+    for _ in 0..=REDIRECTS_MAX {
+        let (code, location) = once(&url, permissions)?;
+        let location = location.filter(|_| (300..400).contains(&code));
+        match location.and_then(|to| redirected(&url, &to)) {
+            Some(next) => url = next,
+            None => return Ok(code),
+        }
+    }
+    let message = format!("more than {REDIRECTS_MAX} redirects");
+    Err(Error::new(ErrorKind::Refused, Origin::Server, message))
+}
+
+/// Returns the status of `url`, and the place to which it redirects.
+fn once(url: &str, permissions: &WebPermissions) -> Result<(u16, Option<String>)> {
+    let config = ureq::Agent::config_builder()
         .timeout_global(Some(ANSWER_TIME_MAX))
         .http_status_as_error(false)
         .max_redirects(0)
         .max_redirects_will_error(false)
         .user_agent(concat!("portolan/", env!("CARGO_PKG_VERSION")))
-        .build()
-        .into();
-    let mut url = url.to_owned();
-    for _ in 0..=REDIRECTS_MAX {
-        let answer = agent.get(&url).header("cache-control", "no-cache").call();
-        let answer = answer.map_err(|error| error.to_string())?;
-        let code = answer.status().as_u16();
-        let location = answer.headers().get("location").and_then(|value| value.to_str().ok());
-        match location.filter(|_| (300..400).contains(&code)).and_then(|to| redirected(&url, to)) {
-            Some(next) => url = next,
-            None => return Ok(code),
+        .build();
+    let connector = DefaultConnector::default();
+    let (agent, denial) = match permissions {
+        None => {
+            let agent = ureq::Agent::with_parts(config, connector, DefaultResolver::default());
+            (agent, None)
         }
+        Some(permissions) => {
+            // A redirect may lead to another port.
+            if let Some((host, port)) = web_host(url) {
+                permissions.allow_http(&host, port)?;
+            }
+            let proxy = config.proxy().map(|proxy| proxy.host().to_owned());
+            let resolver = CheckedResolver::new(Arc::clone(permissions), proxy);
+            let denial = resolver.denial();
+            (ureq::Agent::with_parts(config, connector, resolver), Some(denial))
+        }
+    };
+    let answer = agent.get(url).header("cache-control", "no-cache").call();
+    if let Some(denied) = denial.and_then(|denial| denial.take()) {
+        return Err(denied);
     }
-    Err(format!("more than {REDIRECTS_MAX} redirects"))
+    let answer = answer
+        .map_err(|error| Error::new(ErrorKind::Unreachable, Origin::Network, error.to_string()))?;
+    let location = answer.headers().get("location").and_then(|value| value.to_str().ok());
+    Ok((answer.status().as_u16(), location.map(str::to_owned)))
 }
 
 /// Returns the host and the port of a web address.

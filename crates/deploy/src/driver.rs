@@ -12,7 +12,7 @@ use portolan_mirror::{
 use portolan_remote::{fs::RemoteFs, path::RemotePath};
 
 use super::{
-    check,
+    check::{self, WebPermissions},
     maintenance::MaintenancePage,
     options::DeployRequest,
     releases::{self, Release},
@@ -21,18 +21,19 @@ use super::{
 };
 
 /// Deploys the local directory `local` to the directory `folder` of the server, with the options that
-/// [`DeployRequest::mirror_options`] returned for it.
+/// [`DeployRequest::mirror_options`] returned for it. The question to the site is asked with the permissions `web`.
 pub async fn deploy<R: RemoteFs>(
     session: &mut R,
     states: MirrorStates<'_>,
     (local, folder): (&Path, &RemotePath),
     request: &DeployRequest,
     mut options: MirrorOptions,
+    web: WebPermissions,
 ) -> Result<DeployReport> {
     let encoding = session.capabilities().encoding;
     let top = session.absolute(folder)?.in_encoding(encoding);
     let page = request.maintenance.as_deref().map(MaintenancePage::read).transpose()?;
-    let mut run = DeployRun { request, top, page, ..DeployRun::new(request) };
+    let mut run = DeployRun { request, web, top, page, ..DeployRun::new(request) };
     if !request.dry_run {
         run.choose_release(session).await?;
     }
@@ -51,6 +52,7 @@ pub async fn deploy<R: RemoteFs>(
 /// A deployment while it runs.
 struct DeployRun<'r> {
     request: &'r DeployRequest,
+    web: WebPermissions,
     top: RemotePath,
     page: Option<MaintenancePage>,
     release: Option<Release>,
@@ -67,6 +69,7 @@ impl<'r> DeployRun<'r> {
     fn new(request: &'r DeployRequest) -> Self {
         Self {
             request,
+            web: None,
             top: RemotePath::root(),
             page: None,
             release: None,
@@ -149,7 +152,7 @@ impl<R: RemoteFs> RunHooks<R> for DeployRun<'_> {
             return Ok(());
         }
         if let Some(url) = &self.request.check_url
-            && let Err(fault) = check::answers(url, &session.stop().clone()).await
+            && let Err(fault) = check::answers(url, &self.web, &session.stop().clone()).await
         {
             // Whoever stops the question takes nothing back.
             let is_answer = fault.kind != ErrorKind::Interrupted;

@@ -21,7 +21,7 @@ mod remote;
 mod report;
 mod rollback;
 
-pub use check::web_host;
+pub use check::{WebPermissions, web_host};
 pub use driver::deploy;
 pub use options::{DeployRequest, OPTIONS};
 pub use report::DeployReport;

@@ -11,6 +11,7 @@ mod denial;
 mod host;
 #[cfg(debug_assertions)]
 pub mod hostile;
+pub mod http_resolver;
 mod names;
 mod options;
 mod path;

@@ -1,6 +1,6 @@
 //! Deployments of built sites, and the way back.
 
-use std::net::ToSocketAddrs;
+use std::{net::ToSocketAddrs, sync::Arc};
 
 use rhai::{Array, Dynamic, Map, NativeCallContext, export_module};
 
@@ -104,7 +104,9 @@ pub mod functions {
             let mirror_options = request.mirror_options(&local)?;
             let sides = (&*local, &folder);
             let states = run.states();
-            let deployed = deploy::deploy(session, states, sides, &request, mirror_options).await?;
+            let web = Some(Arc::clone(&run.context.permissions));
+            let deployed =
+                deploy::deploy(session, states, sides, &request, mirror_options, web).await?;
             ended(run, deployed)
         })
     }

@@ -24,14 +24,6 @@ pub(super) fn url(text: &str) -> Result<Uri> {
     Ok(found)
 }
 
-/// Returns the host without brackets, and the port.
-pub(super) fn host_of(target: &Uri) -> (String, u16) {
-    let host = target.host().unwrap_or_default();
-    let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
-    let usual = if target.scheme_str() == Some("https") { 443 } else { 80 };
-    (host, target.port_u16().unwrap_or(usual))
-}
-
 /// Returns the URL as messages show it: the query may have a token.
 pub(super) fn shown_url(target: &Uri) -> String {
     let (scheme, authority) = (target.scheme_str().unwrap_or_default(), target.authority());
@@ -87,7 +79,10 @@ mod tests {
         }
         let error = url("https://anna:hunter2@h/").unwrap_err();
         assert!(!error.message.contains("hunter2"), "{error}");
-        assert_eq!(host_of(&url("http://[::1]:8080/").unwrap()), ("::1".into(), 8080));
+        assert_eq!(
+            crate::permissions::http_resolver::web_place(&url("http://[::1]:8080/").unwrap()),
+            ("::1".into(), 8080)
+        );
         assert_eq!(shown_url(&url("https://h/p?token=x").unwrap()), "https://h/p");
     }
 }

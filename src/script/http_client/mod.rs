@@ -6,11 +6,10 @@
 
 mod address;
 mod headers;
-mod resolver;
 
 use std::{
     io::Read,
-    sync::{Arc, Mutex, OnceLock, PoisonError},
+    sync::{Arc, OnceLock},
     time::Duration,
 };
 
@@ -19,13 +18,12 @@ use ureq::{
     Agent, Proxy,
     http::{HeaderName, HeaderValue, Method, Request, Uri, header},
     tls::{Certificate, RootCerts, TlsConfig},
-    unversioned::{resolver::DefaultResolver, transport::DefaultConnector},
+    unversioned::transport::DefaultConnector,
 };
 
 use self::{
-    address::{host_of, joined, shown_url, url},
+    address::{joined, shown_url, url},
     headers::headers,
-    resolver::CheckedResolver,
 };
 use super::{
     api::json::parsed,
@@ -38,7 +36,10 @@ use crate::{
     limits::{HTTP_BYTES_MAX, HTTP_REDIRECTS_MAX, HTTP_TIME_MAX, RETRIES_MAX},
     observe::visible::visible,
     option_table::{OptionKind, OptionRow, OptionTable},
-    permissions::RunPermissions,
+    permissions::{
+        RunPermissions,
+        http_resolver::{CheckedResolver, web_place},
+    },
     secret::Secret,
 };
 
@@ -174,7 +175,7 @@ impl HttpRequest {
     /// Sends the request for `run`, and returns the answer as a map.
     pub(in crate::script) fn send(self, run: &ScriptRun) -> Result<Map> {
         run.only_rulesets()?;
-        let (host, port) = host_of(&self.target);
+        let (host, port) = web_place(&self.target);
         if run.settings.rehearsal.is_some() {
             let (method, target) = (&self.method, shown_url(&self.target));
             run.context.observer.warn(format!(
@@ -230,7 +231,7 @@ impl HttpRequest {
     fn follow(mut self, permissions: &Arc<RunPermissions>) -> Result<HttpAnswer> {
         let end = std::time::Instant::now() + self.timeout;
         for _ in 0..=HTTP_REDIRECTS_MAX {
-            let (host, port) = host_of(&self.target);
+            let (host, port) = web_place(&self.target);
             permissions.allow_http(&host, port)?;
             let left = end.saturating_duration_since(std::time::Instant::now());
             let answer = self.once(permissions, left.max(Duration::from_millis(1)))?;
@@ -246,14 +247,10 @@ impl HttpRequest {
     }
 
     fn once(&self, permissions: &Arc<RunPermissions>, time: Duration) -> Result<HttpAnswer> {
-        let denied = Arc::new(Mutex::new(None));
         let proxy = Proxy::try_from_env().filter(|proxy| !proxy.is_no_proxy(&self.target));
-        let resolver = CheckedResolver {
-            permissions: Arc::clone(permissions),
-            proxy: proxy.as_ref().map(|proxy| proxy.host().to_owned()),
-            denied: Arc::clone(&denied),
-            plain: DefaultResolver::default(),
-        };
+        let proxy_host = proxy.as_ref().map(|proxy| proxy.host().to_owned());
+        let resolver = CheckedResolver::new(Arc::clone(permissions), proxy_host);
+        let denial = resolver.denial();
         if proxy.is_some() {
             self.behind_proxy(permissions)?;
         }
@@ -277,8 +274,7 @@ impl HttpRequest {
             Some(body) => agent.run(request.body(body.as_slice()).map_err(bad)?),
             None => agent.run(request.body(()).map_err(bad)?),
         };
-        let told = denied.lock().unwrap_or_else(PoisonError::into_inner).take();
-        match (sent, told) {
+        match (sent, denial.take()) {
             (_, Some(denial)) => Err(denial),
             (Ok(answer), None) => self.read(answer),
             (Err(error), None) => Err(self.failed(&error)),
@@ -287,7 +283,7 @@ impl HttpRequest {
 
     /// Asks for the address in a URL that a proxy would connect with; names are resolved by the proxy.
     fn behind_proxy(&self, permissions: &RunPermissions) -> Result<()> {
-        let (host, port) = host_of(&self.target);
+        let (host, port) = web_place(&self.target);
         let address = match host.parse() {
             Ok(address) => address,
             Err(_) if host.eq_ignore_ascii_case("localhost") => {
@@ -344,7 +340,7 @@ impl HttpRequest {
             return Err(self.fault(ErrorKind::Tls, "it redirects from https to http"));
         }
         let mut next = self.clone();
-        if host_of(&target) != host_of(&self.target) {
+        if web_place(&target) != web_place(&self.target) {
             next.headers.retain(|(name, _)| !PRIVATE_HEADERS.contains(&name.as_str()));
         }
         // As every browser does, and RFC 9110, 15.4 allows.

@@ -3,6 +3,8 @@
 mod campaign;
 mod derived;
 mod jobs;
+mod paths;
+mod places;
 mod refusals;
 mod shipped;
 mod table;
