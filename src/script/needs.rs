@@ -37,6 +37,16 @@ pub enum PermissionNeed {
     Unless(&'static str, PermissionKind),
     /// The permission for that object, when an option is given and not `false`.
     IfFor(&'static str, PermissionKind, &'static str),
+    /// The permission, unless an option is given and not `false`.
+    IfNot(&'static str, PermissionKind),
+    /// The permission for the directory of the path that is the argument of that number.
+    Folder(PermissionKind, usize),
+    /// The permission for each key of the map that an option is.
+    Keys(PermissionKind, &'static str),
+    /// The permission to remove files of servers, when an option has commands that may do so.
+    Commands(&'static str),
+    /// The permission, if the plan in the argument of that number was saved as text: its own function has asked otherwise.
+    SavedPlan(PermissionKind, usize),
 }
 
 impl PermissionNeed {
@@ -50,8 +60,13 @@ impl PermissionNeed {
             | Self::Option(kind, _)
             | Self::If(_, kind, _)
             | Self::Unless(_, kind)
-            | Self::IfFor(_, kind, _) => kind,
+            | Self::IfFor(_, kind, _)
+            | Self::IfNot(_, kind)
+            | Self::Folder(kind, _)
+            | Self::Keys(kind, _)
+            | Self::SavedPlan(kind, _) => kind,
             Self::Program(_) => Run,
+            Self::Commands(_) => RemoteDelete,
         }
     }
 }
@@ -59,6 +74,31 @@ impl PermissionNeed {
 /// Returns the row of the function `path`.
 pub fn needs(path: &str) -> Option<&'static FunctionNeeds> {
     FUNCTIONS.iter().find(|row| row.path == path)
+}
+
+/// Returns true for a raw command that removes nothing on any server. What other `SITE` and unknown commands do is the
+/// server's secret.
+pub fn removes_nothing(command: &str) -> bool {
+    const KNOWN: [&str; 20] = [
+        "NOOP", "HELP", "STAT", "FEAT", "SYST", "PWD", "CWD", "CDUP", "SIZE", "MDTM", "MLST",
+        "OPTS", "TYPE", "HASH", "XCRC", "XMD5", "CLNT", "LIST", "NLST", "MLSD",
+    ];
+    // What `site.chmod` and `site.set_modified` do without a permission, and what asks.
+    const KNOWN_OF_SITE: [&str; 5] = ["HELP", "CHMOD", "UMASK", "UTIME", "IDLE"];
+    let mut words = command.split_whitespace();
+    let verb = words.next().unwrap_or_default();
+    let is_one_of =
+        |known: &[&str], word: &str| known.iter().any(|one| one.eq_ignore_ascii_case(word));
+    is_one_of(&KNOWN, verb)
+        || (verb.eq_ignore_ascii_case("SITE")
+            && words.next().is_some_and(|word| is_one_of(&KNOWN_OF_SITE, word)))
+}
+
+/// Returns the SITE command that the option `site` means by `text`, in which the word itself may be missing.
+pub fn site_command(text: &str) -> String {
+    let is_whole =
+        text.trim_start().get(..5).is_some_and(|word| word.eq_ignore_ascii_case("site "));
+    if is_whole { text.to_owned() } else { format!("SITE {text}") }
 }
 
 const fn row(path: &'static str, needs: &'static [PermissionNeed]) -> FunctionNeeds {
@@ -72,6 +112,8 @@ const CONNECT: &[PermissionNeed] = &[
     PermissionNeed::Option(Read, "client_cert"),
     PermissionNeed::Option(Read, "client_key"),
     PermissionNeed::If("map_ports", Nat, None),
+    PermissionNeed::Commands("site"),
+    PermissionNeed::Commands("list_command"),
 ];
 const SAVED: &[PermissionNeed] = &[
     PermissionNeed::Site(Net, 0),
@@ -80,6 +122,8 @@ const SAVED: &[PermissionNeed] = &[
     PermissionNeed::Option(Read, "client_cert"),
     PermissionNeed::Option(Read, "client_key"),
     PermissionNeed::If("map_ports", Nat, None),
+    PermissionNeed::Commands("site"),
+    PermissionNeed::Commands("list_command"),
 ];
 const DEPLOY: &[PermissionNeed] = &[
     PermissionNeed::Unless("delete", RemoteDelete),
@@ -137,7 +181,7 @@ pub const FUNCTIONS: &[FunctionNeeds] = &[
     row("json::read", READ),
     row("json::write", WRITE),
     row("local::append", WRITE),
-    row("local::check_sums", READ),
+    row("local::check_sums", &[PermissionNeed::Folder(Read, 0)]),
     row("local::chmod", WRITE),
     row("local::copy", COPY),
     row("local::delete", &[PermissionNeed::Argument(Delete, 0)]),
@@ -209,11 +253,26 @@ pub const FUNCTIONS: &[FunctionNeeds] = &[
     row("rules.revert", NAT),
     row("rules.rollback", NAT),
     row("rules.status", NAT),
-    row("run::command", &[PermissionNeed::Program(0)]),
+    row(
+        "run::command",
+        &[
+            PermissionNeed::Program(0),
+            PermissionNeed::Keys(Env, "env"),
+            PermissionNeed::Option(Read, "cwd"),
+        ],
+    ),
     row("secret", &[PermissionNeed::Argument(Secret, 0)]),
     row("site.append", &[PermissionNeed::Argument(Read, 0)]),
-    // What a plan does is known when it is made: `plan_up`, `plan_down`.
-    row("site.apply", &[]),
+    // What a plan does was asked for when it was made, by `plan_up` or `plan_down`; of a saved one it is not known.
+    row(
+        "site.apply",
+        &[
+            PermissionNeed::SavedPlan(Read, 0),
+            PermissionNeed::SavedPlan(Write, 0),
+            PermissionNeed::SavedPlan(Delete, 0),
+            PermissionNeed::SavedPlan(RemoteDelete, 0),
+        ],
+    ),
     row("site.cd", &[]),
     row("site.checksum", &[]),
     row("site.chmod", &[]),
@@ -227,7 +286,11 @@ pub const FUNCTIONS: &[FunctionNeeds] = &[
     row("site.find", &[]),
     row(
         "site.get",
-        &[PermissionNeed::Argument(Write, 1), PermissionNeed::If("move", RemoteDelete, None)],
+        &[
+            PermissionNeed::Argument(Write, 1),
+            PermissionNeed::If("move", RemoteDelete, None),
+            PermissionNeed::Commands("site"),
+        ],
     ),
     row("site.glob", &[]),
     row("site.list", &[]),
@@ -239,10 +302,14 @@ pub const FUNCTIONS: &[FunctionNeeds] = &[
     row("site.names", &[]),
     row("site.plan_down", DOWN),
     row("site.plan_up", UP),
-    row("site.prune", REMOTE_DELETE),
+    row("site.prune", &[PermissionNeed::IfNot("dry_run", RemoteDelete)]),
     row(
         "site.put",
-        &[PermissionNeed::Argument(Read, 0), PermissionNeed::If("move", Delete, Some(0))],
+        &[
+            PermissionNeed::Argument(Read, 0),
+            PermissionNeed::If("move", Delete, Some(0)),
+            PermissionNeed::Commands("site"),
+        ],
     ),
     row("site.pwd", &[]),
     row("site.quote", REMOTE_DELETE),

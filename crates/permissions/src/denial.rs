@@ -5,7 +5,7 @@ use portolan_core::{
     observe::visible::visible,
 };
 
-use super::options::PermissionKind;
+use super::{host::HostGrant, options::PermissionKind};
 
 /// Returns the error for `asked`, with the flag and the key that would allow it.
 pub(super) fn denied(kind: PermissionKind, asked: &str) -> Error {
@@ -22,6 +22,13 @@ pub(super) fn denied(kind: PermissionKind, asked: &str) -> Error {
         PermissionKind::Secret => format!("read the secret `{asked}`"),
         PermissionKind::Nat => "change NAT".to_owned(),
     };
+    let is_host = matches!(kind, PermissionKind::Net | PermissionKind::Http);
+    if is_host && HostGrant::parse(&asked).is_err() {
+        let message = format!(
+            "this script may not {act}: a permission names a host, or an address as in 192.0.2.1 or [2001:db8::1]"
+        );
+        return Error::new(ErrorKind::DeniedByPolicy, Origin::Script, message);
+    }
     let (flag, line) = (kind.flag(&asked), kind.line([asked.as_str()]));
     let message = format!(
         "this script may not {act}: run it with `{flag}`, or give its job `{line}` in `[job.permissions]`"

@@ -42,6 +42,9 @@ impl HostGrant {
         if text.contains("://") || text.contains(['/', '@']) {
             return Err(wrong("is no host, but a URL or a path"));
         }
+        if text.starts_with('[') && !text.contains(']') {
+            return Err(wrong("has a bracket that is not closed"));
+        }
         let (host, port) = split(text).ok_or_else(|| wrong("has no port that can be one"))?;
         let host = pattern(host).ok_or_else(|| wrong("is no host"))?;
         Ok(Self { host, port })

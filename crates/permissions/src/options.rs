@@ -76,6 +76,10 @@ impl PermissionKind {
         if self.is_flag() {
             return format!("--allow-{name}");
         }
+        // A comma separates two paths: only a directory above can be named then.
+        let folders = Path::new(what).ancestors().filter_map(Path::to_str);
+        let folder = folders.filter(|_| self.is_path()).find(|folder| !folder.contains(','));
+        let what = folder.map_or(what, |folder| if folder.is_empty() { "." } else { folder });
         let is_plain = |c: char| {
             c.is_alphanumeric() || matches!(c, '/' | '.' | '-' | '_' | ':' | ',' | '@' | '%' | '+')
         };
@@ -271,7 +275,8 @@ fn hosts(list: &mut Vec<String>, texts: &[String]) -> Result<()> {
 }
 
 fn paths(list: &mut Vec<String>, texts: &[String]) -> Result<()> {
-    texts.iter().try_for_each(|text| PathGrant::new(text, Path::new("/")).map(drop))?;
+    // Where they lead is known in the directory of the run.
+    texts.iter().try_for_each(|text| PathGrant::check(text))?;
     list.extend_from_slice(texts);
     Ok(())
 }

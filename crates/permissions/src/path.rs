@@ -24,13 +24,19 @@ pub(super) struct PathGrant {
 impl PathGrant {
     /// Returns the grant of `text`, which counts from `base` if it is relative.
     pub(super) fn new(text: &str, base: &Path) -> Result<Self> {
-        if text.is_empty() || text.contains('\0') {
-            return Err(Error::invalid("a path is wanted, such as `in` or `/srv/in`, got none"));
-        }
+        Self::check(text)?;
         let real = place(base, Path::new(text), true).ok_or_else(|| {
             Error::invalid("it leads through a directory that does not exist and back").at(text)
         })?;
         Ok(Self { real })
+    }
+
+    /// Fails with `invalid` on a text that is no path anywhere.
+    pub(super) fn check(text: &str) -> Result<()> {
+        if text.is_empty() || text.contains('\0') {
+            return Err(Error::invalid("a path is wanted, such as `in` or `/srv/in`, got none"));
+        }
+        Ok(())
     }
 
     /// Returns true if `place` is this path, or below it.

@@ -27,6 +27,8 @@ impl ProgramGrant {
         match (&self.file, found) {
             _ if self.text == "*" => true,
             (Some(own), Some(found)) => own == found,
+            // There is no such program, which is told where it is started.
+            (None, None) => self.text == program,
             _ => self.text == program && !program.contains('/'),
         }
     }

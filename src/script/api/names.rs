@@ -10,6 +10,7 @@ use crate::{
         path::RemotePath,
     },
     script::{
+        needs::removes_nothing,
         raise::{Raise, RhaiResultOf},
         remote::Remote,
         run::ScriptRun,
@@ -25,17 +26,6 @@ fn path(ctx: &NativeCallContext<'_>, site: &Remote, text: &str) -> RhaiResultOf<
 /// Reports a change of a name on the server to the observer.
 fn done(run: &ScriptRun, verb: Operation, path: &RemotePath) {
     run.context.observer.emit(&Event::Done { verb, path: path.to_string() });
-}
-
-/// Returns true for a raw command that removes nothing on any server. What `SITE` and unknown commands do is the server's
-/// secret.
-pub(in crate::script) fn only_asks(command: &str) -> bool {
-    const KNOWN: [&str; 17] = [
-        "NOOP", "HELP", "STAT", "FEAT", "SYST", "PWD", "CWD", "CDUP", "SIZE", "MDTM", "MLST",
-        "OPTS", "TYPE", "HASH", "XCRC", "XMD5", "CLNT",
-    ];
-    let verb = command.split_whitespace().next().unwrap_or_default();
-    KNOWN.iter().any(|known| known.eq_ignore_ascii_case(verb))
 }
 
 /// Returns a modification time for scripts. A time without a time zone is returned as the server wrote it.
@@ -422,7 +412,7 @@ pub mod functions {
     ) -> RhaiResultOf<Map> {
         let line = command.as_bytes().to_vec();
         let reply = site.with(&ctx, async |session, run| {
-            if !only_asks(command) {
+            if !removes_nothing(command) {
                 run.permissions().allow_remote_delete()?;
             }
             session.quote(&line).await

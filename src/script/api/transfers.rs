@@ -12,9 +12,10 @@ use crate::{
         path::{RemotePath, component},
         source_sink::MemorySource,
         transfer::TransferStats,
-        transfer_options::OPTIONS,
+        transfer_options::{OPTIONS, TransferOptions},
     },
     script::{
+        needs::site_command,
         options,
         raise::{Raise, RhaiResultOf},
         remote::Remote,
@@ -34,6 +35,12 @@ fn landing_path(run: &ScriptRun, local: &str, remote: &RemotePath) -> Result<std
     component(&name)?;
     let name = std::ffi::OsStr::new(std::str::from_utf8(&name).unwrap_or("download"));
     run.writable(path.join(name))
+}
+
+/// Fails with `denied_by_policy` unless the script may send the commands of `options`.
+fn may_send(run: &ScriptRun, options: &TransferOptions) -> Result<()> {
+    let commands: Vec<_> = options.site_commands.iter().map(|text| site_command(text)).collect();
+    run.may_send(commands.iter().map(String::as_str))
 }
 
 /// Returns the name of the remote file: `remote` itself, or the local name in it if it ends with a slash.
@@ -103,6 +110,7 @@ pub mod functions {
             if options.removes_source {
                 run.permissions().allow_remote_delete()?;
             }
+            may_send(run, &options)?;
             session.get_file(&path, &landing_path(run, local, &path)?, &options).await
         })?;
         Ok(report(site, moved, |report| report.downloaded = 1))
@@ -147,6 +155,7 @@ pub mod functions {
             if options.removes_source {
                 run.permissions().allow_delete(local.as_ref())?;
             }
+            may_send(run, &options)?;
             session.put_file(&run.readable(local)?, &target(local, path)?, &options).await
         })?;
         Ok(report(site, moved, |report| report.uploaded = 1))

@@ -7,7 +7,8 @@ use rhai::{Array, ImmutableString, Map, NativeCallContext, export_module};
 use crate::{
     error::Result,
     mirror::{
-        self, Direction, MirrorOptions, MirrorPlan as Steps, MirrorRequest, OPTIONS, report::Report,
+        self, Action, Direction, MirrorOptions, MirrorPlan as Steps, MirrorRequest, OPTIONS, Step,
+        report::Report,
     },
     remote::fs::RemoteFs,
     script::{
@@ -51,7 +52,10 @@ fn permit_plan(run: &ScriptRun, plan: &Steps) -> Result<()> {
         Direction::Up => run.permissions().allow_read(local)?,
         Direction::Down => run.permissions().allow_write(local)?,
     }
-    let removes = MirrorOptions { delete: plan.counts.deletes > 0, ..plan.rules.clone() };
+    // Not its totals: whoever wrote the file could have changed them.
+    let is_removal = |step: &Step| matches!(step.act, Action::DeleteFile | Action::DeleteFolder);
+    let deletes = plan.steps.iter().any(is_removal);
+    let removes = MirrorOptions { delete: deletes, ..plan.rules.clone() };
     permit(run, plan.heading.direction, local, &removes)
 }
 

@@ -7,6 +7,7 @@ mod in_place;
 mod names;
 mod operators;
 mod options;
+mod permission_objects;
 pub mod permissions;
 mod types;
 mod walk;

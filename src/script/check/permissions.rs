@@ -7,6 +7,7 @@ use super::{
     Engines, ScriptFinding,
     files::{File, ScriptFiles},
     names::ScriptNames,
+    permission_objects::{KnownText, OptionSwitch, before_pattern, folder_of, host_of, host_port},
     types::Types,
     walk::{place, walk},
 };
@@ -17,12 +18,13 @@ use crate::{
         PermissionSet,
     },
     script::{
-        needs::{FUNCTIONS, PermissionNeed, needs},
+        needs::{FUNCTIONS, PermissionNeed, needs, removes_nothing},
         signatures::{self, Signature},
-        sites::parse_url,
         source::ScriptSource,
     },
 };
+
+mod commands;
 
 /// The maximum number of expressions that are followed from one to the next.
 const STEPS_MAX: usize = 8;
@@ -63,26 +65,6 @@ struct Deriver<'d> {
     types: Types<'d>,
     args: &'d Value,
     derived: &'d mut DerivedPermissions,
-}
-
-/// An option that turns something on, as far as a text shows it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum OptionSwitch {
-    /// It is not given.
-    Absent,
-    /// It is `false`.
-    Off,
-    /// It is anything else.
-    On,
-    /// It is known only in a run.
-    Unknown,
-}
-
-/// A text as far as it is known.
-enum KnownText {
-    Whole(String),
-    /// The beginning of a text.
-    Beginning(String),
 }
 
 impl Deriver<'_> {
@@ -172,7 +154,23 @@ impl Deriver<'_> {
             // A raw command is known by its first word.
             PermissionNeed::Plain(_) if path == "site.quote" => self.quoted(path, call, at),
             PermissionNeed::Plain(_) => self.found(kind, ""),
-            PermissionNeed::Argument(_, index) => self.object(path, kind, call.args.get(index), at),
+            PermissionNeed::Argument(_, index) => match call.args.get(index) {
+                None if path.ends_with("zip") => self.beside(path, kind, call, at),
+                value => self.object(path, kind, value, at),
+            },
+            PermissionNeed::Folder(_, index) => {
+                let text = call.args.get(index).and_then(|value| self.text(value, STEPS_MAX));
+                match text.and_then(|text| text.folder()) {
+                    Some(folder) => self.found(kind, &folder),
+                    None => self.unknown(path, kind, at),
+                }
+            }
+            PermissionNeed::SavedPlan(_, index) => {
+                let argument = call.args.get(index);
+                if argument.and_then(|plan| self.types.kind(plan)) != Some("Plan") {
+                    self.unknown(path, kind, at);
+                }
+            }
             PermissionNeed::Url(_, index) => self.url(path, kind, call.args.get(index), at, ""),
             PermissionNeed::Site(_, index) => self.url(path, kind, call.args.get(index), at, "@"),
             PermissionNeed::Program(index) => {
@@ -187,6 +185,29 @@ impl Deriver<'_> {
                     None => None,
                 };
                 self.object(path, kind, program.as_ref(), at);
+            }
+            of_option => self.option_need(path, of_option, call, at),
+        }
+    }
+
+    /// Finds what an option needs.
+    fn option_need(&mut self, path: &str, need: PermissionNeed, call: &FnCallExpr, at: Position) {
+        let kind = need.kind();
+        match need {
+            PermissionNeed::Keys(_, key) => match self.option(call, key) {
+                None => {}
+                Some(value) => match self.keys(&value) {
+                    Some(keys) => keys.iter().for_each(|key| self.found(kind, key)),
+                    None => self.unknown(path, kind, at),
+                },
+            },
+            PermissionNeed::Commands(key) => {
+                let Some(value) = self.option(call, key) else { return };
+                match self.commands(key, &value) {
+                    Some(commands) if commands.iter().all(|it| removes_nothing(it)) => {}
+                    Some(_) => self.found(kind, ""),
+                    None => self.unknown(path, kind, at),
+                }
             }
             PermissionNeed::Option(_, key) => {
                 let Some(value) = self.option(call, key) else { return };
@@ -205,11 +226,17 @@ impl Deriver<'_> {
                 OptionSwitch::Absent | OptionSwitch::On => self.found(kind, ""),
                 OptionSwitch::Unknown => self.unknown(path, kind, at),
             },
+            PermissionNeed::IfNot(key, _) => match self.switch(call, key) {
+                OptionSwitch::On => {}
+                OptionSwitch::Absent | OptionSwitch::Off => self.found(kind, ""),
+                OptionSwitch::Unknown => self.unknown(path, kind, at),
+            },
             PermissionNeed::IfFor(key, _, object) => match self.switch(call, key) {
                 OptionSwitch::Absent | OptionSwitch::Off => {}
                 OptionSwitch::On => self.found(kind, object),
                 OptionSwitch::Unknown => self.unknown(path, kind, at),
             },
+            _ => {}
         }
     }
 
@@ -220,20 +247,6 @@ impl Deriver<'_> {
             // A value of another kind turns it on.
             Some(value) if value.as_bool().unwrap_or(true) => OptionSwitch::On,
             Some(_) => OptionSwitch::Off,
-        }
-    }
-
-    fn quoted(&mut self, path: &str, call: &FnCallExpr, at: Position) {
-        let text = call.args.first().and_then(|command| self.text(command, STEPS_MAX));
-        let verb = match &text {
-            Some(KnownText::Whole(text)) => text.split_whitespace().next(),
-            Some(KnownText::Beginning(text)) => text.trim_start().split_once(' ').map(|it| it.0),
-            None => None,
-        };
-        match verb {
-            Some(verb) if crate::script::api::names::only_asks(verb) => {}
-            Some(_) => self.found(PermissionKind::RemoteDelete, ""),
-            None => self.unknown(path, PermissionKind::RemoteDelete, at),
         }
     }
 
@@ -380,48 +393,6 @@ impl Deriver<'_> {
             format!("`{path}` needs `{}`, and {what} is known only in a run", kind.as_str());
         self.derived.unknown.push(ScriptFinding::warning(place, message));
     }
-}
-
-/// Returns the folder in a path that begins like this: `in/` of `in/order-`.
-fn folder_of(beginning: &str) -> Option<String> {
-    match beginning.rfind('/')? {
-        0 => None,
-        end => beginning.get(..end).map(str::to_owned),
-    }
-}
-
-/// Returns the folder below which a pattern matches.
-fn before_pattern(pattern: &str) -> Option<String> {
-    match pattern.find(['*', '?', '[', '{']) {
-        None => Some(pattern.to_owned()),
-        Some(at) => match pattern.get(..at)?.rfind('/') {
-            Some(0) => Some("/".to_owned()),
-            Some(end) => pattern.get(..end).map(str::to_owned),
-            None => Some(".".to_owned()),
-        },
-    }
-}
-
-/// Returns the host and the port of a URL, as they are written in a permission.
-fn host_of(kind: PermissionKind, url: &str) -> Option<String> {
-    if kind == Http {
-        let (scheme, rest) = url.split_once("://")?;
-        let usual = if scheme == "http" { 80 } else { 443 };
-        let authority = rest.split(['/', '?', '#']).next()?;
-        let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
-        let (host, port) = match host.rsplit_once(':') {
-            Some((host, port)) if !port.ends_with(']') => (host, port.parse().ok()?),
-            _ => (host, usual),
-        };
-        let host = host.trim_start_matches('[').trim_end_matches(']');
-        return Some(host_port(host, port)).filter(|_| !host.is_empty());
-    }
-    let url = parse_url(url).ok()?;
-    Some(host_port(&url.site.host, url.site.port))
-}
-
-fn host_port(host: &str, port: u16) -> String {
-    if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
 }
 
 /// Returns the files that `source` imports, as far as their names are literals; `None` if one is not.

@@ -1,5 +1,6 @@
 //! One run: the state that its functions share, its thread, and its end.
 
+mod permits;
 mod settings;
 
 use std::{
@@ -286,27 +287,6 @@ impl ScriptRun {
             }
         }
         Ok(site)
-    }
-
-    fn may_reach(&self, site: &Site, options: &Map) -> Result<()> {
-        let permissions = self.permissions();
-        let is_asked = |key: &str| options.contains_key(key) && !self.settings.overrides.has(key);
-        let Trust { ca_file, client_cert, client_key, .. } = &site.trust;
-        for (key, file) in
-            [("ca_file", ca_file), ("client_cert", client_cert), ("client_key", client_key)]
-        {
-            if let Some(file) = file.as_ref().filter(|_| is_asked(key)) {
-                permissions.allow_read(file)?;
-            }
-        }
-        if site.map_ports && is_asked("map_ports") {
-            permissions.allow_nat_questions()?;
-        }
-        if let Some(proxy) = site.proxy.as_ref().filter(|_| is_asked("proxy")) {
-            let (host, port) = proxy.place();
-            permissions.allow_net(host, port)?;
-        }
-        permissions.allow_net(&site.host, site.port)
     }
 
     /// Prints a line of the script's output, within its limit.

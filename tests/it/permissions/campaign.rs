@@ -116,7 +116,7 @@ fn hostile_code_in_the_parser_gets_nowhere_but_where_the_run_may() {
         return;
     }
     let server = Rehearsal::start(&[], false);
-    let url = format!("ftp://tester:secret@{}", server.server.address());
+    let url = format!("ftp://tester:open+sesame-21@{}", server.server.address());
     let flags =
         ["--allow-net=127.0.0.1", "--allow-read=in", "--allow-write=out", "--require-sandbox"];
     let said = results(&OUTSIDE, &flags, &url);
@@ -130,7 +130,7 @@ fn hostile_code_in_the_parser_gets_nowhere_but_where_the_run_may() {
 #[test]
 fn hostile_code_gets_out_of_a_run_without_permissions() {
     let server = Rehearsal::start(&[], false);
-    let url = format!("ftp://tester:secret@{}", server.server.address());
+    let url = format!("ftp://tester:open+sesame-21@{}", server.server.address());
     let attempts = [
         "read %/secret",
         "write %/new",

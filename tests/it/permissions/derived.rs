@@ -31,7 +31,7 @@ fn a_run_records_what_it_used_and_the_block_allows_it_again() {
     let address = server.server.address();
     let url = format!("ftp://{address}");
     server.file("a.txt", "text");
-    let program = Portolan::new().file("in/x", "").file("out/x", "").env("WORD", "secret");
+    let program = Portolan::new().file("in/x", "").file("out/x", "").env("WORD", "open+sesame-21");
     let program = program.script(SCRIPT);
     let ran = program.clone_with(["--audit".to_owned(), url.clone()]).run();
     let ran = ran.succeeds().any_stderr().any_files();

@@ -31,7 +31,7 @@ fn a_job_does_what_its_block_names_and_nothing_else() {
         return;
     }
     let block = format!(
-        "args = [\"ftp://tester:secret@{address}\"]\n[job.permissions]\nnet = [\"{address}\"]\nread = [\"in\"]\n\
+        "args = [\"ftp://tester:open+sesame-21@{address}\"]\n[job.permissions]\nnet = [\"{address}\"]\nread = [\"in\"]\n\
          write = \"out\"\nsecret = [\"WORD\"]\nrequire_sandbox = true\n"
     );
     let mut scheduler = Scheduler::new(&on_request("confined", &block)).env("WORD", "word");

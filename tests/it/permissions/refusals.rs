@@ -153,3 +153,63 @@ fn a_block_in_the_jobs_file_is_checked_key_by_key() {
         ran.fails_with(3).stderr_has(said).any_stderr().forget();
     }
 }
+
+/// Returns the flag that a refusal names, as a shell would pass it on.
+fn named_flag(said: &str) -> String {
+    let flag = said.split("run it with `").nth(1).unwrap().split("`, or").next().unwrap();
+    match flag.split_once("='") {
+        Some((name, quoted)) => {
+            let text = quoted.strip_suffix('\'').unwrap().replace(r"'\''", "'");
+            format!("{name}={text}")
+        }
+        None => flag.to_owned(),
+    }
+}
+
+#[test]
+fn the_flag_that_a_refusal_names_allows_what_was_refused() {
+    let dotted = "in/../in/a";
+    for call in [
+        "local::read(\"in/a\")",
+        "local::read(\"in/a b's, c\")",
+        &format!("local::read(\"{dotted}\")"),
+        "local::read(args[0] + \"/in/a\")",
+        "local::list(\"in\")",
+        "local::write(\"new/deep\", \"\")",
+        "local::delete(\"in/a\")",
+        "local::check_sums(\"in/sums\")",
+        "env(\"USER\")",
+        "secret(\"ACME\")",
+        "run::command([\"./in/gone\"])",
+        "run::command([\"true\"])",
+        "ftp::connect(\"ftp://[::1]:1\")",
+        "ftp::connect(\"ftp://127.0.0.1:1\")",
+        "ftp::connect(\"ftp://[::ffff:127.0.0.1]:1\")",
+        "ftp::connect(\"ftp://LocalHost.:1\")",
+        "http::get(\"http://127.0.0.1:1/\")",
+        "http::get(\"http://[::1]:1/\")",
+        "nat::ruleset(\"a\").plan()",
+    ] {
+        let program = Portolan::new().file("in/a", "a").file("in/a b's, c", "a");
+        let program = program.file("in/sums", "").script(&format!("{call};"));
+        let folder = program.folder().to_str().unwrap().to_owned();
+        let refused = program.clone_with(["--deny-all".to_owned(), folder.clone()]).run();
+        let said = refused.stderr_text().to_owned();
+        refused.fails_with(5).any_stderr().any_stdout().forget();
+        let flag = named_flag(&said);
+        let ran = program.clone_with([flag.clone(), folder]).run();
+        let now = ran.stderr_text().to_owned();
+        ran.any_code().any_stdout().any_stderr().any_files().forget();
+        assert!(!now.contains("this script may not"), "{call} with {flag}: {now}");
+    }
+}
+
+#[test]
+fn a_number_that_stands_for_an_address_is_refused_without_a_flag() {
+    for host in ["127.1", "2130706433", "0x7f.0.0.1", "0177.0.0.1"] {
+        let text = format!("ftp::connect(\"ftp://{host}:1\");");
+        let ran = Portolan::new().script(&text).args(["--allow-net=127.0.0.1"]).run();
+        let ran = ran.fails_with(5).stderr_has("or an address as in 192.0.2.1");
+        assert!(!ran.stderr_text().contains("--allow-net"), "{}", ran.stderr_text());
+    }
+}

@@ -105,7 +105,7 @@ fn every_shipped_script_runs_in_its_sandbox() {
             server.file(file, "one\ntwo\n");
         }
         let address = server.server.address();
-        let url = format!("ftp://tester:secret@{address}");
+        let url = format!("ftp://tester:open+sesame-21@{address}");
         let text = text_of(script);
         let flags = header_flags(&text).into_iter().map(|flag| {
             let (name, object) = flag.split_once('=').unwrap_or((&flag, ""));

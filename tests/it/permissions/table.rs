@@ -29,8 +29,29 @@ const CALLS: &[TriedCall] = &[
     ),
     ("ftp::connect", "ftp::connect(URL, #{ proxy: \"http://127.0.0.1:1\" })", &[Net]),
     ("ftp::connect", "ftp::connect(URL, #{ map_ports: \"auto\" })", &[Net, Nat]),
+    ("ftp::connect", "ftp::connect(URL, #{ site: \"FILETYPE=SQL\" })", &[Net, RemoteDelete]),
+    (
+        "ftp::connect",
+        "ftp::connect(URL, #{ site: [\"UMASK 022\", \"site purge\"] })",
+        &[Net, RemoteDelete],
+    ),
+    ("ftp::connect", "ftp::connect(URL, #{ site: [\"UMASK 022\", \"site chmod 644 a\"] })", &[Net]),
+    ("ftp::connect", "ftp::connect(URL, #{ list_command: \"DELE /a.txt\" })", &[Net, RemoteDelete]),
+    ("ftp::connect", "ftp::connect(URL, #{ list_command: \"LIST -a\" })", &[Net]),
     ("ftp::doctor", "ftp::doctor(URL)", &[Net]),
+    (
+        "ftp::doctor",
+        "ftp::doctor(URL, #{ ca_file: \"in/a\", site: \"PURGE\" })",
+        &[Net, Read, RemoteDelete],
+    ),
+    ("ftp::doctor", "ftp::doctor(URL, #{ map_ports: \"auto\" })", &[Net, Nat]),
     ("ftp::site", "ftp::site(\"acme\")", &[Net]),
+    (
+        "ftp::site",
+        "ftp::site(\"acme\", #{ ca_file: \"in/a\", site: \"PURGE\" })",
+        &[Net, Read, RemoteDelete],
+    ),
+    ("ftp::site", "ftp::site(\"acme\", #{ map_ports: \"auto\" })", &[Net, Nat]),
     ("http::get", "http::get(\"http://127.0.0.1:1/\")", &[Http]),
     ("http::head", "http::head(\"http://127.0.0.1:1/\")", &[Http]),
     ("http::post", "http::post(\"http://127.0.0.1:1/\", #{})", &[Http]),
@@ -49,6 +70,9 @@ const CALLS: &[TriedCall] = &[
     ("local::sha256", "local::sha256(\"in/a\")", &[Read]),
     ("local::size", "local::size(\"in/a\")", &[Read]),
     ("local::write", "local::write(\"in/w\", \"x\")", &[Write]),
+    // Plans whose totals were changed, so that they seem to delete nothing.
+    ("site.apply", "site.apply(args[1])", &[Read, RemoteDelete]),
+    ("site.apply", "site.apply(args[2])", &[Write, Delete]),
     ("site.deploy", "site.deploy(\"in/deep\")", &[Read, RemoteDelete]),
     ("site.deploy", "site.deploy(\"in/deep\", #{ delete: false })", &[Read]),
     ("site.deploy", "site.deploy(\"in/deep\", #{ delete: false, git: true })", &[Read, Run]),
@@ -70,6 +94,7 @@ const CALLS: &[TriedCall] = &[
     ("local::find", "local::find(\"in\")", &[Read]),
     ("local::gunzip", "local::gunzip(\"in/a\", \"in/unpacked\")", &[Read, Write]),
     ("local::gzip", "local::gzip(\"in/a\", \"in/a.gz\")", &[Read, Write]),
+    ("local::gzip", "local::gzip(\"in/a\")", &[Read, Write]),
     ("local::hash", "local::hash(\"in/a\", \"md5\")", &[Read]),
     ("local::lines", "local::lines(\"in/a\")", &[Read]),
     ("local::move", "local::move(\"in/none\", \"in/moved\")", &[Delete, Write]),
@@ -77,8 +102,10 @@ const CALLS: &[TriedCall] = &[
     ("local::untar", "local::untar(\"in/a\", \"in/untar\")", &[Read, Write]),
     ("local::unzip", "local::unzip(\"in/a\", \"in/unzip\")", &[Read, Write]),
     ("local::write_sums", "local::write_sums(\"in/sums\", [])", &[Write]),
+    ("local::write_sums", "local::write_sums(\"in/sums\", [\"in/a\"])", &[Read, Write]),
     ("local::zip", "local::zip(\"in/deep\", \"in/a.zip\")", &[Read, Write]),
     ("site.prune", "site.prune(\"/pub\", #{ keep_last: 9 })", &[RemoteDelete]),
+    ("site.prune", "site.prune(\"/pub\", #{ keep_last: 9, dry_run: true })", &[]),
     ("nat::external_address", "nat::external_address()", &[Nat]),
     ("nat::interfaces", "nat::interfaces()", &[Nat]),
     ("nat::map_ports", "nat::map_ports(#{ ports: 40000 })", &[Nat]),
@@ -92,13 +119,24 @@ const CALLS: &[TriedCall] = &[
     ("rules.rollback", "nat::ruleset(\"t\").rollback()", &[Nat]),
     ("rules.status", "nat::ruleset(\"t\").status()", &[Nat]),
     ("run::command", "run::command([\"true\"])", &[Run]),
+    (
+        "run::command",
+        "run::command([\"true\"], #{ env: #{ USER: \"x\" }, cwd: \"in\" })",
+        &[Run, Env, Read],
+    ),
     ("secret", "secret(\"TOKEN\")", &[Secret]),
     ("site.append", "site.append(\"in/a\", \"/log\")", &[Read]),
     ("site.delete", "site.delete(\"/log\")", &[RemoteDelete]),
     ("site.delete_tree", "site.delete_tree(\"/tree\")", &[RemoteDelete]),
     ("site.get", "site.get(\"/a.txt\", \"in/got\")", &[Write]),
     ("site.get", "site.get(\"/gone.txt\", \"in/got\", #{ move: true })", &[Write, RemoteDelete]),
+    ("site.get", "site.get(\"/a.txt\", \"in/got\", #{ site: \"PURGE\" })", &[Write, RemoteDelete]),
     ("site.mirror_down", "site.mirror_down(\"/pub\", \"in/pub\")", &[Write]),
+    (
+        "site.mirror_down",
+        "site.mirror_down(\"/moved\", \"in/pub\", #{ move: true })",
+        &[Write, RemoteDelete],
+    ),
     (
         "site.mirror_down",
         "site.mirror_down(\"/pub\", \"in/pub\", #{ delete: true })",
@@ -107,14 +145,36 @@ const CALLS: &[TriedCall] = &[
     ("site.mirror_up", "site.mirror_up(\"in/deep\", \"/up\")", &[Read]),
     (
         "site.mirror_up",
+        "site.mirror_up(\"in/moved\", \"/moved2\", #{ move: true })",
+        &[Read, Delete],
+    ),
+    (
+        "site.mirror_up",
         "site.mirror_up(\"in/deep\", \"/up\", #{ delete: true })",
         &[Read, RemoteDelete],
     ),
     ("site.plan_down", "site.plan_down(\"/pub\", \"in/pub\")", &[Write]),
+    ("site.plan_down", "site.plan_down(\"/pub\", \"in/pub\", #{ delete: true })", &[Write, Delete]),
+    (
+        "site.plan_down",
+        "site.plan_down(\"/pub\", \"in/pub\", #{ move: true })",
+        &[Write, RemoteDelete],
+    ),
     ("site.plan_up", "site.plan_up(\"in/deep\", \"/up\")", &[Read]),
+    (
+        "site.plan_up",
+        "site.plan_up(\"in/deep\", \"/up\", #{ delete: true })",
+        &[Read, RemoteDelete],
+    ),
+    ("site.plan_up", "site.plan_up(\"in/deep\", \"/up\", #{ move: true })", &[Read, Delete]),
     ("site.put", "site.put(\"in/a\", \"/a2\")", &[Read]),
     ("site.put", "site.put(\"in/m\", \"/a2\", #{ move: true })", &[Read, Delete]),
-    ("site.quote", "site.quote(\"SITE HELP\")", &[RemoteDelete]),
+    ("site.put", "site.put(\"in/a\", \"/a2\", #{ site: \"PURGE\" })", &[Read, RemoteDelete]),
+    ("site.quote", "site.quote(\"SITE PURGE\")", &[RemoteDelete]),
+    ("site.quote", "site.quote(\"XRMD /d\")", &[RemoteDelete]),
+    ("site.quote", "site.quote(\"SITE HELP\")", &[]),
+    // Two commands in one are none.
+    ("site.quote", "site.quote(\"STAT\\r\\nDELE /a.txt\")", &[]),
     ("site.rmdir", "site.rmdir(\"/empty\")", &[RemoteDelete]),
 ];
 
@@ -141,15 +201,40 @@ fn every_function_says_which_permissions_it_needs() {
         let kinds: BTreeSet<_> = kinds.iter().copied().collect();
         assert!(kinds.is_subset(&rows), "{call} needs {kinds:?}, its row says {rows:?}");
     }
+    // What a function needs with some option only is tried as well.
+    for row in FUNCTIONS.iter().filter(|row| known().contains(row.path)) {
+        let tried = CALLS.iter().filter(|(path, ..)| *path == row.path);
+        let tried: BTreeSet<_> = tried.flat_map(|(.., kinds)| kinds.iter().copied()).collect();
+        let rows: BTreeSet<_> = row.needs.iter().map(|need| need.kind()).collect();
+        assert_eq!(tried, rows, "the calls of `{}` here, and its row in needs.rs", row.path);
+    }
+}
+
+/// Returns a plan up and one down, which delete something and do not say so in their totals.
+fn plans(program: &Portolan, url: &str) -> Vec<String> {
+    let plan = |call: &str| {
+        let text = format!("print(ftp::connect(args[0]).{call}.to_json());");
+        let program = program.clone_with(["run", "plan.rhai", url]).file("plan.rhai", text);
+        let ran = program.run().succeeds().any_stderr().any_files();
+        let text = ran.stdout_text().to_owned();
+        ran.any_stdout().forget();
+        let changed = text.replace("\"deletes\": 1", "\"deletes\": 0");
+        assert_ne!(changed, text);
+        changed
+    };
+    vec![
+        plan("plan_up(\"in/deep\", \"/up\", #{ delete: true })"),
+        plan("plan_down(\"/pub\", \"in/pub\", #{ delete: true })"),
+    ]
 }
 
 /// Runs all calls with every permission but `lacking`, and returns the kind of error of each; empty for none.
 fn outcomes(lacking: Option<PermissionKind>) -> BTreeMap<&'static str, String> {
     let server = Rehearsal::start(&[], false);
-    for path in ["a.txt", "gone.txt", "pub/p", "tree/t", "log", "empty/.x"] {
+    for path in ["a.txt", "gone.txt", "pub/p", "tree/t", "log", "empty/.x", "up/old", "moved/m"] {
         server.file(path, "text");
     }
-    let url = format!("ftp://tester:secret@{}", server.server.address());
+    let url = format!("ftp://tester:open+sesame-21@{}", server.server.address());
     let known = known();
     let is_tried = |(path, call, kinds): &TriedCall| {
         // What changes the rules of this host is tried only without the permission; namespaces have their own tests.
@@ -182,8 +267,11 @@ fn outcomes(lacking: Option<PermissionKind>) -> BTreeMap<&'static str, String> {
     };
     let given = PermissionKind::ALL.into_iter().filter(|kind| Some(*kind) != lacking);
     let program = Portolan::new().file("in/a", "a").file("in/m", "m").file("in/deep/x", "x");
+    let program = program.file("in/moved/x", "x").file("in/pub/old", "old");
+    let plans = plans(&program, &url);
     let program = program.file("sites.toml", format!("[site.acme]\nurl = \"{url}\"\n"));
-    let program = program.env("TOKEN", "t").script(&script).args(given.map(flag)).args([url]);
+    let program =
+        program.env("TOKEN", "t").script(&script).args(given.map(flag)).args([url]).args(plans);
     let ran = program.run().any_code().any_stderr().any_files();
     let (said, wrong) = (ran.stdout_text().to_owned(), ran.stderr_text().to_owned());
     ran.any_stdout().forget();
