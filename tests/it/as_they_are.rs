@@ -9,7 +9,7 @@ fn url(server: &Rehearsal) -> String {
 }
 
 fn portolan() -> Portolan {
-    Portolan::new().env("PORTOLAN_PASSWORD", "secret")
+    Portolan::new().env("PORTOLAN_PASSWORD", "open+sesame-21")
 }
 
 /// The encodings, each with a local name and its bytes on the server.

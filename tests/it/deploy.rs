@@ -458,7 +458,8 @@ fn a_failure_is_temporary_only_if_nothing_arrived() {
         let server = Rehearsal::start(faults, false);
         let url = format!("ftp://tester@127.0.0.1:{}/htdocs", server.site.port);
         let program = checkout(&built(1, 2)).args(["deploy", "--retries", "0", "dist", &url]);
-        let ran = program.env("PORTOLAN_PASSWORD", "secret").run().any_stdout().any_stderr();
+        let ran =
+            program.env("PORTOLAN_PASSWORD", "open+sesame-21").run().any_stdout().any_stderr();
         drop(ran.fails_with(code));
     };
     deploy(&["reply=STOR:450 Try again."], 4);

@@ -243,8 +243,9 @@ fn several_servers_are_served_at_once_and_every_error_is_the_first() {
     for server in &servers {
         server.file("a.csv", "abc");
     }
-    let urls =
-        servers.iter().map(|one| format!("\"ftp://tester:secret@{}\"", one.server.address()));
+    let urls = servers
+        .iter()
+        .map(|one| format!("\"ftp://tester:open+sesame-21@{}\"", one.server.address()));
     let urls = urls.collect::<Vec<_>>().join(", ");
     let script = format!(
         "let found = parallel([{urls}, {urls}], 4, |url| {{
@@ -271,7 +272,7 @@ fn prune_deletes_what_is_old_and_refuses_too_much() {
         file.set_modified(at).unwrap();
     }
     server.file("backup/notes.txt", "x");
-    let url = format!("ftp://tester:secret@{}/backup/", server.server.address());
+    let url = format!("ftp://tester:open+sesame-21@{}/backup/", server.server.address());
     let run = |args: &[&str]| {
         let line = ["prune", &url].into_iter().chain(args.iter().copied());
         Portolan::new().args(line.map(str::to_owned)).run()
@@ -287,7 +288,7 @@ fn prune_deletes_what_is_old_and_refuses_too_much() {
     run(&["--keep-last", "1", "--max-delete", "3"]).fails_with(7).stderr_has("`max_delete` is 3");
     run(&[]).fails_with(2).stderr_has("say what stays");
     let script = format!(
-        "let site = ftp::connect(\"ftp://tester:secret@{}\");
+        "let site = ftp::connect(\"ftp://tester:open+sesame-21@{}\");
          let done = site.prune(\"/backup\", #{{ keep_last: 8, older_than: \"1d\", match: \"db-*\" }});
          print(done.deleted); print(done.kept);
          site.move(\"/backup/notes.txt\", \"/archive/2026/\");",

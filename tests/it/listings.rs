@@ -55,7 +55,7 @@ fn ls_tells_lines_that_it_cannot_read_to_people_and_to_programs() {
     let plan = format!("listing={GOOD}\\r\\n??? 2 \\x07\\r\\n");
     let stage = Rehearsal::start(&[&plan], false);
     let url = format!("ftp://tester@127.0.0.1:{}/", stage.site.port);
-    let program = || Portolan::new().env("PORTOLAN_PASSWORD", "secret").args(["ls"]);
+    let program = || Portolan::new().env("PORTOLAN_PASSWORD", "open+sesame-21").args(["ls"]);
     let warning =
         "warning: /: a line of its listing is not a line of this format: \"??? 2 \\u{7}\"\n";
     program().args([&url]).run().succeeds().stderr(warning).any_stdout();

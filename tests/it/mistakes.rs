@@ -115,7 +115,7 @@ fn a_wrong_scheme() {
             "hint: ftpes:// turns to TLS on the ordinary port 21; ftps:// begins with it on port 990\n",
         ],
     );
-    line(knowing("secret"), &["ls", &implicit], &early);
+    line(knowing("open+sesame-21"), &["ls", &implicit], &early);
     let explicit = format!("ftpes://tester@{address}/");
     let none = told(
         5,
@@ -124,7 +124,7 @@ fn a_wrong_scheme() {
             "hint: ftp:// is without TLS; ftps:// begins with TLS on port 990\n",
         ],
     );
-    line(knowing("secret"), &["ls", &explicit], &none);
+    line(knowing("open+sesame-21"), &["ls", &explicit], &none);
 }
 
 #[test]
@@ -146,12 +146,12 @@ fn a_certificate_that_is_not_to_be_believed() {
         let url = server.url();
         let known = ["--set", &ca, "ls", &url];
         let arguments = if knows_authority { &known[..] } else { &known[2..] };
-        line(knowing("secret"), arguments, &told(5, &says));
+        line(knowing("open+sesame-21"), arguments, &told(5, &says));
     }
     let Some(server) = plain() else { return };
     let gone = told(5, &["error: gone.pem: cannot read certificates: "]);
     let url = format!("ftpes://tester@{}/", server.address());
-    line(knowing("secret"), &["--set", "ca_file=gone.pem", "ls", &url], &gone);
+    line(knowing("open+sesame-21"), &["--set", "ca_file=gone.pem", "ls", &url], &gone);
 }
 
 #[test]
@@ -160,7 +160,7 @@ fn a_wrong_path() {
     server.file("pub/a.csv", "1");
     let url = |path: &str| server.url() + path;
     let gone = told(5, &["error: /gone: there is no such file or folder on the server\n"]);
-    line(knowing("secret"), &["ls", &url("gone")], &gone);
+    line(knowing("open+sesame-21"), &["ls", &url("gone")], &gone);
     let folder = told(
         5,
         &[
@@ -168,7 +168,7 @@ fn a_wrong_path() {
             "of a folder where a file is wanted (`mirror` takes folders)",
         ],
     );
-    line(knowing("secret"), &["get", &url("pub")], &folder);
+    line(knowing("open+sesame-21"), &["get", &url("pub")], &folder);
     let star = told(
         5,
         &[
@@ -176,16 +176,16 @@ fn a_wrong_path() {
             "hint: a * is a name here: patterns go with `portolan get`, `cat` and `rm`, `mget` in",
         ],
     );
-    line(knowing("secret"), &["ls", &url("pub/*.csv")], &star);
+    line(knowing("open+sesame-21"), &["ls", &url("pub/*.csv")], &star);
     let above = told(
         5,
         &[
             "error: /x/a.csv: there is no folder /x on the server; `portolan mkdir`, or site.mkdir() in a script, makes it\n",
         ],
     );
-    line(knowing("secret").file("a.csv", ""), &["put", "a.csv", &url("x/a.csv")], &above);
+    line(knowing("open+sesame-21").file("a.csv", ""), &["put", "a.csv", &url("x/a.csv")], &above);
     let local = told(5, &["error: gone.csv: cannot open: no such file or directory\n"]);
-    line(knowing("secret"), &["put", "gone.csv", &url("")], &local);
+    line(knowing("open+sesame-21"), &["put", "gone.csv", &url("")], &local);
     let into = told(
         5,
         &[
@@ -193,12 +193,12 @@ fn a_wrong_path() {
             "hint: folders above a file are not made by themselves",
         ],
     );
-    line(knowing("secret"), &["get", &url("pub/a.csv"), "deep/a.csv"], &into);
+    line(knowing("open+sesame-21"), &["get", &url("pub/a.csv"), "deep/a.csv"], &into);
     let tree = told(
         5,
         &["error: /pub: this is a folder: --recursive removes it with all that is in it\n"],
     );
-    line(knowing("secret"), &["rm", &url("pub")], &tree);
+    line(knowing("open+sesame-21"), &["rm", &url("pub")], &tree);
 }
 
 #[test]
@@ -215,13 +215,13 @@ fn a_missing_permission() {
             "hint: servers say this of what may not be read or written",
         ],
     );
-    line(knowing("secret").file("b.csv", ""), &["put", "b.csv", &url], &refused);
+    line(knowing("open+sesame-21").file("b.csv", ""), &["put", "b.csv", &url], &refused);
     fs::set_permissions(locked.join("a.csv"), std::os::unix::fs::PermissionsExt::from_mode(0o600))
         .unwrap();
     std::os::unix::fs::chown(locked.join("a.csv"), Some(0), Some(0)).unwrap();
     let unreadable =
         told(5, &["error: /locked/a.csv: the server said \"550 Failed to open file.\"\n"]);
-    line(knowing("secret"), &["get", &(server.url() + "locked/a.csv")], &unreadable);
+    line(knowing("open+sesame-21"), &["get", &(server.url() + "locked/a.csv")], &unreadable);
 }
 
 #[test]
@@ -246,7 +246,7 @@ fn a_mode_that_does_not_exist_or_does_not_work() {
     let arguments = ["--set", "mode=active", "--set", "fallback=false", "ls"];
     let url = server.url();
     let arguments: Vec<_> = arguments.into_iter().chain([url.as_str()]).collect();
-    line(knowing("secret"), &arguments, &held);
+    line(knowing("open+sesame-21"), &arguments, &held);
 }
 
 #[test]
@@ -316,12 +316,12 @@ fn a_mirror_between_the_wrong_sides_or_with_a_wrong_pattern() {
             "error: the source has no files at all, and 2 deletes would follow: nothing was changed\n",
         ],
     );
-    let program = knowing("secret");
+    let program = knowing("open+sesame-21");
     fs::create_dir(program.folder().join("dist")).unwrap();
     line(program, &["mirror", "--delete", "dist", &(server.url() + "site")], &empty);
     assert!(server.root().join("site/index.html").exists());
     let gone = told(5, &["error: gone: cannot open the folder: no such file or directory\n"]);
-    line(knowing("secret"), &["mirror", "gone", &(server.url() + "site")], &gone);
+    line(knowing("open+sesame-21"), &["mirror", "gone", &(server.url() + "site")], &gone);
 }
 
 #[test]

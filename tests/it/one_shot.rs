@@ -18,7 +18,7 @@ use crate::{
 
 /// Returns the program with the password of the embedded server.
 fn embedded() -> Portolan {
-    Portolan::new().env("PORTOLAN_PASSWORD", "secret")
+    Portolan::new().env("PORTOLAN_PASSWORD", "open+sesame-21")
 }
 
 /// Returns the URL of `path` on the embedded server.
@@ -133,7 +133,7 @@ fn a_stream_survives_a_failed_data_connection_and_a_broken_one_early() {
         assert!(server.bytes("a").as_ref() == Some(&bytes), "{faults:?}");
         let mut child = Command::new(env!("CARGO_BIN_EXE_portolan"))
             .args(["get", &there, "-"])
-            .env("PORTOLAN_PASSWORD", "secret")
+            .env("PORTOLAN_PASSWORD", "open+sesame-21")
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()

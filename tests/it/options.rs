@@ -19,7 +19,7 @@ fn run(stage: &Rehearsal, scheme: &str, options: &str, rest: &str) -> Ran {
     let url = format!("{scheme}://tester@{}", stage.server.address());
     let script = format!("let site = ftp::connect(\"{url}\", #{{ {options} }});\n{rest}");
     Portolan::new()
-        .env("PORTOLAN_PASSWORD", "secret")
+        .env("PORTOLAN_PASSWORD", "open+sesame-21")
         .file("ca.pem", stage.server.ca_pem())
         .script(&script)
         .run()
@@ -41,7 +41,7 @@ fn user_password_and_account_are_those_of_the_options() {
     with(&stage, r#"user: "anna", password: "x""#, "").fails_with(5).stderr_has("`account`");
     assert!(heard(&stage, "USER anna") && !heard(&stage, "ACCT"));
     // The reply to ACCT is irrelevant here: the server has accepted no login.
-    with(&stage, r#"account: "books""#, "").fails_with(5).never_says("secret");
+    with(&stage, r#"account: "books""#, "").fails_with(5).never_says("open+sesame-21");
     assert!(heard(&stage, "USER tester") && heard(&stage, "ACCT"));
 }
 
@@ -170,7 +170,7 @@ fn tls_and_trust_are_those_of_the_options() {
     drop(wrong.stderr_has("is not the pinned one"));
     // A user who wants to pin it asks the doctor.
     let url = format!("ftpes://tester@{}", stage.server.address());
-    let doctor = Portolan::new().env("PORTOLAN_PASSWORD", "secret");
+    let doctor = Portolan::new().env("PORTOLAN_PASSWORD", "open+sesame-21");
     let doctor = doctor.args(["doctor", "--read-only", &url]).run();
     let text = doctor.stdout_text().to_owned();
     doctor.forget();

@@ -159,7 +159,7 @@ fn play(row: &Row, folder: &Path, url: &str, stdout: Stdio) -> Output {
         .args(words)
         .current_dir(folder)
         .env("HOME", folder.join("home"))
-        .env("PORTOLAN_PASSWORD", "secret")
+        .env("PORTOLAN_PASSWORD", "open+sesame-21")
         .env("TZ", "UTC")
         .env_remove("PORTOLAN_STATE")
         .stdin(Stdio::piped())

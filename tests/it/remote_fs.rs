@@ -308,7 +308,7 @@ fn ftp_on_the_embedded_server_is_a_remote_file_system() {
         let mut site = Site::new("127.0.0.1");
         site.port = server.address().port();
         site.user = "tester".into();
-        site.password = Some(Secret::new("secret"));
+        site.password = Some(Secret::new("open+sesame-21"));
         run(with_ftp(site));
     }
 }

@@ -11,6 +11,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::support::{
+    program::leaks::assert_kept,
     rehearsal::Rehearsal,
     server::{Kind, Options, RealServer, Tls},
 };
@@ -45,7 +46,9 @@ impl Desk {
         command.env_clear().env("HOME", self.0.path()).env("PATH", "/usr/bin:/bin");
         command.env("SITE", url).env("SITE_PASSWORD", PASSWORD).env("PORTOLAN_PASSWORD", PASSWORD);
         command.env("XDG_STATE_HOME", self.0.path().join("state"));
-        command.output().unwrap()
+        let output = command.output().unwrap();
+        assert_kept(&[PASSWORD, "arg-canary-1", "other-canary-55"], &output, self.0.path());
+        output
     }
 
     /// Records a run, and returns its exit code.
@@ -185,10 +188,11 @@ fn a_run_with_a_real_server_is_played_again_without_it() {
         let Some(server) = RealServer::start(kind, &options) else { return };
         server.file("a.txt", CONTENT);
         server.own_all();
-        let desk = Desk::new(&DOWN.replace("secret(\"SITE_PASSWORD\")", "\"secret\"").replace(
-            "print(\"done\");",
-            "site.put(\"got.txt\", \"b.txt\"); site.delete(\"gone.txt\");",
-        ));
+        let desk =
+            Desk::new(&DOWN.replace("secret(\"SITE_PASSWORD\")", "\"open+sesame-21\"").replace(
+                "print(\"done\");",
+                "site.put(\"got.txt\", \"b.txt\"); site.delete(\"gone.txt\");",
+            ));
         let url = server.url();
         let code = desk.record(&url);
         assert_eq!(code, 5, "{}", desk.read("r.jsonl"));

@@ -185,7 +185,7 @@ fn active_mode_behind_a_router_fetches_a_file() {
     ];
     program("active-behind-router.rhai")
         .file("tree/out/a.csv", "1;2")
-        .env("FTP_PASSWORD", "secret")
+        .env("FTP_PASSWORD", "open+sesame-21")
         .args(arguments)
         .args(["--tree", "tree"])
         .run()

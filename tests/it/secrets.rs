@@ -122,7 +122,7 @@ fn s65_a_password_that_the_server_repeats_is_hidden() {
 #[test]
 fn s65_a_password_in_a_url_is_taken_and_warned_about_and_not_repeated() {
     let Some(server) = RealServer::start(Kind::Vsftpd, &Options::default()) else { return };
-    let url = server.url().replace("tester@", "tester:secret@");
+    let url = server.url().replace("tester@", "tester:open+sesame-21@");
     let script =
         format!("let site = ftp::connect(\"{url}\"); print(site.pwd()); site.read(\"gone\");");
     Portolan::new()
@@ -139,8 +139,9 @@ fn a_password_comes_from_a_file_or_the_environment_and_the_file_wins() {
     let Some(server) = RealServer::start(Kind::Vsftpd, &Options::default()) else { return };
     server.file("a.txt", "x");
     let portolan = || Portolan::new().args(["ls", &server.url()]);
-    portolan().env("PORTOLAN_PASSWORD", "secret").run().succeeds().stdout_has("a.txt");
-    let by_file = portolan().file("password", "secret\r\n").args(["--password-file", "password"]);
+    portolan().env("PORTOLAN_PASSWORD", "open+sesame-21").run().succeeds().stdout_has("a.txt");
+    let by_file =
+        portolan().file("password", "open+sesame-21\r\n").args(["--password-file", "password"]);
     by_file.env("PORTOLAN_PASSWORD", "wrong").run().succeeds().stdout_has("a.txt");
     portolan()
         .args(["--password-file", "gone"])
@@ -156,7 +157,7 @@ fn a_password_comes_from_a_file_or_the_environment_and_the_file_wins() {
         .any_stdout()
         .fails_with(2)
         .stderr("error: password: a secret of more than 65536 bytes is not read\n");
-    portolan().args(["--set", "password=secret"]).run().succeeds().stdout_has("a.txt");
+    portolan().args(["--set", "password=open+sesame-21"]).run().succeeds().stdout_has("a.txt");
 }
 
 #[test]

@@ -17,7 +17,7 @@ fn server() -> (Rehearsal, String) {
 /// Returns the program in a directory with a site `acme`, whose password is a secret of that directory.
 fn with_site(url: &str) -> Portolan {
     let site = format!("[site.acme]\nurl = \"{url}/in\"\npassword = \"secret:ACME\"\n");
-    let program = Portolan::new().file("sites.toml", site).file("secrets/ACME", "secret\n");
+    let program = Portolan::new().file("sites.toml", site).file("secrets/ACME", "open+sesame-21\n");
     let secret = program.folder().join("secrets/ACME");
     fs::set_permissions(secret, fs::Permissions::from_mode(0o600)).unwrap();
     program
@@ -66,8 +66,9 @@ fn a_script_connects_to_a_site_in_three_ways() {
 #[test]
 fn set_and_a_script_count_before_the_options_of_a_site() {
     let (_server, url) = server();
-    let file =
-        format!("[site.acme]\nurl = \"{url}/in\"\nmode = \"active\"\npassword = \"secret\"\n");
+    let file = format!(
+        "[site.acme]\nurl = \"{url}/in\"\nmode = \"active\"\npassword = \"open+sesame-21\"\n"
+    );
     let script =
         "print(ftp::site(\"acme\").mode); print(ftp::site(\"acme\", #{ mode: \"race\" }).mode);";
     let program = Portolan::new().file("sites.toml", file).script(script);
@@ -78,10 +79,10 @@ fn set_and_a_script_count_before_the_options_of_a_site() {
 #[test]
 fn a_site_is_added_shown_and_removed_without_its_password_being_shown() {
     let (_server, url) = server();
-    let with_password = url.replace("tester@", "tester:secret@");
+    let with_password = url.replace("tester@", "tester:open+sesame-21@");
     let program = Portolan::new().file("portolan.toml", "");
     let run = |words: &[&str]| {
-        program.clone_with(words.iter().copied()).run().never_says("secret@").any_files()
+        program.clone_with(words.iter().copied()).run().never_says("open+sesame-21@").any_files()
     };
     let added = ["site", "add", "acme", &format!("{with_password}/in"), "--set", "parallel=2"];
     run(&added).stdout("saved `acme` in sites.toml\nits password: secrets/ACME\n");
@@ -113,11 +114,11 @@ fn without_a_jobs_file_a_site_is_saved_for_the_user() {
     let (_server, url) = server();
     let home = tempfile::tempdir().unwrap();
     let program = Portolan::new().env("XDG_CONFIG_HOME", home.path());
-    let with_password = url.replace("tester@", "tester:secret@");
+    let with_password = url.replace("tester@", "tester:open+sesame-21@");
     let run = |words: &[&str]| program.clone_with(words.iter().copied()).run();
     run(&["site", "add", "acme", &with_password]).any_stdout();
     let kept = home.path().join("portolan/secrets/ACME");
-    assert_eq!(fs::read_to_string(kept).unwrap(), "secret\n");
+    assert_eq!(fs::read_to_string(kept).unwrap(), "open+sesame-21\n");
     run(&["cat", "@acme/in/a.csv"]).any_stderr().stdout("one");
     run(&["site", "remove", "@acme"]).any_stdout();
     assert!(!home.path().join("portolan/secrets/ACME").exists());
@@ -127,8 +128,8 @@ fn without_a_jobs_file_a_site_is_saved_for_the_user() {
 fn a_password_command_is_asked_once_and_its_failure_is_no_login() {
     let (_server, url) = server();
     let file = format!(
-        "[site.acme]\nurl = \"{url}/in\"\npassword_command = \"echo x >> asked; echo secret\"\n\
-         [site.argv]\nurl = \"{url}/in\"\npassword_command = [\"printf\", \"secret\"]\n\
+        "[site.acme]\nurl = \"{url}/in\"\npassword_command = \"echo x >> asked; echo open+sesame-21\"\n\
+         [site.argv]\nurl = \"{url}/in\"\npassword_command = [\"printf\", \"open+sesame-21\"]\n\
          [site.bad]\nurl = \"{url}/in\"\npassword_command = \"echo hunter2; exit 3\"\n"
     );
     let program = Portolan::new().file("sites.toml", file);
@@ -138,7 +139,7 @@ fn a_password_command_is_asked_once_and_its_failure_is_no_login() {
     run(&["cat", "@argv/a.csv"]).any_stderr().stdout("one");
     let bad = run(&["cat", "@bad/a.csv"]).any_code().never_says("hunter2");
     bad.stderr_has("the password command failed");
-    let by_flag = ["--password-command", "echo secret", "cat", &format!("{url}/in/a.csv")];
+    let by_flag = ["--password-command", "echo open+sesame-21", "cat", &format!("{url}/in/a.csv")];
     run(&by_flag).any_stderr().stdout("one");
     // Anybody could have written the command.
     let path = program.folder().join("sites.toml");
@@ -173,7 +174,7 @@ fn a_proxy_of_the_environment_is_used_and_said() {
     let (_server, url) = server();
     // Nothing listens there.
     let program = Portolan::new()
-        .env("PORTOLAN_PASSWORD", "secret")
+        .env("PORTOLAN_PASSWORD", "open+sesame-21")
         .env("all_proxy", "socks5://127.0.0.1:9")
         .args(["cat", &format!("{url}/in/a.csv")]);
     program.run().any_code().stderr_has("all_proxy");

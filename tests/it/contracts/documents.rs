@@ -54,7 +54,7 @@ fn documents_and_events_of_transfers_keep_their_keys() {
     server.file("in/sub/b.txt", "more bytes");
     let url = format!("ftp://tester@127.0.0.1:{}", server.server.address().port());
     let site = |path: &str| format!("{url}/{path}");
-    let program = Portolan::new().env("PORTOLAN_PASSWORD", "secret").file("new.txt", "new");
+    let program = Portolan::new().env("PORTOLAN_PASSWORD", "open+sesame-21").file("new.txt", "new");
     let program = program.file("up/c.txt", "c").args(["--json", "--set", "mode=active"]);
     let mut lines = BTreeSet::new();
     let mut try_one = |name: &str, args: &[&str]| {
@@ -80,7 +80,7 @@ fn documents_and_events_of_transfers_keep_their_keys() {
          s.get(\"a.txt\", \"b.txt\"); s.put(\"b.txt\", \"e.txt\"); s.delete(\"e.txt\"); log::warn(\"x\"); print(\"x\");\n\
          s.mirror_up(\".\", \"m\"); s.get(\"not-there\", \"c.txt\");"
     );
-    let program = Portolan::new().env("PORTOLAN_PASSWORD", "secret").file("a.rhai", script);
+    let program = Portolan::new().env("PORTOLAN_PASSWORD", "open+sesame-21").file("a.rhai", script);
     run("run", &program.args(["--json", "run", "a.rhai"]), &mut lines);
     let script = "print(\"x\"); let s = ftp::connect(\"ftp://ftp.example.org/\"); s.mkdir(\"/d\");";
     let program = Portolan::new().file("script.rhai", script).args(["--json", "rehearse"]);

@@ -331,7 +331,7 @@ fn r5_a_mirror_that_is_killed_at_any_moment_is_made_good_by_the_next() {
         let (source, target) = if is_up { (here.path(), &*there) } else { (&*there, here.path()) };
         for round in 0..rounds(10) {
             grow(source, round);
-            killed(&mut draw, &url, "secret", here.path(), is_up);
+            killed(&mut draw, &url, "open+sesame-21", here.path(), is_up);
             assert!(texts(source) == texts(target), "round {round}, up {is_up}");
             assert_eq!(parts(target) + parts(source), 0, "round {round}, up {is_up}");
         }

@@ -21,7 +21,7 @@ impl Scene {
         let stage = Rehearsal::start(&[], false);
         fs::create_dir_all(stage.root().join("in")).unwrap();
         let program = Portolan::new()
-            .env("PORTOLAN_PASSWORD", "secret")
+            .env("PORTOLAN_PASSWORD", "open+sesame-21")
             .args(["mirror", "--no-progress", "--delete", "--max-delete", "100"])
             .args(options.iter().copied())
             .args([&url(&stage), top.path().to_str().unwrap()]);

@@ -281,7 +281,7 @@ fn a_put_that_was_killed_between_the_names_is_made_good_by_the_next() {
             let folder = stage.root().join("in");
             let single = format!("single\n127.0.0.1\n{}\ntester", stage.site.port);
             put_aside(&folder, &OwnerTag::of(single.as_bytes()), Timestamp::UNIX_EPOCH, name);
-            let base = Portolan::new().env("PORTOLAN_PASSWORD", "secret");
+            let base = Portolan::new().env("PORTOLAN_PASSWORD", "open+sesame-21");
             let base = base.file(format!("tree/{name}"), "new bytes, and more");
             let local = format!("tree/{name}");
             let program = match next {

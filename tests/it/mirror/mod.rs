@@ -21,7 +21,7 @@ use crate::support::{program::Portolan, rehearsal::Rehearsal};
 /// Returns the command, against an embedded server.
 fn mirror(stage: &Rehearsal) -> Portolan {
     std::fs::create_dir_all(stage.root().join("in")).unwrap();
-    Portolan::new().env("PORTOLAN_PASSWORD", "secret").args(["mirror", "--no-progress"])
+    Portolan::new().env("PORTOLAN_PASSWORD", "open+sesame-21").args(["mirror", "--no-progress"])
 }
 
 fn url(stage: &Rehearsal) -> String {

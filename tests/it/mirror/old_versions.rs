@@ -51,7 +51,7 @@ fn scripts_and_jobs_take_a_map() {
          trash = {{ folder = \"old\", overwritten = true }}\n[job.connect]\npassword = \"secret:FTP\"\n"
     );
     let program = Portolan::new()
-        .env("PORTOLAN_PASSWORD", "secret")
+        .env("PORTOLAN_PASSWORD", "open+sesame-21")
         .file("portolan.toml", jobs)
         .file("copy/page", "first")
         .script(&script);
@@ -62,7 +62,7 @@ fn scripts_and_jobs_take_a_map() {
     assert_eq!(fs::read(old.join(&kept[0])).unwrap(), b"first");
     stage.file("in/page", "the third, which is longer");
     let job = Portolan::new()
-        .env("FTP", "secret")
+        .env("FTP", "open+sesame-21")
         .args(["run", "--job", "down"])
         .file("portolan.toml", fs::read(program.folder().join("portolan.toml")).unwrap())
         .file("copy/page", "before");

@@ -75,7 +75,8 @@ fn the_number_that_a_server_accepts_is_remembered() {
 #[test]
 fn a_connection_with_one_session_gets_no_more() {
     let stage = Rehearsal::start(&[], false);
-    let program = Portolan::new().env("PORTOLAN_PASSWORD", "secret").args(["--no-progress"]);
+    let program =
+        Portolan::new().env("PORTOLAN_PASSWORD", "open+sesame-21").args(["--no-progress"]);
     fs::create_dir(program.folder().join("site")).unwrap();
     for number in 0..FILES {
         fs::write(program.folder().join(format!("site/{number}")), "x").unwrap();

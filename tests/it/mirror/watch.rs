@@ -9,7 +9,7 @@ use crate::support::{program::Portolan, rehearsal::Rehearsal, wait};
 const TIME_MAX: Duration = Duration::from_secs(40);
 
 fn url(server: &Rehearsal) -> String {
-    format!("ftp://tester:secret@127.0.0.1:{}/site", server.site.port)
+    format!("ftp://tester:open+sesame-21@127.0.0.1:{}/site", server.site.port)
 }
 
 #[test]

@@ -81,7 +81,7 @@ fn a_family_that_is_dropped_is_tried_once_and_not_in_the_next_run() {
     let program = Portolan::new().script(
         r#"
         for number in 0..3 {
-            let site = ftp::connect("ftp://tester@files.test/", #{ password: "secret" });
+            let site = ftp::connect("ftp://tester@files.test/", #{ password: "open+sesame-21" });
             print(site.read("/a"));
             site.close();
         }

@@ -42,7 +42,7 @@ fn the_next_prompt_gives_back_what_a_killed_one_left() {
     let state = tempfile::tempdir().unwrap();
     let program = |lines: &str| {
         let program = Portolan::new().env("PORTOLAN_STATE", state.path());
-        let program = program.env("PORTOLAN_PASSWORD", "secret").stdin(lines);
+        let program = program.env("PORTOLAN_PASSWORD", "open+sesame-21").stdin(lines);
         program.args(["shell", &format!("ftp://tester@{}", address.ip())])
     };
     let running = home.client.within(|| program(HOLD).spawn());

@@ -21,7 +21,7 @@ const ANSWER_TIME_MAX: Duration = Duration::from_secs(25);
 
 const TRANSFER: &str = r#"
 let site = ftp::connect(env("SITE"), #{
-    password: "secret", mode: "active", fallback: false, map_ports: "auto", insecure: env("TLS") == "yes",
+    password: "open+sesame-21", mode: "active", fallback: false, map_ports: "auto", insecure: env("TLS") == "yes",
 });
 site.write("/b", site.read("/a"));
 print(`${site.list("/").len()} ${site.mode}`);
@@ -57,7 +57,8 @@ fn the_script_that_we_ship_for_it_fetches_a_file_in_active_mode() {
     let server = home.server.within(|| Rehearsal::start_at(address, "localhost", &[], false));
     server.file("out/a.csv", "1;2");
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/active-behind-router.rhai");
-    let program = Portolan::new().args(["run"]).args([script]).env("FTP_PASSWORD", "secret");
+    let program =
+        Portolan::new().args(["run"]).args([script]).env("FTP_PASSWORD", "open+sesame-21");
     let program = program.args([&format!("ftp://tester@{}", address.ip()), "/out/a.csv", "a.csv"]);
     let ran = home.client.within(|| program.run());
     ran.succeeds().stdout("a.csv by eprt\n").wrote("a.csv", "1;2").any_stderr();
@@ -177,7 +178,7 @@ fn a_session_goes_on_without_what_the_router_does_not_give() {
     let server = home.server.within(|| Rehearsal::start_at(address, "localhost", &[], false));
     server.file("a", "hello");
     let script = r#"
-        let site = ftp::connect(env("SITE"), #{ password: "secret", mode: "active", map_ports: "auto" });
+        let site = ftp::connect(env("SITE"), #{ password: "open+sesame-21", mode: "active", map_ports: "auto" });
         print(`${site.read("/a")} ${site.route}`);
     "#;
     let program =

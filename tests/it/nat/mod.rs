@@ -17,7 +17,7 @@ use self::world::{OUTSIDE, Plan, Range, Router, World};
 use crate::support::{net::Space, program::Portolan, program::Ran, rehearsal::Rehearsal};
 
 const SCRIPT: &str = r#"
-let options = #{ password: "secret", mode: args[0] };
+let options = #{ password: "open+sesame-21", mode: args[0] };
 if args.len() > 1 { options.ca_file = args[1]; }
 let site = ftp::connect(env("SITE"), options);
 let text = site.read("/a");

@@ -10,7 +10,7 @@ fn a_job_in_active_mode_falls_back_once_and_starts_in_passive_from_then_on() {
     let jobs = on_request("a", "retries = 2\n[job.connect]\nmode = \"active\"");
     let mut scheduler = Scheduler::new(&jobs).env("SITE", &format!("ftp://tester@{OUTSIDE}"));
     let script = r#"
-        let site = ftp::connect(env("SITE"), #{ password: "secret" });
+        let site = ftp::connect(env("SITE"), #{ password: "open+sesame-21" });
         site.get("/a", `got${job::SCHEDULED_FOR.len()}`);
         print(`by ${site.route}, asked for ${site.mode}`);
     "#;

@@ -37,7 +37,7 @@ fn each_of_several_sessions_finishes_its_file_and_the_next_scheduler_sends_the_r
     const FILES: usize = 24;
     let Some(server) = RealServer::start(Kind::Vsftpd, &Options::default()) else { return };
     let script = r#"
-        let site = ftp::connect(env("SITE"), #{ password: "secret", mode: "passive" });
+        let site = ftp::connect(env("SITE"), #{ password: "open+sesame-21", mode: "passive" });
         // Slow in the first attempt, so that it can be stopped in the midst of files.
         let options = #{ parallel: 3 };
         if job::ATTEMPT == 1 { options.rate_limit = "60KiB"; }
@@ -82,7 +82,7 @@ fn each_of_several_sessions_finishes_its_file_and_the_next_scheduler_sends_the_r
 fn a_file_that_takes_longer_than_kill_grace_is_left_and_its_name_stays_free() {
     let Some(server) = RealServer::start(Kind::Vsftpd, &Options::default()) else { return };
     let script = r#"
-        let site = ftp::connect(env("SITE"), #{ password: "secret", mode: "passive", rate_limit: "20KiB" });
+        let site = ftp::connect(env("SITE"), #{ password: "open+sesame-21", mode: "passive", rate_limit: "20KiB" });
         site.put("large", "/file");
     "#;
     let mut scheduler = scheduler(&server, "kill_grace = \"1s\"", script);

@@ -181,7 +181,7 @@ fn a_put_without_a_script_sends_exactly_the_files_that_arrived() {
         "\n[[job]]\nname = \"send\"\nwatch = {{ directory = \"out\", match = \"*.csv\", settle = \"100ms\" }}\n\
          [job.put]\nto = \"ftp://tester@127.0.0.1:{port}/in/\"\n[job.connect]\npassword = \"secret:FTP\"\n"
     );
-    let mut scheduler = Scheduler::new(&jobs).env("FTP", "secret");
+    let mut scheduler = Scheduler::new(&jobs).env("FTP", "open+sesame-21");
     scheduler.file("out/a.csv", "a");
     scheduler.file("out/b.txt", "b");
     scheduler.start();
@@ -205,7 +205,7 @@ fn files_that_arrive_on_a_server_are_fetched_once_by_one_session_that_looks() {
     let server = Rehearsal::start(&[], false);
     server.file("out/a.csv", "a");
     let jobs = arrival(&server, "match = \"*.csv\", settle = \"0s\"");
-    let mut scheduler = Scheduler::new(&jobs).env("FTP", "secret");
+    let mut scheduler = Scheduler::new(&jobs).env("FTP", "open+sesame-21");
     scheduler.start();
     let run = scheduler.until_outcome("fetch", "done");
     assert_eq!((run["trigger"].as_str(), run["files"].as_i64()), (Some("arrival"), Some(1)));
@@ -236,7 +236,8 @@ fn a_marker_says_that_a_file_on_a_server_is_complete() {
     for (name, text) in [("out/a.csv", "a"), ("out/b.csv", "b"), ("out/b.csv.ok", "")] {
         server.file(name, text);
     }
-    let mut scheduler = Scheduler::new(&arrival(&server, "marker = \"%.ok\"")).env("FTP", "secret");
+    let mut scheduler =
+        Scheduler::new(&arrival(&server, "marker = \"%.ok\"")).env("FTP", "open+sesame-21");
     scheduler.start();
     scheduler.until_outcome("fetch", "done");
     assert_eq!(
@@ -374,7 +375,7 @@ fn after_any_number_of_kills_each_file_of_a_server_was_given_to_one_run() {
     let server = Rehearsal::start(&[], false);
     fs::create_dir(server.root().join("out")).unwrap();
     let jobs = arrival(&server, "settle = \"0s\"");
-    let mut scheduler = Scheduler::new(&jobs).env("FTP", "secret");
+    let mut scheduler = Scheduler::new(&jobs).env("FTP", "open+sesame-21");
     scheduler.start();
     let out = server.root().join("out");
     let create = |number: usize| {

@@ -55,7 +55,7 @@ fn a_run_in_which_no_byte_moves_is_stuck() {
     let server = Rehearsal::start(&["stall=1000"], false);
     server.file("big", vec![7; 100_000]);
     let site = format!("ftp://tester@127.0.0.1:{}", server.site.port);
-    let script = r#"ftp::connect(env("SITE"), #{ password: "secret" }).get("big", "big");"#;
+    let script = r#"ftp::connect(env("SITE"), #{ password: "open+sesame-21" }).get("big", "big");"#;
     let run = triggered("stall_timeout = \"2s\"", script, &[("SITE", &site)]);
     assert_eq!(run["outcome"], "failed");
     assert!(run["error"].as_str().unwrap().contains("(`stall_timeout`)"), "{run}");
@@ -63,7 +63,7 @@ fn a_run_in_which_no_byte_moves_is_stuck() {
 
 #[test]
 fn connections_and_4xx_are_tried_again_and_5xx_and_logins_are_not() {
-    let script = r#"ftp::connect(env("SITE"), #{ password: "secret" }).write("a", "x");"#;
+    let script = r#"ftp::connect(env("SITE"), #{ password: "open+sesame-21" }).write("a", "x");"#;
     for (fault, attempts, kind) in [
         ("reply=USER:421 too many", 3, "busy"),
         ("reply=PASS:530 no", 1, "denied"),
@@ -88,8 +88,7 @@ fn connections_and_4xx_are_tried_again_and_5xx_and_logins_are_not() {
 fn an_attempt_after_the_first_can_do_what_the_first_could_not() {
     let server = Rehearsal::start(&["reply=STOR:450 later*1"], false);
     let site = format!("ftp://tester@127.0.0.1:{}", server.site.port);
-    let script =
-        r#"ftp::connect(env("SITE"), #{ password: "secret" }).write("a", `try ${job::ATTEMPT}`);"#;
+    let script = r#"ftp::connect(env("SITE"), #{ password: "open+sesame-21" }).write("a", `try ${job::ATTEMPT}`);"#;
     let mut scheduler = Scheduler::new(&on_request("a", &format!("retries = 2\n{SOON}")));
     scheduler = scheduler.env("SITE", &site);
     scheduler.file("a.rhai", script);
@@ -108,7 +107,7 @@ fn what_the_job_says_of_connections_wins_over_the_script() {
     server.file("a", "x");
     let site = format!("ftp://tester@127.0.0.1:{}", server.site.port);
     let script = r#"
-        let site = ftp::connect(env("SITE"), #{ password: "secret", mode: "passive" });
+        let site = ftp::connect(env("SITE"), #{ password: "open+sesame-21", mode: "passive" });
         site.read("a");
         print(site.route + " by " + site.mode);
     "#;

@@ -82,7 +82,7 @@ fn a_failure_arrives_by_mail_over_tls_with_what_a_person_needs() {
         secret(&scheduler, "OPS", "canary-ops@example.com\n");
         scheduler.file(
             "a.rhai",
-            "print(\"größere Wörter\"); ftp::connect(env(\"SITE\"), #{ password: \"secret\" });",
+            "print(\"größere Wörter\"); ftp::connect(env(\"SITE\"), #{ password: \"open+sesame-21\" });",
         );
         scheduler.start();
         trigger(&scheduler);

@@ -64,7 +64,7 @@ impl Scheduler {
     }
 
     fn program(&self) -> Portolan {
-        let mut program = Portolan::new();
+        let mut program = Portolan::new().watched(self.folder.path());
         for (name, value) in &self.environment {
             program = program.env(name, value);
         }

@@ -94,7 +94,7 @@ fn size_of(process: u32) -> (u64, usize) {
 }
 
 const SCRIPT: &str = r#"
-let site = ftp::connect(env("SITE"), #{ password: "secret", mode: "passive" });
+let site = ftp::connect(env("SITE"), #{ password: "open+sesame-21", mode: "passive" });
 if args.up {
     site.mirror_up(`here/${job::NAME}`, `/${job::NAME}`, #{ delete: true, parallel: 2 });
 } else {

@@ -66,7 +66,7 @@ fn scheduler(server: &Rehearsal) -> Scheduler {
     server.file("pub/b.csv", "bb");
     server.file("pub/c.tmp", "ccc");
     fs::create_dir(server.root().join("in")).unwrap();
-    let scheduler = Scheduler::new(&five(server)).env("FTP", "secret");
+    let scheduler = Scheduler::new(&five(server)).env("FTP", "open+sesame-21");
     scheduler.file("copy/old", "gone");
     scheduler.file("out/x.csv", "x");
     scheduler.file("out/list", "l");
@@ -151,7 +151,7 @@ fn a_deployment_may_ask_the_address_that_its_job_names() {
             url(&server, "www")
         ),
     );
-    let scheduler = Scheduler::new(&jobs).env("FTP", "secret");
+    let scheduler = Scheduler::new(&jobs).env("FTP", "open+sesame-21");
     scheduler.file("dist/index.html", "<p>");
     let ran = scheduler.command(&["run", "--job", "site"]).any_code().any_stdout();
     assert_ne!(ran.code(), 0);

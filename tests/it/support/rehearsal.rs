@@ -82,7 +82,7 @@ impl Rehearsal {
         let mut site = Site::new(server.address().ip().to_string());
         site.port = server.address().port();
         site.user = "tester".into();
-        site.password = Some(Secret::new("secret"));
+        site.password = Some(Secret::new("open+sesame-21"));
         if is_secure {
             site.tls = site::TlsMode::Explicit;
             site.trust.ca_pem = Some(server.ca_pem().to_owned());

@@ -64,7 +64,7 @@ impl Scene {
 
     fn program(&self, words: &[&str]) -> Portolan {
         Portolan::new()
-            .env("PORTOLAN_PASSWORD", "secret")
+            .env("PORTOLAN_PASSWORD", "open+sesame-21")
             .env("PORTOLAN_STATE", self.state.path())
             .args(words.iter().copied())
     }

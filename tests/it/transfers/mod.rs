@@ -11,7 +11,7 @@ use crate::support::{program::Portolan, rehearsal::Rehearsal};
 
 /// Returns the program with the password of the embedded server.
 fn portolan() -> Portolan {
-    Portolan::new().env("PORTOLAN_PASSWORD", "secret")
+    Portolan::new().env("PORTOLAN_PASSWORD", "open+sesame-21")
 }
 
 /// Returns the URL of `path` on the server.
@@ -21,5 +21,8 @@ fn url(stage: &Rehearsal, path: &str) -> String {
 
 /// Returns a script that opens a session `site` and then runs `text`.
 fn script(stage: &Rehearsal, text: &str) -> String {
-    format!("let site = ftp::connect(\"{}\", #{{ password: \"secret\" }});\n{text}", url(stage, ""))
+    format!(
+        "let site = ftp::connect(\"{}\", #{{ password: \"open+sesame-21\" }});\n{text}",
+        url(stage, "")
+    )
 }

@@ -205,7 +205,7 @@ fn what_was_learned_of_servers_and_the_bytes_over_time_are_told() {
     let server = Rehearsal::start(&["active-425"], false);
     server.file("a", "x".repeat(100_000));
     let script = format!(
-        "let s = ftp::connect(\"ftp://tester@127.0.0.1:{}\", #{{ password: \"secret\", mode: \"active\" }}); s.get(\"a\", \"a\");",
+        "let s = ftp::connect(\"ftp://tester@127.0.0.1:{}\", #{{ password: \"open+sesame-21\", mode: \"active\" }}); s.get(\"a\", \"a\");",
         server.site.port
     );
     let site = Site::start(OPEN, &on_request("get", ""));

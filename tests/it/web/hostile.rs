@@ -20,7 +20,7 @@ fn names_messages_and_logs_are_text_and_never_markup() {
     let name = "<img src=x onerror=alert(1)>&'.txt";
     server.file(name, "bytes");
     let script = format!(
-        r#"let s = ftp::connect("ftp://tester@127.0.0.1:{}", #{{ password: "secret" }});
+        r#"let s = ftp::connect("ftp://tester@127.0.0.1:{}", #{{ password: "open+sesame-21" }});
         s.get("<img src=x onerror=alert(1)>&'.txt", "a");
         print(`{MARKUP}`); print("\u202eabc\x1b[2J");
         throw `{MARKUP}`;"#,

@@ -46,7 +46,8 @@ impl Stand {
             ..ServerSetup::at(folder.path())
         };
         let server = TestServer::start(setup).unwrap();
-        let program = Portolan::new().env("PORTOLAN_PASSWORD", "secret").args(["--no-progress"]);
+        let program =
+            Portolan::new().env("PORTOLAN_PASSWORD", "open+sesame-21").args(["--no-progress"]);
         Self { personality, server, folder, program, complaints: Vec::new() }
     }
 

@@ -133,7 +133,7 @@ impl Served {
 
 const FETCH: &str = r#"
 let site = ftp::connect(env("SITE"), #{
-    password: "secret", mode: args[0], fallback: false, connect_timeout: "1s",
+    password: "open+sesame-21", mode: args[0], fallback: false, connect_timeout: "1s",
     port_range: "40000-40009",
 });
 print(site.read("/a"));

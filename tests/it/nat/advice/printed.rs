@@ -61,7 +61,7 @@ fn printed(client: &Space, host: IpAddr, further: &[&str]) -> String {
     let host = if host.is_ipv6() { format!("[{host}]") } else { host.to_string() };
     let url = format!("ftp://tester@{host}/");
     let program = Portolan::new()
-        .env("PORTOLAN_PASSWORD", "secret")
+        .env("PORTOLAN_PASSWORD", "open+sesame-21")
         .args(["doctor", &url, "--read-only", "--set", "connect_timeout=1s"])
         .args(further.to_vec());
     let ran = client.within(|| program.run()).any_code().any_stderr();
@@ -150,7 +150,7 @@ fn the_line_for_the_script_uses_the_mode_that_works() {
         for line in [snippet.to_owned(), shown.join("\n")] {
             assert!(line.contains(&format!("mode: {mode:?}")), "{line}");
             let script = format!("{line}\nprint(site.read(\"/a\") + site.mode);");
-            let program = Portolan::new().env("FTP_PASSWORD", "secret").script(&script);
+            let program = Portolan::new().env("FTP_PASSWORD", "open+sesame-21").script(&script);
             let ran = segment.client.within(|| program.run()).succeeds().any_stderr();
             assert_eq!(ran.stdout_text(), format!("hello{mode}\n"), "{line}");
             drop(ran.any_stdout());

@@ -31,7 +31,7 @@ fn serve(host: &Space, faults: &[&str]) -> Rehearsal {
 }
 
 fn doctor(client: &Space) -> Value {
-    let program = Portolan::new().env("PORTOLAN_PASSWORD", "secret").args([
+    let program = Portolan::new().env("PORTOLAN_PASSWORD", "open+sesame-21").args([
         "doctor",
         &format!("ftp://tester@{HOST}/"),
         "--json",
@@ -55,7 +55,7 @@ fn a_load_balancer_is_no_nat_of_the_client() {
     assert!(verdict.contains("a load balancer or proxy stands before the server"), "{verdict}");
     assert!(!verdict.contains("behind NAT"), "{verdict}");
     let script = format!(
-        "let site = ftp::connect(\"ftp://tester@{HOST}\", #{{ password: \"secret\" }});
+        "let site = ftp::connect(\"ftp://tester@{HOST}\", #{{ password: \"open+sesame-21\" }});
         let found = nat::detect(site);
         print(`${{found.balancer}} ${{found.client_nat}} ${{found.mode}} ${{found.advice}}`);"
     );
@@ -144,7 +144,7 @@ fn the_chart_has_the_router_and_the_step_that_fails_in_each_format() {
     let printed = |arguments: &[&str]| {
         let url = format!("ftp://tester@{HOST}/");
         let program = Portolan::new()
-            .env("PORTOLAN_PASSWORD", "secret")
+            .env("PORTOLAN_PASSWORD", "open+sesame-21")
             .args(["doctor", &url, "--read-only", "--set", "connect_timeout=1s"])
             .args(arguments.to_vec());
         let ran = world.client.within(|| program.run()).succeeds().any_stderr();
@@ -187,7 +187,7 @@ fn the_chart_names_the_rule_that_breaks_a_step() {
     let printed = |format: &[&str]| {
         let url = format!("ftp://tester@{HOST}/");
         let program = Portolan::new()
-            .env("PORTOLAN_PASSWORD", "secret")
+            .env("PORTOLAN_PASSWORD", "open+sesame-21")
             .args(["doctor", &url, "--read-only", "--set", "connect_timeout=1s"])
             .args(format.to_vec());
         let ran = segment.client.within(|| program.run()).any_code().any_stderr();
@@ -273,7 +273,7 @@ fn a_carriers_nat_behind_the_home_router_is_recognized() {
     let status = "reply=STAT:211-Status:\\r\\n Connected to ::ffff:203.0.113.1\\r\\n211 End";
     let _server = serve(&host, &[status]);
     let script = format!(
-        "let site = ftp::connect(\"ftp://tester@{HOST}\", #{{ password: \"secret\" }});
+        "let site = ftp::connect(\"ftp://tester@{HOST}\", #{{ password: \"open+sesame-21\" }});
         let found = nat::detect(site);
         print(`${{found.cgnat}} ${{found.client_nat}} ${{found.mode}} ${{found.router_outside}} ${{found.advice}}`);"
     );
@@ -347,7 +347,7 @@ fn through_nat64_passive_mode_works_and_no_address_is_announced() {
     let status = "reply=STAT:211-Status:\\r\\n Connected to ::ffff:203.0.113.1\\r\\n211 End";
     let _server = serve(&host, &[status]);
     let script = "let site = ftp::connect(\"ftp://tester@[2001:db8:1:ffff::cb00:710a]\", #{
-            password: \"secret\", mode: args[0], data_timeout: \"5s\",
+            password: \"open+sesame-21\", mode: args[0], data_timeout: \"5s\",
         });
         let found = nat::detect(site);
         print(`${site.read(\"/a\")} ${site.route} ${found.mode} ${found.advice}`);";

@@ -45,7 +45,7 @@ fn passive_reply(client: &Space, control: SocketAddr) -> (String, u16) {
     };
     ask("", "220 ");
     ask("USER tester\r\n", "331 ");
-    ask("PASS secret\r\n", "230 ");
+    ask("PASS open+sesame-21\r\n", "230 ");
     let reply = ask("PASV\r\n", "227 ");
     let numbers = reply.split(['(', ')']).nth(1).unwrap_or_else(|| panic!("{reply}"));
     let numbers: Vec<u16> = numbers.split(',').map(|one| one.parse().unwrap()).collect();
@@ -135,7 +135,7 @@ fn what_detect_tells_of_a_server_behind_nat_makes_it_name_its_address() {
         let Some(segment) = Segment::lay() else { return };
         let detected = || {
             let script = format!(
-                "let site = ftp::connect(\"ftp://tester@{HOST}\", #{{ password: \"secret\" }});
+                "let site = ftp::connect(\"ftp://tester@{HOST}\", #{{ password: \"open+sesame-21\" }});
                 let found = nat::detect(site);
                 print(`${{found.server_nat}} ${{found.advice}}`);"
             );

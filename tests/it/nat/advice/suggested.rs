@@ -194,7 +194,7 @@ fn the_doctors_rules_for_a_client_in_active_mode_open_its_range_to_the_server() 
             nft add rule inet fw in tcp dport 50000-50009 ct state new drop");
         let ask = || {
             let url = format!("ftp://tester@{HOST}/");
-            let program = Portolan::new().env("PORTOLAN_PASSWORD", "secret").args([
+            let program = Portolan::new().env("PORTOLAN_PASSWORD", "open+sesame-21").args([
                 "doctor",
                 &url,
                 "--json",
@@ -375,7 +375,7 @@ fn the_doctors_rules_for_the_server_open_its_range_and_nothing_else() {
             } 2>/dev/null");
             let host = if address.is_ipv6() { format!("[{address}]") } else { address.to_string() };
             let url = format!("ftp://tester@{host}/");
-            let program = Portolan::new().env("PORTOLAN_PASSWORD", "secret").args([
+            let program = Portolan::new().env("PORTOLAN_PASSWORD", "open+sesame-21").args([
                 "doctor",
                 &url,
                 "--json",

@@ -615,7 +615,7 @@ fn by_iptables_rules_are_replaced_under_running_transfers_and_none_breaks() {
         // In active mode only, to an address that only the rules forward: each file needs a new connection through the
         // router.
         let transfers = r#"
-            let site = ftp::connect("ftp://tester@203.0.113.10", #{ password: "secret", mode: "active", fallback: false,
+            let site = ftp::connect("ftp://tester@203.0.113.10", #{ password: "open+sesame-21", mode: "active", fallback: false,
                 port_range: "40000-40009", external_address: "203.0.113.1" });
             let count = 0;
             while !local::exists("stop") {

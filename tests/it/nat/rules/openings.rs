@@ -25,7 +25,7 @@ table inet wall {
     }
 }";
 const TRANSFER: &str = r#"
-let options = #{ password: "secret", mode: "active", insecure: true, data_timeout: "5s" };
+let options = #{ password: "open+sesame-21", mode: "active", insecure: true, data_timeout: "5s" };
 options += parse_json(args[1]);
 let site = ftp::connect(args[0] + "://tester@203.0.113.10", options);
 site.write("/b", site.read("/a"));

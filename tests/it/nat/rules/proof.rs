@@ -11,7 +11,7 @@ rules.masquerade(#{ source: "192.168.50.0/24", out: "wan" });
 rules.forwarding(true);
 rules.apply();
 "#;
-const URL: &str = "ftp://tester:secret@203.0.113.10/";
+const URL: &str = "ftp://tester:open+sesame-21@203.0.113.10/";
 
 /// Starts a server outside of the gateway.
 fn server(gate: &Gate, faults: &[&str], tls: bool) -> Rehearsal {

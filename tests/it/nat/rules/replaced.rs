@@ -15,7 +15,7 @@ use crate::support::{
 
 /// Transfers in active mode only: each file needs the helper, and a new connection through the router.
 const TRANSFERS: &str = r#"
-    let site = ftp::connect("ftp://tester@203.0.113.10", #{ password: "secret", mode: "active", fallback: false });
+    let site = ftp::connect("ftp://tester@203.0.113.10", #{ password: "open+sesame-21", mode: "active", fallback: false });
     let wanted = site.read_blob("/a");
     let count = 0;
     while !local::exists("stop") {

@@ -18,10 +18,12 @@
 //! Results without a check must be empty: an exit code other than 0, output, errors, and changes in the directory
 //! without a check fail the test when its [`Ran`] is dropped.
 
+pub(crate) mod leaks;
 mod ran;
 mod running;
 
 use std::{
+    collections::BTreeSet,
     env,
     ffi::{OsStr, OsString},
     fs,
@@ -33,6 +35,10 @@ use std::{
 
 use tempfile::TempDir;
 
+use self::{
+    leaks::{FilesBefore, UsersSecrets},
+    running::RunTraces,
+};
 pub(crate) use self::{ran::Ran, running::Running};
 use super::{server::RealServer, tree::Manifest};
 
@@ -44,6 +50,10 @@ pub(crate) struct Portolan {
     arguments: Vec<OsString>,
     environment: Vec<(OsString, OsString)>,
     stdin: Option<Vec<u8>>,
+    /// Further directories in which no secret may be left.
+    watched: Vec<PathBuf>,
+    /// The reason why it may print secrets.
+    tells: Option<&'static str>,
 }
 
 /// The working directory, and an empty home directory; both removed with the last user.
@@ -67,6 +77,8 @@ impl Portolan {
             arguments: Vec::new(),
             environment: Vec::new(),
             stdin: None,
+            watched: Vec::new(),
+            tells: None,
         }
     }
 
@@ -105,18 +117,23 @@ impl Portolan {
 
     /// Returns the same program in the same directory, with further arguments.
     pub(crate) fn clone_with<T: Into<OsString>>(&self, all: impl IntoIterator<Item = T>) -> Self {
-        let copy = Self {
-            program: self.program.clone(),
-            folders: Arc::clone(&self.folders),
-            arguments: self.arguments.clone(),
-            environment: self.environment.clone(),
-            stdin: self.stdin.clone(),
-        };
-        copy.args(all)
+        self.clone().args(all)
     }
 
     pub(crate) fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
         self.environment.push((name.into(), value.as_ref().into()));
+        self
+    }
+
+    /// Looks for secrets in `folder` as well, after each run.
+    pub(crate) fn watched(mut self, folder: &Path) -> Self {
+        self.watched.push(folder.to_owned());
+        self
+    }
+
+    /// Lets it print secrets and write them into files of the test, for the reason `why`. Its state has none all the same.
+    pub(crate) fn tells_secrets(mut self, why: &'static str) -> Self {
+        self.tells = Some(why);
         self
     }
 
@@ -143,6 +160,13 @@ impl Portolan {
 
     /// Starts it, for tests that observe it or send signals.
     pub(crate) fn spawn(&self) -> Running {
+        let secrets = self.secrets();
+        // Temporary files are looked through afterwards, too; a program of another user may write elsewhere.
+        let temporary = (!secrets.is_empty()).then(|| {
+            let temporary = self.folders.home.path().join("tmp");
+            fs::create_dir_all(&temporary).unwrap();
+            ("TMPDIR", temporary)
+        });
         let mut command = Command::new(&self.program);
         command
             .args(&self.arguments)
@@ -152,28 +176,69 @@ impl Portolan {
             .env("HOME", self.folders.home.path())
             .env("LANG", "C.UTF-8")
             .env("TZ", "UTC")
+            .envs(temporary)
             .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .process_group(0)
             .stdin(if self.stdin.is_some() { Stdio::piped() } else { Stdio::null() })
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
         let before = Manifest::of(self.folder());
+        let traces = RunTraces {
+            secrets,
+            before: FilesBefore::of(self.folder()),
+            folders: self.places(),
+            work: self.folder().to_owned(),
+            tells: self.tells.is_some(),
+        };
         let child = command.spawn().unwrap();
-        let secrets = self.secrets();
-        Running::watch(child, self.stdin.clone(), Arc::clone(&self.folders), before, secrets)
+        Running::watch(child, self.stdin.clone(), Arc::clone(&self.folders), before, traces)
     }
 
-    /// Returns the secrets in its environment, by the names of the variables.
-    fn secrets(&self) -> Vec<String> {
-        /// Shorter ones occur by chance.
-        const SECRET_BYTES_MIN: usize = 8;
-        let is_secret = |name: &OsStr| {
-            let name = name.to_string_lossy();
-            ["PASSWORD", "SECRET", "TOKEN"].iter().any(|end| name.ends_with(end))
+    /// Returns the secrets that it is given: in variables that are named as such or that a script or jobs file names, in
+    /// URLs, and in files.
+    fn secrets(&self) -> BTreeSet<String> {
+        let places = self.places();
+        let mut names: BTreeSet<String> = BTreeSet::new();
+        let mut secrets: BTreeSet<String> = BTreeSet::new();
+        for folder in &places {
+            let found = UsersSecrets::below(folder);
+            names.extend(found.names);
+            secrets.extend(found.values);
+        }
+        for (name, value) in &self.environment {
+            let (name, value) = (name.to_string_lossy(), value.to_string_lossy());
+            if ["PASSWORD", "SECRET", "TOKEN"].iter().any(|end| name.ends_with(end))
+                || names.contains(&*name)
+            {
+                secrets.insert(value.clone().into_owned());
+            }
+            secrets.extend(leaks::secrets_in(&value));
+        }
+        let arguments: Vec<_> = self.arguments.iter().map(|text| text.to_string_lossy()).collect();
+        secrets.extend(arguments.iter().flat_map(|text| leaks::secrets_in(text)));
+        for pair in arguments.windows(2) {
+            let [flag, file] = pair else { continue };
+            if flag == "--password-file" {
+                let text = fs::read_to_string(self.folder().join(&**file)).unwrap_or_default();
+                secrets.extend(text.lines().next().map(str::to_owned));
+            }
+        }
+        secrets.retain(|text| leaks::is_searchable(text));
+        secrets
+    }
+
+    /// Returns the directories in which no secret may be left: its home with its state, its working directory, and those
+    /// that its environment and the test name.
+    fn places(&self) -> Vec<PathBuf> {
+        let named = |(name, value): &(OsString, OsString)| {
+            let names = ["HOME", "PORTOLAN_STATE", "XDG_STATE_HOME", "XDG_CONFIG_HOME", "TMPDIR"];
+            let is_place = names.iter().any(|place| *name == **place);
+            is_place.then(|| PathBuf::from(value)).filter(|path| path.is_absolute())
         };
-        let all = self.environment.iter().filter(|(name, _)| is_secret(name));
-        let values = all.filter_map(|(_, value)| value.to_str().map(str::to_owned));
-        values.filter(|value| value.len() >= SECRET_BYTES_MIN).collect()
+        let mut places = vec![self.folders.home.path().to_owned(), self.folder().to_owned()];
+        places.extend(self.environment.iter().filter_map(named));
+        places.extend(self.watched.iter().cloned());
+        places
     }
 }
 

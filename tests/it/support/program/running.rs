@@ -1,9 +1,10 @@
 //! The program while it runs.
 
 use std::{
-    fs,
+    collections::BTreeSet,
     io::{Read, Write},
     os::unix::process::ExitStatusExt,
+    path::{Path, PathBuf},
     process::{Child, ExitStatus},
     sync::{Arc, Mutex},
     thread::{self, JoinHandle},
@@ -12,7 +13,10 @@ use std::{
 
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
-use super::{Folders, Ran};
+use super::{
+    Folders, Ran,
+    leaks::{FilesBefore, Leak, SecretSearch, UsersSecrets, is_searchable, is_users_file},
+};
 use crate::support::{tree::Manifest, wait};
 
 /// The time after which it is killed and the test fails.
@@ -25,8 +29,43 @@ pub(crate) struct Running {
     stderr: Stream,
     folders: Arc<Folders>,
     before: Manifest,
-    /// The secrets in its environment, which must be in nothing that it leaves behind.
-    secrets: Vec<String>,
+    traces: RunTraces,
+}
+
+/// The places in which a run must leave none of its secrets.
+#[derive(Debug)]
+pub(super) struct RunTraces {
+    pub(super) secrets: BTreeSet<String>,
+    /// The files of the working directory before the run, which the test has written.
+    pub(super) before: FilesBefore,
+    pub(super) folders: Vec<PathBuf>,
+    /// The working directory.
+    pub(super) work: PathBuf,
+    /// True if it may print secrets, and write them into the working directory.
+    pub(super) tells: bool,
+}
+
+impl RunTraces {
+    /// Returns the first secret in what it `said`, or in what it has left behind.
+    fn leak(&self, said: [(&str, &[u8]); 2]) -> Option<Leak> {
+        // A test may give it secrets while it runs.
+        let mut secrets = self.secrets.clone();
+        let written = self.folders.iter().map(|folder| UsersSecrets::below(folder).values);
+        secrets.extend(written.flatten());
+        secrets.retain(|text| is_searchable(text));
+        let search = SecretSearch::of(&secrets)?;
+        let is_users =
+            |path: &Path| is_users_file(path) || self.tells_in(path) || self.before.has(path);
+        let in_said = said.iter().filter(|_| !self.tells);
+        in_said
+            .filter_map(|(place, bytes)| search.in_text(place, bytes))
+            .chain(self.folders.iter().filter_map(|folder| search.below(folder, &is_users)))
+            .next()
+    }
+
+    fn tells_in(&self, path: &Path) -> bool {
+        self.tells && path.starts_with(&self.work)
+    }
 }
 
 impl Running {
@@ -35,7 +74,7 @@ impl Running {
         stdin: Option<Vec<u8>>,
         folders: Arc<Folders>,
         before: Manifest,
-        secrets: Vec<String>,
+        traces: RunTraces,
     ) -> Self {
         if let (Some(bytes), Some(mut pipe)) = (stdin, child.stdin.take()) {
             // A program that does not read all its input is no failure of the test.
@@ -43,7 +82,7 @@ impl Running {
         }
         let stdout = Stream::read(child.stdout.take().unwrap());
         let stderr = Stream::read(child.stderr.take().unwrap());
-        Self { child, stdout, stderr, folders, before, secrets }
+        Self { child, stdout, stderr, folders, before, traces }
     }
 
     /// Returns its process id.
@@ -57,7 +96,7 @@ impl Running {
     }
 
     /// Returns its working directory.
-    pub(crate) fn folder(&self) -> std::path::PathBuf {
+    pub(crate) fn folder(&self) -> PathBuf {
         self.folders.work.path().to_owned()
     }
 
@@ -113,23 +152,11 @@ impl Running {
         })
     }
 
-    /// Checks that no secret of its environment is in its state: history, logs, records of servers and mirrors.
+    /// Checks that none of its secrets is in what it has said and left behind.
     fn keeps_its_secrets(&self) {
-        let mut folders = vec![self.folders.home.path().join(".local")];
-        while let Some(folder) = folders.pop() {
-            let Ok(entries) = fs::read_dir(folder) else { continue };
-            for path in entries.filter_map(|entry| Some(entry.ok()?.path())) {
-                if path.is_dir() && !path.is_symlink() {
-                    folders.push(path);
-                } else if let Ok(bytes) = fs::read(&path) {
-                    for secret in &self.secrets {
-                        let is_there =
-                            bytes.windows(secret.len()).any(|at| at == secret.as_bytes());
-                        assert!(!is_there, "a secret is in {}\n{}", path.display(), self.said());
-                    }
-                }
-            }
-        }
+        let (stdout, stderr) = (self.stdout.bytes(), self.stderr.bytes());
+        let leak = self.traces.leak([("stdout", &stdout), ("stderr", &stderr)]);
+        assert!(leak.is_none(), "{}\n{}", leak.unwrap(), self.said());
     }
 
     fn said(&self) -> String {
@@ -142,6 +169,9 @@ impl Drop for Running {
         if let Ok(None) = self.child.try_wait() {
             kill_process_group(Pid::from_child(&self.child), Signal::KILL).ok();
             drop(self.child.wait());
+            if !thread::panicking() {
+                self.keeps_its_secrets();
+            }
         }
     }
 }
@@ -167,6 +197,10 @@ impl Stream {
 
     fn is_over(&self) -> bool {
         self.reader.is_finished()
+    }
+
+    fn bytes(&self) -> Vec<u8> {
+        self.bytes.lock().unwrap().clone()
     }
 
     fn text(&self) -> String {

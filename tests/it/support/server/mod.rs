@@ -35,8 +35,8 @@ use super::{
 };
 
 const USER: &str = RealServer::USER;
-/// The hash by `openssl passwd -6 -salt portolan secret`, which all three servers check within 15 ms.
-const PASSWORD_HASH: &str = "$6$portolan$QUY7haIOyPBqPvqrWjGL7EuIaBHdqMtoBGzkE3z6A5iAYmBQyuf3cHjH0/UDM/f8CcHgYD4vJM9PoZCnDfk5v0";
+/// The hash by `openssl passwd -6 -salt portolan open+sesame-21`, which all three servers check within 15 ms.
+const PASSWORD_HASH: &str = "$6$portolan$83Cyri8nVyAL3H4KN/mTsqKAK0vbnOAkQ3K3UW36W2nC5OZXZZEGi24kE5U3.zNgd3pAIi5mEs4dUDmkvRXeB0";
 /// The owner of the stored files, which is not a user of the host.
 const UID: u32 = 2121;
 /// The maximum time from the start of the process to its greeting; a busy machine needs some hundred milliseconds.
@@ -160,7 +160,7 @@ pub(crate) struct RealServer {
 impl RealServer {
     /// The account of every server.
     pub(crate) const USER: &str = "tester";
-    pub(crate) const PASSWORD: &str = "secret";
+    pub(crate) const PASSWORD: &str = "open+sesame-21";
 
     /// Starts a server and waits for its greeting. `None` if it cannot run here, which has then been reported.
     ///

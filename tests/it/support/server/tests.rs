@@ -122,7 +122,7 @@ fn each_server_serves_what_is_put_there_and_lets_it_be_replaced() {
 fn each_server_speaks_the_newest_tls_with_a_certificate_that_holds() {
     each(&Options { tls: Tls::Explicit, require_tls: true, ..Options::default() }, |server| {
         let (mut plain, _) = Control::open(connect(&server));
-        let login = [plain.ask("USER tester"), plain.ask("PASS secret")];
+        let login = [plain.ask("USER tester"), plain.ask("PASS open+sesame-21")];
         assert!(!login.concat().contains("230"), "a plain login: {login:?}");
         let version = log_in_with_explicit_tls(&server);
         assert_eq!(version, ProtocolVersion::TLSv1_3);
@@ -253,7 +253,7 @@ fn one_session_too_many_is_turned_away() {
         assert!(greeting.starts_with("220"));
         first.log_in();
         let (mut second, greeting) = Control::open(connect(&server));
-        let replies = [greeting, second.ask("USER tester"), second.ask("PASS secret")];
+        let replies = [greeting, second.ask("USER tester"), second.ask("PASS open+sesame-21")];
         assert!(!replies.concat().contains("230"), "{replies:?}");
         assert!(replies.concat().contains("421"), "{replies:?}");
     });
