@@ -317,4 +317,7 @@ fn dispatched(row: &SqlRow) -> SqlResult<DispatchedRun> {
 #[cfg(feature = "postgres")]
 mod campaign;
 #[cfg(test)]
+#[cfg(feature = "postgres")]
+mod speed;
+#[cfg(test)]
 pub(crate) mod tests;

@@ -27,6 +27,8 @@ const START_TIME_MAX: Duration = Duration::from_mins(1);
 /// ended, in whatever way.
 const SCRIPT: &str = r#"
 cd /
+# Whoever ends the tests by a signal to all of their processes ends this one by its input.
+trap '' HUP INT TERM
 as() { exec "$@"; }
 if [ "$(id -u)" = 0 ]; then
     user=postgres; id "$user" >/dev/null 2>&1 || user=nobody
