@@ -25,6 +25,8 @@ pub(super) fn run(common: &Common) -> ExitResult {
     let order = AttemptSpec::read(&mut input)?;
     let lock = isolation::raise(&order)?;
     let source = order.source()?;
+    // Before the sandbox is entered, in which only what the job may use can be opened.
+    let paces = order.shared_rates()?;
     let mut settings = Settings {
         overrides: Overrides::read(&secrets::of_settings(&order.connect)?)?,
         password: common.password()?,
@@ -46,6 +48,7 @@ pub(super) fn run(common: &Common) -> ExitResult {
     let sinks: Vec<Box<dyn Sink>> = vec![Box::new(lines), Box::new(drain)];
     let (mut context, states) = common.child_context(stop, sinks)?;
     (context.permissions, settings.states) = (Arc::new(permissions), states);
+    context.paces = paces;
     sandbox.report(&context.observer);
     let stop = context.stop.clone();
     let ended = interruptible(&stop, move || Ok(around(&order, &source, settings, &context)));

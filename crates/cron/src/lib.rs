@@ -9,6 +9,7 @@ mod days;
 mod field;
 mod fields;
 mod parse;
+mod rate_table;
 pub mod slot;
 mod start_limits;
 #[cfg(test)]
@@ -23,6 +24,7 @@ use sha2::{Digest, Sha256};
 
 pub use self::alias::fields_of;
 pub use self::parse::without_hash;
+pub use self::rate_table::RateTable;
 pub use self::start_limits::{DateSet, DayWindow, StartLimits};
 pub use self::walk::Firings;
 pub use self::walk::SlotWalk;

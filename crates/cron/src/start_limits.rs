@@ -53,6 +53,12 @@ impl DayWindow {
         Ok(Self { days, from, to })
     }
 
+    /// Returns true for a local time within the window.
+    pub fn contains(&self, civil: DateTime) -> bool {
+        let at = of_day(civil.time());
+        self.parts(civil.date()).any(|(from, to)| (from..to).contains(&at))
+    }
+
     fn has_day(&self, day: Weekday) -> bool {
         self.days.get(usize::try_from(day.to_monday_zero_offset()).unwrap_or(0)) == Some(&true)
     }
@@ -66,6 +72,12 @@ impl DayWindow {
         let own = begins.then_some((self.from, end));
         from_before.then_some((0, self.to)).into_iter().chain(own)
     }
+}
+
+/// Returns true for days of the week, such as `Mon-Fri` or `Sat,Sun`.
+pub(crate) fn is_week(text: &str) -> bool {
+    let is_of_days = |c: char| c.is_ascii_alphabetic() || matches!(c, '-' | ',');
+    text.chars().all(is_of_days) && week(text).is_ok()
 }
 
 /// Parses `Mon-Fri`, `Sat,Sun`.
@@ -185,10 +197,7 @@ impl StartLimits {
 
     /// Returns the key that excludes a local time.
     pub fn refusal(&self, civil: DateTime) -> Option<&'static str> {
-        let at = of_day(civil.time());
-        let is_within = |window: &DayWindow| {
-            window.parts(civil.date()).any(|(from, to)| (from..to).contains(&at))
-        };
+        let is_within = |window: &DayWindow| window.contains(civil);
         if self.not_on.has(civil.date()) {
             Some("not_on")
         } else if !self.windows.is_empty() && !self.windows.iter().any(is_within) {

@@ -7,7 +7,7 @@
 //! transfer     results and rules of transfers        pending      transfers whose bytes have arrived
 //! listing      a directory as far as it is known     hash         algorithms of hashes
 //! hints        what follows a transfer               rate_limit   bytes per second
-//! prune        retention: old files that go
+//! prune        retention: old files that go          shared_rate  rate limits of several processes
 //! ```
 
 pub mod entry;
@@ -22,6 +22,7 @@ pub mod path;
 pub mod pending;
 pub mod prune;
 pub mod rate_limit;
+pub mod shared_rate;
 pub mod source_sink;
 pub mod stream;
 pub mod transfer;

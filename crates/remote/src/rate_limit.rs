@@ -9,6 +9,8 @@ use std::{
 
 use portolan_core::limits::{COPY_BYTES, PACE_BURST, PACE_PIECE_BYTES_MIN};
 
+use crate::shared_rate::SharedRateLimits;
+
 /// A rate limit, shared by its clones.
 #[derive(Debug, Clone)]
 pub struct RateLimiter(Arc<Mutex<PaceState>>);
@@ -20,9 +22,12 @@ struct PaceState {
     even_at: Option<Instant>,
 }
 
-/// The rate limits of a run, one for each host.
+/// The rate limits of a run: one for each host, and those that it shares with other runs, if there are any.
 #[derive(Debug, Clone, Default)]
-pub struct HostRateLimiters(Arc<Mutex<BTreeMap<String, RateLimiter>>>);
+pub struct HostRateLimiters {
+    hosts: Arc<Mutex<BTreeMap<String, RateLimiter>>>,
+    shared: Option<Arc<SharedRateLimits>>,
+}
 
 impl RateLimiter {
     /// Returns a limit of `bytes_per_second`; 0 counts as 1.
@@ -44,15 +49,30 @@ impl RateLimiter {
 
     /// Returns the number of bytes to move at once, so that they flow evenly.
     pub fn piece(&self) -> usize {
-        let tenth = lock(&self.0).bytes_per_second / 10;
-        usize::try_from(tenth).unwrap_or(COPY_BYTES).clamp(PACE_PIECE_BYTES_MIN, COPY_BYTES)
+        piece_of(lock(&self.0).bytes_per_second)
     }
 }
 
+/// Returns the number of bytes to move at once at a rate.
+pub fn piece_of(bytes_per_second: u64) -> usize {
+    let tenth = bytes_per_second / 10;
+    usize::try_from(tenth).unwrap_or(COPY_BYTES).clamp(PACE_PIECE_BYTES_MIN, COPY_BYTES)
+}
+
 impl HostRateLimiters {
+    /// Returns the rate limits of a run that shares some with others.
+    pub fn sharing(shared: Arc<SharedRateLimits>) -> Self {
+        Self { shared: Some(shared), ..Self::default() }
+    }
+
+    /// Returns the rate limits that the run shares with others.
+    pub fn shared(&self) -> Option<&SharedRateLimits> {
+        self.shared.as_deref()
+    }
+
     /// Returns the rate limit of all sessions with `host` in this run; the rate that was requested last applies.
     pub fn of_host(&self, host: &str, bytes_per_second: u64) -> RateLimiter {
-        let mut paces = lock(&self.0);
+        let mut paces = lock(&self.hosts);
         let pace = paces
             .entry(host.to_ascii_lowercase())
             .or_insert_with(|| RateLimiter::new(bytes_per_second))

@@ -4,6 +4,7 @@ use std::{
     fmt,
     io::BufRead,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use jiff::Timestamp;
@@ -14,6 +15,7 @@ use super::{broken_order, programs::RunPrograms};
 use crate::{
     error::{Error, Result},
     permissions::PermissionOptions,
+    remote::{rate_limit::HostRateLimiters, shared_rate::SharedRateLimits},
     schedule::jobs::{Allowed, Job, Task},
     script::{run::JobFacts, source::ScriptSource},
 };
@@ -55,6 +57,9 @@ pub struct AttemptSpec {
     /// The table `[job.permissions]`; without it only `http`, `run` and NAT are refused.
     #[serde(default)]
     pub permissions: Option<PermissionOptions>,
+    /// The file of the rate limits that it shares with other runs.
+    #[serde(default)]
+    pub rates: Option<PathBuf>,
     /// The process id of the scheduler.
     pub parent: u32,
     /// The file that each child keeps locked while it lives.
@@ -95,6 +100,7 @@ impl AttemptSpec {
             connect: job.connect.texts(),
             allow_nat: job.allow.contains(&Allowed::Nat),
             permissions: job.permissions.clone(),
+            rates: None,
             parent: std::process::id(),
             lock: PathBuf::new(),
         })
@@ -128,6 +134,14 @@ impl AttemptSpec {
             Some(task) => Ok(task.source(Path::new("."))),
             None => ScriptSource::read_guarded(&self.script),
         }
+    }
+
+    /// Opens the rate limits that it shares with other runs. A limit that cannot be read would not be kept.
+    pub fn shared_rates(&self) -> Result<HostRateLimiters> {
+        let Some(path) = &self.rates else { return Ok(HostRateLimiters::default()) };
+        let shared = SharedRateLimits::open(path, &self.job)
+            .map_err(|error| Error::local("open the rate limits", path, error))?;
+        Ok(HostRateLimiters::sharing(Arc::new(shared)))
     }
 
     /// Returns the facts about the job that the script sees.
@@ -176,6 +190,7 @@ mod tests {
             connect: vec!["password=canary".into()],
             allow_nat: true,
             permissions: Some(PermissionOptions::default()),
+            rates: Some("state/rates".into()),
             parent: 1,
             lock: "state/runs.lock".into(),
         };

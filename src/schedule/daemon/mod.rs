@@ -15,6 +15,7 @@ mod end;
 mod leader;
 mod lock;
 mod prune;
+mod rates;
 mod recover;
 mod reload;
 mod rows;
@@ -36,7 +37,8 @@ use std::{
 use jiff::Timestamp;
 
 use self::{
-    context::SchedulerContext, leader::Leader, lock::Lock, reload::FileWatch, worker::Worker,
+    context::SchedulerContext, leader::Leader, lock::Lock, rates::SchedulerRates,
+    reload::FileWatch, worker::Worker,
 };
 use super::{
     arrivals::FileNews,
@@ -119,6 +121,7 @@ pub struct Daemon {
     leader: Leader,
     worker: Worker,
     watch: FileWatch,
+    rates: SchedulerRates,
     inbox: Receiver<Message>,
     told_fault: Option<String>,
     /// Set when a tick failed: the planner may know decisions that were not written.
@@ -146,6 +149,7 @@ impl Daemon {
             observer.warn(loss);
             store.told_loss()?;
         }
+        let rates = SchedulerRates::new(&state)?;
         let jobs = Arc::new(jobs);
         metrics.jobs(jobs.all.iter().map(|job| &*job.name));
         let context = Arc::new(SchedulerContext {
@@ -161,7 +165,17 @@ impl Daemon {
         let worker = Worker::open(Arc::clone(&context), Store::open(&context.start.state)?)?;
         let leader = Leader::open(Arc::clone(&context), store, worker.identity(), jobs)?;
         let (told_fault, is_unsure) = (None, false);
-        Ok(Self { context, leader, worker, watch, inbox, told_fault, is_unsure, _lock: lock })
+        Ok(Self {
+            context,
+            leader,
+            worker,
+            watch,
+            rates,
+            inbox,
+            told_fault,
+            is_unsure,
+            _lock: lock,
+        })
     }
 
     /// Returns the sender for messages to the scheduler.
@@ -243,6 +257,7 @@ impl Daemon {
         // What was dispatched begins, also by a tick that failed afterwards.
         self.worker.take_runs()?;
         decided?;
+        self.set_rates()?;
         self.worker.begin_attempts()?;
         self.worker.tell_slow_runs()?;
         self.leader.turn_after()?;

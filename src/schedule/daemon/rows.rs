@@ -219,6 +219,7 @@ pub(super) fn order(
         trigger: active.cause.as_str().into(),
         last_success: last_success.map(Timestamp::as_second),
         files: active.files.clone(),
+        rates: Some(state.join(super::rates::RATES)),
         lock: state.join(super::lock::RUNS),
         args: args::merged(&active.job.args, &active.args),
         ..AttemptSpec::of_job(&active.job)?

@@ -62,6 +62,7 @@ fn common_losses(job: &Job, losses: &mut Vec<String>) {
     );
     lose(is_script && !job.connect.texts().is_empty(), "`[job.connect]`: give `--set KEY=VALUE`");
     lose(job.permissions.is_some(), "`[job.permissions]`: give `--allow-…` flags");
+    lose(job.rate_limit.is_some(), "`rate_limit`: no runs share it; give `--set rate_limit=…`");
     lose(job.notify.is_any(), "nobody is told of successes and failures");
     lose(job.catch_up.misfire == Misfire::All, "`misfire = \"all\"`: at most one run catches up");
 }

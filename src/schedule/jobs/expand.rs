@@ -55,8 +55,9 @@ pub(super) fn with_defaults<'t>(
     let (mut whole, known) = (job.clone(), JOB.keys());
     let works = || TaskKind::ALL.iter().map(|kind| kind.as_str());
     // A zone is for a job that has times, and none of its own.
-    let has_times =
-        ["cron", "window", "not_on", "expect_by"].iter().any(|key| job.contains_key(*key));
+    let has_times = ["cron", "window", "not_on", "expect_by", "rate_limit"]
+        .iter()
+        .any(|key| job.contains_key(*key));
     let cron = job.get("cron").and_then(|cron| cron.get_ref().as_str());
     let has_zone = cron.is_some_and(|cron| cron.trim_start().contains("TZ="));
     let has_work = works().chain(["script"]).any(|key| job.contains_key(key));

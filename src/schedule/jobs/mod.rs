@@ -11,6 +11,7 @@ mod glance;
 mod job;
 mod listen;
 mod options;
+mod rates;
 mod read;
 mod rows;
 mod rules;
@@ -39,6 +40,7 @@ pub use self::glance::{Glance, glance};
 pub use self::listen::Listen;
 pub use self::options::{ExpectBy, Job, JobLimits};
 use self::options::{JOB, POSITIVE};
+pub use self::rates::RateRule;
 pub use self::read::{JobsReading, parse, read};
 use self::rules::BACKOFF;
 pub use self::rules::{Allowed, CatchUp, Misfire, Overlap, RUN_TIMEOUT, Retry, RetryOn, Timeouts};
@@ -115,6 +117,10 @@ pub struct Runner {
     pub page_url: Option<String>,
     /// The limits of history.
     pub retention: Retention,
+    /// The rate limit of all runs together.
+    pub rate_limit: Option<RateRule>,
+    /// The rate limits of all runs together for hosts, by their names in lower case.
+    pub host_rate_limits: BTreeMap<String, RateRule>,
     /// The number of runs that may hold a lock at a time, if more than one.
     pub locks: BTreeMap<String, u32>,
 }
@@ -130,6 +136,8 @@ impl Default for Runner {
             listen: Listen::default(),
             page_url: None,
             retention,
+            rate_limit: None,
+            host_rate_limits: BTreeMap::new(),
             locks: BTreeMap::new(),
         }
     }
@@ -208,6 +216,22 @@ const RUNNER: OptionTable<Runner> = OptionTable {
             Own,
             "the limits of history, such as `{ runs = 1000, age = \"90d\", log = \"10MiB\" }`; what is beyond them is \
              removed, the oldest first",
+        ),
+        OptionRow::<Runner>::new(
+            "rate_limit",
+            Own,
+            "the bytes per second of all runs together: a rate, or times of the week with a rate each and commas between \
+             them, of which the first that fits applies; \"off\" is no limit",
+        ),
+        OptionRow::<Runner>::new(
+            "host_rate_limits",
+            Own,
+            "the bytes per second of all runs together from and to a host, in the same form",
+        ),
+        OptionRow::<Runner>::new(
+            "timezone",
+            Own,
+            "the time zone of these limits; that of the host without it",
         ),
         OptionRow::<Runner>::new(
             "locks",

@@ -6,7 +6,8 @@ use jiff::{Timestamp, civil::Time};
 use serde_json::Value;
 
 use super::{
-    Allowed, CatchUp, Connect, FileTrigger, Misfire, Notify, Overlap, Retry, Task, Timeouts,
+    Allowed, CatchUp, Connect, FileTrigger, Misfire, Notify, Overlap, RateRule, Retry, Task,
+    Timeouts,
 };
 use crate::{
     error::Error,
@@ -66,6 +67,8 @@ pub struct Job {
     pub catch_up: CatchUp,
     /// The maximum delay of a slot, which is always the same for a slot.
     pub jitter: Duration,
+    /// The rate limit of its runs.
+    pub rate_limit: Option<RateRule>,
     /// Names of locks, each held by one run at a time, of any job.
     pub locks: Vec<String>,
     /// Jobs that must have succeeded since this job's last slot (or, without a schedule, since its last run).
@@ -97,6 +100,7 @@ impl Default for Job {
             overlap: Overlap::Skip,
             catch_up: CatchUp::default(),
             jitter: Duration::ZERO,
+            rate_limit: None,
             locks: Vec::new(),
             after: Vec::new(),
             notify: Notify::default(),
@@ -349,6 +353,12 @@ const JOB_ROWS: &[JobRow] = &[
         "each slot starts up to this much later, by an amount that is always the same for the slot",
     )
     .usual("0s"),
+    JobRow::new(
+        "rate_limit",
+        Own,
+        "the bytes per second of the job, such as \"Mon-Fri 08:00-18:00 1MiB, off\" in its time zone, besides the limits of \
+         `[runner]`; a change by the clock or in the file takes effect in runs in progress as well",
+    ),
     JobRow::new(
         "locks",
         Own,

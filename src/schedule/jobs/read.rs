@@ -12,7 +12,7 @@ use toml::de::DeTable;
 use super::{
     Jobs, MailSettings, RETENTION, RUNNER, Runner, around, expand,
     job::{self, JobContext},
-    listen,
+    listen, rates,
     sources::{self, Sources},
     table::{JobsDocument, JobsTable},
     tell,
@@ -171,6 +171,7 @@ fn runner_of(
     if let Some(mut table) = table.table("retention", "`retention`", &RETENTION.keys(), page) {
         table.fill(&RETENTION, &mut runner.retention, page);
     }
+    rates::of_runner(&mut runner, &mut table, place, page);
     if let Some(locks) = table.open_table("locks", page) {
         for (name, value) in locks {
             if let Some(most) = page.number(name.get_ref(), value, 1, 1000) {

@@ -10,6 +10,7 @@ use toml::de::DeValue;
 use super::{
     CatchUp, Digest, ExpectBy, Job, JobLimits, Misfire,
     job::JobContext,
+    rates,
     table::{JobsDocument, JobsTable, Value},
     tell,
 };
@@ -45,7 +46,8 @@ pub(super) fn times(
     let limits = limits(table, place, page);
     job.expect_by = expect_by(table, page);
     let zone = table.text("timezone", page);
-    let is_needed = limits.is_some() || job.expect_by.is_some();
+    let is_needed =
+        limits.is_some() || job.expect_by.is_some() || table.get("rate_limit").is_some();
     if let (None, Some(span), false) = (table.get("cron"), table.place("timezone"), is_needed) {
         page.warn(span, "`timezone` does nothing without `cron`", None);
     }
@@ -54,6 +56,7 @@ pub(super) fn times(
         schedule(table, name, (zone, found.clone()), limits.clone(), job.jitter, place, page);
     let zone = job.schedule.as_ref().map(|schedule| schedule.zone.clone()).or(found.flatten());
     let zone = zone.unwrap_or_else(|| place.zones.of_this_machine());
+    job.rate_limit = rates::rate_limit(table, &zone, page);
     job.limits = limits.map(|limits| JobLimits { limits, zone });
 }
 
@@ -230,6 +233,17 @@ fn dates(
     }
 }
 
+/// Reads a time zone; that of this host without one.
+pub(super) fn zone(
+    table: &mut JobsTable<'_>,
+    place: &JobContext<'_>,
+    page: &mut JobsDocument<'_>,
+) -> Zone {
+    let named = table.text("timezone", page);
+    let zone = named.and_then(|(name, span)| found(name, span, place, page));
+    zone.unwrap_or_else(|| place.zones.of_this_machine())
+}
+
 /// Reads `[digest]`.
 pub(super) fn digest(
     root: &mut JobsTable<'_>,
@@ -239,10 +253,7 @@ pub(super) fn digest(
     let heading = root.place("digest")?;
     let tell = tell::tell(root, "digest", page)?;
     let mut table = JobsTable::new_unchecked(root.open_table("digest", page)?);
-    let zone = match table.text("timezone", page) {
-        Some((name, span)) => found(name, span, place, page)?,
-        None => place.zones.of_this_machine(),
-    };
+    let zone = zone(&mut table, place, page);
     let hint = || Some("such as `at = \"07:00\"`".to_owned());
     if table.get("at").is_none() {
         page.error(heading, "`digest` has no `at`", hint());

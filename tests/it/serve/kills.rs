@@ -191,6 +191,16 @@ impl Set {
         seconds.fetch_add(by.as_secs(), Ordering::Relaxed);
     }
 
+    /// Runs the daemon's loop until `wanted` returns a value.
+    pub(super) fn turn_until<T>(&mut self, mut wanted: impl FnMut() -> Option<T>) -> T {
+        let daemon = self.daemon.as_mut().unwrap();
+        let found = wait::until(TIME_MAX, || {
+            daemon.turn();
+            wanted()
+        });
+        found.unwrap()
+    }
+
     /// Runs the daemon's loop until it is idle.
     pub(super) fn turn(&mut self) {
         let daemon = self.daemon.as_mut().unwrap();

@@ -12,6 +12,7 @@ mod kills;
 mod limits;
 mod mails;
 mod notices;
+mod rates;
 mod rights;
 pub(crate) mod scheduler;
 mod secrets;

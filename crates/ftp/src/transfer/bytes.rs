@@ -11,8 +11,7 @@ use super::{
 };
 use crate::{
     control::FtpCommand, data::method::is_matter_of_mode, data_path::DataCommand,
-    listing::Modified, path::RemotePath, rate_limit::RateLimiter, session::Session,
-    tls::TlsVersions,
+    listing::Modified, path::RemotePath, session::Session, tls::TlsVersions,
 };
 use portolan_core::{
     buffer,
@@ -21,6 +20,10 @@ use portolan_core::{
     observe::{Event, Operation, TransferId},
 };
 use portolan_proto::{ReplyCode, Verb};
+use portolan_remote::{
+    rate_limit::{RateLimiter, piece_of},
+    shared_rate::SharedRateLimits,
+};
 
 /// One attempt to download a file.
 #[derive(Debug, Clone, Copy)]
@@ -50,6 +53,14 @@ pub(super) struct FetchResult {
     /// The time of the file, if the server reported it afterwards.
     pub(super) modified: Option<Modified>,
 }
+
+/// The longest wait for a shared rate limit before it is read again: it may have changed.
+const SHARED_WAIT: Duration = Duration::from_secs(1);
+
+/// The wait for another process to release the shared rate limits, which it holds for microseconds, and how often there is
+/// one: a process that was stopped meanwhile holds nobody up.
+const SHARED_LOCK_WAIT: Duration = Duration::from_millis(1);
+const SHARED_LOCK_TRIES: u32 = 100;
 
 impl Session {
     pub(crate) async fn fetch(
@@ -107,12 +118,12 @@ impl Session {
         let command = FtpCommand::path(Verb::Retr, remote);
         let transfer = DataCommand { offset, ..DataCommand::whole(&command) };
         let mut data = self.open_data(transfer).await?.data;
-        let (mut buffer, piece) = (self.take_buffer(), self.piece());
+        let mut buffer = self.take_buffer();
         let mut bytes = offset;
         let mut rate = self.least_rate();
         let copy = async {
             loop {
-                let room = buffer::room(&mut buffer, piece)?;
+                let room = buffer::room(&mut buffer, self.piece())?;
                 let count = if size == Some(bytes) {
                     self.read_end(&mut data, room).await?
                 } else {
@@ -204,11 +215,12 @@ impl Session {
             self.open_data(DataCommand { is_followed, ..DataCommand::whole(&command) }).await?;
         self.has_moved = true;
         let (mut data, has_begun) = (opened.data, opened.has_begun);
-        let (mut buffer, piece) = (self.take_buffer(), self.piece().min(SEND_BYTES));
+        let mut buffer = self.take_buffer();
         let mut bytes = 0_u64;
         let mut rate = self.least_rate();
         let copy = async {
             loop {
+                let piece = self.piece().min(SEND_BYTES);
                 let count = source.give(buffer::room(&mut buffer, piece)?)?;
                 if count == 0 {
                     return Ok(());
@@ -245,7 +257,9 @@ impl Session {
 
     /// Returns the number of bytes to move at once: the buffer size, or less if a rate limit requires it.
     pub(super) fn piece(&self) -> usize {
-        self.paces.iter().flatten().map(RateLimiter::piece).min().unwrap_or(COPY_BYTES)
+        let own = self.paces.iter().flatten().map(RateLimiter::piece);
+        let shared = self.context.paces.shared().and_then(|shared| shared.rate(&self.site.host));
+        own.chain(shared.map(piece_of)).min().unwrap_or(COPY_BYTES)
     }
 
     /// Returns the check for the minimum rate of a transfer.
@@ -255,7 +269,7 @@ impl Session {
 
     /// Waits as long as the rate limits require after `bytes` have moved; the wait does not count as slowness.
     pub(super) async fn rest(&self, bytes: usize, rate: &mut LeastRate) -> Result<()> {
-        if self.paces.iter().flatten().next().is_none() {
+        if self.context.paces.shared().is_none() && self.paces.iter().flatten().next().is_none() {
             return Ok(());
         }
         let before = Instant::now();
@@ -267,10 +281,37 @@ impl Session {
     /// Waits as long as the rate limits require after `bytes` have moved.
     pub(super) async fn keep_step(&self, bytes: usize) -> Result<()> {
         let waits = self.paces.iter().flatten().map(|pace| pace.wait_after(bytes, Instant::now()));
-        match waits.max() {
-            None | Some(Duration::ZERO) => Ok(()),
-            Some(wait) => self.context.stop.run_until_cancelled(tokio::time::sleep(wait)).await,
+        if let Some(wait) = waits.max().filter(|wait| !wait.is_zero()) {
+            self.sleep(wait).await?;
         }
+        match self.context.paces.shared() {
+            Some(shared) => self.keep_shared_step(shared, bytes).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Waits as long as the rate limits that the run shares with others require, as they change.
+    async fn keep_shared_step(&self, shared: &SharedRateLimits, bytes: usize) -> Result<()> {
+        let (mut ticket, mut tries) = (None, 0);
+        while tries < SHARED_LOCK_TRIES {
+            ticket = ticket.or_else(|| shared.count(&self.site.host, bytes));
+            match ticket.as_ref().and_then(|ticket| shared.wait(ticket)) {
+                Some(Duration::ZERO) => break,
+                Some(wait) => {
+                    tries = 0;
+                    self.sleep(wait.min(SHARED_WAIT)).await?;
+                }
+                None => {
+                    tries += 1;
+                    self.sleep(SHARED_LOCK_WAIT).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn sleep(&self, time: Duration) -> Result<()> {
+        self.context.stop.run_until_cancelled(tokio::time::sleep(time)).await
     }
 
     /// Takes the session's own buffer: to allocate and clear another one for each small file costs more than the file.

@@ -213,14 +213,14 @@ impl<'l> SegmentQueue<'l> {
             .open_data(DataCommand { offset: piece.start, ..DataCommand::whole(&command) })
             .await?
             .data;
-        let (mut buffer, room) = (session.take_buffer(), session.piece());
+        let mut buffer = session.take_buffer();
         let began_at = piece.start;
         let mut sent_on = began_at;
         let mut rate = session.least_rate();
         let copy = async {
             while piece.start < piece.end {
                 let left = usize::try_from(piece.end - piece.start).unwrap_or(usize::MAX);
-                let space = buffer::room(&mut buffer, room.min(left))?;
+                let space = buffer::room(&mut buffer, session.piece().min(left))?;
                 let count = data.read(space).await?;
                 if count == 0 {
                     let message = "the file ended before its size";

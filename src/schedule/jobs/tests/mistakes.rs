@@ -97,6 +97,15 @@ fn a_wrong_key_or_value_is_shown_in_its_place() {
             "jitter = «\"24h\"",
             "warning: `jitter` is as long as the time between two slots | a slot may then begin after the next one is due",
         ),
+        (
+            "rate_limit = «\"08:00-18:00\"",
+            "error: `rate_limit`: `08:00-18:00` does not end with a rate: write `1MiB`, `Mon-Fri 08:00-18:00 1MiB`, or `off` for no limit | such as \"1MiB\", or \"Mon-Fri 08:00-18:00 1MiB, off\"",
+        ),
+        ("rate_limit = «true", "error: `rate_limit` wants a string, got true | "),
+        (
+            "«rate_limt = \"1MiB\"",
+            "error: a job has no key `rate_limt` | did you mean `rate_limit`?",
+        ),
         ("locks = [\"a\", «\"a\"]", "error: the lock \"a\" is named twice | "),
         ("locks = «\"\"", "error: a lock has a name | such as \"host:ftp.example.com\""),
         ("locks = [\"a\", «1]", "error: `locks` wants a string or an array of strings, got 1 | "),
