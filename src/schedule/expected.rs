@@ -1,26 +1,60 @@
 //! The time by which a job must have succeeded: `expect_by`. Pure.
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::{
+    SignedDuration, Timestamp,
+    civil::{DateTime, Time},
+};
 
 use super::{
     cron::Schedule,
-    jobs::{ExpectBy, Job},
+    jobs::{ExpectBy, Job, JobLimits},
     slot::Slot,
 };
 use crate::store::history::JobStateRecord;
 
 /// Returns the time by which a job should have succeeded and has not; `None` if it is not late. A job that is paused or
-/// turned off, or has had no slot since it is known, is not.
+/// turned off, or has had no slot since it is known, is not; nor is one without a schedule that has had no such time.
 pub fn late_since(job: &Job, state: Option<&JobStateRecord>, now: Timestamp) -> Option<Timestamp> {
-    let (rule, schedule) = (job.expect_by?, job.active_schedule()?);
+    let rule = job.expect_by.filter(|_| job.enabled)?;
     let state = state.filter(|state| state.revision == job.revision())?;
-    let slot = newest_due(rule, schedule, now)?;
-    let is_known = state.since.is_none_or(|since| since < slot.at);
-    let has_succeeded = state.last_success.is_some_and(|success| success >= slot.at);
-    if !is_known || has_succeeded || state.paused_at.is_some() {
-        return None;
+    // A success counts from `begin` on, and the job has to be known before `known`.
+    let (begin, known, deadline) = match (&job.schedule, rule) {
+        (Some(schedule), _) => {
+            let slot = newest_due(rule, schedule, now)?;
+            (slot.at, slot.at, deadline(rule, schedule, &slot)?)
+        }
+        (None, ExpectBy::Time(time)) => {
+            let (begin, deadline) = newest_of_days(job, time, now)?;
+            (begin, deadline, deadline)
+        }
+        (None, ExpectBy::Within(_)) => return None,
+    };
+    let is_known = state.since.is_none_or(|since| since < known);
+    let has_succeeded = state.last_success.is_some_and(|success| success >= begin);
+    (is_known && !has_succeeded && state.paused_at.is_none()).then_some(deadline)
+}
+
+/// The number of days among which the newest is looked for on which a job without a schedule is expected to run.
+const DAYS_MAX: usize = 14;
+
+/// Returns the newest time, up to now, by which a job without a schedule must have succeeded on a day, preceded by the
+/// beginning of that day. Days that the limits of the job leave no time on before it do not count.
+fn newest_of_days(job: &Job, time: Time, now: Timestamp) -> Option<(Timestamp, Timestamp)> {
+    let rules = job.time_zone();
+    let at = |civil: DateTime| rules.to_ambiguous_timestamp(civil).compatible().ok();
+    let mut date = now.to_zoned(rules.clone()).date();
+    for _ in 0..DAYS_MAX {
+        let deadline = at(date.to_datetime(time))?;
+        // Midnight is the end of a day.
+        let day = if time == Time::midnight() { date.yesterday().ok()? } else { date };
+        let begin = at(day.to_datetime(Time::midnight()))?;
+        let opens = |limits: &JobLimits| limits.opens(begin).is_some_and(|at| at < deadline);
+        if deadline <= now && job.limits.as_ref().is_none_or(opens) {
+            return Some((begin, deadline));
+        }
+        date = date.yesterday().ok()?;
     }
-    deadline(rule, schedule, &slot)
+    None
 }
 
 /// Returns the newest slot that should have succeeded by `now`.
@@ -65,13 +99,16 @@ fn deadline(rule: ExpectBy, schedule: &Schedule, slot: &Slot) -> Option<Timestam
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use std::{sync::Arc, time::Duration};
 
     use jiff::civil::time;
 
     use super::*;
     use crate::{
-        schedule::{cron::Expression, zone::Zones},
+        schedule::{
+            cron::{DayWindow, Expression, StartLimits},
+            zone::Zones,
+        },
         store::history::Health,
     };
 
@@ -129,6 +166,74 @@ mod tests {
                 None
             );
         }
+    }
+
+    #[test]
+    fn a_job_without_a_schedule_is_expected_to_succeed_on_each_day() {
+        let zone = Zones::bundled().find("Europe/Berlin").unwrap();
+        let mut limits = StartLimits {
+            windows: vec![DayWindow::parse("Mon-Fri 05:00-20:00").unwrap()],
+            ..StartLimits::default()
+        };
+        limits.not_on.add("2026-06-08").unwrap();
+        let limits = JobLimits { limits: Arc::new(limits), zone: zone.clone() };
+        let daily = |time| Job {
+            expect_by: Some(ExpectBy::Time(time)),
+            zone: Some(zone.clone()),
+            ..Job::default()
+        };
+        let morning = daily(time(6, 30, 0, 0));
+        let working = Job { limits: Some(limits), ..morning.clone() };
+        let midnight = daily(time(0, 0, 0, 0));
+        for (job, success, now, wanted) in [
+            // A success of the day counts, and only that: midnight in Berlin is 22:00Z.
+            (&morning, "2026-06-09T22:00:00Z", "2026-06-10T04:30:00Z", None),
+            (
+                &morning,
+                "2026-06-09T21:59:59Z",
+                "2026-06-10T04:30:00Z",
+                Some("2026-06-10T04:30:00Z"),
+            ),
+            (&morning, "2026-06-09T12:00:00Z", "2026-06-10T04:29:59Z", None),
+            (
+                &morning,
+                "2026-06-08T12:00:00Z",
+                "2026-06-10T04:29:59Z",
+                Some("2026-06-09T04:30:00Z"),
+            ),
+            (&morning, "2026-06-10T05:00:00Z", "2026-06-10T06:00:00Z", None),
+            // Saturday, Sunday, and a Monday that is a holiday.
+            (&working, "2026-06-05T04:00:00Z", "2026-06-08T20:00:00Z", None),
+            (
+                &working,
+                "2026-06-05T04:00:00Z",
+                "2026-06-09T04:30:00Z",
+                Some("2026-06-09T04:30:00Z"),
+            ),
+            (
+                &working,
+                "2026-06-04T04:00:00Z",
+                "2026-06-08T20:00:00Z",
+                Some("2026-06-05T04:30:00Z"),
+            ),
+            (&midnight, "2026-06-09T12:00:00Z", "2026-06-09T22:00:00Z", None),
+            (
+                &midnight,
+                "2026-06-08T12:00:00Z",
+                "2026-06-09T22:00:00Z",
+                Some("2026-06-09T22:00:00Z"),
+            ),
+        ] {
+            let found = late_since(job, Some(&state(job, Some(success))), at(now));
+            assert_eq!(found, wanted.map(at), "{success} {now}");
+        }
+        // One that is new is late from its first such time on.
+        let new = |since| JobStateRecord { since: Some(at(since)), ..state(&morning, None) };
+        let late = |since| late_since(&morning, Some(&new(since)), at("2026-06-10T05:00:00Z"));
+        assert_eq!(late("2026-06-10T04:29:00Z"), Some(at("2026-06-10T04:30:00Z")));
+        assert_eq!(late("2026-06-10T04:31:00Z"), None);
+        let off = Job { enabled: false, ..morning.clone() };
+        assert_eq!(late_since(&off, Some(&state(&off, None)), at("2026-06-10T05:00:00Z")), None);
     }
 
     #[test]

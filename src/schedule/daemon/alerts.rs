@@ -107,8 +107,7 @@ impl Leader {
         if self.store.alert(&job.name, LATE)?.is_some_and(|told| told >= deadline) {
             return Ok(());
         }
-        let zone = job.schedule.as_ref().map(|schedule| schedule.zone.rules.clone());
-        let expected_by = local(deadline, zone.unwrap_or(TimeZone::UTC));
+        let expected_by = local(deadline, job.time_zone());
         let sentence = format!("is late: it was expected by {expected_by}");
         self.context.observer.warn(format!("`{}` {sentence}", job.name));
         // A success of an earlier slot says nothing.
@@ -142,8 +141,7 @@ impl Leader {
         let last = runs.iter().find(|run| is_failure(run));
         let failures = runs.iter().take_while(|run| run.state != RunState::Done);
         let since = failures.filter(|run| is_failure(run)).last().and_then(|run| run.ended_at);
-        let zone = job.schedule.as_ref().map(|schedule| schedule.zone.rules.clone());
-        let since = since.map(|at| local(at, zone.unwrap_or(TimeZone::UTC))).unwrap_or_default();
+        let since = since.map(|at| local(at, job.time_zone())).unwrap_or_default();
         let sentence = format!("still fails, since {since}");
         let more = [("failing_since", since)];
         let notices = self.context.about_job(job, "remind", &sentence, last, &more);

@@ -2,7 +2,7 @@
 
 use std::{ops::RangeInclusive, path::PathBuf, sync::Arc, time::Duration};
 
-use jiff::{Timestamp, civil::Time};
+use jiff::{Timestamp, civil::Time, tz::TimeZone};
 use serde_json::Value;
 
 use super::{
@@ -45,6 +45,8 @@ pub struct Job {
     pub limits: Option<JobLimits>,
     /// The time by which it must have succeeded.
     pub expect_by: Option<ExpectBy>,
+    /// The time zone of its times, if it has no schedule.
+    pub zone: Option<Zone>,
     /// The files whose arrival starts it.
     pub files: Option<FileTrigger>,
     /// The schedule; a job without one runs after other jobs, when files arrive, or when it is triggered.
@@ -89,6 +91,7 @@ impl Default for Job {
             programs: RunPrograms::default(),
             limits: None,
             expect_by: None,
+            zone: None,
             files: None,
             schedule: None,
             args: Value::Null,
@@ -117,6 +120,12 @@ impl Job {
     /// Returns the files whose arrival starts it: `None` if it is turned off.
     pub fn active_files(&self) -> Option<&FileTrigger> {
         self.files.as_ref().filter(|_| self.enabled)
+    }
+
+    /// Returns the time zone of its times; UTC if it has none.
+    pub fn time_zone(&self) -> TimeZone {
+        let zone = self.schedule.as_ref().map(|schedule| &schedule.zone).or(self.zone.as_ref());
+        zone.map_or(TimeZone::UTC, |zone| zone.rules.clone())
     }
 
     /// Returns the schedule to which the decisions on its slots belong.
@@ -148,7 +157,7 @@ impl JobLimits {
 /// The key `expect_by`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ExpectBy {
-    /// A time of the day in the job's time zone.
+    /// A time of the day in the job's time zone; of a job without `cron`, of each day.
     Time(Time),
     /// A duration after the slot.
     Within(Duration),
@@ -249,7 +258,8 @@ const JOB_ROWS: &[JobRow] = &[
         "expect_by",
         Own,
         "when a slot must have succeeded: a time of the day such as \"06:30\", or a duration after the slot such as \
-         \"2h\"; `portolan jobs` and the page show a job that is late",
+         \"2h\"; `portolan jobs` and the page show a job that is late. A job without `cron` must have succeeded by that time \
+         on each day that `window` and `not_on` leave it",
     ),
     JobRow::new("args", Own, "the value of `args` in the script: the table `[job.args]`, or an array"),
     JobRow::new(

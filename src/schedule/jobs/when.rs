@@ -57,6 +57,14 @@ pub(super) fn times(
     let zone = job.schedule.as_ref().map(|schedule| schedule.zone.clone()).or(found.flatten());
     let zone = zone.unwrap_or_else(|| place.zones.of_this_machine());
     job.rate_limit = rates::rate_limit(table, &zone, page);
+    job.zone = job.schedule.is_none().then(|| zone.clone());
+    if let (Some(ExpectBy::Within(_)), None, Some(span)) =
+        (job.expect_by, table.get("cron"), table.place("expect_by"))
+    {
+        let hint = Some("a time of the day such as \"06:30\" is for each day".to_owned());
+        let message = "`expect_by` is a duration after the slot, and a job without `cron` has none";
+        page.warn(span, message, hint);
+    }
     job.limits = limits.map(|limits| JobLimits { limits, zone });
 }
 

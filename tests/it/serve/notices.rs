@@ -2,9 +2,12 @@
 
 use std::{io::Write, net::TcpListener, thread};
 
+use jiff::SignedDuration;
+use portolan::store::Store;
 use serde_json::Value;
 
 use super::{
+    kills::Set,
     mails::{hidden_below, host, secret},
     scheduler::{Scheduler, TIME_MAX, on_request},
     told::{Heard, Listener, hear},
@@ -170,10 +173,23 @@ fn people_are_told_of_what_is_late_still_fails_is_slow_or_moved_nothing() {
 }
 
 #[test]
+fn a_job_without_cron_is_late_on_a_day_on_which_it_has_not_succeeded_in_time() {
+    let jobs = "[[job]]\nname = \"a\"\nscript = \"a.rhai\"\nwatch = { directory = \"in\" }\n\
+        timezone = \"Europe/Berlin\"\nexpect_by = \"06:30\"\non_late = { command = [\"true\"] }\n";
+    let mut set = Set::new("2026-06-01T04:29:00Z", jobs);
+    set.turn();
+    set.go(SignedDuration::from_secs(60));
+    let state = set.folder.path().join("state");
+    let late = || Store::open(&state).unwrap().alert("a", "late").unwrap();
+    let told = set.turn_until(late);
+    assert_eq!(told.to_string(), "2026-06-01T04:30:00Z");
+}
+
+#[test]
 fn the_digest_of_a_day_arrives_at_its_time() {
     let listener = Listener::start(0);
     // Far enough for the scheduler to be ready by then.
-    let at = jiff::Timestamp::now() + jiff::SignedDuration::from_secs(15);
+    let at = jiff::Timestamp::now() + SignedDuration::from_secs(15);
     let at = at.strftime("%H:%M:%S").to_string();
     let digest = format!(
         "[digest]\nat = \"{at}\"\ntimezone = \"UTC\"\nntfy = \"http://{}/digest\"\n",
