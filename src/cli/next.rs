@@ -40,13 +40,16 @@ pub(super) struct Args {
     /// Show runs after: 2026-03-08T07:00:00Z, or 2026-03-08T02:30 in the time zone of the schedule
     #[arg(long, value_name = "T")]
     after: Option<String>,
-    /// Number of runs to show
-    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..=1000))]
-    count: u16,
+    /// Number of runs to show [default: 1 of each job, or 5]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1000))]
+    count: Option<u16>,
     /// Jobs file
     #[arg(long, value_name = "FILE", default_value = "portolan.toml", conflicts_with = "cron")]
     jobs: PathBuf,
 }
+
+/// The number of slots of a single job or expression.
+const COUNT: usize = 5;
 
 /// A slot with its job and schedule.
 struct NextSlot<'r> {
@@ -55,6 +58,13 @@ struct NextSlot<'r> {
     slot: Slot,
     /// True if the job is paused: the slot will be skipped unless it is resumed before.
     is_paused: bool,
+}
+
+impl Args {
+    /// Returns true if neither a job nor an expression is named.
+    const fn is_of_all_jobs(&self) -> bool {
+        self.job.is_none() && self.cron.is_none()
+    }
 }
 
 pub(super) fn run(args: &Args, common: &Common) -> ExitResult {
@@ -159,16 +169,18 @@ fn show(
     paused: &BTreeSet<String>,
 ) -> ExitResult {
     let (mut rows, mut since) = (Vec::new(), now);
+    let count = args.count.map(usize::from);
+    let of_each = count.unwrap_or(if args.is_of_all_jobs() { 1 } else { COUNT });
     for (job, schedule) in schedules {
         let after = args.after.as_deref().map(|text| slots::moment(text, &schedule.zone, now));
         let after = after.unwrap_or(Ok(now)).map_err(UsageError)?;
         since = after;
-        let slots = schedule.firings(after).take(args.count.into());
+        let slots = schedule.firings(after).take(of_each);
         let is_paused = job.is_some_and(|job| paused.contains(&*job.name));
         rows.extend(slots.map(|slot| NextSlot { job: *job, schedule, slot, is_paused }));
     }
     rows.sort_by_key(|row| row.slot.at);
-    rows.truncate(args.count.into());
+    rows.truncate(count.unwrap_or(usize::MAX));
     if let ([], [(_, schedule)]) = (&rows[..], schedules) {
         let text = &schedule.text();
         let message = format!("the schedule `{text}` never fires after that time");

@@ -68,6 +68,27 @@ fn next_of_a_job_goes_by_its_zone_and_names_it() {
 }
 
 #[test]
+fn next_has_one_line_for_each_job_and_several_slots_if_asked() {
+    let after = ["--after", "2026-06-01T12:00:00Z"];
+    let names = |more: &[&str]| -> Vec<String> {
+        let program = with_jobs(JOBS).args(["next", "--json"]).args(after);
+        let found = program.args(more.iter().copied()).run().succeeds().json();
+        let name = |slot: &serde_json::Value| slot["job"].as_str().unwrap().to_owned();
+        found.as_array().unwrap().iter().map(name).collect()
+    };
+    assert_eq!(names(&[]), ["prices", "catalogue"]);
+    assert_eq!(names(&["--count", "3"]), ["prices"; 3]);
+    assert_eq!(names(&["prices"]), ["prices"; 5]);
+    assert_eq!(names(&["prices", "--count", "2"]), ["prices"; 2]);
+    let ran = with_jobs(JOBS).args(["next"]).args(after).run().succeeds().any_stdout();
+    let lines = ran.stdout_text();
+    let count = |job: &str| {
+        lines.lines().filter(|line| line.starts_with("  2026") && line.contains(job)).count()
+    };
+    assert_eq!((count("prices"), count("catalogue")), (1, 1), "{lines}");
+}
+
+#[test]
 fn next_shows_the_description_of_a_job() {
     let named = "name = \"catalogue\"\n";
     let described = format!("{named}description = \"the supplier's prices\"\n");
