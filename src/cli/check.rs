@@ -1,12 +1,14 @@
 //! `portolan check`: checks scripts and jobs files without running them.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
     sync::Arc,
 };
 
 use serde_json::json;
+
+mod secrets;
 
 use super::{
     ExitResult,
@@ -150,19 +152,29 @@ fn look(paths: &[PathBuf]) -> Result<Looked> {
     let (named, others): (Vec<_>, Vec<_>) = paths.iter().partition(is_jobs_file);
     let (zones, now) = (Zones::newest(), Clock::System.now());
     let (mut files, mut findings, mut jobs) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut missing, mut of_jobs) = (Vec::new(), BTreeMap::new());
     let mut all = scripts(others)?;
     for path in named {
         let reading = jobs::read(path, &zones, now)?;
+        let named = secrets::of_jobs_file(path, &reading);
         files.push((visible(path.as_os_str().as_encoded_bytes()), reading.text));
         files.extend(reading.included);
         findings.extend(reading.findings);
         jobs.extend(reading.jobs.into_iter().flat_map(|jobs| jobs.all));
+        of_jobs.extend(reading.scripts.iter().map(|script| (script.clone(), path.clone())));
         all.extend(reading.scripts);
+        missing.extend(named);
     }
     let mut seen = BTreeSet::new();
     all.retain(|path| seen.insert(path.clone()));
     let sources = all.iter().map(ScriptSource::read).collect::<Result<Vec<_>>>()?;
     findings.extend(check_all(&sources));
+    findings.extend(missing);
+    for (path, source) in all.iter().zip(&sources) {
+        if let Some(jobs) = of_jobs.get(path) {
+            findings.extend(secrets::of_script(jobs, source));
+        }
+    }
     Ok(Looked { sources, jobs, files, findings })
 }
 

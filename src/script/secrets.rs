@@ -102,13 +102,23 @@ pub fn of_text_in(text: &str, folder: &Path) -> Result<Secret> {
     let has_credential = env::var_os("CREDENTIALS_DIRECTORY")
         .is_some_and(|folder| Path::new(&folder).join(name).exists());
     if is_name && !name.starts_with('.') && !has_credential {
-        let named = env::var_os("PORTOLAN_SECRETS").map_or_else(|| FOLDER.into(), PathBuf::from);
-        let file = folder.join(named).join(name);
+        let file = folder_in(folder).join(name);
         if let Some(text) = files::read_private(&file, SECRET_BYTES_MAX)? {
             return full(name, first_line(&text));
         }
     }
     of_text(text)
+}
+
+/// Returns the folder of secrets of a process whose working directory is `folder`.
+pub fn folder_in(folder: &Path) -> PathBuf {
+    let named = env::var_os("PORTOLAN_SECRETS").map_or_else(|| FOLDER.into(), PathBuf::from);
+    folder.join(named)
+}
+
+/// Returns true for the error that no source has a secret, as opposed to one that cannot be used.
+pub fn is_missing(fault: &Error) -> bool {
+    fault.kind == ErrorKind::NotFound && fault.path.is_none()
 }
 
 /// Returns the connect options `KEY=VALUE` with passwords in place of the secrets that they name.

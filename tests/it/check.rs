@@ -228,6 +228,27 @@ fn json_is_one_array() {
 }
 
 #[test]
+fn secrets_that_a_jobs_file_names_and_that_are_not_here_are_warned_of() {
+    let jobs = "[[job]]\nname = \"a\"\nscript = \"a.rhai\"\ncron = \"@daily\"\n\
+        on_failure = { ntfy = { url = \"https://ntfy.sh/x\", token = \"secret:TOKEN_7Q\" } }\n";
+    let portolan = Portolan::new()
+        .file("portolan.toml", jobs)
+        .file("a.rhai", "let password = secret(\"LOGIN_7Q\");\nprint(password);\n")
+        .args(["check"]);
+    let hint = "hint: `install -D -m 600 /dev/stdin secrets/TOKEN_7Q` reads it from the terminal";
+    portolan
+        .run()
+        .succeeds()
+        .stderr_has("warning: there is no secret `TOKEN_7Q` here\n  --> portolan.toml:5:60\n")
+        .stderr_has("\"secret:TOKEN_7Q\"")
+        .stderr_has(hint)
+        .stderr_has("warning: there is no secret `LOGIN_7Q` here\n  --> a.rhai:1:16\n")
+        .stderr_has("\n2 warnings in 1 jobs file and 1 script\n");
+    let portolan = portolan.env("TOKEN_7Q", "x").env("LOGIN_7Q", "y");
+    portolan.run().succeeds().stderr("1 jobs file and 1 script, nothing wrong\n");
+}
+
+#[test]
 fn a_path_that_is_not_there_is_a_mistake_of_the_command_line() {
     let missing = "error: gone.rhai: cannot read the script: no such file or directory\n";
     Portolan::new().args(["check", "gone.rhai"]).run().fails_with(2).stderr(missing);

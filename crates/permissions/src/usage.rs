@@ -28,6 +28,11 @@ impl PermissionSet {
         }
     }
 
+    /// Returns what it has of a kind.
+    pub fn of_kind(&self, kind: PermissionKind) -> impl Iterator<Item = &str> {
+        self.0.get(&kind).into_iter().flatten().map(String::as_str)
+    }
+
     /// Returns true if there is none.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()

@@ -15,6 +15,7 @@ mod rates;
 mod read;
 mod rows;
 mod rules;
+mod secrets;
 mod sources;
 mod table;
 mod targets;
@@ -44,6 +45,7 @@ pub use self::rates::RateRule;
 pub use self::read::{JobsReading, parse, read};
 use self::rules::BACKOFF;
 pub use self::rules::{Allowed, CatchUp, Misfire, Overlap, RUN_TIMEOUT, Retry, RetryOn, Timeouts};
+pub use self::secrets::NamedSecret;
 pub use self::sources::watched;
 pub use self::targets::{
     ChatService, ChatTarget, Digest, MailSettings, MailTls, Notify, SlowAfter, Tell, WebhookTarget,

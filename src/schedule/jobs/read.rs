@@ -13,6 +13,7 @@ use super::{
     Jobs, MailSettings, RETENTION, RUNNER, Runner, around, expand,
     job::{self, JobContext},
     listen, rates,
+    secrets::{NamedSecret, SecretNames},
     sources::{self, Sources},
     table::{JobsDocument, JobsTable},
     tell,
@@ -44,6 +45,8 @@ pub struct JobsReading {
     pub included: Vec<(String, String)>,
     /// The scripts that the jobs name and that exist, each once, even if jobs have errors.
     pub scripts: Vec<PathBuf>,
+    /// The secrets that it names, each once.
+    pub secrets: Vec<NamedSecret>,
 }
 
 /// Reads the jobs file at `path`, and those that it includes. `now` is the time after which each schedule must fire some
@@ -64,27 +67,30 @@ pub fn parse(text: String, path: &Path, zones: &Zones, now: Timestamp) -> JobsRe
         page.warn(span, format!("there is no directory `{folder}` to include from"), hint);
     }
     let roots: Vec<_> = files.iter().map(|file| page.document(file)).collect();
+    let mut secrets = SecretNames::default();
     let (jobs, scripts) = if page.is_right() {
-        jobs(&roots, path, zones, now, &mut page)
+        jobs(&roots, path, (zones, now), &mut secrets, &mut page)
     } else {
         // Values read from a document that is not TOML would be guesses.
         (None, BTreeSet::new())
     };
+    let secrets = secrets.named(&page);
     let (findings, is_right) = page.done();
     let included: Vec<_> = files.iter().skip(1).map(|file| file.path.clone()).collect();
     let jobs = jobs.filter(|_| is_right).map(|jobs| Jobs { included, ..jobs });
     let mut files = files.into_iter();
     let text = files.next().map(|main| main.text).unwrap_or_default();
     let included = files.map(|file| (file.shown, file.text)).collect();
-    JobsReading { jobs, findings, text, included, scripts: scripts.into_iter().collect() }
+    let scripts = scripts.into_iter().collect();
+    JobsReading { jobs, findings, text, included, scripts, secrets }
 }
 
 /// Reads the jobs of the documents: the jobs file, and those that it includes.
 fn jobs(
     roots: &[DeTable<'_>],
     path: &Path,
-    zones: &Zones,
-    now: Timestamp,
+    (zones, now): (&Zones, Timestamp),
+    secrets: &mut SecretNames,
     page: &mut JobsDocument<'_>,
 ) -> (Option<Jobs>, BTreeSet<PathBuf>) {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
@@ -102,6 +108,8 @@ fn jobs(
             runner = runner_of(found, &place, page);
             mail = tell::mail_settings(&mut table, place.folder, page);
             digest = when::digest(&mut table, &place, page);
+            let named = ["mail", "digest"].map(|key| root.get(key)?.get_ref().as_table());
+            named.into_iter().flatten().for_each(|table| secrets.of_table(table));
             defaults = table.open_table("defaults", page);
             if let Some(defaults) = defaults {
                 expand::check_defaults(defaults, page);
@@ -122,6 +130,7 @@ fn jobs(
     let mut all = Vec::new();
     let mut scripts = BTreeSet::new();
     for table in tables.iter().take(JOBS_MAX) {
+        secrets.of_table(&table.table);
         let read = job::read(table, &place, page);
         scripts.extend(read.script.clone());
         all.push(read);

@@ -62,7 +62,7 @@ impl<'t> JobsDocument<'t> {
     }
 
     /// Returns the file that contains a position.
-    fn source(&self, at: usize) -> Option<&'t SourceText> {
+    pub(super) fn source(&self, at: usize) -> Option<&'t SourceText> {
         self.files.iter().rev().find(|file| file.base <= at)
     }
 

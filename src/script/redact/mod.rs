@@ -11,6 +11,7 @@
 //! Names of secrets (`secret("NAME")`) and of variables are left as they are. In doubt more is masked, not less: an
 //! excerpt with a few stars too many still shows the mistake.
 
+mod names;
 mod rules;
 mod tokens;
 
@@ -48,7 +49,13 @@ impl Veil {
             return Self { hidden: std::iter::once(0..text.len()).collect(), secrets: Vec::new() };
         }
         let mut hidden = rules::hidden(text, language);
-        hidden.retain(|range| !range.is_empty());
+        let named = if is_toml { names::named(text) } else { Vec::new() };
+        let is_named = |part: &Range<usize>| {
+            let after = named.partition_point(|name| name.start <= part.start);
+            let name = after.checked_sub(1).and_then(|at| named.get(at));
+            name.is_some_and(|name| part.end <= name.end)
+        };
+        hidden.retain(|range| !range.is_empty() && !is_named(range));
         hidden.sort_by_key(|range| (range.start, range.end));
         let mut secrets: Vec<String> = hidden
             .iter()
