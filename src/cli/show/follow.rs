@@ -74,7 +74,8 @@ fn print_from(path: &Path, read: &mut u64) -> Result<bool> {
 }
 
 fn tell_end(run: &HistoryRun) {
-    let error = run.sum.error.as_ref().or(run.reason.as_ref());
+    // The log has the error of an attempt.
+    let error = run.sum.error.as_ref().filter(|_| run.attempts == 0).or(run.reason.as_ref());
     let error = error.map(|error| format!(": {}", visible(error))).unwrap_or_default();
     report::print(&format!("run {} of `{}` is {}{error}\n", run.id, run.job, run.state.as_str()));
 }

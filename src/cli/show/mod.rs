@@ -131,7 +131,12 @@ impl Whole {
         if let Ok(log) = log::tail(path) {
             parts.push(format!("\nlog ({})\n", path.display()));
             let lines: Vec<_> = log.lines().collect();
-            let shown = lines.iter().skip(lines.len().saturating_sub(SHOWN_MAX));
+            let more = lines.len().saturating_sub(SHOWN_MAX);
+            if more > 0 {
+                let id = self.run.id;
+                parts.push(format!("  … lines before: `portolan show {id} --log` has all\n"));
+            }
+            let shown = lines.iter().skip(more);
             parts.extend(shown.map(|line| format!("  {}\n", visible(line))));
         }
         parts.concat()
@@ -183,6 +188,13 @@ impl Whole {
         let mut table =
             TextTable::new(&[">attempt", "began", "outcome", ">files", ">size", "way", "error"]);
         for attempt in &self.attempts {
+            let error = attempt.sum.error.as_ref().map(|error| {
+                if Some(error) == self.run.sum.error.as_ref() {
+                    "as above".to_owned()
+                } else {
+                    visible(error)
+                }
+            });
             table.row([
                 attempt.number.to_string(),
                 local(attempt.started_at),
@@ -190,7 +202,7 @@ impl Whole {
                 attempt.sum.files.to_string(),
                 format_size(u64::try_from(attempt.sum.bytes).unwrap_or(0)),
                 attempt.sum.route.clone().unwrap_or_default(),
-                attempt.sum.error.as_ref().map(visible).unwrap_or_default(),
+                error.unwrap_or_default(),
             ]);
         }
         table.text()

@@ -113,6 +113,14 @@ pub struct EndedAttempt {
     pub log: RunLog,
 }
 
+impl EndedAttempt {
+    /// Returns true if its log has an error already, as it was printed.
+    pub fn has_told(&self, error: Option<&str>) -> bool {
+        let printed = error.map(|error| format!("error: {}", visible(error)));
+        printed.is_some_and(|printed| self.tail.contains(&printed))
+    }
+}
+
 impl Child {
     /// Starts the process of an attempt, which then waits for its order. `wake` is called when its output ends, which
     /// usually means that it has ended.

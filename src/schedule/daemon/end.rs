@@ -90,19 +90,21 @@ impl Worker {
             && !self.is_stopping;
         if is_again {
             let wait = wait_after(tries, &active.job.retry, rows::draw(run, active.attempt));
-            let error = verdict.error.unwrap_or_default();
-            let text =
-                format!("{error}; attempt {} in {}", active.attempt + 1, format_duration(wait));
-            end.log.end(MessageLevel::Warn, &text);
+            let next = format!("attempt {} in {}", active.attempt + 1, format_duration(wait));
+            let text = format!("{}; {next}", verdict.error.as_deref().unwrap_or_default());
+            let is_told = end.has_told(verdict.error.as_deref());
+            end.log.end(MessageLevel::Warn, if is_told { &next } else { &text });
             self.context.observer.warn(format!("run {run} of `{}`: {text}", active.job.name));
             self.context.metrics.retried(&active.job.name);
             active.stage = RunStage::Between(Instant::now() + wait);
             (active.cut, active.force_at, active.kill_at) = (None, None, None);
             return Ok(());
         }
+        let is_told = end.has_told(verdict.error.as_deref());
         let mut log = end.log.take();
         self.finish(run, &verdict, &attempt.sum, at)?;
-        let text = verdict.error.map_or_else(String::new, |error| format!(": {error}"));
+        let error = verdict.error.filter(|_| !is_told);
+        let text = error.map_or_else(String::new, |error| format!(": {error}"));
         log.end(MessageLevel::Info, &format!("run {run} is {}{text}", verdict.state.as_str()));
         Ok(())
     }

@@ -38,6 +38,30 @@ fn a_script_learns_its_job_and_its_slot_and_every_run_leaves_a_record() {
 }
 
 #[test]
+fn the_log_of_a_run_has_each_error_once_for_each_attempt() {
+    let quick =
+        "retries = 1\nretry_on = [\"connect\", \"timeout\"]\nbackoff = { initial = \"1ms\" }";
+    let jobs = [
+        on_request("gone", quick),
+        on_request("slow", &format!("attempt_timeout = \"1s\"\n{quick}")),
+    ];
+    let mut scheduler = Scheduler::new(&jobs.concat());
+    scheduler.file("gone.rhai", "ftp::connect(\"ftp://127.0.0.1:1/\");");
+    scheduler.file("slow.rhai", "sleep(60);");
+    scheduler.start();
+    for (job, words) in [("gone", "cannot connect to"), ("slow", "(`attempt_timeout`)")] {
+        drop(scheduler.command(&["trigger", job]).succeeds().any_stdout());
+        let run = scheduler.until_outcome(job, "failed");
+        assert_eq!(run["attempts"], 2, "{run}");
+        let log = scheduler.read(&format!("state/logs/{job}/{}.log", run["id"]));
+        assert_eq!(log.matches(words).count(), 2, "{log}");
+        let shown = scheduler.command(&["show", job]).succeeds();
+        drop(shown.stdout_has("as above"));
+    }
+    scheduler.stop();
+}
+
+#[test]
 fn a_second_scheduler_on_the_same_state_folder_refuses() {
     let mut scheduler = Scheduler::new(&on_request("a", ""));
     scheduler.file("a.rhai", "");

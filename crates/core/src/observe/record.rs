@@ -28,9 +28,9 @@ pub(super) fn record(event: &Event, transfer: Option<&Transfer>) -> Option<(Mess
         Event::RunDone { fault: None, took } => {
             (MessageLevel::Info, format!("ends after {}", format_duration(*took)))
         }
-        Event::RunDone { fault: Some(fault), took } => {
-            let fault = visible(fault.to_string());
-            (MessageLevel::Error, format!("fails after {}: {fault}", format_duration(*took)))
+        // The error itself follows, with its place and a hint, on standard error.
+        Event::RunDone { fault: Some(_), took } => {
+            (MessageLevel::Error, format!("fails after {}", format_duration(*took)))
         }
         other => {
             let (weight, words) = words(other, transfer)?;
