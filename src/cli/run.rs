@@ -137,6 +137,11 @@ pub(super) fn script(source: &ScriptSource, settings: Settings, context: &RunCon
 
 /// Prints the error of `source`, and returns its exit code.
 pub(super) fn failed(source: &ScriptSource, failure: &ScriptFailure) -> Exit {
+    if source.is_own() {
+        let own =
+            ScriptFailure { place: None, calls: Vec::new(), mistake: None, ..failure.clone() };
+        return report::failure(&own, None);
+    }
     let place = failure.place.as_ref();
     let text = place.and_then(|place| source.text_of(&place.file));
     report::failure(failure, text.as_deref())

@@ -21,6 +21,8 @@ pub struct ScriptSource {
     root: PathBuf,
     /// True if it and its imports must be files that no other user can change.
     is_guarded: bool,
+    /// True if it comes with the program.
+    is_own: bool,
 }
 
 impl ScriptSource {
@@ -31,7 +33,7 @@ impl ScriptSource {
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
         let root = folder.unwrap_or(Path::new(".")).to_owned();
         let shown = visible(path.as_os_str().as_encoded_bytes());
-        Ok(Self { text, shown, root, is_guarded: false })
+        Ok(Self { text, shown, root, is_guarded: false, is_own: false })
     }
 
     /// Reads a script that runs unattended: it and its imports must be files that no other user can change.
@@ -46,7 +48,18 @@ impl ScriptSource {
         shown: impl Into<String>,
         root: impl Into<PathBuf>,
     ) -> Self {
-        Self { text: text.into(), shown: shown.into(), root: root.into(), is_guarded: false }
+        let (text, shown, root) = (text.into(), shown.into(), root.into());
+        Self { text, shown, root, is_guarded: false, is_own: false }
+    }
+
+    /// Creates one that comes with the program, for work that `shown` names.
+    pub fn of_program(text: &str, shown: String, root: &Path) -> Self {
+        Self { is_own: true, ..Self::from_text(text, shown, root) }
+    }
+
+    /// Returns true if it comes with the program: its lines say nothing to users.
+    pub const fn is_own(&self) -> bool {
+        self.is_own
     }
 
     /// Returns the text.

@@ -172,7 +172,7 @@ impl Task {
     /// Returns the script that does the work.
     pub fn source(&self, folder: &Path) -> ScriptSource {
         let shown = format!("[job.{}]", self.kind.as_str());
-        ScriptSource::from_text(self.kind.script(), shown, folder)
+        ScriptSource::of_program(self.kind.script(), shown, folder)
     }
 
     /// Returns the values for its script. `{NAME}` in them becomes the argument of that name.
