@@ -21,7 +21,7 @@ use crate::{
     schedule::{
         expected::late_since,
         jobs::Job,
-        overview::{JobHistory, JobOverview},
+        overview::{JOBS_AT_ONCE, JobHistory, JobOverview},
     },
     store::{Store, history::JobStateRecord},
 };
@@ -58,11 +58,15 @@ pub(super) fn run(args: &Args, common: &Common) -> ExitResult {
         let mut table = TextTable::new(&["job", "schedule", "last", "next", ">ok 30d", ">took"]);
         let mut all = Vec::new();
         let has_tag = |job: &Job| args.tag.as_ref().is_none_or(|tag| job.tags.contains(tag));
-        for job in jobs.all.iter().filter(|job| has_tag(job)) {
-            let state = states.get(&*job.name);
-            let history = JobHistory::read(store.as_ref(), &job.name, now)?;
-            table.row(row(&history, job, state, now));
-            all.push(history.overview(job, state, now));
+        let chosen: Vec<_> = jobs.all.iter().filter(|job| has_tag(job)).collect();
+        for part in chosen.chunks(JOBS_AT_ONCE) {
+            let names: Vec<&str> = part.iter().map(|job| &*job.name).collect();
+            let histories = JobHistory::read_all(store.as_ref(), &names, now)?;
+            for (job, history) in part.iter().zip(histories) {
+                let state = states.get(&*job.name);
+                table.row(row(&history, job, state, now));
+                all.push(history.overview(job, state, now));
+            }
         }
         Ok((all, table.fitted(width())))
     };

@@ -1,6 +1,8 @@
 //! The overview of jobs: schedule, last result, next run, and the figures of the last 30 days. `portolan jobs`, the
 //! page and its API show the same values.
 
+use std::collections::BTreeMap;
+
 use jiff::{Timestamp, ToSpan};
 use serde::Serialize;
 
@@ -97,6 +99,9 @@ pub struct RecentSlot {
     pub seconds: Option<f64>,
 }
 
+/// The number of jobs whose history is read at once: each may have [`RUNS_MAX`] runs, which stay in memory.
+pub const JOBS_AT_ONCE: usize = 50;
+
 /// The recent runs of a job, the newest first.
 #[derive(Debug, Default)]
 pub struct JobHistory {
@@ -113,20 +118,41 @@ pub struct JobHistory {
 impl JobHistory {
     /// Reads the history of `job`; without a store it is empty.
     pub fn read(store: Option<&Store>, job: &str, now: Timestamp) -> Result<Self> {
-        let Some(store) = store else { return Ok(Self::default()) };
+        Ok(Self::read_all(store, &[job], now)?.pop().unwrap_or_default())
+    }
+
+    /// Reads the history of each of several jobs, as many as [`JOBS_AT_ONCE`].
+    pub fn read_all(store: Option<&Store>, jobs: &[&str], now: Timestamp) -> Result<Vec<Self>> {
+        let Some(store) = store else {
+            return Ok(jobs.iter().map(|_| Self::default()).collect());
+        };
+        let runs = store.brief_runs_of(jobs, RUNS_MAX)?;
+        let mut all: Vec<_> = runs.into_iter().map(|runs| Self::of(runs, now)).collect();
+        let newest: Vec<_> = all.iter().filter_map(|(_, newest)| *newest).collect();
+        let mut newest: BTreeMap<_, _> =
+            store.runs_with(&newest)?.into_iter().map(|run| (run.id, run)).collect();
+        for (history, id) in &mut all {
+            history.last = id.and_then(|id| newest.remove(&id));
+        }
+        Ok(all.into_iter().map(|(history, _)| history).collect())
+    }
+
+    /// Returns the history that these runs make, the newest first, and the number of the last run.
+    fn of(all: Vec<BriefRun>, now: Timestamp) -> (Self, Option<i64>) {
         let since = now.checked_sub((RATE_DAYS * 24).hours()).unwrap_or(Timestamp::MIN);
-        let all = store.brief_runs(job, RUNS_MAX)?;
         let is_over = |run: &&BriefRun| {
             !matches!(run.state, RunState::Skipped | RunState::Waiting | RunState::Running)
         };
         let is_recent = |run: &&BriefRun| run.at().is_some_and(|at| at >= since);
         let last = all.iter().find(|run| run.state == RunState::Running || is_over(run));
-        Ok(Self {
-            last: last.map_or(Ok(None), |run| store.run(run.id))?,
+        let last = last.map(|run| run.id);
+        let history = Self {
+            last: None,
             is_running: all.iter().any(|run| run.state == RunState::Running),
             ended: all.iter().filter(is_over).filter(is_recent).copied().collect(),
             recent: all.into_iter().take(RECENT_SLOTS).collect(),
-        })
+        };
+        (history, last)
     }
 
     /// Returns the number of runs of the last 30 days that have ended.

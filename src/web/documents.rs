@@ -1,6 +1,10 @@
 //! The values that the API returns and the page shows, read from the store.
 
-use std::{collections::BTreeSet, path::Path, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+    sync::Arc,
+};
 
 use jiff::{Timestamp, ToSpan};
 use serde_json::{Value, json};
@@ -13,7 +17,7 @@ use crate::{
         child::{ChildProgress, log},
         facts,
         jobs::{Job, Jobs},
-        overview::{JobHistory, JobOverview},
+        overview::{JOBS_AT_ONCE, JobHistory, JobOverview},
         slot::Slot,
         upcoming::{MergedSlots, SlotDocument},
     },
@@ -79,9 +83,23 @@ pub(super) fn jobs(
     };
     let mut found = jobs.all.iter().skip(after).filter(is_wanted);
     let most = usize::try_from(most).unwrap_or(usize::MAX);
-    let all = found.by_ref().take(most).map(|one| job(store, one, now));
-    let all = all.collect::<Result<Vec<_>>>()?;
+    let chosen: Vec<&Job> = found.by_ref().take(most).map(|job| &**job).collect();
+    let mut all = Vec::with_capacity(chosen.len());
+    for part in chosen.chunks(JOBS_AT_ONCE) {
+        all.extend(overviews(store, part, now)?);
+    }
     Ok(ListPart { all, has_more: found.next().is_some() })
+}
+
+/// Returns the overviews of a few jobs.
+fn overviews(store: &Store, jobs: &[&Job], now: Timestamp) -> Result<Vec<JobOverview>> {
+    let names: Vec<&str> = jobs.iter().map(|job| &*job.name).collect();
+    let states = store.job_states_of(&names)?.into_iter();
+    let states: BTreeMap<_, _> = states.map(|state| (state.job.clone(), state)).collect();
+    let histories = JobHistory::read_all(Some(store), &names, now)?;
+    let overview =
+        |(job, history): (&&Job, JobHistory)| history.overview(job, states.get(&*job.name), now);
+    Ok(jobs.iter().zip(histories).map(overview).collect())
 }
 
 /// Returns the names of the jobs in one of the states of [`super::params::JOB_STATES`].

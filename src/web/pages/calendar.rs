@@ -1,6 +1,9 @@
 //! The calendar of the next 24 hours.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::Arc,
+};
 
 use axum::response::Response;
 use jiff::{RoundMode, Timestamp, ToSpan, Unit, Zoned, ZonedRound, tz::TimeZone};
@@ -16,12 +19,8 @@ use crate::{
 
 /// The maximum number of slots of one job that are looked at: a job of every minute has 1,440.
 const SLOTS_OF_JOB_MAX: usize = 1_500;
-/// The maximum number of slots that are looked at.
-const SLOTS_MAX: usize = 100_000;
-/// The number of jobs above which fewer slots are: of so many jobs nobody reads each.
-const JOBS_MANY: usize = 10_000;
-/// The maximum number of slots that are looked at then: they take a tenth of a second.
-const SLOTS_OF_MANY_MAX: usize = 10_000;
+/// The maximum number of slots that are looked at: they take a tenth of a second, and of so many nobody reads each.
+const SLOTS_MAX: usize = 20_000;
 /// The maximum number of jobs that an hour lists.
 const JOBS_OF_HOUR_MAX: usize = 100;
 /// The number of times that are written out for a job in an hour.
@@ -30,16 +29,20 @@ const TIMES_SHOWN: usize = 4;
 /// The slots of the next 24 hours, by the hour of the host's zone.
 #[derive(Debug, Default)]
 pub(super) struct DayAhead {
-    hours: BTreeMap<Timestamp, BTreeMap<String, HourOfJob>>,
+    hours: BTreeMap<Timestamp, HourAhead>,
     is_cut: bool,
     /// The time of the first slot that is left out because there are too many.
     until: Option<Zoned>,
 }
 
+/// The slots of an hour, by their jobs.
+type HourAhead = BTreeMap<Arc<str>, HourOfJob>;
+
 /// The slots of a job within an hour.
 #[derive(Debug, Default)]
 struct HourOfJob {
-    times: Vec<Zoned>,
+    /// The first of their times.
+    times: Vec<Timestamp>,
     count: usize,
     is_paused: bool,
     description: Option<String>,
@@ -57,31 +60,46 @@ pub(super) fn read(
     let (zone, mut day) = (TimeZone::system(), DayAhead::default());
     let mut slots = MergedSlots::new(jobs, coming, end);
     let mut counts: HashMap<&str, usize> = HashMap::new();
-    let most = if jobs.all.len() > JOBS_MANY { SLOTS_OF_MANY_MAX } else { SLOTS_MAX };
-    let mut left = most;
-    while let Some((job, slot, _)) = slots.next() {
-        let at = slot.at.to_zoned(zone.clone());
+    let (mut hour, mut hour_end) = (HourAhead::new(), Timestamp::MIN);
+    let mut begin = now;
+    for left in (0..SLOTS_MAX).rev() {
+        let Some((job, slot, _)) = slots.next() else { break };
         if left == 0 {
-            day.until = Some(at);
+            day.until = Some(slot.at.to_zoned(zone.clone()));
             break;
         }
-        left -= 1;
         let count = counts.entry(&job.name).or_default();
         *count += 1;
         if *count >= SLOTS_OF_JOB_MAX {
             slots.skip_job(job);
             day.is_cut = true;
         }
-        let Some(hour) = hour_of(&at) else { continue };
-        let one = day.hours.entry(hour).or_default().entry(job.name.to_string()).or_default();
+        // Slots come in the order of time: the hour is computed once for all of its slots.
+        if slot.at >= hour_end {
+            day.put(begin, std::mem::take(&mut hour));
+            begin = hour_of(&slot.at.to_zoned(zone.clone())).unwrap_or(slot.at);
+            hour_end = begin.checked_add(1.hour()).unwrap_or(Timestamp::MAX);
+        }
+        let one = hour.entry(Arc::clone(&job.name)).or_insert_with(|| HourOfJob {
+            is_paused: paused.contains(&*job.name),
+            description: job.description.clone(),
+            ..HourOfJob::default()
+        });
         one.count += 1;
         if one.times.len() < TIMES_SHOWN {
-            one.times.push(at);
+            one.times.push(slot.at);
         }
-        one.is_paused = paused.contains(&*job.name);
-        one.description.clone_from(&job.description);
     }
+    day.put(begin, hour);
     Ok(day)
+}
+
+impl DayAhead {
+    fn put(&mut self, begin: Timestamp, hour: HourAhead) {
+        if !hour.is_empty() {
+            self.hours.insert(begin, hour);
+        }
+    }
 }
 
 /// Returns the beginning of the hour of a time.
@@ -105,11 +123,11 @@ pub(super) fn page(day: &DayAhead, caller: &Caller) -> Response {
     whole("Calendar", "/calendar", caller, &content)
 }
 
-fn slots_of(jobs: &BTreeMap<String, HourOfJob>) -> usize {
+fn slots_of(jobs: &HourAhead) -> usize {
     jobs.values().map(|job| job.count).sum()
 }
 
-fn section(hour: Timestamp, jobs: &BTreeMap<String, HourOfJob>, most: usize) -> Markup {
+fn section(hour: Timestamp, jobs: &HourAhead, most: usize) -> Markup {
     let zoned = hour.to_zoned(TimeZone::system());
     let count = slots_of(jobs);
     let more = jobs.len().saturating_sub(JOBS_OF_HOUR_MAX);
@@ -136,7 +154,8 @@ fn section(hour: Timestamp, jobs: &BTreeMap<String, HourOfJob>, most: usize) -> 
 }
 
 fn times(job: &HourOfJob) -> Markup {
-    let form = |at: &Zoned| {
+    let form = |at: &Timestamp| {
+        let at = at.to_zoned(TimeZone::system());
         let form = if at.second() == 0 { "%H:%M" } else { "%H:%M:%S" };
         at.strftime(form).to_string()
     };

@@ -139,6 +139,13 @@ impl Store {
         self.query(|sql| sql.first(query, &values![job], job_state))
     }
 
+    /// Returns the states of several jobs, as far as they have one.
+    pub fn job_states_of(&self, jobs: &[&str]) -> Result<Vec<JobStateRecord>> {
+        let query = "SELECT job, revision, since, watermark, label, last_success, paused_at, pause_reason, health FROM job_states WHERE job = $1";
+        let rows: Vec<_> = jobs.iter().map(|job| values![job].to_vec()).collect();
+        self.query(|sql| sql.query_each(query, &rows)?.iter().flatten().map(job_state).collect())
+    }
+
     /// Requests a run of a job. Returns the time of the request, which identifies it: of two at the same time, the
     /// second is moved a little later.
     pub fn ask(&mut self, job: &str, now: Timestamp) -> Result<Timestamp> {

@@ -157,6 +157,11 @@ impl Store {
 
     /// Returns the newest runs of a job in brief, the newest first.
     pub fn brief_runs(&self, job: &str, most: u32) -> Result<Vec<BriefRun>> {
+        Ok(self.brief_runs_of(&[job], most)?.pop().unwrap_or_default())
+    }
+
+    /// Returns the newest runs of each of several jobs in brief, the newest first.
+    pub fn brief_runs_of(&self, jobs: &[&str], most: u32) -> Result<Vec<Vec<BriefRun>>> {
         let query = "SELECT id, outcome, scheduled_for, started_at, ended_at FROM runs
             WHERE job = $1 ORDER BY id DESC LIMIT $2";
         let brief = |row: &SqlRow| {
@@ -169,7 +174,15 @@ impl Store {
                 ended_at: time("ended_at")?,
             })
         };
-        self.query(|sql| sql.all(query, &values![job, most], brief))
+        let of_job = |sql: &dyn Sql, job: &str| sql.all(query, &values![job, most], brief);
+        self.query(|sql| jobs.iter().map(|job| of_job(sql, job)).collect())
+    }
+
+    /// Returns the runs with these numbers, as far as they exist.
+    pub fn runs_with(&self, ids: &[i64]) -> Result<Vec<HistoryRun>> {
+        let query = format!("SELECT {COLUMNS} FROM runs WHERE id = $1");
+        let rows: Vec<_> = ids.iter().map(|id| values![id].to_vec()).collect();
+        self.query(|sql| sql.query_each(&query, &rows)?.iter().flatten().map(run).collect())
     }
 
     /// Returns the run with the number `id`.
