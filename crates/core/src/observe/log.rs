@@ -5,6 +5,7 @@
 
 use std::{
     fmt,
+    os::unix::fs::MetadataExt,
     sync::{Mutex, PoisonError},
 };
 
@@ -60,13 +61,31 @@ fn subscriber<W>(
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
-    let records = layer().with_writer(writer).with_ansi(false).with_timer(ClockTime(clock));
+    let records = layer().with_writer(writer).with_ansi(false);
     let records = match format {
-        RecordFormat::Text => records.with_target(false).boxed(),
-        RecordFormat::Json => records.json().flatten_event(true).with_current_span(false).boxed(),
+        // The journal has the time of each line.
+        RecordFormat::Text if is_journal() => records.without_time().with_target(false).boxed(),
+        RecordFormat::Text => records.with_timer(ClockTime(clock)).with_target(false).boxed(),
+        RecordFormat::Json => {
+            let records = records.with_timer(ClockTime(clock)).json();
+            records.flatten_event(true).with_current_span(false).boxed()
+        }
     };
     let ours = Targets::new().with_target(TARGET, threshold(level));
     Registry::default().with(records.with_filter(ours))
+}
+
+/// Returns true if standard error is the journal of systemd, which names it in `JOURNAL_STREAM`.
+fn is_journal() -> bool {
+    let named = std::env::var("JOURNAL_STREAM").unwrap_or_default();
+    std::fs::metadata("/proc/self/fd/2")
+        .is_ok_and(|stream| is_stream(&named, stream.dev(), stream.ino()))
+}
+
+/// Returns true if `named` is `DEVICE:INODE` of a file.
+fn is_stream(named: &str, device: u64, inode: u64) -> bool {
+    let parts = named.split_once(':');
+    parts.is_some_and(|(dev, ino)| dev.parse() == Ok(device) && ino.parse() == Ok(inode))
 }
 
 const fn threshold(level: MessageLevel) -> LevelFilter {
@@ -204,6 +223,14 @@ mod tests {
         error::{ErrorKind, Origin},
         observe::{ConnectAttempt, Operation},
     };
+
+    #[test]
+    fn the_journal_is_known_by_its_device_and_inode() {
+        assert!(is_stream("8:21", 8, 21));
+        for other in ["", "8", "8:22", "9:21", "8:21:1", "x:21"] {
+            assert!(!is_stream(other, 8, 21), "{other}");
+        }
+    }
 
     /// A buffer that keeps what is written.
     #[derive(Clone, Default)]
