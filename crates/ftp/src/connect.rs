@@ -137,6 +137,9 @@ impl Session {
         if is_plain {
             data_path.profile.record_plain_login(true);
         }
+        if features.is_pyftpdlib() {
+            data_path.profile.disable(Verb::Stor);
+        }
         if syntax == PathSyntax::Flat {
             // The server would take the option for the name of a file.
             data_path.profile.record_listing(ListCommand::ListAll, false);

@@ -56,3 +56,17 @@ async fn a_port_that_was_asked_for_at_the_login_and_never_came_is_not_waited_for
     listed.unwrap().unwrap();
     assert_eq!(early.route(), "pasv");
 }
+
+#[test]
+fn pyftpdlib_is_known_by_the_facts_that_it_names() {
+    for (facts, is_it) in [
+        ("type*;perm*;size*;modify*;unique*;unix.mode;unix.uid;unix.gid;", true),
+        ("type*;perm*;size*;modify*;unique*;unix.mode*;unix.uid*;unix.gid*;create;", true),
+        ("modify*;perm*;size*;type*;unique*;UNIX.group*;UNIX.mode*;UNIX.owner*;", false),
+        ("type*;size*;sizd*;modify*;UNIX.mode*;UNIX.uid*;UNIX.gid*;unique*;", false),
+    ] {
+        let named = [("MLST".to_owned(), facts.to_owned())].into();
+        let features = crate::login::Features { named, no_binary: None };
+        assert_eq!(features.is_pyftpdlib(), is_it, "{facts}");
+    }
+}
