@@ -3,7 +3,8 @@
 use std::{path::Path, sync::Arc};
 
 use rustls::{
-    CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
+    CertificateError, ClientConfig, DigitallySignedStruct, OtherError, RootCertStore,
+    SignatureScheme,
     client::{
         Resumption, WebPkiServerVerifier,
         danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
@@ -16,9 +17,12 @@ use sha2::{Digest, Sha256};
 use tokio_rustls::TlsConnector;
 
 use super::site::{Site, TlsMode, Trust};
-use portolan_core::error::{
-    Error, ErrorKind, Origin, Result,
-    codes::{TLS_CERTIFICATE, TLS_WRONG_PORT},
+use portolan_core::{
+    encoding::to_hex,
+    error::{
+        Error, ErrorKind, Origin, Result,
+        codes::{TLS_CERTIFICATE, TLS_WRONG_PORT},
+    },
 };
 
 /// The versions of TLS that are offered.
@@ -186,13 +190,14 @@ impl ServerCertVerifier for Verifier {
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
         if let Some(believed) = &self.believed {
-            return believed.verify_server_cert(
+            let verified = believed.verify_server_cert(
                 end_entity,
                 intermediates,
                 server_name,
                 ocsp_response,
                 now,
             );
+            return verified.map_err(|error| with_hash(error, end_entity));
         }
         match self.pin {
             Some(pin) if pin != *Sha256::digest(end_entity) => {
@@ -224,6 +229,24 @@ impl ServerCertVerifier for Verifier {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.provider.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+/// The error of a certificate whose authority is unknown, with what the user needs to pin it.
+#[derive(Debug, thiserror::Error)]
+#[error("the authority of the certificate with the SHA-256 {sha256} is unknown")]
+struct UnknownAuthority {
+    sha256: String,
+}
+
+/// Adds the hash of the certificate to the error that its authority is unknown.
+fn with_hash(error: rustls::Error, certificate: &CertificateDer<'_>) -> rustls::Error {
+    match error {
+        rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer) => {
+            let sha256 = to_hex(Sha256::digest(certificate));
+            CertificateError::Other(OtherError(Arc::new(UnknownAuthority { sha256 }))).into()
+        }
+        other => other,
     }
 }
 
@@ -294,6 +317,14 @@ fn in_words(name: &str) -> String {
     words
 }
 
+const UNKNOWN_AUTHORITY: &str = "the server's certificate is from an unknown authority: name it with `ca_file`, or `pin` the certificate";
+
+/// Returns the name in `DnsName("ftp.example.org")`, as the library shows the names of certificates.
+fn presented_name(shown: &str) -> &str {
+    let inner = shown.split_once('(').and_then(|(_, rest)| rest.strip_suffix(')'));
+    inner.map_or(shown, |inner| inner.trim_matches('"'))
+}
+
 fn certificate_words(reason: &CertificateError) -> String {
     use CertificateError as E;
     match reason {
@@ -305,11 +336,13 @@ fn certificate_words(reason: &CertificateError) -> String {
         E::NotValidForNameContext { expected, presented } => format!(
             "the server's certificate is not for `{}` but for {}",
             expected.to_str(),
-            presented.join(", ")
+            presented.iter().map(|name| presented_name(name)).collect::<Vec<_>>().join(", ")
         ),
-        E::UnknownIssuer => {
-            "the server's certificate is from an unknown authority: name it with `ca_file`, or `pin` the certificate"
-                .into()
+        E::UnknownIssuer => UNKNOWN_AUTHORITY.into(),
+        E::Other(OtherError(inner)) if inner.is::<UnknownAuthority>() => {
+            let hash = inner.downcast_ref::<UnknownAuthority>().map(|known| &*known.sha256);
+            let hash = hash.unwrap_or_default();
+            format!("{UNKNOWN_AUTHORITY}, if its SHA-256 at the server is {hash}")
         }
         E::ApplicationVerificationFailure => "the server's certificate is not the pinned one".into(),
         E::BadEncoding => "the server's certificate cannot be read".into(),
@@ -331,9 +364,20 @@ fn certificate_words(reason: &CertificateError) -> String {
 mod tests {
     use std::sync::Arc;
 
-    use rustls::{AlertDescription, OtherError, PeerIncompatible};
+    use rustls::{AlertDescription, PeerIncompatible};
 
     use super::*;
+
+    #[test]
+    fn the_names_of_a_certificate_are_shown_as_names() {
+        for (shown, name) in [
+            ("DnsName(\"ftp.example.org\")", "ftp.example.org"),
+            ("IpAddress(10.0.0.7)", "10.0.0.7"),
+            ("ftp.example.org", "ftp.example.org"),
+        ] {
+            assert_eq!(presented_name(shown), name);
+        }
+    }
 
     #[test]
     fn errors_of_tls_are_sentences_and_no_names_of_cases() {
