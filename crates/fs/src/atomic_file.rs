@@ -84,7 +84,9 @@ impl AtomicFile {
     /// Fails if a file `from` would replace a device, pipe or socket at `to`, or a link to one.
     pub(super) fn may_stand_at(from: &Path, to: &Path) -> Result<()> {
         let is_file = std::fs::symlink_metadata(from).is_ok_and(|found| !found.is_dir());
-        let Some(name) = to.file_name().filter(|_| is_file && !to.is_dir()) else { return Ok(()) };
+        // A link to a directory is no directory: a rename would replace it.
+        let is_folder = std::fs::symlink_metadata(to).is_ok_and(|found| found.is_dir());
+        let Some(name) = to.file_name().filter(|_| is_file && !is_folder) else { return Ok(()) };
         // A missing directory is reported by the rename.
         let Ok(folder) = open_folder(to.parent().unwrap_or(Path::new("."))) else { return Ok(()) };
         standing(folder.as_fd(), name, to).map(drop)
@@ -333,9 +335,10 @@ impl Drop for AtomicFile {
     }
 }
 
-/// Returns the regular file that exists under `name`, if any. A directory or device, or a link to one, must not be
-/// overwritten: a user who gives `/dev/null` as a target does not want a file there. The same holds for the links
-/// under which the system keeps open files and devices, such as `/dev/stdout`, wherever they lead at the moment.
+/// Returns the regular file that exists under `name`, if any. A directory, a device or a link must not be overwritten: a
+/// user who gives `/dev/null` as a target does not want a file there, and one who has put a link there wants to keep it.
+/// What a link leads to is not written either, since somebody else may have put it there. The links under which the system
+/// keeps open files and devices, such as `/dev/stdout`, have a message of their own, wherever they lead at the moment.
 pub(super) fn standing(folder: BorrowedFd<'_>, name: &OsStr, shown: &Path) -> Result<Option<Stat>> {
     let look = |flags| match fs::statat(folder, name, flags) {
         Ok(status) => Ok(Some(status)),
@@ -343,7 +346,7 @@ pub(super) fn standing(folder: BorrowedFd<'_>, name: &OsStr, shown: &Path) -> Re
         Err(error) => Err(fault("look at it", shown, error)),
     };
     let Some(status) = look(AtFlags::SYMLINK_NOFOLLOW)? else { return Ok(None) };
-    let (status, found) = match metadata::kind(&status) {
+    let found = match metadata::kind(&status) {
         LocalKind::Link if system::is_link_of_the_system(folder, name) => {
             let message =
                 "a link of the system to a device or an open file stands in the place of this file";
@@ -351,17 +354,22 @@ pub(super) fn standing(folder: BorrowedFd<'_>, name: &OsStr, shown: &Path) -> Re
                 Error::new(ErrorKind::Local, Origin::Here, message).at(shown.to_string_lossy())
             );
         }
-        // A dangling link (or one in a loop) is replaced like one that leads to a file.
-        LocalKind::Link => match look(AtFlags::empty()) {
-            Ok(Some(behind)) => (None, metadata::kind(&behind)),
-            Ok(None) | Err(_) => (None, LocalKind::File),
-        },
-        kind => (Some(status), kind),
+        LocalKind::Link => {
+            match look(AtFlags::empty()).map(|behind| behind.as_ref().map(metadata::kind)) {
+                Ok(Some(kind)) if kind != LocalKind::File => kind,
+                // It leads to a file, to nothing, or in a circle.
+                _ => LocalKind::Link,
+            }
+        }
+        kind => kind,
     };
     let message = match found {
-        LocalKind::File => return Ok(status),
+        LocalKind::File => return Ok(Some(status)),
         LocalKind::Folder => "a folder stands in the place of this file",
-        _ => "a device, pipe or socket stands in the place of this file",
+        LocalKind::Link => {
+            "a link stands in the place of this file: name the file that it leads to, or remove it"
+        }
+        LocalKind::Other => "a device, pipe or socket stands in the place of this file",
     };
     Err(Error::new(ErrorKind::Local, Origin::Here, message).at(shown.to_string_lossy()))
 }

@@ -247,7 +247,9 @@ fn read(file: &Path) -> Result<DocumentMut> {
 
 fn write(file: &Path, text: &str) -> Result<()> {
     make_folder(file)?;
-    let mut landing = AtomicFile::begin(file)?;
+    // Users keep such files elsewhere, with a link to them: the link stays.
+    let file = file.canonicalize().unwrap_or_else(|_| file.to_owned());
+    let mut landing = AtomicFile::begin(&file)?;
     landing.ask_mode(0o600);
     landing.write_all(text.as_bytes())?;
     landing.commit(None).map(drop)

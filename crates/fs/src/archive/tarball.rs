@@ -124,7 +124,7 @@ fn unpacked(source: impl Read, to: &Path, meter: &mut UnpackCount<'_>) -> Result
         let path = entry_path(&entry.path_bytes())?;
         if kind.is_dir() {
             unpacking.folder(path);
-        } else if kind.is_file() {
+        } else if kind.is_file() || kind.is_contiguous() || kind.is_gnu_sparse() {
             let mode = entry.header().mode().ok().map(|mode| mode & 0o777);
             let seconds = entry.header().mtime().ok().and_then(|time| i64::try_from(time).ok());
             let modified = seconds.and_then(|seconds| Timestamp::from_second(seconds).ok());

@@ -82,14 +82,18 @@ fn a_private_file_stays_private_and_special_bits_are_never_set() {
 }
 
 #[test]
-fn a_link_under_the_final_name_is_replaced_and_what_it_leads_to_is_left_alone() {
+fn a_link_under_the_final_name_stays_and_what_it_leads_to_is_left_alone() {
     let scratch = tempfile::tempdir().unwrap();
-    let (link, behind) = (scratch.path().join("link"), scratch.path().join("behind"));
-    std::fs::write(&behind, "untouched").unwrap();
-    symlink("behind", &link).unwrap();
-    land(&link, "new");
-    assert_eq!(std::fs::read(&behind).unwrap(), b"untouched");
-    assert!(std::fs::symlink_metadata(&link).unwrap().is_file());
+    let at = |name: &str| scratch.path().join(name);
+    std::fs::write(at("behind"), "untouched").unwrap();
+    for (name, target) in [("link", "behind"), ("dangling", "nowhere"), ("circle", "circle")] {
+        symlink(target, at(name)).unwrap();
+        let fault = AtomicFile::begin(at(name)).unwrap_err();
+        assert!(fault.message.starts_with("a link stands in the place"), "{name}: {fault}");
+        assert_eq!(std::fs::read_link(at(name)).unwrap(), Path::new(target));
+    }
+    assert_eq!(std::fs::read(at("behind")).unwrap(), b"untouched");
+    assert_eq!(names(scratch.path()), ["behind", "circle", "dangling", "link"]);
 }
 
 #[test]
