@@ -22,7 +22,7 @@ use crate::{
     error::{Error, Result},
     exit_code::Exit,
     limits::{DEPTH_MAX, ENTRIES_MAX},
-    observe::visible::visible,
+    observe::{counted, visible::visible},
     schedule::{
         jobs::{self, Job},
         zone::Zones,
@@ -224,10 +224,10 @@ fn value(finding: &ScriptFinding) -> serde_json::Value {
 
 /// Returns a summary such as `2 errors, 1 warning in 1 jobs file and 3 scripts`.
 fn summary(findings: &[ScriptFinding], files: usize, scripts: usize) -> String {
-    let scripts = match (files, scripts) {
-        (0, scripts) => counted(scripts, "script"),
-        (1, scripts) => format!("1 jobs file and {}", counted(scripts, "script")),
-        (files, scripts) => format!("{files} jobs files and {}", counted(scripts, "script")),
+    let counted_scripts = counted(scripts, "script");
+    let scripts = match files {
+        0 => counted_scripts,
+        files => format!("{} and {counted_scripts}", counted(files, "jobs file")),
     };
     let parts =
         [(Severity::Error, "error"), (Severity::Warning, "warning")].map(|(level, word)| {
@@ -240,9 +240,4 @@ fn summary(findings: &[ScriptFinding], files: usize, scripts: usize) -> String {
     } else {
         format!("{} in {scripts}", parts.join(", "))
     }
-}
-
-/// Returns `1 error`, `2 errors`.
-pub(super) fn counted(number: usize, word: &str) -> String {
-    if number == 1 { format!("1 {word}") } else { format!("{number} {word}s") }
 }

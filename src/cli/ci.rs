@@ -13,7 +13,7 @@ use super::report;
 use crate::{
     deploy::DeployReport,
     error::{Error, Result},
-    observe::format_size,
+    observe::{format_size, visible::visible},
 };
 
 /// The maximum number of failures that get an annotation each: GitHub shows ten for a step.
@@ -40,6 +40,7 @@ pub(super) struct DeployOutcome {
     /// The values for later steps.
     values: Vec<(&'static str, String)>,
     table: String,
+    is_dry_run: bool,
 }
 
 impl DeployOutcome {
@@ -73,7 +74,8 @@ impl DeployOutcome {
             report.failed,
         );
         let errors = report.errors.iter().map(ToString::to_string).collect();
-        Self { line: deployed.to_string(), errors, values, table }
+        let is_dry_run = deployed.dry_run;
+        Self { line: deployed.to_string(), errors, values, table, is_dry_run }
     }
 
     /// Returns the lines on standard output.
@@ -81,7 +83,11 @@ impl DeployOutcome {
         let errors = self.errors.iter().take(ANNOTATIONS_MAX);
         match system {
             CiSystem::GitHub => {
-                let title = if self.errors.is_empty() { "Deployed" } else { "Deployed in part" };
+                let title = match (self.is_dry_run, self.errors.is_empty()) {
+                    (true, _) => "Dry run",
+                    (false, true) => "Deployed",
+                    (false, false) => "Deployed in part",
+                };
                 let notice = format!("::notice title={title}::{}\n", escaped(&self.line));
                 errors.map(|text| error_line(text)).chain([notice]).collect()
             }
@@ -112,6 +118,17 @@ impl CiSystem {
     /// Writes everything about the end of a deployment.
     pub(super) fn tell(self, outcome: &DeployOutcome) -> Result<()> {
         report::output(&outcome.lines(self));
+        self.keep(outcome, &outcome.table)
+    }
+
+    /// Writes what later steps get of a deployment that failed as a whole; its annotation has been written.
+    pub(super) fn tell_failure(self, outcome: &DeployOutcome, fault: &Error) -> Result<()> {
+        let reason = visible(fault.to_string()).replace('<', "&lt;");
+        self.keep(outcome, &format!("**Not deployed**: {reason}\n"))
+    }
+
+    /// Writes the values and the summary to the files that the CI system names.
+    fn keep(self, outcome: &DeployOutcome, summary: &str) -> Result<()> {
         let named = |variable| env::var_os(variable).map(PathBuf::from);
         match self {
             Self::GitHub => {
@@ -120,7 +137,7 @@ impl CiSystem {
                     append(&file, &values.collect::<String>())?;
                 }
                 if let Some(file) = named("GITHUB_STEP_SUMMARY") {
-                    append(&file, &outcome.table)?;
+                    append(&file, summary)?;
                 }
             }
             Self::GitLab => {

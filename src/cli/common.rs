@@ -14,7 +14,7 @@ use rustix::process::{
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::fmt::MakeWriter;
 
-use super::{ExitResult, state::StateOptions};
+use super::{ExitResult, color::ColorWhen, state::StateOptions};
 use crate::{
     cancel::CancelToken,
     clock::Clock,
@@ -57,6 +57,7 @@ pub(super) type KeptRun = (RunContext, Option<Arc<dyn MirrorStateStore>>);
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Options of every command")]
 #[expect(clippy::doc_markdown, reason = "the comments are the help that people read")]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the user's")]
 pub(super) struct Common {
     /// Print JSON: one object per line for events, or one document
     #[arg(long, global = true)]
@@ -73,6 +74,12 @@ pub(super) struct Common {
     /// Show only the output, warnings and errors
     #[arg(long, short, global = true)]
     quiet: bool,
+    /// Show the dialogue with servers, and details
+    #[arg(long, short, global = true, overrides_with = "verbose", conflicts_with_all = ["quiet", "log_level"])]
+    verbose: bool,
+    /// Use colours: auto is on a terminal, unless NO_COLOR is set
+    #[arg(long, global = true, value_enum, default_value = "auto", value_name = "WHEN")]
+    color: ColorWhen,
     /// Set an option of every ftp::connect, such as mode=passive
     #[arg(long = "set", global = true, value_name = "KEY=VALUE")]
     set: Vec<String>,
@@ -109,6 +116,11 @@ impl Common {
         self.json
     }
 
+    /// Returns the wish for colours.
+    pub(super) const fn color(&self) -> ColorWhen {
+        self.color
+    }
+
     /// Returns the directory for persistent state, if there is one.
     pub(super) fn state_folder(&self) -> Option<PathBuf> {
         self.state.folder()
@@ -121,7 +133,8 @@ impl Common {
 
     /// Returns the observer of a service: a log on standard error, with or without `--log-level`.
     pub(super) fn service_observer(&self) -> Result<EventEmitter> {
-        let level = self.log_level.unwrap_or(LogLevel::Info);
+        let usual = if self.verbose { LogLevel::Debug } else { LogLevel::Info };
+        let level = self.log_level.unwrap_or(usual);
         let format = if self.json { LogFormat::Json } else { self.log_format };
         start_log(level, format, Clock::System, output::log)?;
         Ok(EventEmitter::new(vec![Box::new(log::LogSink::new())]))
@@ -283,6 +296,9 @@ impl Common {
         if let Some(level) = self.log_level {
             start_log(level, self.log_format, clock.clone(), io::stderr)?;
             sinks.push(Box::new(log::LogSink::new()));
+        } else if self.verbose {
+            // What is transferred is shown as always: only the records of the parts below come to it.
+            start_log(LogLevel::Debug, self.log_format, clock.clone(), io::stderr)?;
         }
         Ok(RunContext { observer: EventEmitter::new(sinks), clock, ..RunContext::default() })
     }

@@ -80,11 +80,16 @@ pub(super) fn run(args: &Args, common: &Common) -> ExitResult {
             hooks.before(&prepared.folder, &url).map_err(|fault| told(ci, fault))?;
         }
         // A command may have built the site, so that its folder is looked at now, and still before any connection.
-        let options = prepared.request.mirror_options(&prepared.folder);
+        let options =
+            prepared.request.mirror_options(&prepared.folder, |file| Ok(PathBuf::from(file)));
         let options = options.map_err(|fault| told(ci, fault)).map_err(UsageError)?;
         let done = work(prepared, options, &mut report).map_err(|fault| told(ci, fault));
-        if let (Some(ci), Ok(_)) = (ci, &done) {
-            ci.tell(&DeployOutcome::of(&report))?;
+        if let Some(ci) = ci {
+            let outcome = DeployOutcome::of(&report);
+            match &done {
+                Ok(_) => ci.tell(&outcome)?,
+                Err(fault) => ci.tell_failure(&outcome, fault)?,
+            }
         }
         let after = if is_dry { Ok(()) } else { hooks.after(&url, done.is_ok(), &report) };
         let exit = done?;
@@ -155,8 +160,8 @@ fn work(
         report::json(&DeployedLine { event: "deployed", report });
     } else {
         let plan = if request.dry_run { report.report.plan.as_slice() } else { &[] };
-        let lines: Vec<_> = plan.iter().map(|line| format!("{line}\n")).collect();
-        report::output(&(lines.concat() + format!("{report}\n").as_str()));
+        report::plan(plan);
+        report::output(&format!("{report}\n"));
     }
     Ok(report.exit())
 }
@@ -210,8 +215,8 @@ pub(super) fn rollback(args: &RollbackArgs, common: &Common) -> ExitResult {
             report::json(&report);
         } else {
             let plan = if request.dry_run { report.plan.as_slice() } else { &[] };
-            let lines: Vec<_> = plan.iter().map(|line| format!("{line}\n")).collect();
-            report::output(&(lines.concat() + format!("{report}\n").as_str()));
+            report::plan(plan);
+            report::output(&format!("{report}\n"));
         }
         Ok(Exit::Done)
     })

@@ -94,17 +94,28 @@ pub(super) fn run(args: &Args, common: &Common) -> ExitResult {
 
 /// The arguments of `portolan du`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = DU_HELP)]
+#[command(
+    after_help = DU_HELP,
+    override_usage = "portolan du [OPTIONS] <URL>",
+    disable_help_flag = true
+)]
 #[expect(clippy::doc_markdown, reason = "the comments are the help that people read")]
 pub(super) struct DuArgs {
     /// Directory, such as ftp://ftp.example.org/pub
-    url: String,
+    #[arg(required_unless_present = "human")]
+    url: Option<String>,
     /// Only the total
     #[arg(long, short)]
     summarize: bool,
     /// Sizes such as 1.5 MiB in place of bytes
     #[arg(long, short = 'H')]
     human_readable: bool,
+    /// The same; without a URL, print this help
+    #[arg(short = 'h')]
+    human: bool,
+    /// Print help
+    #[arg(long, action = clap::ArgAction::Help)]
+    help: Option<bool>,
 }
 
 const DU_HELP: &str = "\
@@ -112,18 +123,22 @@ Sizes are those of the files, in bytes, each directory with all below it.
 
 Examples:
     portolan du ftp://ftp.example.org/pub
-    portolan du -sH ftpes://me@ftp.example.org/";
+    portolan du -sh ftpes://me@ftp.example.org/";
 
 /// Prints the bytes below each directory.
 pub(super) fn du(args: &DuArgs, common: &Common) -> ExitResult {
+    let Some(place) = &args.url else {
+        report::output(&super::help_of("du"));
+        return Ok(Exit::Done);
+    };
     let prepared = || -> Result<_> {
-        let (site, urls) = operands::urls(std::slice::from_ref(&args.url), common)?;
+        let (site, urls) = operands::urls(std::slice::from_ref(place), common)?;
         let path = urls.first().map_or_else(|| RemotePath::parse("."), operands::path_of)?;
         Ok((site, path, common.quiet_context()?))
     };
     let (site, path, context) = prepared().map_err(UsageError)?;
     let (stop, json) = (context.stop.clone(), common.json());
-    let (summarize, human) = (args.summarize, args.human_readable);
+    let (summarize, human) = (args.summarize, args.human_readable || args.human);
     interruptible(&stop, move || {
         with_session(site, &context, async |session| {
             let usage = usage(session, &path).await?;

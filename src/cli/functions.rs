@@ -39,6 +39,15 @@ pub(super) fn run(args: &Args, common: &Common) -> ExitResult {
         Some(name) => docs::find(&all, name),
     };
     if let (Some(name), true) = (&args.name, found.is_empty()) {
+        let family: Vec<_> = all.iter().filter(|entry| is_of(entry, name)).cloned().collect();
+        if !family.is_empty() {
+            if common.json() {
+                report::json(&family.iter().map(value).collect::<Vec<_>>());
+            } else {
+                report::output(&list(&family, table::width()));
+            }
+            return Ok(Exit::Done);
+        }
         let near = docs::near(&all, name).map(|near| format!("; did you mean `{near}`?"));
         let near = near.unwrap_or_else(|| ": `portolan functions` lists all".into());
         let message = format!("there is no function `{name}`{near}");
@@ -54,6 +63,13 @@ pub(super) fn run(args: &Args, common: &Common) -> ExitResult {
         report::output(&list(&all, table::width()));
     }
     Ok(Exit::Done)
+}
+
+/// Returns true for a function whose name begins with `name`, such as `csv` or `site`.
+fn is_of(entry: &DocEntry, name: &str) -> bool {
+    let name = name.trim_end_matches([':', '.']);
+    let rest = entry.path.strip_prefix(name).unwrap_or_default();
+    !name.is_empty() && rest.starts_with([':', '.'])
 }
 
 /// Returns one line per function, grouped by family; descriptions that exceed `width` continue on the next line.

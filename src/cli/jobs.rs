@@ -76,7 +76,7 @@ pub(super) fn run(args: &Args, common: &Common) -> ExitResult {
     } else if all.is_empty() {
         report::print("the jobs file has no jobs\n");
     } else {
-        report::output(&table);
+        report::runs(&table);
     }
     Ok(Exit::Done)
 }

@@ -1,166 +1,175 @@
 //! `portolan ls`: lists a directory of a server.
 
-use serde::Serialize;
+mod rows;
 
+use std::sync::mpsc;
+
+use clap::{ArgAction, ValueEnum};
+
+use self::rows::{ListedRow, RowStyle};
 use super::{
     ExitResult,
     common::{Common, interruptible, with_session},
+    operands, pager,
     report::{self, UsageError},
+    table::is_terminal,
 };
 use crate::{
-    error::Result,
+    error::{Error, ErrorKind, Origin, Result},
     exit_code::Exit,
-    ftp::{
-        listing::{Entry, EntryKind, Listing, Modified, Precision},
-        path::RemotePath,
-    },
-    observe::visible::visible,
+    ftp::{find::FoundEntry, listing::Listing, path::RemotePath, session::Session, url::Url},
     remote::fs::RemoteFs as _,
-    script::value::NameText,
 };
 
 /// The arguments of `portolan ls`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = HELP)]
+#[command(
+    after_help = HELP,
+    override_usage = "portolan ls [OPTIONS] <URL>",
+    disable_help_flag = true
+)]
 #[expect(clippy::doc_markdown, reason = "the comments are the help that people read")]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the user's")]
 pub(super) struct Args {
-    /// Directory or file, such as ftp://ftp.example.org/pub
-    url: String,
+    /// Directory, file or pattern, such as ftp://ftp.example.org/pub or 'ftp://ftp.example.org/pub/*.csv'
+    #[arg(required_unless_present = "human_readable")]
+    url: Option<String>,
+    /// Show local times and a line of totals, as on a terminal
+    #[arg(long, short)]
+    long: bool,
+    /// Show sizes such as 1.5 MiB in place of bytes; without a URL, print this help
+    #[arg(long, short = 'h')]
+    human_readable: bool,
+    /// List everything below the directory, with paths
+    #[arg(long, short = 'R')]
+    recursive: bool,
+    /// Order of the entries
+    #[arg(long, value_enum, value_name = "KEY", default_value = "name")]
+    sort: SortKey,
+    /// Sort by time, newest first
+    #[arg(short = 't', conflicts_with_all = ["sort", "by_size"])]
+    by_time: bool,
+    /// Sort by size, largest first
+    #[arg(short = 'S', conflicts_with = "sort")]
+    by_size: bool,
+    /// Reverse the order
+    #[arg(long, short)]
+    reverse: bool,
+    /// Print names only, one per line
+    #[arg(long, short = '1', conflicts_with_all = ["long", "human_readable"])]
+    names: bool,
+    /// Accepted out of habit: names that begin with a dot are always listed
+    #[arg(long, short)]
+    all: bool,
+    /// Print help
+    #[arg(long, action = ArgAction::Help)]
+    help: Option<bool>,
+}
+
+/// The order of a listing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum SortKey {
+    // Without doc comments, which would be a long help.
+    Name,
+    Time,
+    Size,
 }
 
 const HELP: &str = "\
 Examples:
     portolan ls ftp://ftp.example.org/pub
+    portolan ls -lhS 'ftp://ftp.example.org/pub/*.iso'
     portolan ls --json ftpes://me@ftp.example.org/ | jq -r '.[].name'";
 
 pub(super) fn run(args: &Args, common: &Common) -> ExitResult {
+    let Some(place) = &args.url else {
+        report::output(&super::help_of("ls"));
+        return Ok(Exit::Done);
+    };
     let prepared = || -> Result<_> {
-        let (site, url) = common.place(&args.url)?;
+        let (site, urls) = operands::urls(std::slice::from_ref(place), common)?;
+        let url = urls.into_iter().next().ok_or_else(|| Error::invalid("a URL is wanted"))?;
         Ok((url, site, common.single_context()?.0))
     };
     let (url, site, context) = prepared().map_err(UsageError)?;
     let (stop, json) = (context.stop.clone(), common.json());
-    interruptible(&stop, move || {
+    let (style, is_deep) = (RowStyle::of(args, is_terminal()), args.recursive);
+    let (send, shown) = mpsc::channel();
+    let done = interruptible(&stop, move || {
         with_session(site, &context, async |session| {
-            let path = url.path.clone().map_or_else(|| RemotePath::parse("."), Ok)?;
-            let (mut entries, unread) = match session.list_whole(&path).await {
-                Ok(listing) => {
-                    if json {
-                        // With `--json` no event reports them to the user.
-                        warn(&session.absolute(&path)?, &listing);
-                    }
-                    (listing.entries, listing.refused_count)
-                }
-                // Not a directory, then: a file, which is its own entry.
-                Err(fault) if fault.code / 100 == 5 && !url.is_folder => {
-                    (vec![session.stat(&path).await?], 0)
-                }
-                Err(fault) => return Err(fault),
-            };
-            entries.sort_by(|a, b| a.name.cmp(&b.name));
-            let names = NameText(session.site().encoding);
+            let (mut rows, unread) = listed(session, &url, is_deep, json).await?;
+            style.sort(&mut rows);
             if json {
-                let all = entries.iter().map(|entry| ListedEntry::of(entry, names, unread));
-                report::json(&all.collect::<Vec<_>>());
+                report::json(&rows::documents(&rows, session.site().encoding, unread));
             } else {
-                for entry in &mut entries {
-                    if let Ok(name) = session.site().encoding.decode(&entry.name) {
-                        entry.name = name;
-                    }
-                }
-                report::output(&rows(&entries));
+                send.send(style.text(&rows, session.site().encoding)).ok();
             }
             Ok(())
         })?;
         Ok(Exit::Done)
-    })
+    });
+    // The session has ended by now: a pager may stay open for hours.
+    if let Ok(text) = shown.try_recv() {
+        pager::show(&text);
+    }
+    done
+}
+
+/// Returns the entries that a URL means, and the number of lines of the listing that could not be parsed.
+async fn listed(
+    session: &mut Session,
+    url: &Url,
+    is_deep: bool,
+    json: bool,
+) -> Result<(Vec<ListedRow>, usize)> {
+    let path = operands::path_of(url)?;
+    if let Some(pattern) = &url.pattern {
+        let found = session.search_pattern(pattern).await?;
+        if !found.is_empty() {
+            return Ok((found.into_iter().map(|one| row(one, None)).collect(), 0));
+        }
+        // A name may have such characters itself.
+        if !session.exists(&path).await? {
+            let message = format!("no file or directory matches `{path}`");
+            return Err(Error::new(ErrorKind::NotFound, Origin::Server, message));
+        }
+    }
+    let found = if is_deep {
+        let below = session.search(&path, None).await;
+        below.map(|all| (all.into_iter().map(|one| row(one, Some(&path))).collect(), 0))
+    } else {
+        session.list_whole(&path).await.and_then(|listing| {
+            if json {
+                // With `--json` no event reports them to the user.
+                warn(&session.absolute(&path)?, &listing);
+            }
+            Ok((listing.entries.into_iter().map(ListedRow::of).collect(), listing.refused_count))
+        })
+    };
+    match found {
+        // Not a directory, then: a file, which is its own entry.
+        Err(fault) if fault.code / 100 == 5 && !url.is_folder => {
+            Ok((vec![ListedRow::of(session.stat(&path).await?)], 0))
+        }
+        found => found,
+    }
+}
+
+/// Returns the row of an entry that was found, with its path: below `folder`, or as a whole.
+fn row(found: FoundEntry, folder: Option<&RemotePath>) -> ListedRow {
+    let whole = found.path.as_bytes();
+    let skipped = folder.map_or(0, |folder| match folder.as_bytes() {
+        b"." => 0,
+        folder if folder.ends_with(b"/") => folder.len(),
+        folder => folder.len() + 1,
+    });
+    let shown = whole.get(skipped..).unwrap_or(whole).to_vec();
+    ListedRow { path: Some((found.path, shown)), entry: found.entry }
 }
 
 /// Prints warnings about the lines of a listing that could not be parsed.
 fn warn(path: &RemotePath, listing: &Listing) {
     for complaint in listing.complaints() {
         report::print(&format!("warning: {path}: {complaint}\n"));
-    }
-}
-
-/// Renders the entries as rows.
-fn rows(entries: &[Entry]) -> String {
-    let rows: Vec<_> = entries.iter().map(|entry| (size(entry), entry)).collect();
-    let width = rows.iter().map(|(size, _)| size.len()).max().unwrap_or(0);
-    let lines = rows.iter().map(|(size, entry)| {
-        format!(
-            "{}{size:>width$}  {}
-",
-            front(entry),
-            tail(entry)
-        )
-    });
-    lines.collect::<Vec<_>>().concat()
-}
-
-fn front(entry: &Entry) -> String {
-    let kind = match entry.kind {
-        EntryKind::File => '-',
-        EntryKind::Dir => 'd',
-        EntryKind::Link => 'l',
-        EntryKind::Other => '?',
-    };
-    let mode = entry.mode.map_or_else(|| "    ".into(), |mode| format!("{:04o}", mode & 0o7777));
-    format!("{kind} {mode}  ")
-}
-
-fn size(entry: &Entry) -> String {
-    entry
-        .size
-        .filter(|_| entry.kind != EntryKind::Dir)
-        .map_or_else(|| "-".into(), |size| size.to_string())
-}
-
-fn tail(entry: &Entry) -> String {
-    let when = entry.modified.map(moment).unwrap_or_default();
-    let target = entry.target.as_ref().map(|target| format!(" -> {}", visible(target)));
-    let slash = if entry.kind == EntryKind::Dir { "/" } else { "" };
-    format!("{when:<20}  {}{slash}{}", visible(&entry.name), target.unwrap_or_default())
-}
-
-/// Formats a time as precisely as it is known, with `Z` only if the zone is known.
-fn moment(modified: Modified) -> String {
-    let (text, zone) = match modified {
-        Modified::Utc(time, _) => (time.strftime("%Y-%m-%dT%H:%M:%S").to_string(), "Z"),
-        Modified::Server(time, _) => (time.strftime("%Y-%m-%dT%H:%M:%S").to_string(), ""),
-    };
-    let length = match modified.precision() {
-        Precision::Day => 10,
-        Precision::Minute => 16,
-        Precision::Second | Precision::Millisecond => 19,
-    };
-    format!("{}{zone}", text.get(..length).unwrap_or(&text))
-}
-
-/// An entry as `--json` has it.
-#[derive(Debug, Serialize)]
-struct ListedEntry {
-    name: String,
-    kind: &'static str,
-    size: Option<u64>,
-    modified: Option<String>,
-    permissions: Option<String>,
-    target: Option<String>,
-    /// The number of lines of the listing that could not be parsed.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    unread_lines: Option<usize>,
-}
-
-impl ListedEntry {
-    fn of(entry: &Entry, names: NameText, unread: usize) -> Self {
-        Self {
-            name: names.text(&entry.name),
-            kind: entry.kind.as_str(),
-            size: entry.size,
-            modified: entry.modified.map(moment),
-            permissions: entry.mode.map(|mode| format!("{:04o}", mode & 0o7777)),
-            target: entry.target.as_ref().map(|target| names.text(target)),
-            unread_lines: Some(unread).filter(|unread| *unread > 0),
-        }
     }
 }

@@ -46,7 +46,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "FILE", requires = "dry_run")]
     plan: Option<PathBuf>,
     /// Apply a plan of --dry-run --plan, unless a side changed since
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["dry_run", "delete", "move", "include", "exclude", "explain"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["dry_run", "delete", "move", "include", "exclude", "include_from", "exclude_from", "files_from", "gitignore", "explain"])]
     apply: Option<PathBuf>,
     /// Mirror to the server again after each local change, until Ctrl-C
     #[arg(long, conflicts_with_all = ["dry_run", "plan", "apply", "explain", "check"])]
@@ -94,7 +94,7 @@ pub(super) fn run(args: &Args, common: &Common) -> ExitResult {
         request.options.parallel = site.parallel;
         args.options.fill(&mut request)?;
         let dry_run = request.dry_run || args.check;
-        let rules = request.options_at(context.clock.now());
+        let rules = request.options_at(context.clock.now(), |file| Ok(PathBuf::from(file)))?;
         // Mistakes in the arguments are reported before any connection is opened.
         let filter = rules.filter(&sides.local)?;
         Ok((sides, site, rules, dry_run, filter, (context, states)))
@@ -141,8 +141,7 @@ fn work(
         let is_dry =
             !matches!(doing, MirrorMode::Mirror { dry_run: false } | MirrorMode::Apply { .. });
         let plan = if is_dry { done.plan.as_slice() } else { &[] };
-        let lines: Vec<_> = plan.iter().map(|line| format!("{line}\n")).collect();
-        report::output(&lines.concat());
+        report::plan(plan);
         print_report(&done, json);
     }
     let differs = is_check && !done.plan.is_empty();

@@ -3,6 +3,7 @@
 mod check;
 mod child;
 mod ci;
+mod color;
 mod common;
 mod completions;
 mod deploy;
@@ -13,6 +14,7 @@ mod find;
 mod flags;
 mod functions;
 mod get;
+mod habits;
 mod hooks;
 mod init;
 mod jobs;
@@ -29,6 +31,7 @@ mod nat_watch;
 mod next;
 mod notify;
 mod operands;
+mod pager;
 mod pause;
 mod permissions;
 mod place;
@@ -60,10 +63,13 @@ mod why;
 
 use std::{ffi::OsString, process::ExitCode};
 
-use clap::{CommandFactory, Parser};
+use clap::{CommandFactory, FromArgMatches, Parser};
 
-use self::common::Common;
-use crate::exit_code::{Exit, HELP};
+use self::{color::ColorWhen, common::Common};
+use crate::{
+    exit_code::{Exit, HELP},
+    observe::paint::set_color_mode,
+};
 
 /// The result of a command: its end, or an error that [`main`] prints.
 type ExitResult = anyhow::Result<Exit>;
@@ -168,11 +174,15 @@ enum Subcommand {
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     common::leave_no_dumps();
     let args: Vec<_> = args.into_iter().collect();
-    let line = match CommandLine::try_parse_from(&args) {
+    let line = match parsed(&args) {
         Ok(line) => line,
-        Err(error) => return report::usage(error, &CommandLine::command(), &args),
+        Err(error) => {
+            set_color_mode(ColorWhen::scan(&args).mode());
+            return report::usage(error, &CommandLine::command(), &args);
+        }
     };
     let CommandLine { common, command } = line;
+    set_color_mode(common.color().mode());
     let ended = match command {
         Subcommand::Run(args) => run::run(&args, &common),
         Subcommand::Rehearse(args) => rehearse::run(&args, &common),
@@ -217,4 +227,19 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Subcommand::Man(args) => man::run(&args, CommandLine::command()),
     };
     report::end(ended.unwrap_or_else(|error| report::failed(&error)))
+}
+
+/// Parses a command line; clap's own messages have the colours that it asks for.
+fn parsed(args: &[OsString]) -> Result<CommandLine, clap::Error> {
+    let mut command = CommandLine::command().color(ColorWhen::scan(args).choice());
+    let matches = command.try_get_matches_from_mut(args)?;
+    CommandLine::from_arg_matches(&matches).map_err(|error| error.format(&mut command))
+}
+
+/// Returns the help of the command `name`.
+fn help_of(name: &str) -> String {
+    let mut command = CommandLine::command();
+    command.build();
+    let named = command.find_subcommand_mut(name);
+    named.map(|named| named.render_help().to_string()).unwrap_or_default()
 }

@@ -83,9 +83,7 @@ pub(super) fn run(args: &Args, common: &Common) -> ExitResult {
             return Ok(Exit::Done);
         }
         if rules.is_dry_run {
-            for name in names {
-                report::output(&format!("delete {name}\n"));
-            }
+            report::plan(&names.map(|name| format!("delete {name}")).collect::<Vec<_>>());
         }
         let count = plan.deletes.len();
         let noun = if count == 1 { "file" } else { "files" };

@@ -1,15 +1,21 @@
 //! The only module that prints faults: each one once, with the source line, a caret and a hint.
 
-use std::{ffi::OsString, io::Write, process::ExitCode};
+use std::{
+    ffi::OsString,
+    io::{IsTerminal, Write},
+    process::ExitCode,
+};
 
 use serde::Serialize;
 
+use super::{habits, table::is_terminal};
 use crate::{
     error::{Error, ErrorKind},
     exit_code::Exit,
     observe::{
         json::line,
         output::{self, Output},
+        paint,
         visible::visible,
     },
     schedule::cron::Mistake,
@@ -39,11 +45,20 @@ pub(super) fn usage(
             error.insert(ContextKind::SuggestedSubcommand, ContextValue::Strings(vec![nearest]));
         }
     }
+    let habit = habits::advice(&error, args);
+    if habit.is_some() {
+        error.remove(ContextKind::SuggestedSubcommand);
+        error.remove(ContextKind::SuggestedArg);
+        error.remove(ContextKind::Suggested);
+    }
     let is_wrong = error.use_stderr();
     #[expect(clippy::disallowed_methods, reason = "clap writes by itself; its error is remembered")]
     let printed = error.print().and_then(|()| std::io::stdout().flush());
     if let (Err(error), false) = (printed, is_wrong) {
         output::remember(Output::Results, &error);
+    }
+    if let Some(habit) = habit {
+        print(&format!("\nhint: {habit}\n"));
     }
     if error.kind() == ErrorKind::MissingRequiredArgument
         && let Some(hint) = missing_hint(command, args)
@@ -211,6 +226,8 @@ const WILDCARD: &str = "a * is a name here: patterns go with `portolan get`, `ca
 
 /// Writes to standard error; a failure cannot be reported anywhere else.
 pub(super) fn print(text: &str) {
+    let is_coloured = paint::is_coloured(std::io::stderr().is_terminal());
+    let text = if is_coloured { paint::paint_messages(text) } else { text.to_owned() };
     drop(std::io::stderr().write_all(text.as_bytes()));
 }
 
@@ -227,6 +244,25 @@ pub(super) fn output(text: &str) {
     let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
     if let Err(error) = written {
         tracing::debug!(target: "portolan", "standard output: {error}");
+    }
+}
+
+/// Writes the lines of a plan to standard output.
+pub(super) fn plan(lines: &[String]) {
+    let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
+    painted(&text, paint::paint_steps);
+}
+
+/// Writes a table of runs to standard output.
+pub(super) fn runs(table: &str) {
+    painted(table, paint::paint_results);
+}
+
+fn painted(text: &str, paint: fn(&str) -> String) {
+    if paint::is_coloured(is_terminal()) {
+        output(&paint(text));
+    } else {
+        output(text);
     }
 }
 

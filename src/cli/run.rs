@@ -3,9 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::{
-    ExitResult,
-    check::counted,
-    child,
+    ExitResult, child,
     common::Common,
     permissions::PermissionArgs,
     place::JobsFile,
@@ -21,7 +19,7 @@ use crate::{
     exit_code::Exit,
     files::owned,
     ftp::session::RunContext,
-    observe::visible::visible,
+    observe::{counted, visible::visible},
     schedule::child::programs::RunPrograms,
     script::{
         check::{self, Severity},
@@ -33,7 +31,7 @@ use crate::{
 
 /// The arguments of `portolan run`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = HELP)]
+#[command(after_help = HELP, override_usage = "portolan run [OPTIONS] <SCRIPT> [ARGS]...")]
 pub(super) struct Args {
     #[command(flatten)]
     permissions: PermissionArgs,
@@ -54,8 +52,11 @@ pub(super) struct Args {
     values: Vec<String>,
     #[command(flatten)]
     jobs: JobsFile,
-    /// Script to run
-    #[arg(required = true, conflicts_with = "job")]
+    /// Run this text instead of a script in a file
+    #[arg(long, short, value_name = "TEXT", conflicts_with = "job")]
+    eval: Option<String>,
+    /// Script to run, or - for standard input
+    #[arg(required_unless_present_any = ["job", "eval", "as_child", "as_poller"], conflicts_with = "job")]
     script: Option<PathBuf>,
     /// Arguments of the script (`args`); put `--` before any that start with a hyphen
     #[arg(value_name = "ARGS")]
@@ -68,6 +69,7 @@ Examples:
     portolan run --json mirror.rhai > events.jsonl
     portolan run --allow-net=ftp.example.org --allow-write=in fetch.rhai
     portolan run report.rhai -- --since yesterday
+    portolan run -e 'print(7 / 2)'
     portolan run --record failure.jsonl fetch.rhai
     portolan run --job catalogue --arg day=2026-11-28";
 
@@ -86,18 +88,45 @@ pub(super) fn run(args: &Args, common: &Common) -> ExitResult {
             common,
         );
     }
-    let script_path = args.script.as_deref().unwrap_or(Path::new(""));
-    let source = ScriptSource::read(script_path).map_err(UsageError)?;
+    let (script_path, source) = source(args).map_err(UsageError)?;
     let prepared = || -> Result<_> {
-        let warning = exposed(script_path)?;
+        let warning = if is_typed(script_path) { None } else { exposed(script_path)? };
         let (options, is_named) = args.permissions.options()?;
-        let settings = settings(common, script_path, args.rest.clone())?;
+        let settings = settings(common, script_path, script_args(args))?;
         let programs = RunPrograms::default();
         let recording = args.record.as_deref().map(recording::create).transpose()?;
         Ok(ConfinedRun { source, settings, options, is_named, programs, warning, recording })
     };
     let begin = |accounts, observer: &_| RunRecord::begin(common, script_path, accounts, observer);
     prepared().map_err(UsageError)?.run(common, &args.permissions, begin, script)
+}
+
+/// Standard input as a script, and the name of one in the command line.
+const TYPED: [&str; 2] = ["-", "-e"];
+
+/// Returns true for a script that is in no file.
+fn is_typed(script: &Path) -> bool {
+    TYPED.iter().any(|typed| script == Path::new(typed))
+}
+
+/// Returns the script, and its path for the record of the run.
+fn source(args: &Args) -> Result<(&Path, ScriptSource)> {
+    if let Some(text) = &args.eval {
+        return Ok((Path::new("-e"), ScriptSource::from_text(text, "-e", ".")));
+    }
+    let path = args.script.as_deref().unwrap_or(Path::new(""));
+    if path == Path::new("-") {
+        let text = ScriptSource::read_text_of("/dev/stdin")?;
+        return Ok((path, ScriptSource::from_text(text, "-", ".")));
+    }
+    Ok((path, ScriptSource::read(path)?))
+}
+
+/// Returns the arguments of the script; those behind a text begin where the name of a file would be.
+fn script_args(args: &Args) -> Vec<String> {
+    let first = args.script.as_ref().filter(|_| args.eval.is_some());
+    let first = first.map(|path| path.to_string_lossy().into_owned());
+    first.into_iter().chain(args.rest.iter().cloned()).collect()
 }
 
 /// Returns a warning about a script that others can change, if they can. A user who runs one by hand has chosen it,

@@ -71,7 +71,7 @@ pub(super) fn run(args: &Args, common: &Common) -> ExitResult {
         let is_filtered = args.failed || args.since.is_some() || args.until.is_some();
         report::print(if is_filtered { "no such runs\n" } else { "no runs yet\n" });
     } else {
-        report::output(&table(&runs));
+        report::runs(&table(&runs));
     }
     Ok(Exit::Done)
 }

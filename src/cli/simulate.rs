@@ -7,7 +7,6 @@ use serde_json::{Value, json};
 
 use super::{
     ExitResult,
-    check::counted,
     common::Common,
     report::{self, UsageError},
     slots,
@@ -16,6 +15,7 @@ use crate::{
     clock::Clock,
     error::{Error, Result},
     exit_code::Exit,
+    observe::counted,
     schedule::{
         jobs::Jobs,
         plan::{Decision, DecisionKind, Trigger},
@@ -259,10 +259,7 @@ fn table(rows: &[SimulatedEvent], jobs: &Jobs, zones: &Zones) -> String {
 
 fn summary(totals: &BTreeMap<Arc<str>, Totals>) -> String {
     let row = |name: &str, totals: &Totals| {
-        let runs = counted(
-            usize::try_from(totals.started + totals.caught_up).unwrap_or(usize::MAX),
-            "run",
-        );
+        let runs = counted(totals.started + totals.caught_up, "run");
         let caught = match totals.caught_up {
             0 => String::new(),
             many => format!("{many} of them caught up"),

@@ -18,7 +18,7 @@ use crate::{
     error::{Error, ErrorKind, Result},
     exit_code::Exit,
     ftp::{path::RemotePath, session::Session, url::Url},
-    observe::visible::visible,
+    observe::{counted, visible::visible},
     remote::fs::RemoteFs as _,
     script::sites::{
         SavedSite, SiteBook,
@@ -354,8 +354,9 @@ fn line(name: &str, facts: &Value) -> String {
         tls => format!("with {tls} TLS"),
     };
     let entries = facts.get("entries").and_then(Value::as_u64).unwrap_or_default();
+    let entries = counted(entries, "entry");
     format!(
-        "{}: works: {} on {} {protection}, {} by {}, {entries} entries in {}\n",
+        "{}: works: {} on {} {protection}, {} by {}, {entries} in {}\n",
         visible(name),
         text("user"),
         text("host"),

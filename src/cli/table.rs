@@ -1,6 +1,8 @@
 //! Tables for display: each column as wide as necessary, the last one not padded. A wide character, such as a Chinese
 //! one, counts for two columns, and a combining mark for none.
 
+use std::io::IsTerminal;
+
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 /// Returns the columns of the terminal; `None` if the output is not a terminal.
@@ -8,6 +10,19 @@ use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 pub(super) fn width() -> Option<usize> {
     let size = rustix::termios::tcgetwinsize(std::io::stdout()).ok()?;
     Some(usize::from(size.ws_col)).filter(|columns| *columns > 0)
+}
+
+/// Returns the lines of the terminal; `None` if the output is not a terminal.
+#[expect(clippy::disallowed_methods, reason = "its size is asked for, nothing is written")]
+pub(super) fn height() -> Option<usize> {
+    let size = rustix::termios::tcgetwinsize(std::io::stdout()).ok()?;
+    Some(usize::from(size.ws_row)).filter(|lines| *lines > 0)
+}
+
+/// Returns true if the output is a terminal.
+#[expect(clippy::disallowed_methods, reason = "it is only asked, nothing is written")]
+pub(super) fn is_terminal() -> bool {
+    std::io::stdout().is_terminal()
 }
 
 /// A table that grows row by row.

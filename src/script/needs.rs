@@ -132,6 +132,9 @@ const DEPLOY: &[PermissionNeed] = &[
     PermissionNeed::Option(Http, "check_url"),
     PermissionNeed::Argument(Read, 0),
     PermissionNeed::Option(Read, "maintenance"),
+    PermissionNeed::Option(Read, "include_from"),
+    PermissionNeed::Option(Read, "exclude_from"),
+    PermissionNeed::Option(Read, "files_from"),
 ];
 const REMOTE_DELETE: &[PermissionNeed] = &[PermissionNeed::Plain(RemoteDelete)];
 const NAT: &[PermissionNeed] = &[PermissionNeed::Plain(Nat)];
@@ -141,11 +144,17 @@ const COPY: &[PermissionNeed] =
 const WRITE: &[PermissionNeed] = &[PermissionNeed::Argument(Write, 0)];
 const UP: &[PermissionNeed] = &[
     PermissionNeed::Argument(Read, 0),
+    PermissionNeed::Option(Read, "include_from"),
+    PermissionNeed::Option(Read, "exclude_from"),
+    PermissionNeed::Option(Read, "files_from"),
     PermissionNeed::If("delete", RemoteDelete, None),
     PermissionNeed::If("move", Delete, Some(0)),
 ];
 const DOWN: &[PermissionNeed] = &[
     PermissionNeed::Argument(Write, 1),
+    PermissionNeed::Option(Read, "include_from"),
+    PermissionNeed::Option(Read, "exclude_from"),
+    PermissionNeed::Option(Read, "files_from"),
     PermissionNeed::If("delete", Delete, Some(1)),
     PermissionNeed::If("move", RemoteDelete, None),
 ];

@@ -42,6 +42,11 @@ impl ScriptSource {
         Ok(Self { is_guarded: true, ..Self::read(path)? })
     }
 
+    /// Reads the text of a script from `path`, such as standard input.
+    pub fn read_text_of(path: impl AsRef<Path>) -> Result<String> {
+        read_text(path.as_ref())
+    }
+
     /// Creates a script without a file; it imports from `root`.
     pub fn from_text(
         text: impl Into<String>,

@@ -71,6 +71,88 @@ fn scripts_and_sites_have_names_in_the_encoding_of_the_server() {
 }
 
 #[test]
+fn deployments_and_trees_have_names_in_the_encoding_of_the_server() {
+    for (label, here, there) in NAMES {
+        let server = Rehearsal::start(&[], false);
+        let url = url(&server);
+        let set = format!("encoding={label}");
+        let program = portolan()
+            .file(format!("dist/{here}"), label)
+            .file(format!("dist/{here}.d/{here}"), "deep")
+            .args(["--set", &set]);
+        let run = |words: &[&str]| {
+            program.clone_with(words.iter().copied()).run().any_stderr().any_files()
+        };
+        let www = format!("{url}/www");
+        run(&["deploy", "--keep", "2", "dist", &www]).stdout_has("2 files sent");
+        let file = server.root().join("www").join(OsStr::from_bytes(there));
+        assert_eq!(fs::read(&file).unwrap(), label.as_bytes(), "{label}");
+        run(&["deploy", "dist", &www]).stdout_has("0 files sent");
+        run(&["ls", "-1R", &www]).stdout(&format!("{here}\n{here}.d\n{here}.d/{here}\n"));
+        run(&["ls", "-1", &format!("{www}/*.csv")]).stdout_has(here);
+        fs::write(program.folder().join("dist").join(here), "changed").unwrap();
+        run(&["deploy", "dist", &www]).stdout_has("1 file sent");
+        assert_eq!(fs::read(&file).unwrap(), b"changed", "{label}");
+        run(&["rollback", &www]).stdout_has("1 restored");
+        assert_eq!(fs::read(&file).unwrap(), label.as_bytes(), "{label}");
+        run(&["get", "-r", &www, "got/"]).any_stdout();
+        let got = program.folder().join("got/www").join(format!("{here}.d")).join(here);
+        assert_eq!(fs::read(got).unwrap(), b"deep", "{label}");
+        run(&["put", "-r", "got/www", &format!("{url}/again")]).any_stdout();
+        let again = server.root().join("again").join(OsStr::from_bytes(there));
+        assert!(
+            again.exists()
+                || server.root().join("again/www").join(OsStr::from_bytes(there)).exists()
+        );
+        // Both sides are the same to a mirror in either direction.
+        let both = format!("{url}/both");
+        run(&["mirror", "dist", &both]).stdout_has("2 up");
+        run(&["mirror", "dist", &both]).stdout_has("0 up, 0 down, 0 deleted, 2 unchanged");
+        run(&["mirror", &both, "back"]).stdout_has("2 down");
+        run(&["mirror", "--compare", "checksum", "--check", "back", &both]).any_stdout();
+    }
+}
+
+#[test]
+fn names_that_would_not_come_back_are_refused_by_name_and_the_others_go() {
+    for (label, bad, good) in [
+        ("latin-1", "日.csv", "ä.csv"),
+        ("windows-1251", "é.csv", "Я.csv"),
+        ("shift_jis", "文€.csv", "表.csv"),
+        ("gbk", "🙂.csv", "文.csv"),
+    ] {
+        let server = Rehearsal::start(&[], false);
+        let url = url(&server);
+        let set = format!("encoding={label}");
+        let program = portolan()
+            .file(format!("dist/{bad}"), "bad")
+            .file(format!("dist/{good}"), "good")
+            .args(["--set", &set]);
+        for (number, command) in [&["mirror"][..], &["deploy"], &["put", "-r"]].iter().enumerate() {
+            let there = format!("{url}/{number}");
+            let run = program.clone_with(command.iter().copied().chain(["dist", &there])).run();
+            let ran = run.any_code().any_stdout().any_files();
+            assert!(ran.code() != 0, "{label} {command:?}");
+            assert!(ran.stderr_text().contains(bad), "{label} {command:?}: {}", ran.stderr_text());
+            drop(ran.any_stderr());
+        }
+        let put = program.clone_with(["put", &format!("dist/{bad}"), &format!("{url}/")]).run();
+        let put = put.any_code().any_stdout().any_files();
+        assert!(put.code() != 0, "{label}");
+        drop(put.stderr_has(bad));
+        // Bytes of the server that are no text of the encoding.
+        if label != "latin-1" {
+            let odd = server.root().join(OsStr::from_bytes(b"x\xff\x81\xff.csv"));
+            fs::write(odd, "odd").unwrap();
+            let down = program.clone_with(["mirror", &format!("{url}/"), "down"]).run();
+            let down = down.any_code().any_stdout().any_files();
+            assert!(down.stderr_text().contains('x'), "{label}: {}", down.stderr_text());
+            drop(down.any_stderr());
+        }
+    }
+}
+
+#[test]
 fn a_name_without_bytes_there_and_a_label_that_is_none_are_refused() {
     let server = Rehearsal::start(&[], false);
     let url = url(&server);

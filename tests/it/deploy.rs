@@ -517,6 +517,27 @@ fn ci_systems_get_annotations_values_and_a_summary() {
     let ran = deployment(&server, &built(1, 2), &["--ci", "github"]);
     let ran = ran.env("PORTOLAN_PASSWORD", "wrong").run().fails_with(5).any_stderr();
     drop(ran.stdout_has("::error title=Not deployed::"));
+    // A failure has its values and its summary as well.
+    for (flags, password, code, title, summary) in [
+        (&[][..], "wrong", 5, "::error title=Not deployed::", "**Not deployed**: "),
+        (&["--dry-run"], RealServer::PASSWORD, 0, "::notice title=Dry run::", "| sent | size |"),
+    ] {
+        let flags = [&["--ci", "github"], flags].concat();
+        let ran = deployment(&server, &built(2, 2), &flags)
+            .env("PORTOLAN_PASSWORD", password)
+            .env("GITHUB_OUTPUT", "out.txt")
+            .env("GITHUB_STEP_SUMMARY", "summary.md")
+            .run()
+            .fails_with(code)
+            .any_stderr()
+            .stdout_has(title);
+        let read = |name: &str| fs::read_to_string(ran.folder().join(name)).unwrap();
+        assert!(read("summary.md").starts_with(summary), "{}", read("summary.md"));
+        for name in ["changed", "uploaded", "deleted", "unchanged", "failed", "bytes", "release"] {
+            assert!(read("out.txt").contains(&format!("{name}=")), "{name}: {}", read("out.txt"));
+        }
+        drop(ran.any_files());
+    }
 }
 
 #[test]

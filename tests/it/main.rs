@@ -6,6 +6,7 @@
 )]
 
 mod as_they_are;
+mod bad_input;
 mod both_ways;
 mod campaign;
 mod check;
@@ -25,6 +26,7 @@ mod ladder;
 mod language;
 mod limits;
 mod listings;
+mod ls;
 mod manuals;
 mod memory;
 mod mirror;

@@ -176,7 +176,7 @@ fn a_wrong_path() {
             "hint: a * is a name here: patterns go with `portolan get`, `cat` and `rm`, `mget` in",
         ],
     );
-    line(knowing("open+sesame-21"), &["ls", &url("pub/*.csv")], &star);
+    line(knowing("open+sesame-21"), &["du", &url("pub/*.csv")], &star);
     let above = told(
         5,
         &[

@@ -487,3 +487,20 @@ fn dates_are_read_written_and_moved() {
     }
     assert_eq!(lines.len(), expected.len() + wrong.len());
 }
+
+#[test]
+fn a_script_may_be_a_text_or_come_through_a_pipe() {
+    let text = "print(args); print(1 + 1);";
+    let ran = Portolan::new().args(["run", "-e", text, "a", "b"]).run();
+    ran.stdout("[\"a\", \"b\"]\n2\n").any_stderr();
+    let ran = Portolan::new().stdin(text).args(["run", "-", "a"]).run();
+    ran.stdout("[\"a\"]\n2\n").any_stderr();
+    let wrong = Portolan::new().args(["run", "-e", "print(nosuch);"]).run().fails_with(3);
+    wrong.stderr_has("--> -e:1:7").stderr_has("nothing was run");
+    let none = Portolan::new().args(["run"]).run().fails_with(2);
+    none.stderr_has("<SCRIPT>");
+    let both = Portolan::new().args(["run", "-e", "print(1)", "--job", "a"]).run();
+    both.fails_with(2).stderr_has("cannot be used with");
+    let confined = Portolan::new().args(["run", "--deny-all", "-e", "local::write(\"x\", \"y\");"]);
+    confined.run().any_code().stderr_has("--allow-write").any_files();
+}

@@ -290,6 +290,8 @@ pub const STEP_RETRY_WAITS: [Duration; 2] = [Duration::from_millis(250), Duratio
 /// The number of files of a mirror that may fail in a row because of the connection before it gives up.
 pub const MIRROR_FAILURES_IN_A_ROW_MAX: u32 = 10;
 
+/// The maximum number of bytes in a list of files or patterns that an option names: a million paths of usual length.
+pub const LIST_FILE_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// The maximum number of bytes in a file of ignore patterns.
 pub const IGNORE_FILE_BYTES_MAX: u64 = 1024 * 1024;
 /// The maximum number of mirrors whose files are remembered; the one not seen for longest is removed.

@@ -11,7 +11,7 @@ use portolan_core::{
         OptionRow, OptionTable,
     },
 };
-use portolan_mirror::{Compare, DeployRules, FileModes, MirrorOptions, StateIn};
+use portolan_mirror::{Compare, DeployRules, FileModes, MirrorOptions, PatternFiles, StateIn};
 
 use super::{check, git, maintenance};
 
@@ -39,6 +39,8 @@ pub struct DeployRequest {
     pub maintenance: Option<String>,
     /// The directory on the server; `None` means that of the session or the URL.
     pub folder: Option<String>,
+    /// The files of patterns and names.
+    pub lists: PatternFiles,
 }
 
 impl Default for DeployRequest {
@@ -59,6 +61,7 @@ impl Default for DeployRequest {
             check_url: None,
             maintenance: None,
             folder: None,
+            lists: PatternFiles::default(),
         }
     }
 }
@@ -66,7 +69,13 @@ impl Default for DeployRequest {
 impl DeployRequest {
     /// Returns the options of the mirror run that deploys the directory `local`. Fails on options that cannot be meant,
     /// and if git is asked and does not answer.
-    pub fn mirror_options(&self, local: &Path) -> Result<MirrorOptions> {
+    ///
+    /// Reads the files of patterns and names; `allow` returns the path under which a file may be read.
+    pub fn mirror_options(
+        &self,
+        local: &Path,
+        allow: impl FnMut(&str) -> Result<PathBuf>,
+    ) -> Result<MirrorOptions> {
         if !local.is_dir() {
             let message = "there is no such folder to deploy: was it built?";
             return Err(Error::invalid(message).at(local.to_string_lossy()));
@@ -79,6 +88,7 @@ impl DeployRequest {
             rules.tracked = Some(git::tracked(&self.git_program, local)?.into());
         }
         let mut options = MirrorOptions { deploy: Some(rules), ..self.options.clone() };
+        self.lists.clone().read_into(&mut options, allow)?;
         if let Some(page) = &self.maintenance {
             options.exclude.push(maintenance::pattern(page)?);
         }
@@ -134,7 +144,8 @@ const ROWS: &[DeployRow] = &[
     DeployRow::new(
         "include",
         Texts(|it, patterns| it.options.include = patterns),
-        "patterns as in .gitignore, of which a file must match one; the last that matches wins",
+        "patterns as in .gitignore, of which a file must match one; the last that matches wins. What begins with `re:` is a \
+         regular expression on the path",
     )
     .flag("include", "Deploy only what matches, as in .gitignore; may be repeated")
     .value_name("GLOB"),
@@ -146,6 +157,38 @@ const ROWS: &[DeployRow] = &[
     )
     .flag("exclude", "Skip what matches, as in .gitignore; may be repeated")
     .value_name("GLOB"),
+    DeployRow::new(
+        "include_from",
+        Texts(|it, files| it.lists.include_from = files),
+        "files with such patterns, one a line, which come before those of `include`",
+    )
+    .flag("include-from", "Read patterns for --include from a file; may be repeated")
+    .value_name("FILE"),
+    DeployRow::new(
+        "exclude_from",
+        Texts(|it, files| it.lists.exclude_from = files),
+        "files with such patterns, one a line, which come before those of `exclude`; lines that begin with # are comments",
+    )
+    .flag("exclude-from", "Read patterns for --exclude from a file; may be repeated")
+    .value_name("FILE"),
+    DeployRow::new(
+        "files_from",
+        Text(|it, file| {
+            it.lists.files_from = Some(file.to_owned());
+            Ok(())
+        }),
+        "a file with the paths that are deployed, one a line, each below the folder; that of a folder stands for all that \
+         is in it. Everything else is neither sent nor deleted",
+    )
+    .flag("files-from", "Deploy only the paths in this file, one a line")
+    .value_name("FILE"),
+    DeployRow::new(
+        "gitignore",
+        Flag(|it, on| it.options.gitignore = on),
+        "what the `.gitignore` files in the folder exclude is neither sent nor deleted",
+    )
+    .usual("false")
+    .flag("gitignore", "Skip what the .gitignore files of the directory exclude"),
     DeployRow::new(
         "default_excludes",
         Flag(|it, on| it.rules.default_excludes = on),
@@ -274,14 +317,15 @@ mod tests {
 
     #[test]
     fn a_folder_that_is_not_there_and_a_pattern_that_is_none_are_refused() {
+        let allow = |file: &str| Ok(PathBuf::from(file));
         let request = DeployRequest::default();
-        let fault = request.mirror_options(Path::new("/no/such/dist")).unwrap_err();
+        let fault = request.mirror_options(Path::new("/no/such/dist"), allow).unwrap_err();
         assert!(fault.to_string().contains("was it built"), "{fault}");
         let mut request = DeployRequest::default();
         request.rules.last = vec!["..".to_owned()];
         let here = tempfile::tempdir().unwrap();
-        assert!(request.mirror_options(here.path()).is_err());
+        assert!(request.mirror_options(here.path(), allow).is_err());
         request.rules.last = vec!["sw.js".to_owned()];
-        assert!(request.mirror_options(here.path()).is_ok());
+        assert!(request.mirror_options(here.path(), allow).is_ok());
     }
 }

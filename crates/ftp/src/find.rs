@@ -71,6 +71,12 @@ impl Session {
     /// Returns the files and links whose path matches `pattern`, sorted: `*` and `?` stay within one name, `**` spans
     /// directories, `[a-z]` and `{a,b}` are alternatives. A missing directory has no matches.
     pub async fn glob(&mut self, pattern: &RemotePath) -> Result<Vec<RemotePath>> {
+        let found = self.search_pattern(pattern).await?.into_iter();
+        Ok(found.filter(|one| one.entry.kind != EntryKind::Dir).map(|one| one.path).collect())
+    }
+
+    /// Returns the entries of any kind whose path matches `pattern`, sorted, with the rules of [`Session::glob`].
+    pub async fn search_pattern(&mut self, pattern: &RemotePath) -> Result<Vec<FoundEntry>> {
         let (base, wanted) = split(pattern)?;
         // Characters are compared: bytes of one may look like those of a pattern.
         let encoding = self.site.encoding;
@@ -96,9 +102,9 @@ impl Session {
         };
         let is_wanted = |one: &FoundEntry| {
             let below = one.path.as_bytes().get(skipped..).unwrap_or_default();
-            one.entry.kind != EntryKind::Dir && matcher.is_match(encoding.text(below))
+            matcher.is_match(encoding.text(below))
         };
-        Ok(found.into_iter().filter(is_wanted).map(|one| one.path).collect())
+        Ok(found.into_iter().filter(is_wanted).collect())
     }
 }
 

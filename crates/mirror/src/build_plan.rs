@@ -12,7 +12,7 @@ use super::{
     endpoints::{Direction, Endpoints},
     exact_times, intents, local_hash, name_aliases, name_collisions,
     options::{Compare, MirrorOptions},
-    plan::{Leftover, MirrorPlan},
+    plan::{Action, Leftover, MirrorPlan},
     pool::SessionPool,
     scan::{self, Role},
     scan_local,
@@ -262,6 +262,8 @@ fn tell(
     }
     if plan.rules.deploy.is_some() {
         tell_of_deployment(observer, plan, source);
+    } else {
+        tell_of_secrets(observer, plan);
     }
     for fault in &plan.faults {
         observer.message(MessageLevel::Error, fault.to_string());
@@ -296,6 +298,22 @@ fn consequence(doubt: &str, rules: &MirrorOptions) -> String {
         None => "files are compared by size and time",
     };
     format!("{doubt}: {how}{then}")
+}
+
+/// Warns of a history or of secrets that a mirror is about to send for the first time: few web servers hide them.
+fn tell_of_secrets(observer: &EventEmitter, plan: &MirrorPlan) {
+    let is_secret = |name: &&[u8]| *name == b".git" || name.starts_with(b".env");
+    let sent = plan.steps.iter().filter(|step| matches!(step.act, Action::Put(_)));
+    let tops = sent.filter_map(|step| step.path.split(|byte| *byte == b'/').next());
+    let named: BTreeSet<_> = tops.filter(is_secret).map(visible).collect();
+    if !named.is_empty() {
+        let named: Vec<_> = named.into_iter().take(LEFT_OUT_NAMED_MAX).collect();
+        let text = format!(
+            "{} will be on the server: `--exclude '.git*' --exclude '.env*'` leaves such files out, as `portolan deploy` does",
+            named.join(", ")
+        );
+        observer.message_once(MessageLevel::Warn, text);
+    }
 }
 
 /// Logs what a deployment leaves out by itself, and what it leaves alone on the server.

@@ -230,6 +230,9 @@ impl<'a> Diff<'a> {
     }
 
     fn copy_file(&mut self, path: &'a [u8], node: &Node) {
+        if self.three.is_done(path, node) {
+            return self.leave(Judgement::Same);
+        }
         let difference = match self.target.get(path) {
             None if !self.target_survey.is_seen_missing(path) => {
                 if self.three.stays_unseen(path, node) {

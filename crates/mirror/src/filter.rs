@@ -1,25 +1,15 @@
 //! Filters: the patterns that decide which entries of a tree take part. As in `.gitignore`, the last match wins.
 
-use std::{
-    ffi::OsStr,
-    fmt, fs,
-    io::{ErrorKind, Read},
-    os::unix::ffi::OsStrExt,
-    path::{Path, PathBuf},
-};
-
-use ignore::{
-    Match,
-    gitignore::{Gitignore, GitignoreBuilder},
-};
+use std::{collections::BTreeSet, fmt, path::Path};
 
 use super::{
+    gitignore::{GitignoreFiles, PatternMatch, pattern_file},
     own_files::is_own_name,
+    patterns::{PatternList, PatternListBuilder, check},
     tree::{above, depth},
 };
 use portolan_core::{
     error::{Error, Result},
-    limits::IGNORE_FILE_BYTES_MAX,
     observe::visible::visible,
 };
 
@@ -31,12 +21,56 @@ const BY_DEFAULT: &str = "a default of deployments";
 /// The filter of a mirror. Entries that do not take part are neither sent nor deleted.
 #[derive(Debug, Clone)]
 pub struct Filter {
-    include: Option<Gitignore>,
-    exclude: Gitignore,
+    include: Option<PatternList>,
+    exclude: PatternList,
+    /// The paths that take part, with all below them, and the directories on the way to them.
+    files: Option<ListedPaths>,
     /// The paths that are reserved for portolan, with all below them.
     reserved: Vec<Vec<u8>>,
     /// The number of directory levels that take part.
     max_depth: Option<u16>,
+}
+
+/// The paths of an option, and the directories above them.
+#[derive(Debug, Clone)]
+struct ListedPaths {
+    paths: BTreeSet<Vec<u8>>,
+    folders: BTreeSet<Vec<u8>>,
+}
+
+impl ListedPaths {
+    fn new(paths: &BTreeSet<String>) -> Self {
+        let paths: BTreeSet<_> = paths.iter().map(|path| path.as_bytes().to_vec()).collect();
+        let folders = paths.iter().flat_map(|path| above(path)).map(<[u8]>::to_vec).collect();
+        Self { paths, folders }
+    }
+
+    fn part(&self, path: &[u8]) -> FilterDecision {
+        if self.paths.contains(path) || above(path).any(|folder| self.paths.contains(folder)) {
+            FilterDecision::In
+        } else if self.folders.contains(path) {
+            FilterDecision::Way
+        } else {
+            FilterDecision::Out
+        }
+    }
+}
+
+/// The sources of the patterns of a filter.
+#[derive(Debug, Default)]
+pub(super) struct FilterSources<'s> {
+    /// The excluded patterns that no user has written.
+    pub(super) defaults: &'s [&'s str],
+    /// The patterns of `.gitignore` files.
+    pub(super) gitignore: Option<GitignoreFiles>,
+    /// The text of [`IGNORE_FILE`].
+    pub(super) ignored: &'s str,
+    /// The patterns of the option `exclude`.
+    pub(super) exclude: &'s [String],
+    /// The patterns of the option `include`.
+    pub(super) include: &'s [String],
+    /// The paths of the option `files_from`.
+    pub(super) files: Option<&'s BTreeSet<String>>,
 }
 
 /// The result of the filter for one path.
@@ -71,20 +105,17 @@ impl Filter {
     /// slash restricts it to directories, a leading `!` includes again what an earlier pattern excluded. Fails with
     /// `invalid` on a pattern that is empty or names the tree itself (class C2).
     pub fn new(include: &[String], exclude: &[String], ignored: &str) -> Result<Self> {
-        Self::with_defaults(&[], include, exclude, ignored)
+        Self::of(FilterSources { ignored, exclude, include, ..FilterSources::default() })
     }
 
-    /// Does the same with the excluded patterns `defaults` before all others.
-    pub(super) fn with_defaults(
-        defaults: &[&str],
-        include: &[String],
-        exclude: &[String],
-        ignored: &str,
-    ) -> Result<Self> {
-        let wanted = (!include.is_empty()).then(|| patterns(&[], "", "--include", include));
-        let exclude = patterns(defaults, ignored, "--exclude", exclude)?;
+    /// Does the same with all sources of patterns, in the order of their fields: the last match wins.
+    pub(super) fn of(sources: FilterSources<'_>) -> Result<Self> {
+        let wanted = sources.include;
+        let included = || with_option(PatternListBuilder::default(), "--include", wanted);
+        let include = (!wanted.is_empty()).then(included).transpose()?;
+        let files = sources.files.map(ListedPaths::new);
         let reserved = vec![IGNORE_FILE.into()];
-        Ok(Self { include: wanted.transpose()?, exclude, reserved, max_depth: None })
+        Ok(Self { include, exclude: excluded(sources)?, files, reserved, max_depth: None })
     }
 
     /// Returns the same filter, which leaves entries deeper than `levels` alone.
@@ -104,22 +135,33 @@ impl Filter {
     /// Returns the result for `path`, whose parent directory is not `Out`.
     pub fn part(&self, path: &[u8], is_folder: bool) -> FilterDecision {
         let is_left_out = self.is_reserved(path) || self.is_too_deep(path, is_folder);
-        if is_left_out || matched(&self.exclude, path, is_folder).is_ignore() {
+        let listed = self.files.as_ref().map_or(FilterDecision::In, |files| files.part(path));
+        let is_unlisted = match listed {
+            FilterDecision::In => false,
+            FilterDecision::Way => !is_folder,
+            FilterDecision::Out => true,
+        };
+        if is_left_out || is_unlisted || self.is_excluded(path, is_folder) {
             return FilterDecision::Out;
         }
-        match &self.include {
-            None => FilterDecision::In,
-            Some(include) if below(include, path, is_folder).is_ignore() => FilterDecision::In,
-            Some(_) if is_folder => FilterDecision::Way,
-            Some(_) => FilterDecision::Out,
+        let is_included = self.include.as_ref().is_none_or(|include| {
+            include.matched_below(path, is_folder).is_some_and(|found| found.is_match)
+        });
+        match (listed, is_included) {
+            (FilterDecision::In, true) => FilterDecision::In,
+            _ if is_folder => FilterDecision::Way,
+            _ => FilterDecision::Out,
         }
+    }
+
+    fn is_excluded(&self, path: &[u8], is_folder: bool) -> bool {
+        self.exclude.matched(path, is_folder).is_some_and(|found| found.is_match)
     }
 
     /// Returns true if `path` is left out by a pattern that the user has not written.
     pub(super) fn is_out_by_default(&self, path: &[u8], is_folder: bool) -> bool {
-        let rule = matched(&self.exclude, path, is_folder);
-        let from = rule.inner().and_then(|glob| glob.from());
-        rule.is_ignore() && from == Some(Path::new(BY_DEFAULT))
+        let found = self.exclude.matched(path, is_folder);
+        found.is_some_and(|found| found.is_match && found.from == Path::new(BY_DEFAULT))
     }
 
     /// Returns the rule that decides about `path`.
@@ -136,19 +178,23 @@ impl Filter {
 
     fn reason(&self, path: &[u8], is_folder: bool) -> FilterReason {
         let takes_part = self.part(path, is_folder) == FilterDecision::In;
-        let name = |rule: Match<&ignore::gitignore::Glob>| {
-            let glob = rule.inner().copied()?;
-            let from = glob.from().map(|from| from.display().to_string());
-            Some((glob.original().to_owned(), from.unwrap_or_default()))
+        let name = |found: Option<PatternMatch<'_>>| {
+            found.map(|found| (found.text.to_owned(), found.from.display().to_string()))
         };
-        let excluded = name(matched(&self.exclude, path, is_folder));
-        let included = self.include.as_ref().map(|include| name(below(include, path, is_folder)));
+        let excluded = name(self.exclude.matched(path, is_folder));
+        let include = self.include.as_ref();
+        let included = include.map(|include| name(include.matched_below(path, is_folder)));
+        let is_listed = self.files.as_ref().is_none_or(|files| {
+            let part = files.part(path);
+            part == FilterDecision::In || (is_folder && part == FilterDecision::Way)
+        });
         let decided = |rule: &(String, String)| format!("`{}` ({})", rule.0, rule.1);
         let (rule, words) = match (takes_part, excluded, included) {
             _ if self.is_reserved(path) => (None, "left out: it is portolan's own".to_owned()),
             _ if self.is_too_deep(path, is_folder) => {
                 (None, "left out: deeper than --max-depth".to_owned())
             }
+            _ if !is_listed => (None, "left out: --files-from does not name it".to_owned()),
             (false, Some(rule), _) if !rule.0.starts_with('!') => {
                 let words = format!("left out by {}", decided(&rule));
                 (Some(rule), words)
@@ -192,31 +238,19 @@ impl fmt::Display for FilterReason {
 
 /// Returns the text of the ignore file in the directory `local`; empty if there is none.
 pub(super) fn ignore_file(local: &Path) -> Result<String> {
-    let path = local.join(IGNORE_FILE);
-    let mut text = String::new();
-    let read = fs::File::open(&path)
-        .and_then(|file| file.take(IGNORE_FILE_BYTES_MAX).read_to_string(&mut text));
-    match read {
-        Ok(_) => Ok(text),
-        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
-            Ok(String::new())
-        }
-        Err(error) => Err(Error::local("read the patterns", path, error)),
-    }
+    pattern_file(&local.join(IGNORE_FILE))
 }
 
-/// Compiles the patterns `defaults`, then the lines of `ignored`, then the patterns of the option `option`.
-fn patterns(defaults: &[&str], ignored: &str, option: &str, texts: &[String]) -> Result<Gitignore> {
-    let mut builder = GitignoreBuilder::new("");
-    builder.allow_unclosed_class(false);
-    let mut add = |from: String, text: &str, written: &str| {
-        let added = builder.add_line(Some(PathBuf::from(from)), text);
-        added.map(drop).map_err(|error| unreadable(written, error))
-    };
-    for text in defaults {
-        add(BY_DEFAULT.to_owned(), text, text)?;
+/// Compiles the excluded patterns of all sources, in the order in which they count.
+fn excluded(sources: FilterSources<'_>) -> Result<PatternList> {
+    let mut builder = PatternListBuilder::default();
+    for text in sources.defaults {
+        builder.add(BY_DEFAULT, text, text)?;
     }
-    for (number, line) in (1..).zip(ignored.lines()) {
+    if let Some(files) = sources.gitignore {
+        builder.add_files(files)?;
+    }
+    for (number, line) in (1..).zip(sources.ignored.lines()) {
         let from = format!("line {number} of {IGNORE_FILE}");
         let line = line.trim_end_matches('\r');
         if line.trim().is_empty() || line.starts_with('#') {
@@ -224,58 +258,24 @@ fn patterns(defaults: &[&str], ignored: &str, option: &str, texts: &[String]) ->
         }
         check(line)
             .map_err(|fault| Error { message: format!("{from}: {}", fault.message), ..fault })?;
-        add(from, line, line)?;
+        builder.add(&from, line, line)?;
     }
+    with_option(builder, "--exclude", sources.exclude)
+}
+
+/// Adds the patterns of the option `option`, and compiles the list.
+fn with_option(
+    mut builder: PatternListBuilder,
+    option: &str,
+    texts: &[String],
+) -> Result<PatternList> {
     for text in texts {
         check(text)?;
         // There are no comments on a command line.
         let plain = if text.starts_with('#') { format!("\\{text}") } else { text.clone() };
-        add(option.to_owned(), &plain, text)?;
+        builder.add(option, &plain, text)?;
     }
-    builder.build().map_err(|error| unreadable(&texts.join(" "), error))
-}
-
-/// Refuses the pattern `text` if it is empty or names the tree itself.
-fn check(text: &str) -> Result<()> {
-    let plain = text.strip_prefix('!').unwrap_or(text);
-    let plain = plain.strip_suffix('/').unwrap_or(plain);
-    let plain = plain.strip_prefix('/').unwrap_or(plain);
-    if plain.split('/').any(|part| matches!(part.trim(), "" | "." | "..")) {
-        let message = format!("the pattern `{text}` names no file or folder inside of the mirror");
-        return Err(Error::invalid(message));
-    }
-    Ok(())
-}
-
-fn matched<'p>(
-    patterns: &'p Gitignore,
-    path: &[u8],
-    is_folder: bool,
-) -> Match<&'p ignore::gitignore::Glob> {
-    patterns.matched(Path::new(OsStr::from_bytes(path)), is_folder)
-}
-
-/// Returns the match for `path`, or else that of the nearest directory above it.
-fn below<'p>(
-    patterns: &'p Gitignore,
-    path: &[u8],
-    is_folder: bool,
-) -> Match<&'p ignore::gitignore::Glob> {
-    let found = matched(patterns, path, is_folder);
-    if !found.is_none() {
-        return found;
-    }
-    let mut above = above(path).map(|folder| matched(patterns, folder, true));
-    above.find(|found| !found.is_none()).unwrap_or(Match::None)
-}
-
-fn unreadable(pattern: &str, error: ignore::Error) -> Error {
-    let why = match error {
-        // The text of the error would repeat the pattern.
-        ignore::Error::Glob { err, .. } => err,
-        other => other.to_string(),
-    };
-    Error::invalid(format!("cannot read the pattern `{pattern}`: {why}"))
+    builder.build(&texts.join(" "))
 }
 
 #[cfg(test)]
@@ -357,6 +357,29 @@ mod tests {
         assert_eq!(filter.part(b"a", true), FilterDecision::Way);
         assert_eq!(filter.part(b"img/x/y.png", false), FilterDecision::In);
         assert_eq!(filter.part(b"img/raw/y.png", false), FilterDecision::Out);
+    }
+
+    #[test]
+    fn only_listed_files_and_what_is_below_listed_folders_take_part() {
+        let files = ["a/b.txt", "c"].map(str::to_owned).into();
+        let exclude = owned(&["*.map"]);
+        let sources =
+            FilterSources { files: Some(&files), exclude: &exclude, ..FilterSources::default() };
+        let filter = Filter::of(sources).unwrap();
+        for (path, is_folder, wanted) in [
+            ("a", true, FilterDecision::Way),
+            ("a", false, FilterDecision::Out),
+            ("a/b.txt", false, FilterDecision::In),
+            ("a/c.txt", false, FilterDecision::Out),
+            ("c", true, FilterDecision::In),
+            ("c/d/e", false, FilterDecision::In),
+            ("c/d/e.map", false, FilterDecision::Out),
+            ("cc", false, FilterDecision::Out),
+        ] {
+            assert_eq!(filter.part(path.as_bytes(), is_folder), wanted, "{path}");
+        }
+        let reason = filter.explain(b"x", false).to_string();
+        assert_eq!(reason, "x: left out: --files-from does not name it");
     }
 
     #[test]

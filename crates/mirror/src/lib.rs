@@ -2,9 +2,11 @@
 //!
 //! ```text
 //! scan     the tree below a directory, either side  tree     the tree, and how far it is known
-//! options  the options, one row each                option_checks  their checks
+//! options  the options       option_rows  one row each   option_checks  their checks
 //! pass_options  the part of them that each pass gets
-//! filter   the patterns: which entries take part    size_age_filter  limits of size and time
+//! filter   which entries take part, by name         size_age_filter  limits of size and time
+//! patterns  lists of patterns, in their order       pattern_files  files with patterns and names
+//! gitignore  the .gitignore files of a tree
 //! diff     from two trees to a plan, pure           compare  the comparison of two files
 //! plan     the plan as a value                      apply    its execution; report has the results
 //! download single files                             upload   batches of files
@@ -54,6 +56,7 @@ mod exact_times;
 mod execution;
 mod executor;
 mod filter;
+mod gitignore;
 mod hooks;
 mod intents;
 mod links;
@@ -64,10 +67,13 @@ mod modes;
 mod name_aliases;
 mod name_collisions;
 mod option_checks;
+mod option_rows;
 mod options;
 mod outcome;
 mod own_files;
 mod pass_options;
+mod pattern_files;
+mod patterns;
 pub mod plan;
 mod pool;
 mod pool_size;
@@ -106,7 +112,9 @@ pub use endpoints::{Direction, Endpoints};
 pub use filter::{Filter, FilterDecision, FilterReason, IGNORE_FILE};
 pub use hooks::RunHooks;
 pub use manifest::read as read_state;
-pub use options::{Compare, MirrorOptions, MirrorRequest, OPTIONS, OnConflict, StateIn};
+pub use option_rows::OPTIONS;
+pub use options::{Compare, MirrorOptions, MirrorRequest, OnConflict, StateIn};
+pub use pattern_files::PatternFiles;
 pub use plan::{
     Action, Difference, Drift, FileStat, Leftover, MirrorPlan, PlanCounts, SourceFileStat, Step,
     TargetChange,

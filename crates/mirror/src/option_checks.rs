@@ -4,7 +4,8 @@ use std::path::Path;
 
 use super::{
     deploy_rules::DeployRules,
-    filter::{Filter, ignore_file},
+    filter::{Filter, FilterSources, ignore_file},
+    gitignore::GitignoreFiles,
     options::{Compare, MirrorOptions},
     own_files::{CLAIM_FOLDER, STATE_FILE},
 };
@@ -32,6 +33,10 @@ impl MirrorOptions {
             let message = "`trust_state` goes with `compare = \"auto\"` only";
             return Err(Error::invalid(message));
         }
+        if self.once && self.compare != Compare::Auto {
+            let message = "`once` goes with `compare = \"auto\"` only: the state of the last run has what was sent";
+            return Err(Error::invalid(message));
+        }
         if self.staged && self.in_place == Some(InPlace::Always) {
             let message = "`inplace` gives each file its name at once, and `staged` none before all have arrived";
             return Err(Error::invalid(message));
@@ -43,7 +48,15 @@ impl MirrorOptions {
         }
         let defaults = self.deploy.as_ref().map_or(&[][..], DeployRules::excludes);
         let ignored = ignore_file(local)?;
-        let filter = Filter::with_defaults(defaults, &self.include, &self.exclude, &ignored)?;
+        let gitignore = self.gitignore.then(|| GitignoreFiles::read(local)).transpose()?;
+        let filter = Filter::of(FilterSources {
+            defaults,
+            gitignore,
+            ignored: &ignored,
+            exclude: &self.exclude,
+            include: &self.include,
+            files: self.files.as_ref(),
+        })?;
         Ok(filter.down_to(self.max_depth).without(STATE_FILE).without(CLAIM_FOLDER))
     }
 

@@ -15,6 +15,8 @@ pub(super) struct CompareOptions {
     pub(super) compare: Compare,
     pub(super) newer_only: bool,
     pub(super) on_conflict: OnConflict,
+    /// True if each form of a file is sent once, whatever becomes of it in the target.
+    pub(super) once: bool,
 }
 
 /// The options that decide about deletes, and the limits of a plan.
@@ -77,8 +79,8 @@ pub(super) struct StatePolicy {
 impl MirrorOptions {
     /// Returns the options by which files are compared.
     pub(super) const fn comparison(&self) -> CompareOptions {
-        let Self { compare, newer_only, on_conflict, .. } = *self;
-        CompareOptions { compare, newer_only, on_conflict }
+        let Self { compare, newer_only, on_conflict, once, .. } = *self;
+        CompareOptions { compare, newer_only, on_conflict, once }
     }
 
     /// Returns the options that decide about deletes.

@@ -300,7 +300,10 @@ impl MirrorPlan {
             observer.message(MessageLevel::Warn, drift.to_string());
         }
         if let Some(more) = all.len().checked_sub(named).filter(|more| *more > 0) {
-            let text = format!("{more} more files of the target changed since the last run");
+            let text = format!(
+                "{more} more {} of the target changed since the last run",
+                files_word(more)
+            );
             observer.message(MessageLevel::Warn, text);
         }
     }

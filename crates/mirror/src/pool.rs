@@ -16,7 +16,7 @@ use portolan_core::{
     cancel::CancelToken,
     error::{Error, ErrorKind, Origin, Result},
     limits::{GIVE_WAY_POLL, MIRROR_RETRY_TIME_MAX},
-    observe::{EventEmitter, MessageLevel},
+    observe::{EventEmitter, MessageLevel, counted},
 };
 use portolan_remote::{fs::RemoteFs, rate_limit::RateLimiter, transfer::InPlace};
 
@@ -308,7 +308,8 @@ impl<W: JobQueue> PoolDriver<'_, '_, W> {
         if !self.size.is_requested() {
             return;
         }
-        let text = format!("continuing with {size} sessions, fewer than requested: {fault}");
+        let sessions = counted(size, "session");
+        let text = format!("continuing with {sessions}, fewer than requested: {fault}");
         self.observer.message(MessageLevel::Info, text);
     }
 

@@ -124,11 +124,21 @@ impl<'a> Three<'a> {
     /// Returns true if a file of the source is left alone that may be in the target or not, since its directory there
     /// shows no entries: it was sent in its current form, and the source does not decide about its later fate.
     pub(super) fn stays_unseen(&self, path: &[u8], source: &Node) -> bool {
-        let is_sent = self.pair(path).is_some_and(|pair| match self.heading.direction {
+        self.is_sent(path, source) && self.options.on_conflict != OnConflict::Source
+    }
+
+    /// Returns true if a file of the source is left alone, whatever became of it in the target: it was sent in its
+    /// current form, and each form is sent once.
+    pub(super) fn is_done(&self, path: &[u8], source: &Node) -> bool {
+        self.options.once && self.is_sent(path, source)
+    }
+
+    /// Returns true if a file of the source was sent in its current form.
+    fn is_sent(&self, path: &[u8], source: &Node) -> bool {
+        self.pair(path).is_some_and(|pair| match self.heading.direction {
             Direction::Up => is_local(pair, source),
             Direction::Down => self.is_remote(pair, path, source),
-        });
-        is_sent && self.options.on_conflict != OnConflict::Source
+        })
     }
 
     /// Returns the change and its resolution for a file that only the target has and that would be deleted; `None` if

@@ -16,7 +16,7 @@ use super::{
 use crate::{
     error::{Error, ErrorKind, Origin, Result},
     exit_code::Exit,
-    observe::{format_size, visible::visible},
+    observe::{counted, format_size, visible::visible},
     schedule::{child::log, facts},
     store::{
         Store,
@@ -162,7 +162,7 @@ impl Whole {
         if run.attempts > 0 {
             put("attempts", Some(run.attempts.to_string()));
             let bytes = format_size(u64::try_from(run.sum.bytes).unwrap_or(0));
-            put("moved", Some(format!("{} files, {bytes}", run.sum.files)));
+            put("moved", Some(format!("{}, {bytes}", counted(run.sum.files, "file"))));
         }
         put("way", run.sum.route.clone());
         put("why", run.reason.as_ref().map(visible));
@@ -232,5 +232,6 @@ fn told(notice: &Notice) -> String {
     let Notice { what, outcome, tries, error, .. } = notice;
     let error = error.as_ref().map(|error| format!(": {}", visible(error))).unwrap_or_default();
     let outcome = outcome.replace('_', " ");
-    format!("\n{} by {}: {outcome} after {tries} tries{error}\n", what.event, what.channel)
+    let tries = counted(tries, "try");
+    format!("\n{} by {}: {outcome} after {tries}{error}\n", what.event, what.channel)
 }

@@ -21,6 +21,7 @@ use crate::{
     error::{Error, ErrorKind, Origin, Result},
     exit_code::Exit,
     limits::TRIGGER_TIME_MAX,
+    observe::counted,
     schedule::{facts, slot::SlotId},
     store::{
         self, Store,
@@ -87,7 +88,7 @@ fn ask(args: &Args, common: &Common) -> Result<Exit> {
     }
     if !args.wait {
         tell_asked(args, common);
-        report::print(&format!("requested {} runs of `{}`\n", asked.len(), args.job));
+        report::print(&format!("requested {} of `{}`\n", counted(asked.len(), "run"), args.job));
         return Ok(Exit::Done);
     }
     let mut worst = Exit::Done;

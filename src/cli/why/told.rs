@@ -5,7 +5,7 @@ use jiff::{SignedDuration, Timestamp};
 use crate::{
     cli::{next::rough, runs::took, slots},
     error::Result,
-    observe::{format_size, visible::visible},
+    observe::{counted, format_size, visible::visible},
     schedule::{
         slot::Slot,
         slot_status::{SlotQuery, SlotStatus},
@@ -155,7 +155,11 @@ fn ended(run: &HistoryRun) -> String {
     if run.sum.files > 0 {
         let bytes = format_size(u64::try_from(run.sum.bytes).unwrap_or(0));
         let way = run.sum.route.as_ref().map(|way| format!(" by {}", visible(way)));
-        parts.push(format!("{} files, {bytes}{}", run.sum.files, way.unwrap_or_default()));
+        parts.push(format!(
+            "{}, {bytes}{}",
+            counted(run.sum.files, "file"),
+            way.unwrap_or_default()
+        ));
     }
     let error = run.sum.error.as_ref().map(|error| format!(": {}", visible(error)));
     format!("{}{}", parts.join(", "), error.unwrap_or_default())

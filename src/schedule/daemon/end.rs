@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     error::Result,
-    observe::{MessageLevel, format_duration, format_size, metrics},
+    observe::{MessageLevel, counted, format_duration, format_size, metrics},
     schedule::{
         child::{
             EndedAttempt, log,
@@ -212,10 +212,11 @@ impl Worker {
             RunState::Interrupted => MessageLevel::Warn,
             _ => MessageLevel::Error,
         };
-        let (files, bytes) = (run.sum.files, format_size(number(run.sum.bytes)));
+        let files = counted(run.sum.files, "file");
+        let bytes = format_size(number(run.sum.bytes));
         let error = verdict.error.as_ref().map(|error| format!(": {error}")).unwrap_or_default();
         let text = format!(
-            "run {} of `{}` is {} after {}, {files} files, {bytes}{error}",
+            "run {} of `{}` is {} after {}, {files}, {bytes}{error}",
             run.id,
             active.job.name,
             verdict.state.as_str(),

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::NotifyTarget;
 use crate::{
-    observe::{format_size, visible::visible},
+    observe::{counted, format_size, visible::visible},
     schedule::{
         facts,
         jobs::{MailSettings, Notify, Tell},
@@ -184,8 +184,8 @@ fn sentence(run: &HistoryRun) -> String {
     match run.state {
         RunState::Done => {
             let bytes = format_size(u64::try_from(run.sum.bytes).unwrap_or(0));
-            let files = run.sum.files;
-            format!("portolan: `{}`{due} succeeded, {files} files, {bytes}", run.job)
+            let files = counted(run.sum.files, "file");
+            format!("portolan: `{}`{due} succeeded, {files}, {bytes}", run.job)
         }
         RunState::Partial => format!("portolan: `{}`{due} was done in part{why}", run.job),
         RunState::Skipped => format!("portolan: `{}`{due} was not run{why}", run.job),

@@ -6,6 +6,7 @@ use jiff::{Timestamp, civil::Date};
 use serde_json::{Value, json};
 
 use crate::{
+    observe::counted,
     schedule::jobs::Digest,
     store::history::{HistoryRun, RunState},
 };
@@ -63,7 +64,9 @@ pub fn digest_facts(runs: &[HistoryRun], late: &[String], since: &str) -> Value 
         }
     }
     let JobFigures { done, failed, skipped, .. } = all;
-    let summary = format!("{done} runs succeeded, {failed} failed, {skipped} slots were skipped");
+    let were = if skipped == 1 { "was" } else { "were" };
+    let (runs, slots) = (counted(done, "run"), counted(skipped, "slot"));
+    let summary = format!("{runs} succeeded, {failed} failed, {slots} {were} skipped");
     let mut lines = vec![format!("Since {since}: {summary}."), String::new()];
     if !late.is_empty() {
         lines.extend([format!("Late: {}.", late.join(", ")), String::new()]);
@@ -82,7 +85,9 @@ pub fn digest_facts(runs: &[HistoryRun], late: &[String], since: &str) -> Value 
         ));
     }
     let more = jobs.len().saturating_sub(JOBS_MAX);
-    lines.extend((more > 0).then(|| format!("and {more} more jobs")));
+    lines.extend(
+        (more > 0).then(|| format!("and {more} more {}", if more == 1 { "job" } else { "jobs" })),
+    );
     json!({
         "event": "digest",
         "text": format!("portolan: {summary}"),

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::{
-    observe::format_size,
+    observe::{counted, format_size},
     schedule::jobs::{Templates, fill_template},
 };
 
@@ -139,7 +139,8 @@ fn rows(facts: &Value) -> Vec<String> {
     let outcome = part(facts, "outcome");
     let number = |name: &str| facts.get(name).and_then(Value::as_u64);
     let moved = number("files").zip(number("bytes")).filter(|_| !outcome.is_empty());
-    let moved = moved.map(|(files, bytes)| format!("{files} files, {}", format_size(bytes)));
+    let moved =
+        moved.map(|(files, bytes)| format!("{}, {}", counted(files, "file"), format_size(bytes)));
     let rows = [
         ("Error", part(facts, "error")),
         ("Reason", part(facts, "reason")),

@@ -101,7 +101,7 @@ pub mod functions {
                 Some(folder) => names.path(folder)?,
                 None => RemotePath::parse(".")?,
             };
-            let mirror_options = request.mirror_options(&local)?;
+            let mirror_options = request.mirror_options(&local, |file| run.readable(file))?;
             let sides = (&*local, &folder);
             let states = run.states();
             let web = Some(Arc::clone(&run.context.permissions));

@@ -24,13 +24,13 @@ fn rules(
     options: &Map,
     what: &str,
     session: &impl RemoteFs,
-    parallel: u16,
+    (run, parallel): (&ScriptRun, u16),
 ) -> Result<(MirrorOptions, bool)> {
     let mut request = MirrorRequest::default();
     request.options.parallel = parallel;
     CallOptions::new(options, what, &OPTIONS.keys())?.fill(&OPTIONS, &mut request)?;
     let dry_run = request.dry_run;
-    Ok((request.options_at(session.now()), dry_run))
+    Ok((request.options_at(session.now(), |file| run.readable(file))?, dry_run))
 }
 
 /// Fails with `denied_by_policy` unless the script may remove what a mirror with `rules` removes from either side.
@@ -113,7 +113,7 @@ pub mod functions {
         let path = site.names().path(remote).or_raise(&ctx)?;
         let parallel = site.parallel();
         site.with(&ctx, async |session, run| {
-            let (rules, dry_run) = rules(&options, "mirror_up", session, parallel)?;
+            let (rules, dry_run) = rules(&options, "mirror_up", session, (run, parallel))?;
             permit(run, Direction::Up, Path::new(local), &rules)?;
             let local = run.readable(local)?;
             let report = mirror::up(session, run.states(), &local, &path, &rules, dry_run).await?;
@@ -155,7 +155,7 @@ pub mod functions {
         let path = site.names().path(remote).or_raise(&ctx)?;
         let parallel = site.parallel();
         site.with(&ctx, async |session, run| {
-            let (rules, dry_run) = rules(&options, "mirror_down", session, parallel)?;
+            let (rules, dry_run) = rules(&options, "mirror_down", session, (run, parallel))?;
             permit(run, Direction::Down, Path::new(local), &rules)?;
             let local = run.writable(local)?;
             let report =
@@ -198,7 +198,7 @@ pub mod functions {
         let path = site.names().path(remote).or_raise(&ctx)?;
         let parallel = site.parallel();
         site.with(&ctx, async |session, run| {
-            let (rules, _) = rules(&options, "plan_up", session, parallel)?;
+            let (rules, _) = rules(&options, "plan_up", session, (run, parallel))?;
             permit(run, Direction::Up, Path::new(local), &rules)?;
             mirror::plan_up(session, run.states(), Path::new(&run.readable(local)?), &path, &rules)
                 .await
@@ -239,7 +239,7 @@ pub mod functions {
         let path = site.names().path(remote).or_raise(&ctx)?;
         let parallel = site.parallel();
         site.with(&ctx, async |session, run| {
-            let (rules, _) = rules(&options, "plan_down", session, parallel)?;
+            let (rules, _) = rules(&options, "plan_down", session, (run, parallel))?;
             permit(run, Direction::Down, Path::new(local), &rules)?;
             mirror::plan_down(session, run.states(), &path, &run.writable(local)?, &rules).await
         })

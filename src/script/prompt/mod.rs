@@ -1,6 +1,7 @@
 //! An interactive prompt on a session: lines of script one after the other, and shortcuts for common commands.
 
 mod complete;
+mod listings;
 mod options;
 mod shortcuts;
 mod shown;
@@ -216,6 +217,12 @@ impl Prompt {
         };
         match shortcut.read(line)? {
             ShortcutStep::Script(text) => self.generated(&text)?,
+            ShortcutStep::List(text, form) => {
+                let value = self.generated_value(&text)?;
+                if let Some(text) = shown::listed(&value, form) {
+                    self.say(text);
+                }
+            }
             ShortcutStep::Ask(request) => return Ok(PromptResult::Ask(request)),
             ShortcutStep::Here(_) if self.holds_folder => {
                 let message = "the local names of what runs in the background are of this folder: `wait` for it first";
@@ -247,13 +254,17 @@ impl Prompt {
 
     /// Executes a piece of script that was made of what the user typed.
     fn generated(&mut self, text: &str) -> Result<(), Trouble> {
-        let value = self.evaluate(&source(text)).map_err(|mut failure| {
+        let value = self.generated_value(text)?;
+        self.show(&value);
+        Ok(())
+    }
+
+    fn generated_value(&mut self, text: &str) -> Result<Dynamic, Trouble> {
+        self.evaluate(&source(text)).map_err(|mut failure| {
             failure.place = None;
             failure.calls.clear();
             Trouble::Failed(failure)
-        })?;
-        self.show(&value);
-        Ok(())
+        })
     }
 
     /// Returns the value of a piece of script, which is checked first, like a script before its run.
@@ -294,7 +305,9 @@ impl Prompt {
                 if value.is::<Remote>() { "ftp::connect(\"ftp://h\")" } else { "env(\"\")" };
             known.push(format!("{word} {name} = {value};"));
         }
-        for function in self.functions.iter_functions() {
+        // Closures of earlier lines have names that no line can use.
+        let functions = self.functions.iter_functions();
+        for function in functions.filter(|function| !function.name.contains('$')) {
             known.push(format!("fn {}({}) {{}}", function.name, function.params.join(", ")));
         }
         let text = format!("{}\n{line}", known.join("\n"));
@@ -355,6 +368,10 @@ fn folder(site: &Remote) -> Option<String> {
 fn explained(name: &str) -> Result<String> {
     let all = docs::functions();
     let found = docs::find(&all, name);
+    let command = shortcuts::explained(name);
+    if let (Some(command), true) = (&command, found.is_empty()) {
+        return Ok(command.clone());
+    }
     if found.is_empty() {
         let near = docs::near(&all, name).map(|near| format!("; did you mean `{near}`?"));
         let message = format!("there is no function `{name}`{}", near.unwrap_or_default());
@@ -364,7 +381,8 @@ fn explained(name: &str) -> Result<String> {
         let text = overload.text.replace('\n', "\n  ");
         format!("{}\n  {text}\n", overload.signature)
     });
-    Ok(texts.collect::<Vec<_>>().join("\n").trim_end().to_owned())
+    let texts: Vec<_> = command.map(|command| command + "\n").into_iter().chain(texts).collect();
+    Ok(texts.join("\n").trim_end().to_owned())
 }
 
 /// Adds the hint that an unknown function may be meant as a shortcut.

@@ -47,6 +47,15 @@ impl ShortcutWords {
     }
 }
 
+/// Returns the flags of `command` with their help, one per line.
+pub(super) fn flags<T>(command: &str, table: &OptionTable<T>) -> String {
+    let is_for = |row: &&OptionRow<T>| {
+        !row.flag.name.is_empty() && (row.flag.command.is_empty() || row.flag.command == command)
+    };
+    let line = |row: &OptionRow<T>| format!("\n  --{:20}  {}", row.flag.name, row.flag.help);
+    table.rows.iter().filter(is_for).map(line).collect()
+}
+
 /// Reads the `words` of `command`, which takes the options of `table` and its `own` flags. `short` are further names of
 /// flags of the table.
 pub(super) fn read<T>(

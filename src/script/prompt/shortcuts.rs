@@ -1,11 +1,17 @@
 //! Shortcuts such as `get a.csv`, known from other programs. Each is translated into a piece of script.
 
 use super::{
-    PromptRequest, transfers,
+    PromptRequest,
+    listings::{du, ls},
+    options,
+    shown::ListForm,
+    transfers,
     words::{self, PromptWord, literal},
 };
 use crate::{
     error::{Error, Result},
+    ftp::transfer,
+    mirror,
     similar::nearest,
 };
 
@@ -36,6 +42,8 @@ pub(super) struct Shortcut {
 pub(super) enum ShortcutStep {
     /// A piece of script.
     Script(String),
+    /// A piece of script whose value is a listing, and the form in which it is shown.
+    List(String, ListForm),
     /// A change to the folder in which the session began.
     Start,
     /// A change to another local folder, or to the home directory.
@@ -60,8 +68,8 @@ const MANY: usize = usize::MAX;
 pub(super) const SHORTCUTS: &[Shortcut] = &[
     Shortcut {
         name: "ls",
-        takes: "[FOLDER]",
-        about: "what is in a folder of the server",
+        takes: "[-lhRtSr1] [FOLDER]",
+        about: "what is in a folder of the server, or what matches",
         counts: (0, MANY),
         arguments: &[ArgumentNames::Remote],
         make: ls,
@@ -92,11 +100,11 @@ pub(super) const SHORTCUTS: &[Shortcut] = &[
     },
     Shortcut {
         name: "du",
-        takes: "[FOLDER]",
+        takes: "[-hs] [FOLDER]",
         about: "the bytes below each folder in a folder",
-        counts: (0, 1),
+        counts: (0, MANY),
         arguments: &[ArgumentNames::Remote],
-        make: |words| Ok(transfers::du(words)),
+        make: du,
     },
     Shortcut {
         name: "cat",
@@ -373,6 +381,19 @@ pub(super) fn help() -> String {
     )
 }
 
+/// Returns the help of the command `name`, with its options.
+pub(super) fn explained(name: &str) -> Option<String> {
+    let one = of(name)?;
+    let flags = match one.name {
+        "get" | "mget" => options::flags("get", &transfer::OPTIONS),
+        "put" | "mput" => options::flags("put", &transfer::OPTIONS),
+        "mirror" => options::flags("mirror", &mirror::OPTIONS),
+        _ => String::new(),
+    };
+    let gap = if flags.is_empty() { "" } else { "\n" };
+    Some(format!("{} {}\n  {}{gap}{flags}", one.name, one.takes, one.about))
+}
+
 /// Returns the shortcut most similar to an unknown first word.
 pub(super) fn near(word: &str) -> Option<&'static str> {
     let names: Vec<_> = SHORTCUTS.iter().map(|one| one.name).collect();
@@ -393,19 +414,6 @@ fn texts(words: &[PromptWord]) -> Vec<String> {
 
 fn call(function: &str, arguments: &[String]) -> ShortcutStep {
     ShortcutStep::Script(format!("site.{function}({})", arguments.join(", ")))
-}
-
-fn ls(words: &[PromptWord]) -> Result<ShortcutStep> {
-    // The flags are accepted out of habit; everything is shown anyway.
-    let is_flag = |word: &&PromptWord| {
-        !word.is_quoted && ["-l", "-a", "-la", "-al"].contains(&word.text.as_str())
-    };
-    let rest: Vec<_> = words.iter().filter(|word| !is_flag(word)).cloned().collect();
-    match &rest[..] {
-        [one] if transfers::has_pattern(one) => Ok(call("glob", &texts(&rest))),
-        [] | [_] => Ok(call("list", &[text_or(&rest, 0, ".")])),
-        _ => Err(Error::invalid("`ls` takes [FOLDER]; names with spaces stand in quotes")),
-    }
 }
 
 /// Returns what the program around the prompt has to do with the first word.
@@ -452,7 +460,7 @@ mod tests {
 
     fn script(line: &str) -> String {
         match of(line).unwrap().read(line) {
-            Ok(ShortcutStep::Script(text)) => text,
+            Ok(ShortcutStep::Script(text) | ShortcutStep::List(text, _)) => text,
             other => panic!("{line}: {other:?}"),
         }
     }
@@ -464,6 +472,10 @@ mod tests {
             ("ls -la", r#"site.list(".")"#),
             ("ls pub", r#"site.list("pub")"#),
             ("ls *.csv", r#"site.glob("*.csv")"#),
+            ("ls -l *.csv", r#"site.list(".").filter(|entry| entry.name.matches("^.*\\.csv$"))"#),
+            ("ls -lt pub/a?", r#"site.list("pub").filter(|entry| entry.name.matches("^a.$"))"#),
+            ("ls */a.csv", r#"site.glob("*/a.csv")"#),
+            ("ls -R pub", r#"site.find("pub")"#),
             (r"ls \*.csv", r#"site.list("*.csv")"#),
             ("get a.csv", r#"site.get("a.csv", "."); ()"#),
             ("get 'a b' c", r#"site.get("a b", "c"); ()"#),
@@ -525,7 +537,7 @@ mod tests {
             let words = one.counts.0.max(1).min(one.counts.1);
             let line =
                 format!("{} {}", one.name, ["'a b'", "*.c"].repeat(words)[..words].join(" "));
-            if let Ok(ShortcutStep::Script(text)) = one.read(&line) {
+            if let Ok(ShortcutStep::Script(text) | ShortcutStep::List(text, _)) = one.read(&line) {
                 let whole = format!("let site = 1; {text}");
                 assert!(engine.compile(&whole).is_ok(), "{line}: {text}");
             }

@@ -191,24 +191,8 @@ pub(super) fn chmod(words: &[PromptWord]) -> Result<ShortcutStep> {
     })
 }
 
-/// Adds up the bytes below each directory of a folder.
-pub(super) fn du(words: &[PromptWord]) -> ShortcutStep {
-    let folder = words.first().map_or(".", |word| word.text.as_str());
-    let folder = literal(folder);
-    ShortcutStep::Script(format!(
-        "{{ let top = {folder}; let sums = #{{}}; let all = 0; \
-         for entry in site.find(top) {{ if entry.kind == \"file\" && entry.size != () {{ \
-             let name = entry.path; all += entry.size; \
-             if name.starts_with(top + \"/\") {{ name = name.sub_string(top.len() + 1); }} \
-             let parts = name.split(\"/\"); \
-             if parts.len() > 1 {{ let first = parts[0] + \"/\"; \
-                 if !(first in sums) {{ sums[first] = 0; }} sums[first] += entry.size; }} }} }} \
-         for name in sums.keys() {{ print(sums[name] + \"\\t\" + name); }} print(all + \"\\t\" + top); }}"
-    ))
-}
-
 /// Returns the regular expression of a pattern with `*` and `?`.
-fn expression(pattern: &str) -> String {
+pub(super) fn expression(pattern: &str) -> String {
     let part = |c: char| match c {
         '*' => ".*".to_owned(),
         '?' => ".".to_owned(),

@@ -9,6 +9,7 @@ mod lists;
 mod moves;
 mod old_versions;
 mod outcome;
+mod patterns;
 mod scale;
 mod sessions;
 mod staged;

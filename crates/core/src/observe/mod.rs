@@ -22,6 +22,7 @@ pub mod json;
 pub mod log;
 pub mod metrics;
 pub mod output;
+pub mod paint;
 pub mod progress;
 mod record;
 mod running;
@@ -30,7 +31,7 @@ mod text;
 pub mod visible;
 mod words;
 
-pub use text::{format_duration, format_rate, format_size};
+pub use text::{counted, format_duration, format_rate, format_size, plural};
 
 /// The severity of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]

@@ -11,6 +11,7 @@ use super::{
     bars::Bars,
     held::PendingLine,
     output,
+    paint::{Paint, is_coloured},
     running::RunningTransfers,
     tally::Tally,
     visible::visible_lines,
@@ -22,15 +23,21 @@ use super::{
 pub fn progress(wanted: bool) -> Box<dyn Sink> {
     let is_dumb = env::var_os("TERM").is_some_and(|term| term == "dumb");
     if wanted && !is_dumb && io::stderr().is_terminal() {
-        Box::new(Bars::new(output::results(), is_coloured()))
+        Box::new(Bars::new(output::results(), is_coloured(true)))
     } else {
-        Box::new(PlainProgress::new(output::results(), io::stderr()))
+        Box::new(plain())
     }
 }
 
 /// Returns the sink for a person who wants to see problems only: output of scripts, warnings and errors, in plain lines.
 pub fn problems() -> Box<dyn Sink> {
-    Box::new(ProblemsOnly(PlainProgress::new(output::results(), io::stderr())))
+    Box::new(ProblemsOnly(plain()))
+}
+
+/// Returns the sink of plain lines, with colours where standard error has them.
+fn plain() -> PlainProgress<output::Output, io::Stderr> {
+    let is_coloured = is_coloured(io::stderr().is_terminal());
+    PlainProgress { is_coloured, ..PlainProgress::new(output::results(), io::stderr()) }
 }
 
 /// A sink that passes on output, warnings and errors.
@@ -52,16 +59,12 @@ impl<O: Write + Send, E: Write + Send> Sink for ProblemsOnly<O, E> {
     }
 }
 
-/// Returns true unless the user has asked for plain text (<https://no-color.org>).
-fn is_coloured() -> bool {
-    env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
-}
-
 /// A sink of plain lines: script output goes to `out`; each finished or failed file and the messages go to `err`. A
 /// summary line follows at the end of a run.
 #[derive(Debug)]
 pub struct PlainProgress<O, E> {
     tally: Tally,
+    is_coloured: bool,
     state: Mutex<ProgressState<O, E>>,
 }
 
@@ -82,7 +85,12 @@ impl<O: Write, E: Write> PlainProgress<O, E> {
             running: RunningTransfers::default(),
             held: PendingLine::default(),
         };
-        Self { tally: Tally::new(), state: Mutex::new(state) }
+        Self { tally: Tally::new(), is_coloured: false, state: Mutex::new(state) }
+    }
+
+    /// Returns the line, in the colour of its weight if this sink has colours.
+    fn painted(&self, (weight, line): (LineWeight, String)) -> String {
+        if self.is_coloured { coloured(weight, line) } else { line }
     }
 }
 
@@ -97,8 +105,8 @@ impl<O: Write + Send, E: Write + Send> Sink for PlainProgress<O, E> {
         match event {
             Event::Printed { text } => write_line(&mut state.out, &visible_lines(text)),
             Event::TransferFailed { .. } => {
-                if let Some((_, line)) = words(event, transfer.as_ref()) {
-                    state.held.hold(event, line);
+                if let Some(line) = words(event, transfer.as_ref()) {
+                    state.held.hold(event, self.painted(line));
                 }
             }
             Event::RunDone { took, .. } => {
@@ -108,8 +116,8 @@ impl<O: Write + Send, E: Write + Send> Sink for PlainProgress<O, E> {
                 }
             }
             _ => {
-                if let Some((_, line)) = words(event, transfer.as_ref()) {
-                    write_line(&mut state.err, &line);
+                if let Some(line) = words(event, transfer.as_ref()) {
+                    write_line(&mut state.err, &self.painted(line));
                 }
             }
         }
@@ -126,8 +134,8 @@ pub(super) fn write_line(out: &mut impl Write, text: &str) {
 pub(super) fn coloured(weight: LineWeight, line: String) -> String {
     match weight {
         LineWeight::Routine | LineWeight::Notice => line,
-        LineWeight::Warning => format!("\u{1b}[33m{line}\u{1b}[0m"),
-        LineWeight::Failure => format!("\u{1b}[31m{line}\u{1b}[0m"),
+        LineWeight::Warning => Paint::Yellow.on(&line),
+        LineWeight::Failure => Paint::Red.on(&line),
     }
 }
 

@@ -1,8 +1,26 @@
 //! Sizes, durations and rates formatted for people, in one place so that every line formats them alike.
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
+
+/// Formats a number with what it counts: `1 file`, `2 files`, `3 directories`, `2 matches`.
+pub fn counted(count: impl fmt::Display, noun: &str) -> String {
+    let count = count.to_string();
+    if count == "1" { format!("1 {noun}") } else { format!("{count} {}", plural(noun)) }
+}
+
+/// Returns the plural of a noun, by the regular rules of English.
+pub fn plural(noun: &str) -> String {
+    let stem = noun.strip_suffix('y').filter(|stem| !stem.ends_with(['a', 'e', 'o', 'u']));
+    match stem {
+        Some(stem) => format!("{stem}ies"),
+        None if noun.ends_with(['s', 'x', 'z']) || noun.ends_with("ch") || noun.ends_with("sh") => {
+            format!("{noun}es")
+        }
+        None => format!("{noun}s"),
+    }
+}
 
 /// Formats a size, such as `17 B`, `1.5 KiB`, `230 MiB`: at most 1000 of a unit (1023 for bytes) before the next, and
 /// one decimal below 100.
@@ -48,6 +66,22 @@ pub fn format_rate(bytes: u64, time: Duration) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_of_a_kind_is_singular_and_any_other_number_is_plural() {
+        for (count, noun, text) in [
+            (1, "file", "1 file"),
+            (0, "file", "0 files"),
+            (2, "directory", "2 directories"),
+            (3, "day", "3 days"),
+            (2, "match", "2 matches"),
+            (5, "address", "5 addresses"),
+            (2, "try", "2 tries"),
+            (1, "try", "1 try"),
+        ] {
+            assert_eq!(counted(count, noun), text);
+        }
+    }
 
     #[test]
     fn sizes_read_well_at_every_step() {
