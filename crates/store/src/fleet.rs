@@ -194,13 +194,14 @@ impl Store {
     pub fn dispatched(&self, of: Option<(&str, i64)>) -> Result<Vec<DispatchedRun>> {
         let (which, values) = match of {
             Some((worker, boot)) => {
-                ("WHERE worker = $1 AND boot = $2", values![worker, boot].to_vec())
+                ("AND worker = $1 AND boot = $2", values![worker, boot].to_vec())
             }
             None => ("", Vec::new()),
         };
+        // A cross join, for SQLite would read all runs in their order otherwise.
         let query = format!(
             "SELECT {COLUMNS}, worker, boot, fence, is_between, stop
-            FROM dispatches JOIN runs ON runs.id = dispatches.run {which} ORDER BY id"
+            FROM dispatches CROSS JOIN runs WHERE runs.id = dispatches.run {which} ORDER BY dispatches.run"
         );
         self.query(|sql| sql.all(&query, &values, dispatched))
     }

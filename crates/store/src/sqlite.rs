@@ -9,7 +9,7 @@ use rusqlite::{
 
 use super::{
     backup,
-    sql::{Numbered, Sql, SqlResult, SqlRow, SqlValue},
+    sql::{Numbered, Sql, SqlError, SqlResult, SqlRow, SqlValue},
 };
 use portolan_core::{
     error::{Error, ErrorKind, Origin},
@@ -104,18 +104,21 @@ fn rows(statement: &mut Statement<'_>, values: &[SqlValue], most: usize) -> SqlR
     while rows.len() < most
         && let Some(row) = found.next()?
     {
-        let values = (0..count).map(|index| Ok(value(row.get_ref(index)?)));
+        let values = (0..count).map(|index| value(row.get_ref(index)?));
         rows.push(SqlRow::new(Arc::clone(&columns), values.collect::<SqlResult<_>>()?));
     }
     Ok(rows)
 }
 
-fn value(found: ValueRef<'_>) -> SqlValue {
+fn value(found: ValueRef<'_>) -> SqlResult<SqlValue> {
     match found {
-        ValueRef::Integer(number) => SqlValue::Int(number),
-        ValueRef::Text(text) => SqlValue::Text(String::from_utf8_lossy(text).into_owned()),
-        // No statement of ours returns one.
-        ValueRef::Null | ValueRef::Real(_) | ValueRef::Blob(_) => SqlValue::Null,
+        ValueRef::Null => Ok(SqlValue::Null),
+        ValueRef::Integer(number) => Ok(SqlValue::Int(number)),
+        ValueRef::Text(text) => Ok(SqlValue::Text(String::from_utf8_lossy(text).into_owned())),
+        // No statement of this program writes one.
+        ValueRef::Real(_) | ValueRef::Blob(_) => {
+            Err(SqlError::Row("a value is neither a number nor a text".into()))
+        }
     }
 }
 

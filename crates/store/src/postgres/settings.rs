@@ -42,7 +42,11 @@ impl PostgresSettings {
         if !Self::is_meant(text) {
             return Err(invalid("the address of a store begins with `postgres://`".into()));
         }
-        let (address, options) = text.split_once('?').unwrap_or((text, ""));
+        // A password may contain a question mark.
+        let has_options = |(_, options): &(&str, &str)| {
+            options.split('=').next().is_some_and(|name| !name.contains('@'))
+        };
+        let (address, options) = text.rsplit_once('?').filter(has_options).unwrap_or((text, ""));
         let (mut mode, mut roots, mut rest) = (None, None, Vec::new());
         for option in options.split('&').filter(|option| !option.is_empty()) {
             match option.split_once('=') {
@@ -118,6 +122,7 @@ mod tests {
     fn the_place_of_an_address_has_no_password() {
         for (address, place) in [
             ("postgres://u:se@cret@h:5433/d?sslmode=disable", "postgres://u@h:5433/d"),
+            ("postgres://u:se?cret@h/d?sslmode=disable", "postgres://u@h/d"),
             ("postgres://u@a,b/d?application_name=x&sslmode=disable", "postgres://u@a,b/d"),
             ("postgresql://h/d?sslmode=disable", "postgresql://h/d"),
         ] {
