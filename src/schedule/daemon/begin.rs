@@ -22,8 +22,8 @@ use crate::{
         notify::of_start,
     },
     store::{
-        fleet::DispatchedRun,
-        history::{ArrivedFile, RunState},
+        fleet::{DispatchedRun, RunClaim},
+        history::{ArrivedFile, HistoryRun, RunEnd, RunState, Sum},
     },
 };
 
@@ -33,7 +33,7 @@ impl Worker {
         let (found, claim) = (&dispatched.run, dispatched.claim());
         let jobs = self.context.jobs();
         let (Some(job), Some(slot)) = (jobs.get(&found.job), rows::slot_of(found)) else {
-            return Ok(());
+            return self.give_up(found, claim);
         };
         let (run, job, cause) = (found.id, Arc::clone(job), found.cause);
         let files = if slot.is_of_files() { self.store.files_given(run)? } else { Vec::new() };
@@ -70,6 +70,23 @@ impl Worker {
         self.context.keep_notices(&mut self.store, &notices);
         self.active.insert(run, active);
         Ok(())
+    }
+
+    /// Ends a run that cannot begin, since its job was removed from the jobs file in the meantime.
+    fn give_up(&mut self, run: &HistoryRun, claim: RunClaim) -> Result<()> {
+        let error = "its job is no longer in the jobs file";
+        self.context
+            .observer
+            .warn(format!("run {} of `{}` does not begin: {error}", run.id, run.job));
+        let sum = Sum {
+            error_kind: Some("interrupted".into()),
+            error: Some(error.into()),
+            ..Sum::default()
+        };
+        let at = self.context.clock.now();
+        let (job, state) = (&*run.job, RunState::Interrupted);
+        let end = RunEnd { claim, job, state, sum: &sum, health: None, at };
+        self.store.close(&end, |_, _, _| Vec::new()).map(drop)
     }
 
     /// Starts every attempt that is due.

@@ -235,7 +235,7 @@ impl Worker {
     }
 
     /// Terminates runs that exceed a time limit, and escalates against those that do not end.
-    pub(super) fn time_out(&mut self) -> Result<()> {
+    pub(super) fn time_out(&mut self) {
         let now = Instant::now();
         let mut ending = Vec::new();
         for active in self.active.values_mut() {
@@ -247,8 +247,7 @@ impl Worker {
             }
             active.press(now);
         }
-        // The leader need not end it again.
-        ending.into_iter().try_for_each(|run| self.store.ask_to_stop(run, "").map(drop))
+        ending.into_iter().for_each(|run| self.note_end(run));
     }
 
     /// Begins a graceful stop: nothing new is started, and runs in progress are asked to stop at their next file.
@@ -277,7 +276,12 @@ impl Worker {
         let text = format!("run {run} of `{}` is stopped by `{by}`", active.job.name);
         active.drain(TerminationCause::Requested(by), Instant::now());
         self.context.observer.message(MessageLevel::Info, text);
-        // The leader need not end it again; if it is not told, it ends it once more, which changes nothing.
+        self.note_end(run);
+    }
+
+    /// Notes that a run is ending, so that the leader need not end it again. If it is not told, it ends it once more, which
+    /// changes nothing.
+    fn note_end(&mut self, run: i64) {
         if let Err(fault) = self.store.ask_to_stop(run, "") {
             self.context.observer.warn(fault.to_string());
         }

@@ -140,7 +140,10 @@ impl Leader {
             };
             let recorded = self.store.decide_as(&self.lease, &decisions, now)?;
             let recorded = recorded.ok_or_else(deposed)?;
-            // What begins is in the store now.
+            if !dispatches.is_empty() {
+                // A run may end before the next turn, and its success counts as well.
+                self.look_at_runs()?;
+            }
             self.seen = None;
             let ids: Vec<_> = recorded.into_iter().map(|row| row.run).collect();
             self.note_given(&offered, &rows, &ids);

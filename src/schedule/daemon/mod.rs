@@ -244,7 +244,7 @@ impl Daemon {
 
     fn turn_or_fail(&mut self) -> Result<()> {
         self.worker.reap()?;
-        self.worker.time_out()?;
+        self.worker.time_out();
         if self.worker.is_stopping {
             return Ok(());
         }
