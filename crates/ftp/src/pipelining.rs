@@ -58,6 +58,7 @@ const APART: &str = "apart";
 
 /// The observed behaviour of a server towards commands, to be saved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is another habit")]
 pub struct Habits {
     /// True if it accepts only one command per packet.
     alone: bool,

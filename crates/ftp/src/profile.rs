@@ -61,6 +61,7 @@ pub(super) struct SharedMethod {
 
 /// The observations.
 #[derive(Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is another observation")]
 struct Learned {
     /// The order at the end of downloads and listings.
     downloads: ReplyOrder,

@@ -69,6 +69,7 @@ enum ControlTransport {
 }
 
 /// The stream below suppaftp on a control connection.
+#[expect(clippy::struct_excessive_bools, reason = "each is a state of another layer")]
 pub(super) struct GuardedStream {
     io: ControlTransport,
     link: StreamHandle,
