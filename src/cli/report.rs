@@ -249,7 +249,10 @@ pub(super) fn output(text: &str) {
 
 /// Writes the lines of a plan to standard output.
 pub(super) fn plan(lines: &[String]) {
-    let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
+    let mut text = lines.join("\n");
+    if !lines.is_empty() {
+        text.push('\n');
+    }
     painted(&text, paint::paint_steps);
 }
 

@@ -69,7 +69,7 @@ impl RowStyle {
         match self.sort {
             SortKey::Name => {}
             SortKey::Time => {
-                rows.sort_by_key(|row| std::cmp::Reverse(row.entry.modified.map(order)))
+                rows.sort_by_key(|row| std::cmp::Reverse(row.entry.modified.map(order)));
             }
             SortKey::Size => rows.sort_by_key(|row| std::cmp::Reverse(row.entry.size.unwrap_or(0))),
         }

@@ -247,7 +247,9 @@ impl Worker {
             }
             active.press(now);
         }
-        ending.into_iter().for_each(|run| self.note_end(run));
+        for run in ending {
+            self.note_end(run);
+        }
     }
 
     /// Begins a graceful stop: nothing new is started, and runs in progress are asked to stop at their next file.

@@ -25,6 +25,7 @@ pub(super) enum ListOrder {
 
 /// The form of a listing.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the user's")]
 pub(super) struct ListForm {
     pub(super) order: ListOrder,
     pub(super) is_reversed: bool,

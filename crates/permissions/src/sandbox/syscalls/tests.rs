@@ -14,7 +14,8 @@ fn decision(program: &[sock_filter], number: u32, argument: u64) -> u32 {
         "aarch64" => 0xc000_00b7,
         other => panic!("no number of {other} here"),
     };
-    let [low, high] = [argument & 0xffff_ffff, argument >> 32].map(|half| half as u32);
+    let [low, high] =
+        [argument & 0xffff_ffff, argument >> 32].map(|half| u32::try_from(half).unwrap());
     let (mut at, mut value) = (0, 0);
     loop {
         let sock_filter { code, jt, jf, k } = program[at];
@@ -77,8 +78,8 @@ fn the_filter_decides_as_those_of_the_library_in_fewer_steps() {
         let both = [of_library(&plan, libc::ENOSYS), of_library(&plan, libc::EPERM)];
         for number in 0..1024 {
             for argument in [0, 1, 2, 10, 16, 17, 0x1000_0000, 0x7e02_0000, 1 << 40] {
-                let wanted = both.iter().map(|one| decision(one, number, argument));
-                let wanted = wanted.filter(|found| *found != ALLOW).next().unwrap_or(ALLOW);
+                let mut wanted = both.iter().map(|one| decision(one, number, argument));
+                let wanted = wanted.find(|found| *found != ALLOW).unwrap_or(ALLOW);
                 let found = decision(&whole, number, argument);
                 assert_eq!(found, wanted, "{number} {argument:#x} {plan:?}");
             }
