@@ -99,7 +99,7 @@ pub struct RecentSlot {
     pub seconds: Option<f64>,
 }
 
-/// The number of jobs whose history is read at once: each may have [`RUNS_MAX`] runs, which stay in memory.
+/// The number of jobs whose history is read at once: each may have `RUNS_MAX` runs, which stay in memory.
 pub const JOBS_AT_ONCE: usize = 50;
 
 /// The recent runs of a job, the newest first.
