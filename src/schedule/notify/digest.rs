@@ -143,10 +143,10 @@ mod tests {
         let other = HistoryRun { job: "b".into(), covers: 3, ..run(RunState::Skipped) };
         let runs = [failed, run(RunState::Done), other];
         let facts = digest_facts(&runs, &["c".into()], "Monday");
-        assert_eq!(facts["summary"], "1 runs succeeded, 1 failed, 3 slots were skipped");
+        assert_eq!(facts["summary"], "1 run succeeded, 1 failed, 3 slots were skipped");
         assert_eq!(
             facts["lines"],
-            "Since Monday: 1 runs succeeded, 1 failed, 3 slots were skipped.\n\nLate: c.\n\nFailed:\n  a, run 7: 530 no \n\n\
+            "Since Monday: 1 run succeeded, 1 failed, 3 slots were skipped.\n\nLate: c.\n\nFailed:\n  a, run 7: 530 no \n\n\
              a: 1 succeeded, 1 failed, 0 skipped; the last: failed\nb: 0 succeeded, 0 failed, 3 skipped; the last: skipped"
         );
     }
