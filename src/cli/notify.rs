@@ -113,7 +113,7 @@ fn targets<'j>(job: &'j Job, event: Option<&str>) -> Result<&'j Tell> {
     found.ok_or_else(|| {
         let key = event.unwrap_or("failure");
         let message = format!(
-            "job `{}` tells nobody{}; write `on_{key} = {{ mail = \"ops@example.com\" }}`",
+            "job `{}` has no recipient{}; write `on_{key} = {{ mail = \"ops@example.com\" }}`",
             job.name,
             event.map(|event| format!(" of this event: {event}")).unwrap_or_default()
         );

@@ -173,7 +173,7 @@ fn late(run: &HistoryRun) -> i64 {
 }
 
 fn reason(run: &HistoryRun) -> String {
-    run.reason.as_ref().map_or_else(|| "nobody wrote why".to_owned(), visible)
+    run.reason.as_ref().map_or_else(|| "no reason is recorded".to_owned(), visible)
 }
 
 fn at(time: Timestamp, zone: &Zone) -> String {

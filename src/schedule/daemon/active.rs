@@ -31,7 +31,7 @@ pub(super) struct ActiveRun {
     pub(super) cause: Trigger,
     /// The arguments of the request for the run.
     pub(super) args: serde_json::Value,
-    /// The time from which it is slow; `None` if nobody is told, or all have been.
+    /// The time from which it is slow; `None` without recipients, or once they were notified.
     pub(super) slow_after: Option<Duration>,
     /// The paths of the files that it was given.
     pub(super) files: Vec<String>,

@@ -72,7 +72,7 @@ impl Leader {
 
     fn deliver(&mut self, mut notice: Notice) -> Result<()> {
         let Some(target) = self.target(&notice.what) else {
-            let why = "the jobs file wants it told to nobody any more";
+            let why = "the jobs file no longer names the recipient";
             return self.store.tried_notice(
                 notice.id,
                 "given_up",

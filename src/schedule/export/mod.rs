@@ -50,7 +50,7 @@ fn common_losses(job: &Job, losses: &mut Vec<String>) {
     lose(job.files.is_some(), "`watch` and `arrival`: it does not run when files arrive");
     lose(!job.locks.is_empty(), "`locks`: jobs on one server may run together");
     lose(job.limits.is_some(), "`window` and `not_on`: it runs at any time and on any day");
-    lose(job.expect_by.is_some(), "`expect_by`: nobody is told if it is late");
+    lose(job.expect_by.is_some(), "`expect_by`: no notification if it is late");
     lose(
         job.task.is_none() && !job.programs.is_empty(),
         "`before`, `after` and `finally`: no programs run around the script",
@@ -63,7 +63,7 @@ fn common_losses(job: &Job, losses: &mut Vec<String>) {
     lose(is_script && !job.connect.texts().is_empty(), "`[job.connect]`: give `--set KEY=VALUE`");
     lose(job.permissions.is_some(), "`[job.permissions]`: give `--allow-…` flags");
     lose(job.rate_limit.is_some(), "`rate_limit`: no runs share it; give `--set rate_limit=…`");
-    lose(job.notify.is_any(), "nobody is told of successes and failures");
+    lose(job.notify.is_any(), "no notifications of successes and failures");
     lose(job.catch_up.misfire == Misfire::All, "`misfire = \"all\"`: at most one run catches up");
 }
 

@@ -46,7 +46,7 @@ pub(super) fn notify(table: &mut JobsTable<'_>, page: &mut JobsDocument<'_>) -> 
     }
     if let Some(span) = table.place("remind").filter(|_| notify.of_failure().is_none()) {
         let hint = "`on_failure` names those who are reminded";
-        page.error(span, "`remind` reminds nobody", Some(hint.into()));
+        page.error(span, "`remind` has no recipient", Some(hint.into()));
     }
     notify
 }
@@ -137,7 +137,7 @@ pub(super) fn tell(
         && let Some(span) = table.get(key).map(Value::span)
     {
         let hint = "`mail`, `slack`, `teams`, `discord`, `ntfy`, `gotify`, `telegram`, `webhook`, `ping` or `command`";
-        page.error(span, format!("`{key}` tells nobody"), Some(hint.into()));
+        page.error(span, format!("`{key}` names no recipient"), Some(hint.into()));
     }
     Some(tell)
 }
@@ -226,7 +226,7 @@ fn mail(table: &mut JobsTable<'_>, page: &mut JobsDocument<'_>) -> Vec<Secret> {
     }
     for (address, span) in &all {
         if !address.starts_with(SECRET) && address.parse::<Mailbox>().is_err() {
-            let message = format!("\"{}\" is no address of mail", visible(*address));
+            let message = format!("\"{}\" is not a mail address", visible(*address));
             page.error(span.clone(), message, Some("such as \"ops@example.com\"".into()));
         }
     }
@@ -356,7 +356,7 @@ pub(super) fn mail_settings(
     if let Some((from, span)) = table.text("from", page) {
         if from.parse::<Mailbox>().is_err() {
             let hint = "such as \"portolan@example.com\", or \"portolan <portolan@example.com>\"";
-            page.error(span, "`from` is no address of mail", Some(hint.into()));
+            page.error(span, "`from` is not a mail address", Some(hint.into()));
         }
         mail.from = Some(from.to_owned());
     }

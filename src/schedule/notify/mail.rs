@@ -74,7 +74,7 @@ fn message(mail: &OutgoingMail) -> Result<Message, String> {
     let domain = domain(&mail.host);
     let usual = || format!("portolan <portolan@{domain}>");
     let from = mail.settings.from.clone().unwrap_or_else(usual);
-    let from = from.parse::<Mailbox>().map_err(|_| "`from` is no address of mail".to_owned())?;
+    let from = from.parse::<Mailbox>().map_err(|_| "`from` is not a mail address".to_owned())?;
     // Answers of machines to machines would be answered.
     let automatic =
         HeaderValue::new(HeaderName::new_from_ascii_str("Auto-Submitted"), "auto-generated".into());

@@ -198,7 +198,7 @@ fn a_test_of_notifications_arrives_and_says_what_fails() {
     let ran = scheduler.command(&["notify", "test", "a", "--event", "success"]);
     drop(ran.succeeds().stdout("mail: sent\n"));
     let ran = scheduler.command(&["notify", "test", "a", "--event", "late"]);
-    drop(ran.fails_with(2).stderr_has("tells nobody"));
+    drop(ran.fails_with(2).stderr_has("has no recipient"));
     let ran = scheduler.command(&["notify", "test", "b"]);
     drop(ran.fails_with(2).stderr_has("there is no job `b`"));
 }

@@ -126,7 +126,7 @@ fn a_wrong_key_or_value_is_shown_in_its_place() {
         ),
         (
             "on_missed = «{}",
-            "error: `on_missed` tells nobody | `mail`, `slack`, `teams`, `discord`, `ntfy`, `gotify`, `telegram`, `webhook`, `ping` or `command`",
+            "error: `on_missed` names no recipient | `mail`, `slack`, `teams`, `discord`, `ntfy`, `gotify`, `telegram`, `webhook`, `ping` or `command`",
         ),
         (
             "on_failure = { «mial = \"a@b.de\" }",
@@ -134,7 +134,7 @@ fn a_wrong_key_or_value_is_shown_in_its_place() {
         ),
         (
             "on_failure = { mail = «\"nobody\" }",
-            "error: \"nobody\" is no address of mail | such as \"ops@example.com\"",
+            "error: \"nobody\" is not a mail address | such as \"ops@example.com\"",
         ),
         ("on_failure = { mail = «[] }", "error: `mail` names no address | "),
         (
@@ -172,7 +172,7 @@ fn a_wrong_key_or_value_is_shown_in_its_place() {
         ),
         (
             "«remind = \"6h\"",
-            "error: `remind` reminds nobody | `on_failure` names those who are reminded",
+            "error: `remind` has no recipient | `on_failure` names those who are reminded",
         ),
         (
             "«on_late = { mail = \"a@b.de\" }",
