@@ -142,6 +142,11 @@ const CALLS: &[TriedCall] = &[
         "site.mirror_down(\"/pub\", \"in/pub\", #{ delete: true })",
         &[Write, Delete],
     ),
+    (
+        "site.mirror_down",
+        "site.mirror_down(\"/pub\", \"in/pub\", #{ exclude_from: \"in/a\" })",
+        &[Read, Write],
+    ),
     ("site.mirror_up", "site.mirror_up(\"in/deep\", \"/up\")", &[Read]),
     (
         "site.mirror_up",
@@ -159,6 +164,11 @@ const CALLS: &[TriedCall] = &[
         "site.plan_down",
         "site.plan_down(\"/pub\", \"in/pub\", #{ move: true })",
         &[Write, RemoteDelete],
+    ),
+    (
+        "site.plan_down",
+        "site.plan_down(\"/pub\", \"in/pub\", #{ files_from: \"in/a\" })",
+        &[Read, Write],
     ),
     ("site.plan_up", "site.plan_up(\"in/deep\", \"/up\")", &[Read]),
     (
