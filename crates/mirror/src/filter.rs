@@ -59,10 +59,10 @@ impl ListedPaths {
 /// The sources of the patterns of a filter.
 #[derive(Debug, Default)]
 pub(super) struct FilterSources<'s> {
-    /// The excluded patterns that no user has written.
-    pub(super) defaults: &'s [&'s str],
     /// The patterns of `.gitignore` files.
     pub(super) gitignore: Option<GitignoreFiles>,
+    /// The excluded patterns that no user has written.
+    pub(super) defaults: &'s [&'s str],
     /// The text of [`IGNORE_FILE`].
     pub(super) ignored: &'s str,
     /// The patterns of the option `exclude`.
@@ -244,11 +244,12 @@ pub(super) fn ignore_file(local: &Path) -> Result<String> {
 /// Compiles the excluded patterns of all sources, in the order in which they count.
 fn excluded(sources: FilterSources<'_>) -> Result<PatternList> {
     let mut builder = PatternListBuilder::default();
-    for text in sources.defaults {
-        builder.add(BY_DEFAULT, text, text)?;
-    }
+    // The last that matches counts: what `.gitignore` takes in again may be what is left out by default.
     if let Some(files) = sources.gitignore {
         builder.add_files(files)?;
+    }
+    for text in sources.defaults {
+        builder.add(BY_DEFAULT, text, text)?;
     }
     for (number, line) in (1..).zip(sources.ignored.lines()) {
         let from = format!("line {number} of {IGNORE_FILE}");

@@ -83,10 +83,13 @@ impl GitignoreFiles {
     }
 
     fn add(&mut self, folder: &[u8], file: &Path) -> Result<()> {
-        let text = pattern_file(file)?;
-        if text.is_empty() {
+        // As for git, a link is no file of patterns; one in another encoding is.
+        if !fs::symlink_metadata(file).is_ok_and(|found| found.is_file()) {
             return Ok(());
         }
+        let bytes = pattern_bytes(file)?;
+        let text = String::from_utf8_lossy(&bytes);
+        let text = without_mark(&text);
         let shown = visible(join(folder, NAME.as_bytes()));
         let mut builder = GitignoreBuilder::new("");
         for (number, line) in (1..).zip(text.lines()) {
@@ -116,15 +119,37 @@ impl GitignoreFiles {
 
 /// Returns the text of the file of patterns at `path`; empty if there is none.
 pub(super) fn pattern_file(path: &Path) -> Result<String> {
-    let mut text = String::new();
+    let text = String::from_utf8(pattern_bytes(path)?).map_err(|_| {
+        Error::invalid("the file of patterns is not UTF-8").at(path.to_string_lossy())
+    })?;
+    Ok(without_mark(&text).to_owned())
+}
+
+/// Returns `text` without the byte order mark with which some editors begin a file.
+pub(super) fn without_mark(text: &str) -> &str {
+    text.strip_prefix('\u{feff}').unwrap_or(text)
+}
+
+/// Returns the content of the file at `path`; nothing if there is none. Fails if it has more than may be read: what is
+/// excluded at its end would be sent.
+fn pattern_bytes(path: &Path) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
     let read = fs::File::open(path)
-        .and_then(|file| file.take(IGNORE_FILE_BYTES_MAX).read_to_string(&mut text));
+        .and_then(|file| file.take(IGNORE_FILE_BYTES_MAX + 1).read_to_end(&mut bytes));
     match read {
-        Ok(_) => Ok(text),
+        Ok(count) if u64::try_from(count).is_ok_and(|count| count <= IGNORE_FILE_BYTES_MAX) => {
+            Ok(bytes)
+        }
+        Ok(_) => {
+            let message = format!(
+                "a file of patterns of more than {IGNORE_FILE_BYTES_MAX} bytes is not read"
+            );
+            Err(Error::invalid(message).at(path.to_string_lossy()))
+        }
         Err(error)
             if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) =>
         {
-            Ok(String::new())
+            Ok(Vec::new())
         }
         Err(error) => Err(Error::local("read the patterns", path, error)),
     }

@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{options::MirrorOptions, patterns::check};
+use super::{gitignore::without_mark, options::MirrorOptions, patterns::check};
 use portolan_core::{
     error::{Error, Result},
     limits::{ENTRIES_MAX, LIST_FILE_BYTES_MAX},
@@ -60,7 +60,7 @@ fn read(path: &Path) -> Result<String> {
         let message = format!("a list of more than {LIST_FILE_BYTES_MAX} bytes is not read");
         return Err(Error::invalid(message).at(path.to_string_lossy()));
     }
-    Ok(text)
+    Ok(without_mark(&text).to_owned())
 }
 
 /// Returns the lines of `text` with their numbers, without those that are blank or begin with `#`.
