@@ -15,6 +15,7 @@ use std::{
     time::Duration,
 };
 
+use crate::rate_limit::piece_of;
 use portolan_core::limits::PACE_BURST;
 use rustix::time::{ClockId, clock_gettime};
 
@@ -124,7 +125,8 @@ impl SharedRateLimits {
         limits.into_iter().filter_map(|limit| state.rate(limit)).min()
     }
 
-    /// Counts `bytes` that have just moved from or to `host`. `None` means that another process holds the lock: try again.
+    /// Counts `bytes` that have just moved from or to `host`, but no more of them for a limit than a transfer moves at once
+    /// under it: they may have begun to move before it held. `None` means that another process holds the lock: try again.
     pub fn count(&self, host: &str, bytes: usize) -> Option<RateTicket> {
         let mut state = self.lock();
         let mut limits = state.limits_of(host);
@@ -133,7 +135,10 @@ impl SharedRateLimits {
             return Some(RateTicket::default());
         }
         state.locked(|state| {
-            let count = |limit| state.change(limit, bytes as u64).map(|pace| (limit, pace.total));
+            let count = |limit| {
+                let most = state.rate(limit).map_or(bytes, |rate| bytes.min(piece_of(rate)));
+                state.change(limit, most as u64).map(|pace| (limit, pace.total))
+            };
             limits.into_iter().map(count).collect::<io::Result<Vec<_>>>().map(RateTicket)
         })
     }
@@ -378,10 +383,12 @@ mod tests {
         let mut file = RateLimitFile::create(&path).unwrap();
         let runner = file.add(RUNNER_LIMIT, None).unwrap();
         let [one, other] = ["one", "other"].map(|job| SharedRateLimits::open(&path, job).unwrap());
-        let wait = |run: &SharedRateLimits, host: &str, bytes| {
-            run.wait(&run.count(host, bytes).unwrap()).unwrap().as_secs_f64().round()
+        // In pieces that are no larger than one that moves at once.
+        let wait = |run: &SharedRateLimits, host: &str, bytes: usize| {
+            let tickets = (0..bytes / 1000).map(|_| run.count(host, 1000).unwrap());
+            run.wait(&tickets.last().unwrap()).unwrap().as_secs_f64().round()
         };
-        assert_eq!((one.rate("a"), wait(&one, "a", 1 << 40)), (None, 0.0));
+        assert_eq!((one.rate("a"), wait(&one, "a", 100_000)), (None, 0.0));
         file.set(runner, Some(1000)).unwrap();
         assert_eq!((other.rate("a"), wait(&one, "a", 100_000)), (Some(1000), 100.0));
         assert!(wait(&other, "a", 100_000) > 150.0, "they share it");
@@ -391,7 +398,17 @@ mod tests {
         file.add(&job_limit("other"), Some(100)).unwrap();
         assert_eq!(one.rate("ftp.EXAMPLE.com"), Some(500));
         assert_eq!((one.rate("b"), other.rate("b")), (None, Some(100)));
-        assert_eq!((wait(&one, "b", 1 << 40), wait(&other, "b", 10_000)), (0.0, 100.0));
+        assert_eq!((wait(&one, "b", 100_000), wait(&other, "b", 10_000)), (0.0, 100.0));
+    }
+
+    #[test]
+    fn what_moved_before_a_limit_held_is_not_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("rates");
+        RateLimitFile::create(&path).unwrap().add(RUNNER_LIMIT, Some(2000)).unwrap();
+        let run = SharedRateLimits::open(&path, "job").unwrap();
+        let wait = run.wait(&run.count("a", 256 * 1024).unwrap()).unwrap();
+        assert!(wait <= Duration::from_secs(1), "{wait:?}");
     }
 
     #[test]
