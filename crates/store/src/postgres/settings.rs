@@ -43,10 +43,9 @@ impl PostgresSettings {
             return Err(invalid("the address of a store begins with `postgres://`".into()));
         }
         // A password may contain a question mark.
-        let has_options = |(_, options): &(&str, &str)| {
-            options.split('=').next().is_some_and(|name| !name.contains('@'))
-        };
-        let (address, options) = text.rsplit_once('?').filter(has_options).unwrap_or((text, ""));
+        let (login, place) = text.split_at(text.rfind('@').map_or(0, |at| at + 1));
+        let (place, options) = place.split_once('?').unwrap_or((place, ""));
+        let address = format!("{login}{place}");
         let (mut mode, mut roots, mut rest) = (None, None, Vec::new());
         for option in options.split('&').filter(|option| !option.is_empty()) {
             match option.split_once('=') {
@@ -59,7 +58,7 @@ impl PostgresSettings {
             }
         }
         let url =
-            if rest.is_empty() { address.into() } else { format!("{address}?{}", rest.join("&")) };
+            if rest.is_empty() { address.clone() } else { format!("{address}?{}", rest.join("&")) };
         // The text of the error says which part, and none of its values.
         let config = url.parse::<Config>();
         let mut config = config.map_err(|error| {
@@ -85,7 +84,7 @@ impl PostgresSettings {
         config.application_name("portolan");
         config.connect_timeout(HOST_TIME_MAX);
         config.keepalives(true).keepalives_idle(KEEP_ALIVE_IDLE).tcp_user_timeout(SILENT_TIME_MAX);
-        let place = without_secrets(address);
+        let place = without_secrets(&address);
         Ok(Self { config, tls, place })
     }
 
@@ -123,6 +122,7 @@ mod tests {
         for (address, place) in [
             ("postgres://u:se@cret@h:5433/d?sslmode=disable", "postgres://u@h:5433/d"),
             ("postgres://u:se?cret@h/d?sslmode=disable", "postgres://u@h/d"),
+            ("postgres://u:se?c=ret@h/d?sslmode=disable", "postgres://u@h/d"),
             ("postgres://u@a,b/d?application_name=x&sslmode=disable", "postgres://u@a,b/d"),
             ("postgresql://h/d?sslmode=disable", "postgresql://h/d"),
         ] {
