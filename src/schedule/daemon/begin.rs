@@ -72,9 +72,14 @@ impl Worker {
         Ok(())
     }
 
-    /// Ends a run that cannot begin, since its job was removed from the jobs file in the meantime.
+    /// Ends a run that cannot begin: its job was removed from the jobs file in the meantime, or a later version has
+    /// written its slot.
     fn give_up(&mut self, run: &HistoryRun, claim: RunClaim) -> Result<()> {
-        let error = "its job is no longer in the jobs file";
+        let error = if rows::slot_of(run).is_some() {
+            "its job is no longer in the jobs file"
+        } else {
+            "its slot cannot be read"
+        };
         self.context
             .observer
             .warn(format!("run {} of `{}` does not begin: {error}", run.id, run.job));

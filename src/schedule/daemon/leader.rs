@@ -124,6 +124,7 @@ impl Leader {
         }
         let (rows, states) = rows::of_step(&step, &self.planner);
         self.requests.retain(|one| !heard.contains(&(one.job.clone(), one.asked_at)));
+        let mut has_dispatched = false;
         if !rows.is_empty() || !states.is_empty() || !heard.is_empty() {
             let new: Vec<_> = rows.iter().map(|(_, row)| row.clone()).collect();
             let (worker, boot) = self.worker.clone();
@@ -140,16 +141,17 @@ impl Leader {
             };
             let recorded = self.store.decide_as(&self.lease, &decisions, now)?;
             let recorded = recorded.ok_or_else(deposed)?;
-            if !dispatches.is_empty() {
-                // A run may end before the next turn, and its success counts as well.
-                self.look_at_runs()?;
-            }
+            has_dispatched = !dispatches.is_empty();
             self.seen = None;
             let ids: Vec<_> = recorded.into_iter().map(|row| row.run).collect();
             self.note_given(&offered, &rows, &ids);
             self.tell_skipped(&step, rows.into_iter().zip(ids));
         }
         self.cancel(&step)?;
+        if has_dispatched {
+            // A run may end before the next turn, and its success counts as well.
+            self.look_at_runs()?;
+        }
         self.wake = if self.has_files_to_give() { Some(now) } else { step.wake };
         if !step.notes.is_empty() {
             // The clock was set back. History knows which of the slots that come again have been run.

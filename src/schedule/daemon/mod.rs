@@ -256,14 +256,15 @@ impl Daemon {
         let decided = self.leader.turn();
         // What was dispatched begins, also by a tick that failed afterwards.
         self.worker.take_runs()?;
+        // A disk that is full keeps nothing from its work but the limits.
+        let rates = self.set_rates();
         decided?;
-        self.set_rates()?;
         self.worker.begin_attempts()?;
         self.worker.tell_slow_runs()?;
         self.leader.turn_after()?;
         self.worker.count();
         system::status(&self.status());
-        Ok(())
+        rates
     }
 
     fn take(&mut self, message: Message) {
