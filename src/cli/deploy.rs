@@ -84,16 +84,16 @@ pub(super) fn run(args: &Args, common: &Common) -> ExitResult {
             prepared.request.mirror_options(&prepared.folder, |file| Ok(PathBuf::from(file)));
         let options = options.map_err(|fault| told(ci, fault)).map_err(UsageError)?;
         let done = work(prepared, options, &mut report).map_err(|fault| told(ci, fault));
-        if let Some(ci) = ci {
-            let outcome = DeployOutcome::of(&report);
-            match &done {
-                Ok(_) => ci.tell(&outcome)?,
-                Err(fault) => ci.tell_failure(&outcome, fault)?,
-            }
-        }
+        let outcome = DeployOutcome::of(&report);
+        let written = match (ci, &done) {
+            (None, _) => Ok(()),
+            (Some(ci), Ok(_)) => ci.tell(&outcome),
+            (Some(ci), Err(fault)) => ci.tell_failure(&outcome, fault),
+        };
         let after = if is_dry { Ok(()) } else { hooks.after(&url, done.is_ok(), &report) };
         let exit = done?;
         after.map_err(|fault| told(ci, fault))?;
+        written?;
         Ok(exit)
     })
 }
