@@ -124,14 +124,17 @@ async fn listed(
 ) -> Result<(Vec<ListedRow>, usize)> {
     let path = operands::path_of(url)?;
     if let Some(pattern) = &url.pattern {
-        let found = session.search_pattern(pattern).await?;
-        if !found.is_empty() {
-            return Ok((found.into_iter().map(|one| row(one, None)).collect(), 0));
-        }
-        // A name may have such characters itself.
-        if !session.exists(&path).await? {
-            let message = format!("no file or directory matches `{path}`");
-            return Err(Error::new(ErrorKind::NotFound, Origin::Server, message));
+        // A name may have such characters itself, above all brackets.
+        let has_wildcard = path.as_bytes().iter().any(|byte| b"*?".contains(byte));
+        if has_wildcard || !session.exists(&path).await? {
+            let found = session.search_pattern(pattern).await?;
+            if !found.is_empty() {
+                return Ok((found.into_iter().map(|one| row(one, None)).collect(), 0));
+            }
+            if !has_wildcard || !session.exists(&path).await? {
+                let message = format!("no file or directory matches `{path}`");
+                return Err(Error::new(ErrorKind::NotFound, Origin::Server, message));
+            }
         }
     }
     let found = if is_deep {

@@ -23,8 +23,11 @@ pub(super) fn show(text: &str) {
 
 /// Shows `text` in the pager; returns false if there is none.
 fn page(text: &str) -> bool {
-    let named = std::env::var("PAGER").ok().filter(|named| !named.trim().is_empty());
-    let line = named.unwrap_or_else(|| USUAL.to_owned());
+    let line = std::env::var("PAGER").unwrap_or_else(|_| USUAL.to_owned());
+    // Set and empty, it asks for none.
+    if line.trim().is_empty() {
+        return false;
+    }
     let started = Command::new("sh")
         .args(["-c", &line])
         .env_remove("PORTOLAN_PASSWORD")
@@ -35,6 +38,6 @@ fn page(text: &str) -> bool {
         // A reader that has seen enough closes its end.
         drop(input.write_all(text.as_bytes()));
     }
-    // The shell answers 127 if there is no such program.
-    pager.wait().is_ok_and(|status| status.code() != Some(127))
+    // The shell answers 127 if there is no such program, and 126 if it cannot be executed.
+    pager.wait().is_ok_and(|status| !matches!(status.code(), Some(126 | 127)))
 }

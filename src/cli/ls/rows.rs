@@ -137,7 +137,8 @@ fn totals(rows: &[ListedRow]) -> String {
     parts.extend((folders > 0).then(|| counted(folders, "directory")));
     parts.extend((others > 0).then(|| counted(others, "other")));
     let sizes = rows.iter().filter(|row| row.entry.kind == EntryKind::File);
-    parts.push(format_size(sizes.filter_map(|row| row.entry.size).sum()));
+    let bytes = sizes.filter_map(|row| row.entry.size).fold(0, u64::saturating_add);
+    parts.push(format_size(bytes));
     format!("{}\n", parts.join(", "))
 }
 

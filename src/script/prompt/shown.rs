@@ -161,7 +161,7 @@ fn totals(entries: &[Map]) -> String {
     let count = |kind| entries.iter().filter(|entry| word(entry, "kind") == kind).count();
     let (files, folders) = (count("file"), count("dir"));
     let all = entries.iter().filter(|entry| word(entry, "kind") == "file");
-    let bytes = format_size(all.filter_map(bytes).sum());
+    let bytes = format_size(all.filter_map(bytes).fold(0, u64::saturating_add));
     format!("{}, {}, {bytes}", counted(files, "file"), counted(folders, "directory"))
 }
 
