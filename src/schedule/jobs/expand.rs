@@ -54,6 +54,9 @@ pub(super) fn with_defaults<'t>(
     };
     let (mut whole, known) = (job.clone(), JOB.keys());
     let works = || TaskKind::ALL.iter().map(|kind| kind.as_str());
+    let has = |key: &str| job.contains_key(key) || defaults.contains_key(key);
+    // A job without slots is expected on no day, unless it says so itself: it may be run by hand only.
+    let is_expected = has("cron") || job.contains_key("expect_by");
     // A zone is for a job that has times, and none of its own.
     let has_times = ["cron", "window", "not_on", "expect_by", "rate_limit"]
         .iter()
@@ -67,6 +70,7 @@ pub(super) fn with_defaults<'t>(
         match (job.get(name), value.get_ref()) {
             _ if OWN.contains(&name) || !known.contains(&name) => {}
             (None, _) if name == "timezone" && (has_zone || !has_times) => {}
+            (None, _) if ["expect_by", "on_late"].contains(&name) && !is_expected => {}
             (None, _) if is_task || (name == "script" && has_work) => {}
             (None, _) => {
                 whole.insert(key.clone(), value.clone());

@@ -2,6 +2,8 @@
 
 use std::{fs, path::Path, time::Duration};
 
+use jiff::civil::time;
+
 use super::{folder, read};
 use crate::schedule::jobs::{ExpectBy, JobsReading};
 
@@ -42,6 +44,27 @@ fn defaults_are_those_of_every_job_that_says_nothing_else() {
     assert!(a.task.is_none());
     let args = b.task.as_ref().unwrap().args(&serde_json::Value::Null);
     assert_eq!(args["options"]["exclude"][0], "*.tmp");
+}
+
+/// A job that has no times of its own.
+const BY_HAND: &str = "[[job]]\nname = \"b\"\nscript = \"s.rhai\"\n";
+
+#[test]
+fn a_job_without_cron_takes_no_expected_time_from_defaults() {
+    let text = format!(
+        "[defaults]\nexpect_by = \"06:30\"\non_failure = {{ mail = \"a@example.com\" }}\non_late = true\n\
+         timezone = \"UTC\"\n[mail]\nsmtp = \"h\"\nfrom = \"a@example.com\"\n{JOB}{BY_HAND}\
+         [[job]]\nname = \"c\"\nscript = \"s.rhai\"\nexpect_by = \"07:00\"\n"
+    );
+    let folder = folder();
+    let reading = read(&text, folder.path());
+    let told: Vec<_> = reading.findings.iter().map(|one| one.message.as_str()).collect();
+    // No word of a key that does nothing.
+    assert_eq!(told, ["this job runs only when it is triggered"; 2]);
+    let jobs = reading.jobs.unwrap();
+    let all = jobs.all.iter().map(|job| (job.expect_by, job.notify.on_late.is_some()));
+    let at = |hour, minute| Some(ExpectBy::Time(time(hour, minute, 0, 0)));
+    assert_eq!(all.collect::<Vec<_>>(), [(at(6, 30), true), (None, false), (at(7, 0), true)]);
 }
 
 #[test]
