@@ -57,11 +57,10 @@ pub(super) fn with_defaults<'t>(
     let has = |key: &str| job.contains_key(key) || defaults.contains_key(key);
     // A job without slots is expected on no day, unless it says so itself: it may be run by hand only.
     let is_expected = has("cron") || job.contains_key("expect_by");
-    // A zone is for a job that has times, and none of its own.
-    let has_times = ["cron", "window", "not_on", "expect_by", "rate_limit"]
-        .iter()
-        .any(|key| job.contains_key(*key));
-    let cron = job.get("cron").and_then(|cron| cron.get_ref().as_str());
+    // A zone is for a job that has times, of its own or from here, and no zone in them.
+    let has_times = is_expected || ["window", "not_on", "rate_limit"].into_iter().any(has);
+    let cron = job.get("cron").or_else(|| defaults.get("cron"));
+    let cron = cron.and_then(|cron| cron.get_ref().as_str());
     let has_zone = cron.is_some_and(|cron| cron.trim_start().contains("TZ="));
     let has_work = works().chain(["script"]).any(|key| job.contains_key(key));
     for (key, value) in defaults {

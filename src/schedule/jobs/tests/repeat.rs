@@ -68,6 +68,32 @@ fn a_job_without_cron_takes_no_expected_time_from_defaults() {
 }
 
 #[test]
+fn times_from_defaults_are_in_the_time_zone_from_defaults() {
+    let folder = folder();
+    let zone = |defaults: &str, job: &str| {
+        let text = format!("[defaults]\ntimezone = \"Asia/Tokyo\"\n{defaults}\n{job}");
+        let reading = read(&text, folder.path());
+        let told = reading.findings.iter().filter(|one| one.message.contains("timezone")).count();
+        let jobs = reading.jobs.unwrap_or_else(|| panic!("{:#?}", reading.findings));
+        let zone = jobs.all[0].time_zone();
+        (zone.iana_name() == Some("Asia/Tokyo"), told)
+    };
+    for defaults in [
+        "window = \"22:00-06:00\"",
+        "not_on = \"12-25\"",
+        "rate_limit = \"08:00-18:00 1MiB, off\"",
+        "cron = \"0 3 * * *\"",
+    ] {
+        assert_eq!(zone(defaults, BY_HAND), (true, 0), "{defaults}");
+    }
+    // It has no times, and is not told that the zone does nothing.
+    assert_eq!(zone("", BY_HAND), (false, 0));
+    assert_eq!(zone("expect_by = \"06:30\"", BY_HAND), (false, 0));
+    let inner = BY_HAND.to_owned() + "cron = \"TZ=UTC 0 3 * * *\"\n";
+    assert_eq!(zone("window = \"22:00-06:00\"", &inner), (false, 0));
+}
+
+#[test]
 fn one_job_is_made_for_each_combination_of_values() {
     let text = "[[job]]\nname = \"copy\"\ncron = \"@daily\"\neach = { site = [\"a\", \"b.example.com\"], year = [2025, 2026] }\n\
         [job.mirror]\nfrom = \"ftp://{site}/{year}\"\nto = \"in/{site}/{year}\"\nexclude = [\"*.{tmp,bak}\"]\n\
