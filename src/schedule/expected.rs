@@ -6,8 +6,8 @@ use jiff::{
 };
 
 use super::{
-    cron::Schedule,
-    jobs::{ExpectBy, Job, JobLimits},
+    cron::{Schedule, StartLimits},
+    jobs::{ExpectBy, Job},
     slot::Slot,
 };
 use crate::store::history::JobStateRecord;
@@ -38,21 +38,23 @@ pub fn late_since(job: &Job, state: Option<&JobStateRecord>, now: Timestamp) -> 
 const DAYS_MAX: usize = 14;
 
 /// Returns the newest time, up to now, by which a job without a schedule must have succeeded on a day, preceded by the
-/// beginning of that day. Days that the limits of the job leave no time on before it do not count.
+/// time from which on a success counts: the first opening of its limits since the same time of the day before, which is
+/// midnight without a window. A day without such an opening does not count.
 fn newest_of_days(job: &Job, time: Time, now: Timestamp) -> Option<(Timestamp, Timestamp)> {
     let rules = job.time_zone();
     let at = |civil: DateTime| rules.to_ambiguous_timestamp(civil).compatible().ok();
+    let none = StartLimits::default();
+    let limits = job.limits.as_ref().map_or(&none, |limits| &limits.limits);
     let mut date = now.to_zoned(rules.clone()).date();
     for _ in 0..DAYS_MAX {
-        let deadline = at(date.to_datetime(time))?;
-        // Midnight is the end of a day.
-        let day = if time == Time::midnight() { date.yesterday().ok()? } else { date };
-        let begin = at(day.to_datetime(Time::midnight()))?;
-        let opens = |limits: &JobLimits| limits.opens(begin).is_some_and(|at| at < deadline);
-        if deadline <= now && job.limits.as_ref().is_none_or(opens) {
-            return Some((begin, deadline));
+        let (before, civil) = (date.yesterday().ok()?, date.to_datetime(time));
+        let deadline = at(civil)?;
+        if deadline <= now
+            && let Some(begin) = limits.first_opening(before.to_datetime(time), civil)
+        {
+            return Some((at(begin)?, deadline));
         }
-        date = date.yesterday().ok()?;
+        date = before;
     }
     None
 }
@@ -106,7 +108,8 @@ mod tests {
     use super::*;
     use crate::{
         schedule::{
-            cron::{DayWindow, Expression, StartLimits},
+            cron::{DayWindow, Expression},
+            jobs::JobLimits,
             zone::Zones,
         },
         store::history::Health,
@@ -234,6 +237,45 @@ mod tests {
         assert_eq!(late("2026-06-10T04:31:00Z"), None);
         let off = Job { enabled: false, ..morning.clone() };
         assert_eq!(late_since(&off, Some(&state(&off, None)), at("2026-06-10T05:00:00Z")), None);
+    }
+
+    #[test]
+    fn a_success_in_a_window_before_the_expected_time_counts() {
+        let zone = Zones::bundled().find("Europe/Berlin").unwrap();
+        let job = |window: &str, time| {
+            let windows = vec![DayWindow::parse(window).unwrap()];
+            let limits = StartLimits { windows, ..StartLimits::default() };
+            Job {
+                expect_by: Some(ExpectBy::Time(time)),
+                limits: Some(JobLimits { limits: Arc::new(limits), zone: zone.clone() }),
+                zone: Some(zone.clone()),
+                ..Job::default()
+            }
+        };
+        let night = job("22:00-04:00", time(4, 30, 0, 0));
+        let evening = job("20:00-23:00", time(6, 30, 0, 0));
+        let week = job("Mon-Fri 20:00-23:00", time(6, 30, 0, 0));
+        let late = job("22:00-04:00", time(23, 0, 0, 0));
+        for (job, success, now, wanted) in [
+            // 23:30, and 21:59 in Berlin, on the evening before.
+            (&night, "2026-06-09T21:30:00Z", "2026-06-10T02:30:00Z", None),
+            (&night, "2026-06-09T19:59:00Z", "2026-06-10T02:30:00Z", Some("2026-06-10T02:30:00Z")),
+            (&evening, "2026-06-09T18:00:00Z", "2026-06-10T04:30:00Z", None),
+            (
+                &evening,
+                "2026-06-08T20:30:00Z",
+                "2026-06-10T04:30:00Z",
+                Some("2026-06-10T04:30:00Z"),
+            ),
+            // The window of Friday is expected on Saturday, and none on Sunday and Monday.
+            (&week, "2026-06-11T20:00:00Z", "2026-06-13T04:30:00Z", Some("2026-06-13T04:30:00Z")),
+            (&week, "2026-06-12T20:00:00Z", "2026-06-15T12:00:00Z", None),
+            // What was due on the day before is late by now, and not early.
+            (&late, "2026-06-09T23:00:00Z", "2026-06-10T21:00:00Z", Some("2026-06-10T21:00:00Z")),
+        ] {
+            let found = late_since(job, Some(&state(job, Some(success))), at(now));
+            assert_eq!(found, wanted.map(at), "{success} {now}");
+        }
     }
 
     #[test]

@@ -235,6 +235,42 @@ impl StartLimits {
         parts.filter(|(_, to)| *to > from).map(|(begin, _)| begin.max(from)).min()
     }
 
+    /// Returns the first local time from `from` to before `until` at which the starts of a day begin to be permitted: a
+    /// window begins, or midnight where there is no window.
+    pub fn first_opening(&self, from: DateTime, until: DateTime) -> Option<DateTime> {
+        let mut date = from.date();
+        while date <= until.date() {
+            let midnight = date.at(0, 0, 0, 0);
+            let openings = self
+                .openings(date)
+                .into_iter()
+                .filter_map(|at| midnight.checked_add(jiff::SignedDuration::from_secs(at)).ok());
+            let first = openings.filter(|at| (from..until).contains(at)).min();
+            if first.is_some() {
+                return first;
+            }
+            date = date.tomorrow().ok()?;
+        }
+        None
+    }
+
+    /// Returns the seconds of a date at which it opens.
+    fn openings(&self, date: Date) -> Vec<i64> {
+        if self.not_on.has(date) {
+            return Vec::new();
+        }
+        if self.windows.is_empty() {
+            return vec![0];
+        }
+        // A window over midnight goes on, unless the date on which it began was excluded.
+        let is_first = date.yesterday().is_ok_and(|before| self.not_on.has(before));
+        let parts = self.windows.iter().flat_map(|window| {
+            let own = window.has_day(date.weekday()).then_some(window.from);
+            own.into_iter().chain(window.parts(date).map(|(from, _)| from).filter(|_| is_first))
+        });
+        parts.collect()
+    }
+
     /// Returns the first instant from `at` on at which a run may begin in `zone`.
     pub fn opens(&self, at: Timestamp, zone: &Zone) -> Option<Timestamp> {
         let mut at = at;
@@ -272,6 +308,54 @@ mod tests {
         }
         let windows = windows.iter().map(|text| DayWindow::parse(text).unwrap()).collect();
         StartLimits { windows, not_on }
+    }
+
+    #[test]
+    fn a_day_opens_when_a_window_begins() {
+        for (windows, dates, from, until, wanted) in [
+            (&[][..], &[][..], "2026-06-09T06:30", "2026-06-10T06:30", Some("2026-06-10T00:00")),
+            (&[], &[], "2026-06-09T00:00", "2026-06-10T00:00", Some("2026-06-09T00:00")),
+            (&[], &["2026-06-10"], "2026-06-09T06:30", "2026-06-10T06:30", None),
+            (
+                &["22:00-04:00"],
+                &[],
+                "2026-06-09T04:30",
+                "2026-06-10T04:30",
+                Some("2026-06-09T22:00"),
+            ),
+            // What is open at the beginning has opened before.
+            (&["22:00-04:00"], &[], "2026-06-09T23:00", "2026-06-10T04:30", None),
+            (&["05:00-20:00"], &[], "2026-06-09T06:30", "2026-06-10T05:00", None),
+            // Of a window whose first day is excluded, the rest.
+            (
+                &["22:00-04:00"],
+                &["2026-06-09"],
+                "2026-06-09T04:30",
+                "2026-06-10T04:30",
+                Some("2026-06-10T00:00"),
+            ),
+            (&["20:00-23:00"], &["2026-06-09"], "2026-06-09T06:30", "2026-06-10T06:30", None),
+            // Friday to Saturday, and Saturday to Sunday.
+            (
+                &["Mon-Fri 20:00-23:00"],
+                &[],
+                "2026-06-12T06:30",
+                "2026-06-13T06:30",
+                Some("2026-06-12T20:00"),
+            ),
+            (&["Mon-Fri 20:00-23:00"], &[], "2026-06-13T06:30", "2026-06-14T06:30", None),
+            (
+                &["20:00-21:00", "05:00-06:00"],
+                &[],
+                "2026-06-09T06:30",
+                "2026-06-10T06:30",
+                Some("2026-06-09T20:00"),
+            ),
+        ] {
+            let at = |text: &str| text.parse::<DateTime>().unwrap();
+            let found = limits(windows, dates).first_opening(at(from), at(until));
+            assert_eq!(found, wanted.map(at), "{windows:?} {dates:?} {from} {until}");
+        }
     }
 
     #[test]

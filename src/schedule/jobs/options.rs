@@ -259,7 +259,8 @@ const JOB_ROWS: &[JobRow] = &[
         Own,
         "when a slot must have succeeded: a time of the day such as \"06:30\", or a duration after the slot such as \
          \"2h\"; `portolan jobs` and the page show a job that is late. A job without `cron` must have succeeded by that time \
-         on each day that `window` and `not_on` leave it",
+         on each day that `window` and `not_on` leave it, in or after the first window that has begun since that time of the \
+         day before (without one, since midnight); it names the time itself, and takes none from `[defaults]`",
     ),
     JobRow::new("args", Own, "the value of `args` in the script: the table `[job.args]`, or an array"),
     JobRow::new(
