@@ -1,6 +1,6 @@
 //! Rate limits of the jobs file: `rate_limit = "Mon-Fri 08:00-18:00 1MiB, off"`.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, net::Ipv6Addr};
 
 use jiff::Timestamp;
 use toml::de::DeValue;
@@ -67,10 +67,9 @@ fn host_rate_limits(
     let mut rules = BTreeMap::new();
     for (host, value) in table.open_table("host_rate_limits", page).into_iter().flatten() {
         let name = host.get_ref();
-        let is_host = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | ':');
-        if !(1..=253).contains(&name.len()) || !name.chars().all(is_host) {
+        if let Err(hint) = check_host(name) {
             let message = format!("\"{}\" is no host name", visible(&**name));
-            page.error(host.span(), message, Some("such as \"ftp.example.com\"".into()));
+            page.error(host.span(), message, Some(hint.into()));
             continue;
         }
         let Some(rule) = rule("host_rate_limits", value, zone, page) else { continue };
@@ -87,6 +86,18 @@ fn host_rate_limits(
         }
     }
     rules
+}
+
+/// Checks a host name or address, in the form that runs know it by. The error is a hint.
+fn check_host(name: &str) -> Result<(), &'static str> {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | ':');
+    if !(1..=253).contains(&name.len()) || !name.chars().all(is_plain) {
+        return Err("such as \"ftp.example.com\"");
+    }
+    if name.contains(':') && name.parse::<Ipv6Addr>().is_err() {
+        return Err("a limit is for a host, without a port: such as \"ftp.example.com\"");
+    }
+    Ok(())
 }
 
 fn rule(
@@ -113,6 +124,25 @@ fn rule(
 mod tests {
     use super::*;
     use crate::schedule::zone::Zones;
+
+    #[test]
+    fn a_host_has_no_port() {
+        for (name, wanted) in [
+            ("ftp.example.com", true),
+            ("192.0.2.1", true),
+            ("2001:db8::1", true),
+            ("::1", true),
+            ("ftp.example.com:2121", false),
+            ("192.0.2.1:21", false),
+            ("[::1]:21", false),
+            ("fe80:", false),
+            ("", false),
+            ("a b", false),
+        ] {
+            assert_eq!(check_host(name).is_ok(), wanted, "{name}");
+        }
+        assert!(check_host("h:21").unwrap_err().contains("without a port"));
+    }
 
     #[test]
     fn a_rate_is_that_of_the_clock_of_its_zone() {
