@@ -3,6 +3,8 @@
 //! `portolan check --permissions` reads the permissions of a script from here, and a test calls every function with and
 //! without them. A function that has no row fails that test: a new function says here what it may do.
 
+use std::iter;
+
 use crate::permissions::PermissionKind::{
     self, Delete, Env, Http, Nat, Net, Read, RemoteDelete, Run, Secret, Write,
 };
@@ -85,13 +87,38 @@ pub fn removes_nothing(command: &str) -> bool {
     ];
     // What `site.chmod` and `site.set_modified` do without a permission, and what asks.
     const KNOWN_OF_SITE: [&str; 5] = ["HELP", "CHMOD", "UMASK", "UTIME", "IDLE"];
+    // They switch the form of names and listings, by a word or a number: IBM i, IIS, and others.
+    const FORMS_OF_SITE: [&str; 4] = ["NAMEFMT", "LISTFMT", "DIRSTYLE", "UTF8"];
     let mut words = command.split_whitespace();
     let verb = words.next().unwrap_or_default();
     let is_one_of =
         |known: &[&str], word: &str| known.iter().any(|one| one.eq_ignore_ascii_case(word));
-    is_one_of(&KNOWN, verb)
-        || (verb.eq_ignore_ascii_case("SITE")
-            && words.next().is_some_and(|word| is_one_of(&KNOWN_OF_SITE, word)))
+    if !verb.eq_ignore_ascii_case("SITE") {
+        return is_one_of(&KNOWN, verb);
+    }
+    // z/OS carries out each word that it knows, whatever the others are: all of them have to be known.
+    let is_form =
+        |word: &str| word.bytes().all(|b| b.is_ascii_digit()) || is_one_of(&["ON", "OFF"], word);
+    match words.next() {
+        Some(word) if is_one_of(&KNOWN_OF_SITE, word) => true,
+        Some(word) if is_one_of(&FORMS_OF_SITE, word) => words.all(is_form),
+        Some(word) => iter::once(word)
+            .chain(words)
+            .flat_map(|word| word.split(','))
+            .all(is_data_set_attribute),
+        None => false,
+    }
+}
+
+/// Returns true for a word of SITE that on z/OS is an attribute of new data sets. FILETYPE is none, except with the value
+/// that it has anyhow: with JES, DELE purges jobs.
+fn is_data_set_attribute(word: &str) -> bool {
+    const ATTRIBUTES: [&str; 7] =
+        ["RECFM", "LRECL", "BLKSIZE", "PRIMARY", "SECONDARY", "TRACKS", "CYLINDERS"];
+    let (name, value) = word.split_once('=').unwrap_or((word, ""));
+    let is_one = ATTRIBUTES.iter().any(|one| one.eq_ignore_ascii_case(name));
+    (is_one && value.bytes().all(|b| b.is_ascii_alphanumeric()))
+        || word.eq_ignore_ascii_case("FILETYPE=SEQ")
 }
 
 /// Returns the SITE command that the option `site` means by `text`, in which the word itself may be missing.
@@ -361,3 +388,37 @@ pub const FUNCTIONS: &[FunctionNeeds] = &[
     row("time.sub_string", &[]),
     row("to_json", &[]),
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commands_of_site_that_only_switch_forms_remove_nothing() {
+        for (command, wanted) in [
+            ("SITE NAMEFMT 1", true),
+            ("site listfmt 0", true),
+            ("SITE DIRSTYLE", true),
+            ("SITE UTF8 ON", true),
+            ("SITE CHMOD 644 a.txt", true),
+            ("SITE RECFM=FB LRECL=80 BLKSIZE=27920", true),
+            ("SITE CYLINDERS PRIMARY=5,SECONDARY=2 filetype=seq", true),
+            ("SITE FILETYPE=SEQ RECFM=VB", true),
+            ("SITE FILETYPE=JES", false),
+            ("SITE RECFM=FB FILETYPE=JES", false),
+            ("SITE BLKSIZE=0,FILETYPE=JES", false),
+            ("SITE TRACKS FILE=JES", false),
+            ("SITE NAMEFMT 1 FILETYPE=JES", false),
+            ("SITE UTF8 FILETYPE=JES", false),
+            ("SITE FILETYPE", false),
+            ("SITE FILETYPE=SQL", false),
+            ("SITE RECFM=FB;DELE", false),
+            ("SITE EXEC rm a.txt", false),
+            ("SITE", false),
+            ("DELE a.txt", false),
+            ("RECFM=FB", false),
+        ] {
+            assert_eq!(removes_nothing(command), wanted, "{command}");
+        }
+    }
+}

@@ -11,13 +11,16 @@ use crate::{
 impl Deriver<'_> {
     pub(super) fn quoted(&mut self, path: &str, call: &FnCallExpr, at: Position) {
         let text = call.args.first().and_then(|command| self.text(command, STEPS_MAX));
-        let known = match &text {
-            Some(KnownText::Whole(text)) => Some(text.as_str()),
-            // The last word may go on.
-            Some(KnownText::Beginning(text)) => text.rsplit_once(' ').map(|it| it.0),
+        let known = match text {
+            Some(KnownText::Whole(text)) => Some(text),
+            // The last word may go on, and others may follow.
+            Some(KnownText::Beginning(text)) => {
+                let known = text.rsplit_once(' ').map(|(known, _)| known);
+                known.filter(|known| !known.trim().is_empty()).map(|known| format!("{known} ?"))
+            }
             None => None,
         };
-        match known {
+        match &known {
             Some(known) if removes_nothing(known) => {}
             Some(known) if !known.trim().is_empty() => {
                 self.found(PermissionKind::RemoteDelete, "");
