@@ -81,7 +81,7 @@ pub(super) async fn apply_with(
     crew.keep_pace(None);
     let mut report = run.end(plan);
     if done.is_ok() && report.failed == 0 && !plan.is_empty() {
-        ledger.settle_all();
+        ledger.settle_all(&plan.left.open);
     }
     // Completed steps stay recorded, however the run ended.
     let kept = ledger.flush(crew.first()).await;

@@ -10,7 +10,9 @@ use super::{
     checksum, clock_shift, confirm_absent,
     diff::plan_with,
     endpoints::{Direction, Endpoints},
-    exact_times, intents, local_hash, name_aliases, name_collisions,
+    exact_times,
+    filter::Filter,
+    intents, local_hash, name_aliases, name_collisions,
     options::{Compare, MirrorOptions},
     plan::{Action, Leftover, MirrorPlan},
     pool::SessionPool,
@@ -95,18 +97,18 @@ pub(super) async fn build_plan(
     // If a run was interrupted, the state is not what the server has.
     if rules.trust_state && heading.direction == Direction::Up && intents.is_empty() {
         let mut here = here.await?;
-        let trusted = trusted_state::plan(crew, &mut here, base, &heading, &rules).await?;
+        let trusted = trusted_state::plan(crew, &mut here, base, &filter, &heading, &rules).await?;
         if let Some(plan) = trusted {
             return finish(crew, plan, &here, &ScanResult::default(), base).await;
         }
         let there = scan::remote(crew, &heading.remote, &filter, there_role, how).await?;
         let bases = (base, kept.as_deref(), &intents);
-        return compare(crew, here, there, bases, heading, rules).await;
+        return compare(crew, here, there, bases, &filter, heading, rules).await;
     }
     let there = scan::remote(crew, &heading.remote, &filter, there_role, how).await;
     let here: ScanResult = here.await?;
     let bases = (base, kept.as_deref(), &intents);
-    let mut plan = compare(crew, here, there?, bases, heading, rules).await?;
+    let mut plan = compare(crew, here, there?, bases, &filter, heading, rules).await?;
     if let Some(kept) = kept {
         plan.learnt.retain(|(path, pair)| kept.get(&path[..]) != pair.as_ref());
     }
@@ -118,6 +120,7 @@ async fn compare(
     mut here: ScanResult,
     mut there: ScanResult,
     (base, kept, intents): (Option<&SyncBase>, Option<&SyncBase>, &Intents),
+    filter: &Filter,
     heading: Endpoints,
     rules: MirrorOptions,
 ) -> Result<MirrorPlan> {
@@ -136,7 +139,7 @@ async fn compare(
     if let Some(told) = &mut told
         && !intents.is_empty()
     {
-        let settled = intents::settle(intents, told, target, &heading);
+        let settled = intents::settle(intents, told, target, filter, &heading);
         for (path, pair) in &settled.learnt {
             // An entry without a pair is gone.
             if pair.is_none() && told.contains_key(&path[..]) {
@@ -144,7 +147,7 @@ async fn compare(
             }
         }
         target.ours = settled.ours;
-        left.settled = settled.learnt;
+        (left.settled, left.open) = (settled.learnt, settled.open);
     }
     let base = told.as_deref();
     left.listed = match heading.direction {
@@ -178,7 +181,7 @@ async fn compare(
         Direction::Down => (&there, &here),
     };
     let is_proven = rules.compare == Compare::Checksum;
-    let plan = plan_with((source, target), base, base.or(kept), heading, rules)?;
+    let plan = plan_with((source, target), base, base.or(kept), Some(filter), heading, rules)?;
     let mut plan = MirrorPlan { left, ..plan };
     if is_proven {
         plan.learnt = checksum::proven(&here.tree, &there.tree);

@@ -1,5 +1,6 @@
 //! The difference of two trees as a plan. Pure: reads and changes nothing.
 
+mod absence;
 mod checks;
 mod deployed;
 
@@ -9,6 +10,7 @@ use super::{
     compare::Judgement,
     deploy_rules::{DeployRules, FileModes, LastFiles},
     endpoints::{Direction, Endpoints, place},
+    filter::Filter,
     options::{Compare, MirrorOptions},
     own_files::is_lasting,
     pass_options::DeleteGuard,
@@ -20,6 +22,7 @@ use super::{
     three_way::{Say, Three},
     tree::{Node, NodeKind, ScanResult, Tree, above, parent},
 };
+use absence::{Certainty, LeftOut};
 use portolan_core::{
     error::{Error, ErrorKind, Origin, Result},
     observe::visible::visible,
@@ -35,14 +38,16 @@ pub fn plan(
     heading: Endpoints,
     rules: MirrorOptions,
 ) -> Result<MirrorPlan> {
-    plan_with((source, target), base, base, heading, rules)
+    plan_with((source, target), base, base, None, heading, rules)
 }
 
-/// Does the same; `deployed` has the files that earlier runs put there, whether or not files are compared with it.
+/// Does the same; `deployed` has the files that earlier runs put there, whether or not files are compared with it. What
+/// `filter` leaves out keeps its record.
 pub(super) fn plan_with(
     (source, target): (&ScanResult, &ScanResult),
     base: Option<&SyncBase>,
     deployed: Option<&SyncBase>,
+    filter: Option<&Filter>,
     heading: Endpoints,
     rules: MirrorOptions,
 ) -> Result<MirrorPlan> {
@@ -57,6 +62,7 @@ pub(super) fn plan_with(
     let three = Three::new(base, &heading, rules.comparison(), times).with_ours(&target.ours);
     let mut diff = Diff::new(source, target, three, &heading, rules.delete_guard());
     (diff.deployed, diff.last, diff.is_proven) = (deployed, last, is_proven);
+    diff.left_out = LeftOut::of(filter, source);
     if rules.delete {
         diff.delete();
     }
@@ -98,6 +104,7 @@ struct Diff<'a> {
     three: Three<'a>,
     heading: &'a Endpoints,
     options: DeleteGuard,
+    left_out: LeftOut<'a>,
     /// The files that earlier runs put there.
     deployed: Option<&'a SyncBase>,
     /// The files that are sent after all others.
@@ -136,6 +143,7 @@ impl<'a> Diff<'a> {
             three,
             heading,
             options,
+            left_out: LeftOut::default(),
             deployed: None,
             last: LastFiles::default(),
             is_proven: true,
@@ -353,15 +361,6 @@ impl<'a> Diff<'a> {
         self.blocked.insert(path);
     }
 
-    /// Removes from the base the files that neither side has any more.
-    fn forget(&mut self, base: Option<&SyncBase>) {
-        let is_gone =
-            |path: &[u8]| self.source.get(path).is_none() && self.target.get(path).is_none();
-        let gone = base.into_iter().flatten().filter(|(path, _)| is_gone(path));
-        let gone: Vec<_> = gone.map(|(path, _)| (path.to_vec(), None)).collect();
-        self.learnt.extend(gone);
-    }
-
     /// Returns all steps in execution order.
     fn steps(&mut self, leftovers: &'a [Vec<u8>]) -> Vec<Step> {
         let is_late = |path: &[u8]| {
@@ -403,47 +402,4 @@ impl<'a> Diff<'a> {
 fn stamp(node: Option<&Node>) -> Option<FileStat> {
     let node = node.filter(|node| node.kind == NodeKind::File)?;
     Some(FileStat { size: node.size, modified: node.modified })
-}
-
-/// The knowledge about what is *not* in a tree.
-struct Certainty<'a> {
-    source: &'a Tree,
-    target: &'a Tree,
-    folders: HashMap<&'a [u8], bool>,
-}
-
-impl<'a> Certainty<'a> {
-    /// Returns true if `path`, which the source's tree does not have, is not in the source.
-    fn is_gone(&mut self, path: &'a [u8]) -> bool {
-        let folder = parent(path);
-        if !self.is_safe(folder) {
-            return false;
-        }
-        let name = path.get(folder.len()..).unwrap_or_default();
-        let is_hidden = name.strip_prefix(b"/").unwrap_or(name).starts_with(b".");
-        match self.source.get(folder) {
-            Some(above) if above.is_folder() => above.shows_hidden || !is_hidden,
-            // It is gone together with its directory.
-            _ => true,
-        }
-    }
-
-    /// Returns true if the directory `path` of the target is completely known on both sides, with all above it.
-    fn is_safe(&mut self, path: &'a [u8]) -> bool {
-        if let Some(known) = self.folders.get(path) {
-            return *known;
-        }
-        let is_listed = self.target.get(path).is_some_and(|folder| folder.listed);
-        let is_safe = is_listed
-            && match self.source.get(path) {
-                Some(folder) if folder.is_folder() => {
-                    folder.listed && (path.is_empty() || self.is_safe(parent(path)))
-                }
-                // A file is to take the place of the directory.
-                Some(node) => node.kind == NodeKind::File && self.is_safe(parent(path)),
-                None => !path.is_empty() && self.is_gone(path),
-            };
-        self.folders.insert(path, is_safe);
-        is_safe
-    }
 }

@@ -154,6 +154,12 @@ impl Filter {
         }
     }
 
+    /// Returns true if the file `path` does not take part, by itself or with a directory above it.
+    pub(super) fn leaves_out(&self, path: &[u8]) -> bool {
+        above(path).any(|folder| self.part(folder, true) == FilterDecision::Out)
+            || self.part(path, false) == FilterDecision::Out
+    }
+
     fn is_excluded(&self, path: &[u8], is_folder: bool) -> bool {
         self.exclude.matched(path, is_folder).is_some_and(|found| found.is_match)
     }

@@ -12,6 +12,7 @@ use std::{
 
 use super::{
     endpoints::{Direction, Endpoints},
+    filter::Filter,
     manifest,
     plan::{Action, MirrorPlan},
     state::{MirrorState, StatePlace},
@@ -190,9 +191,9 @@ impl OnServer {
         self.open.remove(path)
     }
 
-    /// Settles all intents.
-    pub(super) fn settle_all(&mut self) {
-        self.open.clear();
+    /// Settles all intents but those for the files in `kept`.
+    pub(super) fn settle_all(&mut self, kept: &BTreeSet<Vec<u8>>) {
+        self.open.retain(|path| kept.contains(path));
     }
 
     /// Returns true if the journal is no longer needed; the caller then removes it.
@@ -223,17 +224,24 @@ pub(super) struct Settled {
     pub(super) ours: BTreeSet<Vec<u8>>,
     /// The updates of the base: `None` for files that are gone, the pair that it has for files that were not touched.
     pub(super) learnt: Vec<(Vec<u8>, Option<SyncedFile>)>,
+    /// The files that take no part in this run, so that the trees do not show what became of them.
+    pub(super) open: BTreeSet<Vec<u8>>,
 }
 
-/// Settles `intents` by the state of `target`.
+/// Settles `intents` by the state of `target`, but for files that `filter` leaves out.
 pub(super) fn settle(
     intents: &Intents,
     base: &SyncBase,
     target: &ScanResult,
+    filter: &Filter,
     heading: &Endpoints,
 ) -> Settled {
     let mut settled = Settled::default();
     for (path, intent) in intents {
+        if filter.leaves_out(path) {
+            settled.open.insert(path.clone());
+            continue;
+        }
         let pair = base.get(&path[..]);
         let node = target.tree.get(path).filter(|node| node.kind == NodeKind::File);
         match node {

@@ -233,6 +233,8 @@ pub struct MirrorPlan {
 pub struct Leftover {
     /// The updates of the base for files with open intents: the recorded pair, or `None` to remove it.
     pub settled: Vec<(Vec<u8>, Option<SyncedFile>)>,
+    /// The files with open intents that take no part in this run, so that their intents stay open.
+    pub open: BTreeSet<Vec<u8>>,
     /// The old files that were set aside, with the names that are given back to them.
     pub asides: Vec<(Vec<u8>, Vec<u8>)>,
     /// True if there is a claim on the target.

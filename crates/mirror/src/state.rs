@@ -1,6 +1,7 @@
 //! The state of one mirror: the place of its base, and the updates that completed steps add to it.
 
 use std::{
+    collections::BTreeSet,
     path::Path,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
@@ -213,8 +214,8 @@ impl MirrorState {
         Ok(())
     }
 
-    /// Settles all intents: each was carried out, or was not necessary.
-    pub(super) fn settle_all(&mut self) {
+    /// Settles all intents but those for the files in `kept`: each was carried out, or was not necessary.
+    pub(super) fn settle_all(&mut self, kept: &BTreeSet<Vec<u8>>) {
         match &self.place {
             StatePlace::Nowhere => {}
             StatePlace::Here(memory, sides) => {
@@ -222,10 +223,10 @@ impl MirrorState {
                 if !self.waiting.is_empty() {
                     memory.note(sides, &std::mem::take(&mut self.waiting));
                 }
-                memory.settle(sides);
+                memory.settle(sides, kept);
             }
             StatePlace::There(there) => {
-                there.journal.lock().unwrap_or_else(PoisonError::into_inner).settle_all();
+                there.journal.lock().unwrap_or_else(PoisonError::into_inner).settle_all(kept);
             }
         }
     }
@@ -383,7 +384,7 @@ mod tests {
             Intents::new()
         }
 
-        fn settle(&self, _: &MirrorId) {
+        fn settle(&self, _: &MirrorId, _: &BTreeSet<Vec<u8>>) {
             self.record("settle".into());
         }
 
@@ -410,7 +411,7 @@ mod tests {
             for number in 0..count {
                 state.note(&[b'a' + number], None);
             }
-            state.settle_all();
+            state.settle_all(&BTreeSet::new());
             assert_eq!(*recorder.0.lock().unwrap(), calls, "{count}");
             assert!(state.waiting.is_empty());
         }

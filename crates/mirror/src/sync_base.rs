@@ -2,7 +2,7 @@
 //! which of them has changed since.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fmt::Debug,
     fs::File,
     path::{Path, PathBuf},
@@ -63,8 +63,8 @@ pub trait MirrorStateStore: Debug + Send + Sync {
     /// Returns the intents of earlier runs of `sides` whose results are unknown.
     fn intents(&self, sides: &MirrorId) -> Intents;
 
-    /// Removes all intents of `sides`, once none of them is open any more.
-    fn settle(&self, sides: &MirrorId);
+    /// Removes the intents of `sides`, once none of them is open any more but those for the files in `kept`.
+    fn settle(&self, sides: &MirrorId, kept: &BTreeSet<Vec<u8>>);
 
     /// Records what is about to be done, before it is. Fails if that cannot be stored.
     fn intend(&self, sides: &MirrorId, intents: &[(Vec<u8>, Intent)]) -> Result<()>;

@@ -8,8 +8,9 @@
 use std::collections::BTreeSet;
 
 use super::{
-    diff,
+    diff::plan_with,
     endpoints::{Endpoints, place},
+    filter::Filter,
     name_aliases,
     options::MirrorOptions,
     plan::MirrorPlan,
@@ -30,15 +31,17 @@ pub(super) async fn plan(
     crew: &mut SessionPool<'_, impl RemoteFs>,
     here: &mut ScanResult,
     base: Option<&SyncBase>,
+    filter: &Filter,
     heading: &Endpoints,
     rules: &MirrorOptions,
 ) -> Result<Option<MirrorPlan>> {
     let Some(base) = base.filter(|base| !base.is_empty()) else { return Ok(None) };
-    let mut there = ScanResult { tree: tree(base), ..ScanResult::default() };
+    let mut there = ScanResult { tree: tree(base, filter), ..ScanResult::default() };
     there.withdraw(&here.own);
     name_aliases::resolve_aliases(crew, here, &mut there, Some(base), heading, rules.delete)
         .await?;
-    let plan = diff::plan(here, &there, Some(base), heading.clone(), rules.clone())?;
+    let (sides, known) = ((&*here, &there), Some(base));
+    let plan = plan_with(sides, known, known, Some(filter), heading.clone(), rules.clone())?;
     let paths: Vec<_> = asked(crew.first(), &plan, base, heading).into_iter().collect();
     let places: Result<Vec<_>> = paths.iter().map(|path| place(&heading.remote, path)).collect();
     let facts = crew.first().stat_many(&places?).await?;
@@ -57,13 +60,13 @@ pub(super) async fn plan(
     Ok(None)
 }
 
-/// Returns the tree that the last run left. Its directories may hold more than it knows of, so none of them is removed.
-fn tree(base: &SyncBase) -> Tree {
+/// Returns the tree that the last run left, as far as `filter` lets it take part. Its directories may hold more than it knows of, so none of them is removed.
+fn tree(base: &SyncBase, filter: &Filter) -> Tree {
     let mut tree = Tree::empty();
     let folder =
         Node { listed: true, shows_hidden: true, holds_more: true, ..Node::of(NodeKind::Folder) };
     tree.set(Vec::new(), folder);
-    for (path, pair) in base {
+    for (path, pair) in base.iter().filter(|(path, _)| !filter.leaves_out(path)) {
         for folder_path in
             above(path).take_while(|path| tree.get(path).is_none()).collect::<Vec<_>>()
         {

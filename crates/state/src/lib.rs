@@ -7,6 +7,7 @@ pub mod nat;
 mod sessions;
 
 use std::{
+    collections::BTreeSet,
     os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
     sync::{Mutex, PoisonError},
@@ -234,8 +235,9 @@ impl MirrorStateStore for StateAdapter {
         self.with(read).unwrap_or_default()
     }
 
-    fn settle(&self, sides: &MirrorId) {
-        self.with(|store| store.settle(&mirror(sides)));
+    fn settle(&self, sides: &MirrorId, kept: &BTreeSet<Vec<u8>>) {
+        let kept: BTreeSet<_> = kept.iter().map(|path| path_text(path)).collect();
+        self.with(|store| store.settle(&mirror(sides), &kept));
     }
 
     fn intend(&self, sides: &MirrorId, intents: &[(Vec<u8>, Intent)]) -> Result<()> {

@@ -1,5 +1,7 @@
 //! The state of mirrors: for each file that was the same on both sides, its metadata on either side.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 
@@ -119,11 +121,24 @@ impl Store {
         })
     }
 
-    /// Removes the intents of `key`.
-    pub fn settle(&mut self, key: &MirrorKey) -> Result<()> {
+    /// Removes the intents of `key`, but for the paths in `kept`.
+    pub fn settle(&mut self, key: &MirrorKey, kept: &BTreeSet<String>) -> Result<()> {
         self.write(|transaction| {
-            if let Some(id) = id_of(transaction, key)? {
+            let Some(id) = id_of(transaction, key)? else { return Ok(()) };
+            if kept.is_empty() {
                 transaction.execute("DELETE FROM mirror_intents WHERE mirror = $1", [id])?;
+                return Ok(());
+            }
+            let mut query =
+                transaction.prepare("SELECT path FROM mirror_intents WHERE mirror = $1")?;
+            let mut settle = transaction
+                .prepare("DELETE FROM mirror_intents WHERE mirror = $1 AND path = $2")?;
+            let (mut rows, mut settled) = (query.query([id])?, Vec::new());
+            while let Some(row) = rows.next()? {
+                settled.push(row.get::<_, String>("path")?);
+            }
+            for path in settled.iter().filter(|path| !kept.contains(*path)) {
+                settle.execute(params![id, path])?;
             }
             Ok(())
         })
@@ -287,9 +302,12 @@ mod tests {
         let noted = [("a".to_owned(), None), ("b".to_owned(), Some(&seen))];
         store.note(&key("/x"), noted.into_iter(), at(2)).unwrap();
         assert_eq!(all(&store, "/x"), [any]);
-        store.settle(&key("/y")).unwrap();
+        store.settle(&key("/y"), &BTreeSet::new()).unwrap();
         assert_eq!(all(&store, "/x").len(), 1);
-        store.settle(&key("/x")).unwrap();
+        store.intend(&key("/x"), [("d".to_owned(), &six)].into_iter(), "any", at(3)).unwrap();
+        store.settle(&key("/x"), &["d".to_owned()].into()).unwrap();
+        assert_eq!(all(&store, "/x"), [("d".into(), six)]);
+        store.settle(&key("/x"), &BTreeSet::new()).unwrap();
         assert_eq!(all(&store, "/x"), []);
     }
 

@@ -22,8 +22,9 @@ impl Diff<'_> {
     /// Fails if so much is to be deleted that it is more likely a mistake than intended (S53, S54).
     pub(super) fn guard(&self, base: Option<&SyncBase>) -> Result<()> {
         let deletes = self.deletes.len();
-        let known_before = base.map_or(0, SyncBase::len);
-        if self.source.files() == 0 && known_before > 0 && self.options.delete {
+        let is_empty = self.source.files() == 0 && self.options.delete;
+        let known_before = if is_empty { self.known_before(base) } else { 0 };
+        if known_before > 0 {
             let message = format!(
                 "the source has no files, and had {known_before} in the last run: is it mounted? Nothing was changed"
             );

@@ -21,6 +21,7 @@ mod moves;
 mod names;
 mod old_versions;
 mod options;
+mod selections;
 mod sessions;
 mod shift;
 mod staged;
