@@ -172,6 +172,7 @@ impl<'a> Diff<'a> {
                 None => known.is_gone(path),
                 Some(source) => source.clashes_with(node) && known.is_safe(parent(path)),
             };
+            let is_extra = is_extra && !self.is_in_place_of_done(path);
             let is_whole =
                 !node.is_folder() || node.listed && !node.holds_more && !staying.contains(path);
             let act = match node.kind {
@@ -198,6 +199,16 @@ impl<'a> Diff<'a> {
             self.deletes.push((path, act));
         }
         self.counts.deletes = self.deletes.len() as u64;
+    }
+
+    /// Returns true if `path` is at or below the place of a source file that is not sent again, whatever stands there:
+    /// nothing would take its place.
+    fn is_in_place_of_done(&self, path: &[u8]) -> bool {
+        let is_done = |path: &[u8]| {
+            let node = self.source.get(path).filter(|node| node.kind == NodeKind::File);
+            node.is_some_and(|node| self.three.is_done(path, node))
+        };
+        is_done(path) || above(path).any(is_done)
     }
 
     /// Returns true if a file that is not in the source may be deleted: not if it has changed since and changes are

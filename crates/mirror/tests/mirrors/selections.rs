@@ -129,3 +129,26 @@ async fn the_intents_for_files_that_take_no_part_stay_open() {
         assert_eq!(states.intents(&mirror), [].into(), "{is_up}");
     }
 }
+
+#[tokio::test]
+async fn a_folder_in_the_place_of_a_file_that_was_sent_stays() {
+    for is_up in [true, false] {
+        let bench = MirrorFixture::new(&[]).remembering();
+        let (source, target) = sides(&bench, is_up);
+        for name in ["a", "b", "gone"] {
+            write(&source, name, "bytes");
+        }
+        let rules = MirrorOptions { delete: true, ..once() };
+        run(&bench, is_up, &rules).await.unwrap();
+        fs::remove_file(source.join("gone")).unwrap();
+        fs::remove_file(target.join("a")).unwrap();
+        write(&target, "a/x", "of others");
+        write(&target, "a/deep/y", "of others");
+        fs::create_dir(target.join("a/empty")).unwrap();
+        let report = run(&bench, is_up, &rules).await.unwrap();
+        assert_eq!((report.deleted, report.unchanged, report.failed), (1, 2, 0), "{is_up}");
+        for name in ["a/x", "a/deep/y", "a/empty"] {
+            assert!(target.join(name).exists(), "{name} {is_up}");
+        }
+    }
+}
