@@ -128,9 +128,10 @@ impl<'a> Three<'a> {
     }
 
     /// Returns true if a file of the source is left alone, whatever became of it in the target: it was sent in its
-    /// current form, and each form is sent once.
+    /// current form, and each form is sent once. A run that was interrupted may have left a part of it, which is no use
+    /// to anybody.
     pub(super) fn is_done(&self, path: &[u8], source: &Node) -> bool {
-        self.options.once && self.is_sent(path, source)
+        self.options.once && !self.is_ours(path) && self.is_sent(path, source)
     }
 
     /// Returns true if a file of the source was sent in its current form.

@@ -152,3 +152,19 @@ async fn a_folder_in_the_place_of_a_file_that_was_sent_stays() {
         }
     }
 }
+
+#[tokio::test]
+async fn a_file_that_a_killed_run_may_have_left_half_written_is_sent_again() {
+    for is_up in [true, false] {
+        let bench = MirrorFixture::new(&[]).remembering();
+        let (source, target) = sides(&bench, is_up);
+        write(&source, "a", "all of the bytes");
+        run(&bench, is_up, &once()).await.unwrap();
+        let open = [(b"a".to_vec(), Intent::Any)];
+        bench.states().unwrap().intend(&identity(&bench), &open).unwrap();
+        write(&target, "a", "all of");
+        let report = run(&bench, is_up, &once()).await.unwrap();
+        assert_eq!((report.uploaded + report.downloaded, report.failed), (1, 0), "{is_up}");
+        assert_eq!(fs::read(target.join("a")).unwrap(), b"all of the bytes", "{is_up}");
+    }
+}
