@@ -33,6 +33,11 @@ impl MirrorOptions {
             let message = "`trust_state` goes with `compare = \"auto\"` only";
             return Err(Error::invalid(message));
         }
+        if self.once && self.moves {
+            let message =
+                "`once` does not go with `move`: what was moved is no longer in the source";
+            return Err(Error::invalid(message));
+        }
         if self.once && self.compare != Compare::Auto {
             let message = "`once` goes with `compare = \"auto\"` only: the state of the last run has what was sent";
             return Err(Error::invalid(message));
@@ -103,6 +108,17 @@ mod tests {
         }
         for bad in ["", "/", ".", "..", "../x", "a//b", "a/../b"] {
             assert!(rules(bad).filter(here).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_move_that_skips_what_was_sent_is_refused_in_words_of_its_own() {
+        for compare in [Compare::Checksum, Compare::Auto] {
+            let rules =
+                MirrorOptions { once: true, moves: true, compare, ..MirrorOptions::default() };
+            let error = rules.filter(Path::new("/nowhere")).unwrap_err();
+            let words = "`once` does not go with `move`: what was moved is no longer in the source";
+            assert_eq!(error.message, words);
         }
     }
 }
