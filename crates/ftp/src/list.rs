@@ -127,10 +127,8 @@ impl Session {
             let next = if number + 1 < folders.len() { NextTransfer::Any } else { next };
             listings.push(match told.next() {
                 Some(StatListing::Refused(error)) => Err(error),
-                Some(StatListing::Listing(listing)) if is_proven => {
-                    self.data_path.profile.record_stat_listing(true);
-                    Ok(listing)
-                }
+                // It was compared with none, so it is no proof of this run.
+                Some(StatListing::Listing(listing)) if is_proven => Ok(listing),
                 Some(StatListing::Listing(told)) => {
                     let listed = Box::pin(self.list_over_data(folder, next)).await;
                     if let Ok(listing) = &listed {

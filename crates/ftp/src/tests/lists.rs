@@ -1,7 +1,11 @@
 //! Tests of listings over the control connection: used only if the server has shown that they are equal, and never
 //! derived from the text of a name.
 
-use std::{os::unix::fs::symlink, sync::Arc};
+use std::{
+    ffi::OsStr,
+    os::unix::{ffi::OsStrExt as _, fs::symlink},
+    sync::Arc,
+};
 
 use super::{
     TestSession, bench,
@@ -76,6 +80,23 @@ async fn a_later_run_needs_no_proof_unless_the_server_has_changed() {
     let told = list(&mut session, &["/", "/a"]).await;
     assert_eq!(told.iter().map(names).collect::<Vec<_>>(), [&["a", "b", "c"][..], &["in a"]]);
     assert!(!open(&changed).await.lists_at_once());
+}
+
+#[tokio::test]
+async fn a_remembered_proof_ends_with_a_doubt_after_good_listings_too() {
+    let memory = Arc::new(Counted::default());
+    let bench = old_with(&[]);
+    let open = async || Session::open(bench.site.clone(), with_memory(&memory)).await.unwrap();
+    list(&mut open().await, &["/"]).await;
+    let name = OsStr::from_bytes(b"\xff");
+    std::fs::write(bench.folder.path().join("c").join(name), "x").unwrap();
+    let mut session = open().await;
+    for folders in [&["/", "/a"][..], &["/b", "/c"]] {
+        assert!(session.lists_at_once(), "{folders:?}");
+        list(&mut session, folders).await;
+    }
+    assert!(!session.lists_at_once(), "no listing of this run was compared with another");
+    assert!(!open().await.lists_at_once());
 }
 
 #[tokio::test]
