@@ -340,8 +340,8 @@ fn account(
         }
     }
     assert_eq!(all.len(), count);
-    // A run that was killed with its process has failed; a file that waits for a run never gives up.
-    assert!(states.keys().all(|state| ["done", "failed"].contains(state)), "{states:?}");
+    // A run that was killed has failed, one that was interrupted too often is given up; but no file waits in vain.
+    assert!(!states.contains_key("skipped"), "{states:?}");
     if std::env::var_os("PORTOLAN_FILES").is_some() {
         // The figures, for those who run it by hand.
         let text = format!("{count} files in {} runs: {states:?}\n", runs.len());
