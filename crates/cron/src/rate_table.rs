@@ -124,7 +124,7 @@ mod tests {
             ("22:00-06:00 7", 1, 5, 59, Some(7)),
             (WEEK, 6, 12, 0, Some(5)),
             (WEEK, 1, 23, 0, Some(4)),
-            // The night of Friday goes on on Saturday, and Saturday comes first.
+            // A range that began on Friday night ends on Saturday; the rows of Saturday count first.
             (WEEK, 6, 3, 0, Some(5)),
             (WEEK, 2, 3, 0, Some(4)),
             // The night of Sunday is none.

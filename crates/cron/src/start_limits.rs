@@ -262,7 +262,7 @@ impl StartLimits {
         if self.windows.is_empty() {
             return vec![0];
         }
-        // A window over midnight goes on, unless the date on which it began was excluded.
+        // A window that crosses midnight is open on the next day, unless the date on which it began was excluded.
         let is_first = date.yesterday().is_ok_and(|before| self.not_on.has(before));
         let parts = self.windows.iter().flat_map(|window| {
             let own = window.has_day(date.weekday()).then_some(window.from);

@@ -127,7 +127,7 @@ impl Session {
             let next = if number + 1 < folders.len() { NextTransfer::Any } else { next };
             listings.push(match told.next() {
                 Some(StatListing::Refused(error)) => Err(error),
-                // It was compared with none, so it is no proof of this run.
+                // It was not compared with LIST in this run, so it proves nothing new.
                 Some(StatListing::Listing(listing)) if is_proven => Ok(listing),
                 Some(StatListing::Listing(told)) => {
                     let listed = Box::pin(self.list_over_data(folder, next)).await;

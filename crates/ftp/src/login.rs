@@ -52,7 +52,7 @@ impl Features {
         Self { named, no_binary: None }
     }
 
-    /// Returns true for pyftpdlib (2.2.0, measured; 1.5.10, read), by the facts that it names, as nobody else does: it
+    /// Returns true for pyftpdlib (2.2.0, measured; 1.5.10, read), by the facts that only it names: it
     /// handles EPSV at once and closes the data connection of the upload before it, whose last bytes may still be on their
     /// way. Both replies can be in order all the same.
     pub fn is_pyftpdlib(&self) -> bool {

@@ -201,7 +201,7 @@ impl<'a> Diff<'a> {
         self.counts.deletes = self.deletes.len() as u64;
     }
 
-    /// Returns true if `path` is at or below the place of a source file that is not sent again, whatever stands there:
+    /// Returns true if `path` is at or below the place of a source file that is not sent again, whatever the target has there:
     /// nothing would take its place.
     fn is_in_place_of_done(&self, path: &[u8]) -> bool {
         let is_done = |path: &[u8]| {

@@ -58,7 +58,7 @@ pub(super) struct FetchResult {
 const SHARED_WAIT: Duration = Duration::from_secs(1);
 
 /// The wait for another process to release the shared rate limits, which it holds for microseconds, and how often there is
-/// one: a process that was stopped meanwhile holds nobody up.
+/// one: a stopped process delays no other.
 const SHARED_LOCK_WAIT: Duration = Duration::from_millis(1);
 const SHARED_LOCK_TRIES: u32 = 100;
 
