@@ -1,6 +1,7 @@
 //! The data path: the remaining steps of the fallback order, the attempts so far, and the mode that was reported.
 
 use std::{
+    collections::VecDeque,
     net::{IpAddr, Ipv4Addr},
     sync::Arc,
 };
@@ -39,7 +40,7 @@ pub(super) struct DataPath {
 #[derive(Debug, Clone, Default)]
 pub(super) struct AttemptHistory {
     /// The attempts, the latest last.
-    pub(super) attempts: Vec<ConnectAttempt>,
+    pub(super) attempts: VecDeque<ConnectAttempt>,
     /// True if the TLS of the last data connection did not resume a session: some servers refuse that.
     pub(super) began_fresh_tls: bool,
     /// The failures of an upload that is to continue under another name.
@@ -158,7 +159,8 @@ impl DataPath {
     pub(super) fn finish_race(&mut self, other: &Self) {
         self.fallback_order.finish_race(&other.fallback_order);
         self.is_restricted = false;
-        self.history.attempts.splice(..0, other.history.attempts.iter().cloned());
+        let attempts = std::mem::take(&mut self.history.attempts);
+        self.history.attempts = other.history.attempts.iter().cloned().chain(attempts).collect();
         self.history.lost.clear();
     }
 

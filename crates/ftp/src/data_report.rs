@@ -45,9 +45,9 @@ impl Session {
         self.context.observer.emit(&Event::Attempted { host, attempt: attempt.clone() });
         let attempts = &mut self.data_path.history.attempts;
         if attempts.len() >= ATTEMPTS_KEPT_MAX {
-            attempts.remove(0);
+            attempts.pop_front();
         }
-        attempts.push(attempt);
+        attempts.push_back(attempt);
     }
 
     /// Reports once that the data uses another mode than requested or than before, and why.

@@ -5,6 +5,8 @@
 //! Guardian (`$VOL.SUBVOL`), MPE and the libraries of IBM i. For the latter the names in the directory after the login
 //! are sent unchanged, and no others are constructed.
 
+use std::borrow::Cow;
+
 use portolan_core::error::{Error, Origin, Result};
 
 use super::path::RemotePath;
@@ -32,14 +34,18 @@ impl PathSyntax {
     }
 
     /// Returns `path` as it goes into a command; empty for the directory after the login if that has no name.
-    pub(super) fn spell(self, path: &[u8]) -> Vec<u8> {
+    pub(super) fn spell(self, path: &[u8]) -> Cow<'_, [u8]> {
         let bare = path.strip_prefix(b"/").unwrap_or(path);
         match (self, bare) {
-            (Self::Flat, _) => bare.to_vec(),
+            (Self::Flat, _) => Cow::Borrowed(bare),
             // Without the slash it means the current directory on that drive.
-            (Self::Drives, [letter, b':']) if letter.is_ascii_alphabetic() => [bare, b"/"].concat(),
-            (Self::Drives, [letter, b':', ..]) if letter.is_ascii_alphabetic() => bare.to_vec(),
-            _ => path.to_vec(),
+            (Self::Drives, [letter, b':']) if letter.is_ascii_alphabetic() => {
+                Cow::Owned([bare, b"/"].concat())
+            }
+            (Self::Drives, [letter, b':', ..]) if letter.is_ascii_alphabetic() => {
+                Cow::Borrowed(bare)
+            }
+            _ => Cow::Borrowed(path),
         }
     }
 

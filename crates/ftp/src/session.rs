@@ -1,6 +1,6 @@
 //! A session: a control connection that is logged in, and the knowledge about its server.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use jiff::Timestamp;
 
@@ -157,7 +157,7 @@ impl Session {
     }
 
     /// Returns every attempt to make a data connection, the latest last.
-    pub fn attempts(&self) -> &[ConnectAttempt] {
+    pub const fn attempts(&self) -> &VecDeque<ConnectAttempt> {
         &self.data_path.history.attempts
     }
 

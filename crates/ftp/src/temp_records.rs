@@ -50,10 +50,13 @@ impl TempRecords {
     /// Returns the path of the record of uploads to `remote`.
     pub(super) fn path(&self, server: &str, remote: &RemotePath) -> Option<PathBuf> {
         let folder = self.folder.as_ref()?;
-        // The state folder itself is made by the store, or there is none.
-        DirBuilder::new().mode(0o700).create(folder).ok();
         let target = [server.as_bytes(), b"\n", remote.as_bytes()].concat();
         Some(folder.join(OwnerTag::of(&target).text()))
+    }
+
+    /// Returns true if this process has no record open, as in mirrors: the names of their files tell whose they are.
+    pub(super) fn is_empty(&self) -> bool {
+        self.lock().is_empty()
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<TempRecord>> {
@@ -67,6 +70,8 @@ impl TempRecords {
         if let Some(known) = all.iter().find(|record| record.path == path) {
             return Some(known.temps.clone());
         }
+        // The state folder itself is made by the store, or there is none.
+        DirBuilder::new().mode(0o700).create(path.parent()?).ok();
         let record = TempRecord::open(path, server, true)?;
         let left = record.temps.clone();
         all.push(record);
@@ -219,6 +224,7 @@ mod tests {
         {
             let records = TempRecords::within(state.path());
             let file = records.path("a 21 me", &path(&format!("/in/{number}"))).unwrap();
+            fs::create_dir_all(file.parent().unwrap()).unwrap();
             fs::write(&file, text).unwrap();
             assert_eq!(records.take_over("a 21 me"), [], "{number}");
             assert_eq!(records.open(&file, "a 21 me"), Some(vec![]), "{number}");

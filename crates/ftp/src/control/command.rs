@@ -1,6 +1,6 @@
 //! Commands: bytes that are known to be a single line.
 
-use std::{fmt::Display, io};
+use std::{borrow::Cow, fmt::Display, io};
 
 use suppaftp::Encoding;
 
@@ -80,13 +80,16 @@ impl FtpCommand {
     }
 
     /// Returns the command in the path syntax of the server.
-    pub(super) fn spelt(&self, syntax: PathSyntax) -> Self {
+    fn spelt(&self, syntax: PathSyntax) -> Cow<'_, [u8]> {
         let Some((start, path)) = self.path_at.and_then(|at| self.line.split_at_checked(at)) else {
-            return self.clone();
+            return Cow::Borrowed(&self.line);
         };
-        let path = syntax.spell(path);
-        let start = if path.is_empty() { start.trim_ascii_end() } else { start };
-        Self { verb: self.verb, line: [start, path.as_slice()].concat(), path_at: None }
+        let spelt = syntax.spell(path);
+        if *spelt == *path {
+            return Cow::Borrowed(&self.line);
+        }
+        let start = if spelt.is_empty() { start.trim_ascii_end() } else { start };
+        Cow::Owned([start, &*spelt].concat())
     }
 
     /// Returns the verb.
@@ -95,14 +98,9 @@ impl FtpCommand {
     }
 
     /// Returns the verb as it was written, for messages.
-    pub(crate) fn word(&self) -> String {
+    pub(crate) fn word(&self) -> Cow<'_, str> {
         let word = self.line.split(|byte| *byte == b' ').next().unwrap_or_default();
-        String::from_utf8_lossy(word).into_owned()
-    }
-
-    /// Returns its bytes on the wire.
-    pub(super) fn line(&self) -> Vec<u8> {
-        [self.line.as_slice(), b"\r\n"].concat()
+        String::from_utf8_lossy(word)
     }
 
     /// Returns the number of bytes on the wire.
@@ -164,7 +162,20 @@ impl FtpCommand {
         *self == Self::list_here()
     }
 
-    pub(super) fn as_text(&self) -> String {
-        LatinText.decode(&self.line)
+    pub(super) fn as_text(&self, syntax: PathSyntax) -> String {
+        LatinText.decode(&self.spelt(syntax))
     }
+}
+
+/// Returns the bytes of `commands` on the wire, in the path syntax of the server.
+pub(super) fn lines<'c>(
+    commands: impl IntoIterator<Item = &'c FtpCommand>,
+    syntax: PathSyntax,
+) -> Vec<u8> {
+    let mut lines = Vec::new();
+    for command in commands {
+        lines.extend_from_slice(&command.spelt(syntax));
+        lines.extend_from_slice(b"\r\n");
+    }
+    lines
 }

@@ -12,7 +12,7 @@ use suppaftp::{FtpError, tokio::ImplAsyncFtpStream};
 use tokio::time::timeout;
 
 use super::{
-    command::FtpCommand,
+    command::{FtpCommand, lines},
     pipeline::{PipelinedCommand, PipelinedTransfer},
 };
 use crate::{
@@ -77,7 +77,7 @@ impl ControlConnection {
     /// Sends `command` and returns its reply, which must come within `time`.
     pub async fn ask_within(&mut self, time: Duration, command: &FtpCommand) -> Result<Reply> {
         self.ready().await?;
-        let text = command.spelt(self.syntax).as_text();
+        let text = command.as_text(self.syntax);
         let started = Instant::now();
         let answer = answer(&mut self.ftp, text);
         let waited = wait(&self.stop, &mut self.broken, time, answer).await;
@@ -120,7 +120,7 @@ impl ControlConnection {
     ) -> Result<Either<T>> {
         self.ready().await?;
         self.answered = None;
-        let text = command.spelt(self.syntax).as_text();
+        let text = command.as_text(self.syntax);
         // The command comes first: it must be sent before anything is awaited.
         let either = async {
             tokio::select! {
@@ -241,8 +241,8 @@ impl ControlConnection {
         second: &FtpCommand,
     ) -> Result<Reply> {
         self.ready().await?;
-        self.link.lock().with_next = second.spelt(self.syntax).line();
-        let text = first.spelt(self.syntax).as_text();
+        self.link.lock().with_next = lines([second], self.syntax);
+        let text = first.as_text(self.syntax);
         let waited = wait(&self.stop, &mut self.broken, time, answer(&mut self.ftp, text)).await;
         self.take(waited, &first.word())
     }

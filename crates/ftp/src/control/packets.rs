@@ -1,7 +1,9 @@
 //! Several commands in one packet, and the handling of missing or surplus replies.
 
+use std::borrow::Cow;
+
 use super::{
-    command::FtpCommand,
+    command::{FtpCommand, lines},
     connection::{ControlConnection, Waited, further, late, wait},
     pipeline::PipelinedCommand,
 };
@@ -89,10 +91,12 @@ impl ControlConnection {
         behind: Option<Verb>,
     ) -> Result<Vec<Reply>> {
         let Some((first, others)) = commands.split_first() else { return Ok(Vec::new()) };
-        let all: Vec<_> = commands.iter().cloned().chain(behind.map(FtpCommand::bare)).collect();
+        let all = match behind {
+            None => Cow::Borrowed(commands),
+            Some(verb) => Cow::Owned([commands, &[FtpCommand::bare(verb)]].concat()),
+        };
         let is_several = all.len() > 1;
-        let spelt = |command: &FtpCommand| command.spelt(self.syntax).line();
-        self.link.lock().with_next = all.iter().skip(1).flat_map(spelt).collect();
+        self.link.lock().with_next = lines(all.iter().skip(1), self.syntax);
         let mut time = self.reply_timeout;
         if is_several
             && !self.profile.pipelining().is_proven()
@@ -171,7 +175,7 @@ impl ControlConnection {
     async fn fate_of(&mut self, pending: &[FtpCommand]) -> Result<Fate> {
         let proof = random_u64() % 1_000_000_000_000;
         let question = FtpCommand::with(Verb::Rest, proof);
-        self.link.lock().with_next = question.line();
+        self.link.lock().with_next = lines([&question], self.syntax);
         let is_harmless = may_be_repeated(pending);
         let mut time = self.reply_timeout;
         if is_harmless && !self.profile.pipelining().is_proven() {

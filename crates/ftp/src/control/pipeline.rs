@@ -8,7 +8,10 @@ use std::time::{Duration, Instant};
 
 use tokio::net::TcpStream;
 
-use super::{command::FtpCommand, connection::ControlConnection};
+use super::{
+    command::{FtpCommand, lines},
+    connection::ControlConnection,
+};
 use crate::{data::listen::DataListener, path_syntax::PathSyntax, reply::Reply};
 use portolan_core::{
     error::{Error, Result},
@@ -48,9 +51,7 @@ impl Lookahead {
     fn lines(&self, syntax: PathSyntax) -> Vec<u8> {
         match self {
             Self::Ask(ahead) => format!("{ahead}\r\n").into_bytes(),
-            Self::Call(_, commands) => {
-                commands.iter().flat_map(|command| command.spelt(syntax).line()).collect()
-            }
+            Self::Call(_, commands) => lines(commands, syntax),
         }
     }
 }
@@ -112,9 +113,11 @@ impl ControlConnection {
         if let Some(reply) = self.early.take() {
             return Ok(TransferEnd::in_turn(reply, None));
         }
-        let mut lines = question.map_or_else(Vec::new, |it| it.spelt(self.syntax).line());
-        lines.extend(early.iter().flat_map(|early| early.lines(self.syntax)));
-        self.link.lock().with_next = lines;
+        let mut next = lines(question, self.syntax);
+        if let Some(early) = &early {
+            next.append(&mut early.lines(self.syntax));
+        }
+        self.link.lock().with_next = next;
         let mut first = self.next_reply(time, verb.as_str()).await?;
         if !has_begun && first.is_preliminary() {
             first = self.next_reply(time, verb.as_str()).await?;
@@ -229,7 +232,7 @@ impl ControlConnection {
     /// Reads the reply to a pipelined command; the port that it names may still be useful.
     pub(super) async fn settle(&mut self) -> Result<()> {
         if let Some(called) = self.called.take() {
-            let verb = called.command.word();
+            let verb = called.command.word().into_owned();
             let error = Error::protocol(format!("the pipelined {verb} is no longer needed"));
             self.poison(&error);
             // The command that is about to be sent has not been sent yet.

@@ -62,9 +62,9 @@ impl ControlConnection {
 
     async fn answers_noop(&mut self, time: Duration) -> bool {
         let mut is_repeated = false;
-        let noop = || FtpCommand::bare(Verb::Noop).as_text();
+        let noop = FtpCommand::bare(Verb::Noop).as_text(self.syntax);
         let mut waited =
-            wait(&self.stop, &mut self.broken, time, answer(&mut self.ftp, noop())).await;
+            wait(&self.stop, &mut self.broken, time, answer(&mut self.ftp, noop.clone())).await;
         for _ in 0..REPLIES_MAX {
             match self.take(waited, "NOOP") {
                 Ok(reply) if reply.code == ReplyCode::OKAY => {
@@ -74,9 +74,13 @@ impl ControlConnection {
                 // The server took the rest of the transfer for the beginning of a command.
                 Ok(reply) if reply.code == ReplyCode::UNKNOWN_COMMAND && !is_repeated => {
                     is_repeated = true;
-                    waited =
-                        wait(&self.stop, &mut self.broken, time, answer(&mut self.ftp, noop()))
-                            .await;
+                    waited = wait(
+                        &self.stop,
+                        &mut self.broken,
+                        time,
+                        answer(&mut self.ftp, noop.clone()),
+                    )
+                    .await;
                 }
                 Ok(_) if self.broken.is_none() => {
                     waited = wait(&self.stop, &mut self.broken, time, further(&mut self.ftp)).await;

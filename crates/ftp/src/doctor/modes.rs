@@ -146,7 +146,7 @@ impl Prober<'_> {
 
 /// Returns the failure in the words of the method itself: "no way is left" is of no use if only one was tried.
 fn in_its_words(session: &Session, tried: Result<Duration>) -> Result<Duration> {
-    tried.map_err(|error| match session.attempts().last() {
+    tried.map_err(|error| match session.attempts().back() {
         Some(last) if !last.worked && error.kind == ErrorKind::DataConnection => {
             let reply = Reply { code: error.reply_code(), raw: Vec::new(), mask: Mask::default() };
             let kind = if error.code == 0 { error.kind } else { reply.fault().kind };
@@ -162,7 +162,7 @@ fn content() -> Vec<u8> {
 }
 
 fn last_address(session: &Session) -> String {
-    session.attempts().last().map(|attempt| attempt.address.clone()).unwrap_or_default()
+    session.attempts().back().map(|attempt| attempt.address.clone()).unwrap_or_default()
 }
 
 /// Measures the duration of `work`.

@@ -87,14 +87,19 @@ impl Session {
 
     /// Records that an upload to `remote` goes to `temporary`.
     pub(super) fn record_temp(&self, remote: &RemotePath, temporary: &RemotePath) {
-        if let Some(path) = self.context.temps.path(&self.server_text(), remote) {
-            self.context.temps.add(&path, temporary);
+        let records = &self.context.temps;
+        if !records.is_empty()
+            && let Some(path) = records.path(&self.server_text(), remote)
+        {
+            records.add(&path, temporary);
         }
     }
 
     /// Records that `temporary` is no longer on the server.
     pub(crate) fn forget_temp(&self, temporary: &RemotePath) {
-        self.context.temps.remove(&self.server_text(), temporary);
+        if !self.context.temps.is_empty() {
+            self.context.temps.remove(&self.server_text(), temporary);
+        }
     }
 
     /// Returns the temporary files that killed processes of this host have left on the server.

@@ -44,12 +44,12 @@ impl Session {
     /// results in order; a file that failed has its old data, unless its error says that this is not known.
     pub(crate) async fn place(&mut self, files: Vec<VerifiedTemp>) -> Vec<Result<TransferStats>> {
         let groups: Result<Vec<_>> = files.iter().map(|file| self.placing(&file.aside)).collect();
-        let answers = match &groups {
+        let answers = match groups {
             Ok(groups) => {
                 let most = files.iter().map(|file| file.aside.size).max();
                 self.ask_groups(groups, most.or(Some(0))).await
             }
-            Err(error) => vec![Err(error.clone()); files.len()],
+            Err(error) => vec![Err(error); files.len()],
         };
         let mut placed = Vec::with_capacity(files.len());
         for (file, answer) in files.iter().zip(answers) {

@@ -220,10 +220,10 @@ impl Session {
             result.is_ok() && file.name == Name::Temporary
         };
         let mut good: Vec<_> = files.iter().zip(results).filter(waits).collect();
-        let renames: Vec<_> =
-            good.iter().map(|(file, _)| rename(&file.temporary, &file.remote).to_vec()).collect();
+        let renames =
+            good.iter().map(|(file, _)| rename(&file.temporary, &file.remote).into()).collect();
         let most = good.iter().map(|(file, _)| file.size).max();
-        let answers = self.ask_groups(&renames, most.or(Some(0))).await;
+        let answers = self.ask_groups(renames, most.or(Some(0))).await;
         for ((file, result), answer) in good.iter_mut().zip(answers) {
             let outcome = match answer {
                 Ok(replies) if renamed(&replies).is_ok() => {
@@ -283,38 +283,40 @@ impl Session {
     /// files, the largest of `most` bytes, are not.
     pub(super) async fn ask_groups(
         &mut self,
-        groups: &[Vec<FtpCommand>],
+        groups: Vec<Vec<FtpCommand>>,
         most: Option<u64>,
     ) -> Vec<Result<Vec<Reply>>> {
         let mut answers = Vec::with_capacity(groups.len());
-        let mut rest = groups;
-        while !rest.is_empty() {
-            let mut bytes = 0;
-            let fits = |group: &&Vec<FtpCommand>| {
-                bytes += group.iter().map(FtpCommand::length).sum::<usize>();
+        let mut groups = groups.into_iter().peekable();
+        while let Some(mut commands) = groups.next() {
+            let length = |commands: &[FtpCommand]| commands.iter().map(FtpCommand::length).sum();
+            let mut bytes: usize = length(&commands);
+            let mut counts = vec![commands.len()];
+            let mut fits = |group: &Vec<FtpCommand>| {
+                bytes += length(group);
                 bytes <= BATCH_BYTES_MAX
             };
-            let count = rest.iter().take_while(fits).count().max(1);
-            let (now, later) = rest.split_at_checked(count).unwrap_or((rest, &[]));
+            while let Some(group) = groups.next_if(&mut fits) {
+                counts.push(group.len());
+                commands.extend(group);
+            }
             let mut asked = match most {
-                Some(bytes) => self.ask_to_rename(&now.concat(), bytes).await,
-                None => self.ask_all(&now.concat()).await,
+                Some(bytes) => self.ask_to_rename(&commands, bytes).await,
+                None => self.ask_all(&commands).await,
             };
             if most.is_none()
                 && asked.as_ref().is_err_and(|error| error.kind != ErrorKind::Interrupted)
             {
-                asked = self.ask_all(&now.concat()).await;
+                asked = self.ask_all(&commands).await;
             }
             match asked {
                 Ok(replies) => {
                     let mut replies = replies.into_iter();
-                    answers.extend(
-                        now.iter().map(|group| Ok(replies.by_ref().take(group.len()).collect())),
-                    );
+                    let each = |count| Ok(replies.by_ref().take(count).collect());
+                    answers.extend(counts.into_iter().map(each));
                 }
-                Err(error) => answers.extend(now.iter().map(|_| Err(error.clone()))),
+                Err(error) => answers.extend(counts.iter().map(|_| Err(error.clone()))),
             }
-            rest = later;
         }
         answers
     }

@@ -34,7 +34,7 @@ impl Session {
             Ok(mut questions) => {
                 questions
                     .extend(control.iter().map(|name| vec![FtpCommand::path(Verb::Size, name)]));
-                self.ask_groups(&questions, None).await
+                self.ask_groups(questions, None).await
             }
             Err(error) => vec![Err(error); files.len()],
         };
