@@ -35,6 +35,7 @@ fn decision(program: &[sock_filter], number: u32, argument: u64) -> u32 {
                 continue;
             }
             0x15 => value == k,
+            0x45 => value & k != 0,
             0x25 => value > k,
             0x35 => value >= k,
             code => panic!("no instruction {code:#x} here"),
@@ -54,12 +55,20 @@ fn errno(error: i32) -> u32 {
     libc::SECCOMP_RET_ERRNO | error.unsigned_abs()
 }
 
+/// Returns the rule that refuses `clone` with `flag`.
+fn namespace(flag: i32) -> SeccompRule {
+    let flag = u64::from(flag.unsigned_abs());
+    let (length, is_set) = (SeccompCmpArgLen::Qword, SeccompCmpOp::MaskedEq(flag));
+    SeccompRule::new(vec![SeccompCondition::new(0, length, is_set, flag).unwrap()]).unwrap()
+}
+
 /// Returns the filter that the library makes of the same rules.
 fn of_library(plan: &SandboxPlan, error: i32) -> BpfProgram {
     let calls = refused(plan).into_iter().filter(|(_, own)| *own == error);
     let mut rules: CallRules = calls.map(|(number, _)| (i64::from(number), Vec::new())).collect();
     if error == libc::EPERM {
-        rules.extend(by_arguments(plan).unwrap());
+        rules.extend(sockets(plan).unwrap());
+        rules.insert(libc::SYS_clone, NAMESPACES.map(namespace).to_vec());
     }
     let arch = TargetArch::try_from(std::env::consts::ARCH).unwrap();
     let refuse = SeccompAction::Errno(error.unsigned_abs());
