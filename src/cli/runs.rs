@@ -27,7 +27,7 @@ pub(super) struct Args {
     /// Number of runs to show (newest first)
     #[arg(long, default_value_t = 20, value_name = "N")]
     limit: u32,
-    /// Show only runs since: 2026-03-08, "2026-03-08 02:30", 2026-03-08T07:00:00Z, or 24h for the last 24 hours
+    /// Show only runs since: 2026-03-08, "2026-03-08 02:30", 2026-03-08T07:00:00Z, yesterday, "yesterday 22:00", 02:30, or 24h for the last 24 hours
     #[arg(long, value_name = "T")]
     since: Option<String>,
     /// Show only runs before

@@ -6,7 +6,7 @@ use jiff::{Timestamp, tz::AmbiguousOffset};
 use unicode_width::UnicodeWidthStr;
 
 use super::report::{self, Reported, UsageError};
-pub(super) use crate::schedule::moments::moment;
+pub(super) use crate::schedule::moments::{day, moment, wall_clock};
 use crate::{
     exit_code::Exit,
     schedule::{

@@ -22,6 +22,14 @@ script = "scripts/mirror.rhai"
 after = ["catalogue"]
 "#;
 
+/// A job of every day, in a zone whose clocks are never put forward.
+const DAILY: &str = r#"[[job]]
+name = "daily"
+script = "scripts/mirror.rhai"
+cron = "30 2 * * *"
+timezone = "America/Phoenix"
+"#;
+
 fn with_jobs(text: &str) -> Portolan {
     Portolan::new().file("portolan.toml", text).file("scripts/mirror.rhai", "print(1);")
 }
@@ -120,7 +128,7 @@ fn next_refuses_what_never_fires_and_what_it_does_not_know() {
         ),
         (&["--cron", "61 * * * *"], "61 is no minute: those are 0 to 59\n  | 61 * * * *\n  | ^^\n"),
         (&["--cron", "@daily", "--timezone", "Europe/Berln"], "did you mean `Europe/Berlin`?"),
-        (&["--cron", "@daily", "--after", "yesterday"], "`yesterday` is no time"),
+        (&["--cron", "@daily", "--after", "yestermorn"], "`yestermorn` is no time"),
         (&["catalog"], "there is no job `catalog`; did you mean `catalogue`?"),
         (&["report"], "job `report` has no `cron`: it runs after catalogue has succeeded"),
         (&["--jobs", "gone.toml"], "gone.toml: cannot read the jobs file"),
@@ -150,6 +158,26 @@ fn why_tells_of_the_hour_that_is_not_and_of_the_hour_that_comes_twice() {
         assert!(found["why"].as_str().unwrap().contains(words), "{job} {at}: {found}");
         assert_eq!(found["slot"]["slot"].as_str(), slot, "{job} {at}");
     }
+}
+
+#[test]
+fn times_may_be_days_and_times_of_the_clock() {
+    let zone = jiff::tz::TimeZone::get("America/Phoenix").unwrap();
+    let today = jiff::Timestamp::now().to_zoned(zone).date();
+    let yesterday = today.yesterday().unwrap();
+    for (at, slot) in [
+        ("yesterday", Some(format!("L{yesterday}T02:30"))),
+        ("yesterday 02:30", Some(format!("L{yesterday}T02:30"))),
+        ("Yesterday 2:30", Some(format!("L{yesterday}T02:30"))),
+        ("02:30", Some(format!("L{today}T02:30"))),
+        ("today 02:31", None),
+    ] {
+        let ran = with_jobs(DAILY).args(["why", "daily", "--at", at, "--json"]).run();
+        assert_eq!(ran.succeeds().json()["slot"]["slot"].as_str(), slot.as_deref(), "{at}");
+    }
+    let ran = with_jobs(DAILY).args(["next", "daily", "--after", "tomorrow", "--json"]).run();
+    let first = ran.succeeds().json()[0]["local"].as_str().unwrap().to_owned();
+    assert!(first.starts_with(&format!("{}T02:30", today.tomorrow().unwrap())), "{first}");
 }
 
 #[test]

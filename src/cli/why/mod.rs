@@ -2,7 +2,11 @@
 
 mod told;
 
-use jiff::{Timestamp, civil::DateTime, tz::AmbiguousOffset};
+use jiff::{
+    Timestamp,
+    civil::{Date, DateTime, Time},
+    tz::AmbiguousOffset,
+};
 use serde_json::{Value, json};
 
 use self::told::HistoryAnswer;
@@ -34,7 +38,7 @@ use crate::{
 pub(super) struct Args {
     /// Job to explain
     job: String,
-    /// Time to explain: 2026-03-08T07:00:00Z, or "2026-03-08 02:30" in the time zone of the job [default: its last run time]
+    /// Time to explain: 2026-03-08T07:00:00Z, "2026-03-08 02:30" or "yesterday 02:30" in the time zone of the job, or yesterday for the last of that day [default: its last run time]
     #[arg(long, value_name = "T")]
     at: Option<String>,
     #[command(flatten)]
@@ -154,13 +158,26 @@ fn without_schedule(job: &Job, at: Timestamp) -> SlotAnswer {
 pub(super) fn answer(schedule: &Schedule, text: &str, now: Timestamp) -> Result<SlotAnswer> {
     // Slots are whole seconds; any time within the second means that slot.
     let at = whole_second(slots::moment(text, &schedule.zone, now)?);
-    let civil = text.parse::<Timestamp>().is_err().then(|| text.parse::<DateTime>().ok()).flatten();
+    let of_day = slots::day(text, &schedule.zone, now).and_then(|day| last_of(schedule, day, now));
+    let civil = slots::wall_clock(text, &schedule.zone, now).filter(|_| of_day.is_none());
+    let at = of_day.unwrap_or(at);
     let (slot, words) = match civil {
         Some(civil) => on_the_wall(schedule, civil),
         None => at_an_instant(schedule, at),
     };
     let at = slot.map_or(at, |slot| slot.at);
     Ok(SlotAnswer { at, slot, words, around: [schedule.last(at), schedule.next(at)] })
+}
+
+/// Returns the last slot of a day, up to now.
+fn last_of(schedule: &Schedule, day: Date, now: Timestamp) -> Option<Timestamp> {
+    let midnight = |day: Date| {
+        let civil = day.to_datetime(Time::midnight());
+        schedule.zone.rules.to_ambiguous_timestamp(civil).compatible().ok()
+    };
+    let (begin, end) = (midnight(day)?, midnight(day.tomorrow().ok()?)?);
+    let slot = schedule.last(end.min(now))?;
+    Some(slot.at).filter(|at| *at >= begin)
 }
 
 /// Returns the slot of a wall-clock time, which may occur never, once or twice, and the answer in words.

@@ -49,7 +49,7 @@ fn filter(query: &RunsQuery) -> Markup {
     html! {
         form.filter method="get" action="/runs" role="search" {
             label { "Job " input type="search" name="job" value=(value(&query.job)); }
-            label { "Since " input name="since" value=(value(&query.since)) placeholder="24h or 2026-03-08"; }
+            label { "Since " input name="since" value=(value(&query.since)) placeholder="24h or yesterday"; }
             label { "Until " input name="until" value=(value(&query.until)) placeholder="2026-03-09"; }
             label {
                 "Outcome "
