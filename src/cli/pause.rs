@@ -61,7 +61,7 @@ fn tell(result: Result<JobStateRecord>, job: &str, words: &str, common: &Common)
 
 /// The command `portolan resume`.
 pub(super) mod resume {
-    use super::{Common, ExitResult, JobsFile, Result, open, state, tell};
+    use super::{Clock, Common, ExitResult, JobsFile, Result, open, state, tell};
     use crate::store::history::JobStateRecord;
 
     /// The arguments of `portolan resume`.
@@ -77,7 +77,7 @@ pub(super) mod resume {
         let mut was_paused = true;
         let mut resumed = || -> Result<JobStateRecord> {
             let mut store = open(&args.jobs, &args.job, common)?;
-            was_paused = store.resume(&args.job)?;
+            was_paused = store.resume(&args.job, Clock::System.now())?;
             state(&store, &args.job)
         };
         let result = resumed();

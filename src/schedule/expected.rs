@@ -13,7 +13,8 @@ use super::{
 use crate::store::history::JobStateRecord;
 
 /// Returns the time by which a job should have succeeded and has not; `None` if it is not late. A job that is paused or
-/// turned off, or has had no slot since it is known, is not; nor is one without a schedule that has had no such time.
+/// turned off, or has had no slot since it is known or was resumed, is not; nor is one without a schedule that has had no
+/// such time.
 pub fn late_since(job: &Job, state: Option<&JobStateRecord>, now: Timestamp) -> Option<Timestamp> {
     let rule = job.expect_by.filter(|_| job.enabled)?;
     let state = state.filter(|state| state.revision == job.revision())?;
@@ -29,7 +30,8 @@ pub fn late_since(job: &Job, state: Option<&JobStateRecord>, now: Timestamp) -> 
         }
         (None, ExpectBy::Within(_)) => return None,
     };
-    let is_known = state.since.is_none_or(|since| since < known);
+    let is_known = state.since.is_none_or(|since| since < known)
+        && state.resumed_at.is_none_or(|resumed| resumed <= known);
     let has_succeeded = state.last_success.is_some_and(|success| success >= begin);
     (is_known && !has_succeeded && state.paused_at.is_none()).then_some(deadline)
 }
@@ -134,6 +136,7 @@ mod tests {
             label: None,
             last_success: last_success.map(at),
             paused_at: None,
+            resumed_at: None,
             pause_reason: None,
             health: Health::Good,
         }
@@ -163,6 +166,17 @@ mod tests {
             let paused =
                 JobStateRecord { paused_at: Some(at("2026-06-10T00:00:00Z")), ..state(&job, None) };
             assert_eq!(late_since(&job, Some(&paused), at("2026-06-10T06:00:00Z")), None);
+            // Resumed after the slot of the day, and before it.
+            for (resumed, wanted) in [
+                ("2026-06-10T05:00:00Z", None),
+                ("2026-06-10T00:59:00Z", Some("2026-06-10T04:30:00Z")),
+            ] {
+                let resumed = JobStateRecord { resumed_at: Some(at(resumed)), ..state(&job, None) };
+                let found = late_since(&job, Some(&resumed), at("2026-06-10T06:00:00Z"));
+                assert_eq!(found, wanted.map(at), "{rule:?}");
+                let next = late_since(&job, Some(&resumed), at("2026-06-11T04:30:00Z"));
+                assert_eq!(next, Some(at("2026-06-11T04:30:00Z")), "{rule:?}");
+            }
             let off = Job { enabled: false, ..job };
             assert_eq!(
                 late_since(&off, Some(&state(&off, None)), at("2026-06-10T06:00:00Z")),
@@ -235,6 +249,11 @@ mod tests {
         let late = |since| late_since(&morning, Some(&new(since)), at("2026-06-10T05:00:00Z"));
         assert_eq!(late("2026-06-10T04:29:00Z"), Some(at("2026-06-10T04:30:00Z")));
         assert_eq!(late("2026-06-10T04:31:00Z"), None);
+        let resumed = JobStateRecord {
+            resumed_at: Some(at("2026-06-10T04:31:00Z")),
+            ..state(&morning, None)
+        };
+        assert_eq!(late_since(&morning, Some(&resumed), at("2026-06-11T04:29:00Z")), None);
         let off = Job { enabled: false, ..morning.clone() };
         assert_eq!(late_since(&off, Some(&state(&off, None)), at("2026-06-10T05:00:00Z")), None);
     }

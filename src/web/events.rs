@@ -240,7 +240,7 @@ mod tests {
         assert_eq!(text.lines().count(), 3, "{text}");
         let (events, seen) = look(&store, Some(seen)).unwrap();
         assert!(events.is_empty());
-        other.resume("a").unwrap();
+        other.resume("a", at).unwrap();
         let (events, _) = look(&store, Some(seen)).unwrap();
         assert!(told(&events).contains("\"paused\":false"));
     }

@@ -67,7 +67,7 @@ impl WebState {
         let state = self.stores.with(move |store| {
             match pause {
                 Some(reason) => store.pause(&named, reason.as_deref(), now)?,
-                None => drop(store.resume(&named)?),
+                None => drop(store.resume(&named, now)?),
             }
             let usual = || JobStateRecord { job: named.clone(), ..JobStateRecord::default() };
             Ok(store.job_state(&named)?.unwrap_or_else(usual))

@@ -273,6 +273,8 @@ const MIGRATIONS: &[&str] = &[
         stop TEXT
     );
     CREATE INDEX dispatches_by_worker ON dispatches (worker, boot)",
+    // 19: what was due before a job was resumed is not late.
+    "ALTER TABLE job_states ADD COLUMN resumed_at BIGINT",
 ];
 
 /// Applies the migrations that the file lacks, all or none; another process may do the same. Returns true if the file

@@ -2,6 +2,7 @@
 //! digest of a day.
 
 use std::{
+    collections::BTreeMap,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -57,11 +58,13 @@ pub(super) struct AlertWatch {
     watched: Vec<Arc<Job>>,
     /// The next of them to look at.
     next: usize,
+    /// The times since which jobs are expected by a time, as far as that is newer than the start of the scheduler.
+    expected: BTreeMap<String, Timestamp>,
 }
 
 impl AlertWatch {
     /// Returns the jobs of the next look; none if it is not due.
-    fn due(&mut self, jobs: &Arc<Jobs>) -> Option<Vec<Arc<Job>>> {
+    fn due(&mut self, jobs: &Arc<Jobs>, now: Timestamp) -> Option<Vec<Arc<Job>>> {
         if self.looked.is_some_and(|at| at.elapsed() < LOOK_INTERVAL) {
             return None;
         }
@@ -70,7 +73,10 @@ impl AlertWatch {
             let has_alerts =
                 |job: &&Arc<Job>| job.notify.on_late.is_some() || job.notify.remind.is_some();
             self.watched = jobs.all.iter().filter(has_alerts).cloned().collect();
-            self.jobs = Some(Arc::clone(jobs));
+            if let Some(before) = self.jobs.replace(Arc::clone(jobs)) {
+                let new = newly_expected(&before, &self.watched);
+                self.expected.extend(new.into_iter().map(|name| (name, now)));
+            }
             self.next = 0;
         }
         let taken: Vec<_> =
@@ -83,12 +89,22 @@ impl AlertWatch {
     }
 }
 
+/// Returns the jobs that a jobs file expects by another time than the one before, or did not expect at all: nobody is
+/// told of a time that had passed when it was written.
+fn newly_expected(before: &Jobs, watched: &[Arc<Job>]) -> Vec<String> {
+    let is_new = |job: &&Arc<Job>| {
+        let old = before.get(&job.name);
+        old.is_some_and(|old| old.expect_by != job.expect_by || old.enabled != job.enabled)
+    };
+    watched.iter().filter(is_new).map(|job| job.name.to_string()).collect()
+}
+
 impl Leader {
     /// Tells what is due.
     pub(super) fn look_for_alerts(&mut self) -> Result<()> {
         let jobs = Arc::clone(self.planner.jobs());
-        let Some(watched) = self.alerts.due(&jobs) else { return Ok(()) };
         let now = self.context.clock.now();
+        let Some(watched) = self.alerts.due(&jobs, now) else { return Ok(()) };
         for job in watched {
             if job.notify.on_late.is_some() {
                 self.look_if_late(&job, now)?;
@@ -106,6 +122,9 @@ impl Leader {
         let Some(deadline) = late_since(job, state.as_ref(), now) else { return Ok(()) };
         if self.store.alert(&job.name, LATE)?.is_some_and(|told| told >= deadline) {
             return Ok(());
+        }
+        if self.alerts.expected.get(&*job.name).is_some_and(|since| deadline <= *since) {
+            return self.store.put_alert(&job.name, LATE, Some(deadline), &[], now);
         }
         let expected_by = local(deadline, job.time_zone());
         let sentence = format!("is late: it was expected by {expected_by}");
@@ -257,4 +276,45 @@ fn usual_seconds(store: &Store, job: &str) -> Result<Option<f64>> {
 
 fn local(at: Timestamp, zone: TimeZone) -> String {
     at.to_zoned(zone).strftime("%a %Y-%m-%d %H:%M %Z").to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::civil::time;
+
+    use super::*;
+    use crate::schedule::jobs::{ExpectBy, Runner, Tell};
+
+    fn job(name: &str, by: Option<i8>) -> Job {
+        let expect_by = by.map(|hour| ExpectBy::Time(time(hour, 30, 0, 0)));
+        let mut job = Job { name: name.into(), expect_by, ..Job::default() };
+        job.notify.on_late = by.map(|_| Tell::default());
+        job
+    }
+
+    fn jobs(all: Vec<Job>) -> Arc<Jobs> {
+        let all = all.into_iter().map(Arc::new).collect();
+        Arc::new(Jobs::new("portolan.toml".into(), Runner::default(), all))
+    }
+
+    #[test]
+    fn jobs_that_a_new_file_expects_by_another_time_are_new() {
+        let before = jobs(vec![
+            job("same", Some(6)),
+            job("earlier", Some(7)),
+            job("first", None),
+            Job { enabled: false, ..job("off", Some(6)) },
+        ]);
+        let after = ["same", "earlier", "first", "off", "added"].map(|name| job(name, Some(6)));
+        let after = jobs(after.into());
+        assert_eq!(newly_expected(&before, &after.all), ["earlier", "first", "off"]);
+        let mut watch = AlertWatch::default();
+        let now = Timestamp::from_second(1_000).unwrap();
+        // What is late at the start of a scheduler is told.
+        assert!(watch.due(&before, now).is_some() && watch.expected.is_empty());
+        watch.looked = None;
+        assert_eq!(watch.due(&after, now).unwrap().len(), 5);
+        assert_eq!(watch.expected.keys().collect::<Vec<_>>(), ["earlier", "first", "off"]);
+        assert!(watch.expected.values().all(|since| *since == now));
+    }
 }

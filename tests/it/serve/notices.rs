@@ -185,6 +185,42 @@ fn a_job_without_cron_is_late_on_a_day_on_which_it_has_not_succeeded_in_time() {
     assert_eq!(told.to_string(), "2026-06-01T04:30:00Z");
 }
 
+/// A job that is expected by half past six in Berlin.
+fn expected(more: &str) -> String {
+    format!(
+        "[[job]]\nname = \"a\"\nscript = \"a.rhai\"\nwatch = {{ directory = \"in\" }}\n\
+         timezone = \"Europe/Berlin\"\non_late = {{ command = [\"true\"] }}\n{more}\n"
+    )
+}
+
+/// Returns the time of the last alert, and how many notices there were.
+fn late(set: &Set) -> (Option<String>, usize) {
+    let store = Store::open(&set.folder.path().join("state")).unwrap();
+    let alert = store.alert("a", "late").unwrap().map(|at| at.to_string());
+    (alert, store.notices_of(0).unwrap().len())
+}
+
+/// Lets the scheduler look at its jobs, which it does every second.
+fn look(set: &mut Set) {
+    let end = std::time::Instant::now() + std::time::Duration::from_millis(2_500);
+    set.turn_until(|| (std::time::Instant::now() >= end).then_some(()));
+}
+
+#[test]
+fn a_time_that_passed_while_a_job_was_paused_makes_nobody_late() {
+    let mut set = Set::new("2026-06-01T03:00:00Z", &expected("expect_by = \"06:30\""));
+    set.turn();
+    let mut store = Store::open(&set.folder.path().join("state")).unwrap();
+    store.pause("a", None, "2026-06-01T03:00:00Z".parse().unwrap()).unwrap();
+    set.go(SignedDuration::from_hours(3));
+    assert!(store.resume("a", "2026-06-01T06:00:00Z".parse().unwrap()).unwrap());
+    look(&mut set);
+    assert_eq!(late(&set), (None, 0));
+    set.go(SignedDuration::from_hours(24));
+    look(&mut set);
+    assert_eq!(late(&set), (Some("2026-06-02T04:30:00Z".to_owned()), 1));
+}
+
 #[test]
 fn the_digest_of_a_day_arrives_at_its_time() {
     let listener = Listener::start(0);

@@ -51,7 +51,7 @@ fn why_tells_what_became_of_each_slot_of_a_job() {
     store.pause("a", Some("moving house"), "2026-06-01T21:00:00Z".parse().unwrap()).unwrap();
     set.go(minutes(60));
     set.turn();
-    store.resume("a").unwrap();
+    store.resume("a", jiff::Timestamp::UNIX_EPOCH).unwrap();
     set.turn();
     set.daemon = None;
     set.go(minutes(72 * 60 + 30));

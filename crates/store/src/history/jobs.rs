@@ -48,6 +48,8 @@ pub struct JobStateRecord {
     pub last_success: Option<Timestamp>,
     /// The time since which the job is paused, if it is.
     pub paused_at: Option<Timestamp>,
+    /// The time of the last [`Store::resume`], if there was one.
+    pub resumed_at: Option<Timestamp>,
     /// The reason for the pause.
     pub pause_reason: Option<String>,
     /// The health of the job.
@@ -114,13 +116,13 @@ pub(super) fn hear(sql: &dyn Sql, job: &str, asked_at: Timestamp) -> SqlResult<(
 impl Store {
     /// Returns the state of every job that has one.
     pub fn job_states(&self) -> Result<Vec<JobStateRecord>> {
-        let query = "SELECT job, revision, since, watermark, label, last_success, paused_at, pause_reason, health FROM job_states ORDER BY job";
+        let query = "SELECT job, revision, since, watermark, label, last_success, paused_at, resumed_at, pause_reason, health FROM job_states ORDER BY job";
         self.query(|sql| sql.all(query, &[], job_state))
     }
 
     /// Returns the states of the jobs that are paused.
     pub fn paused_jobs(&self) -> Result<Vec<JobStateRecord>> {
-        let query = "SELECT job, revision, since, watermark, label, last_success, paused_at, pause_reason, health FROM job_states
+        let query = "SELECT job, revision, since, watermark, label, last_success, paused_at, resumed_at, pause_reason, health FROM job_states
             WHERE paused_at IS NOT NULL ORDER BY job";
         self.query(|sql| sql.all(query, &[], job_state))
     }
@@ -128,20 +130,20 @@ impl Store {
     /// Returns the states of the jobs whose last run failed.
     pub fn failing_jobs(&self) -> Result<Vec<JobStateRecord>> {
         // A literal, not a parameter: SQLite uses a partial index only if the query implies its condition.
-        let query = "SELECT job, revision, since, watermark, label, last_success, paused_at, pause_reason, health FROM job_states
+        let query = "SELECT job, revision, since, watermark, label, last_success, paused_at, resumed_at, pause_reason, health FROM job_states
             WHERE health = 'bad' ORDER BY job";
         self.query(|sql| sql.all(query, &[], job_state))
     }
 
     /// Returns the state of a job, if it has one.
     pub fn job_state(&self, job: &str) -> Result<Option<JobStateRecord>> {
-        let query = "SELECT job, revision, since, watermark, label, last_success, paused_at, pause_reason, health FROM job_states WHERE job = $1";
+        let query = "SELECT job, revision, since, watermark, label, last_success, paused_at, resumed_at, pause_reason, health FROM job_states WHERE job = $1";
         self.query(|sql| sql.first(query, &values![job], job_state))
     }
 
     /// Returns the states of several jobs, as far as they have one.
     pub fn job_states_of(&self, jobs: &[&str]) -> Result<Vec<JobStateRecord>> {
-        let query = "SELECT job, revision, since, watermark, label, last_success, paused_at, pause_reason, health FROM job_states WHERE job = $1";
+        let query = "SELECT job, revision, since, watermark, label, last_success, paused_at, resumed_at, pause_reason, health FROM job_states WHERE job = $1";
         let rows: Vec<_> = jobs.iter().map(|job| values![job].to_vec()).collect();
         self.query(|sql| sql.query_each(query, &rows)?.iter().flatten().map(job_state).collect())
     }
@@ -207,10 +209,12 @@ impl Store {
     }
 
     /// Resumes a job. Returns true if it was paused.
-    pub fn resume(&mut self, job: &str) -> Result<bool> {
-        let put = "UPDATE job_states SET paused_at = NULL, pause_reason = NULL
-            WHERE job = $1 AND paused_at IS NOT NULL";
-        self.transact(|sql| sql.execute(put, &values![job]).map(|rows| rows > 0))
+    pub fn resume(&mut self, job: &str, now: Timestamp) -> Result<bool> {
+        // SQLite numbers parameters in the order in which they occur.
+        let put = "UPDATE job_states SET paused_at = NULL, pause_reason = NULL, resumed_at = $1
+            WHERE job = $2 AND paused_at IS NOT NULL";
+        let values = values![now.as_millisecond(), job];
+        self.transact(|sql| sql.execute(put, &values).map(|rows| rows > 0))
     }
 }
 
@@ -225,6 +229,7 @@ fn job_state(row: &SqlRow) -> SqlResult<JobStateRecord> {
         label: row.get("label")?,
         last_success: time("last_success")?,
         paused_at: time("paused_at")?,
+        resumed_at: time("resumed_at")?,
         pause_reason: row.get("pause_reason")?,
         health: health.parse().unwrap_or_default(),
     })

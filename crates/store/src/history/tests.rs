@@ -240,9 +240,10 @@ fn a_pause_has_a_reason_and_leaves_the_watermark_alone(store: &mut Store) {
             assert_eq!((state.paused_at, state.pause_reason.as_deref()), (Some(at(70)), reason));
         }
     }
-    assert!(store.resume("a").unwrap());
-    assert!(!store.resume("a").unwrap());
-    assert_eq!(store.job_states().unwrap()[0].paused_at, None);
+    assert!(store.resume("a", at(80)).unwrap());
+    assert!(!store.resume("a", at(90)).unwrap());
+    let state = store.job_states().unwrap().remove(0);
+    assert_eq!((state.paused_at, state.resumed_at), (None, Some(at(80))));
 }
 
 #[test]
