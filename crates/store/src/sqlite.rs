@@ -17,6 +17,10 @@ use portolan_core::{
 };
 use portolan_fs as files;
 
+/// The number of statements that are kept as SQLite has compiled them: more than the program has, since a turn of the
+/// scheduler uses the same dozen each time.
+const STATEMENTS_KEPT: usize = 256;
+
 /// Opens the file, which exists.
 pub(super) fn open(file: &Path) -> rusqlite::Result<Connection> {
     let connection = Connection::open(file)?;
@@ -26,6 +30,7 @@ pub(super) fn open(file: &Path) -> rusqlite::Result<Connection> {
     connection.pragma_update(None, "foreign_keys", true)?;
     // A confined run may write no temporary files of the database.
     connection.pragma_update(None, "temp_store", "memory")?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
     Ok(connection)
 }
 
@@ -42,18 +47,18 @@ pub(super) fn transact<T>(
 
 impl Sql for Connection {
     fn execute(&self, statement: &str, values: &[SqlValue]) -> SqlResult<u64> {
-        Ok(Self::execute(self, statement, params_from_iter(values))? as u64)
+        Ok(self.prepare_cached(statement)?.execute(params_from_iter(values))? as u64)
     }
 
     fn query(&self, query: &str, values: &[SqlValue]) -> SqlResult<Vec<SqlRow>> {
-        rows(&mut self.prepare(query)?, values, usize::MAX)
+        rows(&mut *self.prepare_cached(query)?, values, usize::MAX)
     }
 
     fn execute_each(&self, statement: &str, rows: &[Vec<SqlValue>]) -> SqlResult<Vec<u64>> {
         if rows.is_empty() {
             return Ok(Vec::new());
         }
-        let mut statement = self.prepare(statement)?;
+        let mut statement = self.prepare_cached(statement)?;
         let changed =
             |values: &Vec<SqlValue>| Ok(statement.execute(params_from_iter(values))? as u64);
         rows.iter().map(changed).collect()
@@ -63,7 +68,7 @@ impl Sql for Connection {
         if rows.is_empty() {
             return Ok(Vec::new());
         }
-        let mut query = self.prepare(query)?;
+        let mut query = self.prepare_cached(query)?;
         rows.iter().map(|values| Ok(self::rows(&mut query, values, 1)?.pop())).collect()
     }
 
