@@ -25,7 +25,7 @@ pub struct SchedulerView {
 #[derive(Debug, Default)]
 struct ComingSlots {
     jobs: Option<Arc<Jobs>>,
-    slots: Vec<Option<Slot>>,
+    slots: Arc<Vec<Option<Slot>>>,
     /// The time for which they are.
     now: Timestamp,
 }
@@ -43,22 +43,23 @@ impl SchedulerView {
 
     /// Returns the next slot after `now` of each of `jobs`. Only those that have passed since the last call are computed:
     /// for a hundred thousand jobs that takes a second.
-    pub fn coming(&self, jobs: &Arc<Jobs>, now: Timestamp) -> Vec<Option<Slot>> {
+    pub fn coming(&self, jobs: &Arc<Jobs>, now: Timestamp) -> Arc<Vec<Option<Slot>>> {
         let mut coming = self.coming.lock().unwrap_or_else(PoisonError::into_inner);
         let next = |job: &Job| job.active_schedule().and_then(|schedule| schedule.next(now));
         let is_same = coming.jobs.as_ref().is_some_and(|known| Arc::ptr_eq(known, jobs));
-        if is_same && now >= coming.now {
-            for (slot, job) in coming.slots.iter_mut().zip(&jobs.all) {
-                if slot.is_some_and(|slot| slot.at <= now) {
-                    *slot = next(job);
-                }
-            }
-        } else {
-            coming.slots = jobs.all.iter().map(|job| next(job)).collect();
+        let has_passed = |slot: &Option<Slot>| slot.is_some_and(|slot| slot.at <= now);
+        if !is_same || now < coming.now {
+            coming.slots = Arc::new(jobs.all.iter().map(|job| next(job)).collect());
             coming.jobs = Some(Arc::clone(jobs));
+        } else if coming.slots.iter().any(has_passed) {
+            let slots = Arc::make_mut(&mut coming.slots);
+            for (slot, job) in slots.iter_mut().zip(&jobs.all).filter(|(slot, _)| has_passed(slot))
+            {
+                *slot = next(job);
+            }
         }
         coming.now = now;
-        coming.slots.clone()
+        Arc::clone(&coming.slots)
     }
 
     /// Returns the progress of the attempt in progress of a run, if there is one.

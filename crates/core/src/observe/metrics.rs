@@ -2,6 +2,7 @@
 //! unbounded in number, and some must not be visible.
 
 use std::{
+    borrow::Cow,
     collections::BTreeMap,
     fmt::Write,
     sync::{Mutex, PoisonError},
@@ -17,6 +18,8 @@ pub struct Metrics(Mutex<All>);
 #[derive(Debug, Default)]
 struct All {
     jobs: BTreeMap<String, JobMetrics>,
+    /// The length of the last text, for the next one: that of many jobs has megabytes.
+    length: usize,
     runs: BTreeMap<(String, &'static str), u64>,
     reloads: u64,
     reloads_refused: u64,
@@ -140,7 +143,12 @@ impl Metrics {
     /// Returns all metrics in the text format of Prometheus (version 0.0.4).
     pub fn text(&self) -> String {
         let mut text = String::new();
-        self.with(|all| all.write(&mut text));
+        self.with(|all| {
+            text.reserve(all.length);
+            all.write(&mut text);
+            // A little more than it was: counters grow.
+            all.length = text.len() + text.len() / 16;
+        });
         text
     }
 }
@@ -186,11 +194,16 @@ impl All {
                 format_args!("portolan_runs_total{{job=\"{job}\",outcome=\"{outcome}\"}} {count}"),
             );
         }
+        let labels: Vec<_> = self.jobs.iter().map(|(job, counts)| (label(job), counts)).collect();
         for (name, kind, help, value) in OF_JOB {
             head(text, name, kind, help);
-            for (job, counts) in &self.jobs {
+            let begin = format!("portolan_{name}{{job=\"");
+            for (job, counts) in &labels {
                 if let Some(value) = value(counts) {
-                    put(text, format_args!("portolan_{name}{{job=\"{}\"}} {value}", label(job)));
+                    text.push_str(&begin);
+                    text.push_str(job);
+                    text.push_str("\"} ");
+                    put_number(text, value);
                 }
             }
         }
@@ -223,14 +236,42 @@ fn put(text: &mut String, line: std::fmt::Arguments<'_>) {
     writeln!(text, "{line}").ok();
 }
 
+/// Writes a number and ends its line. Most are small whole ones, which need none of the care of floating point.
+fn put_number(text: &mut String, value: f64) {
+    if value == 0.0 {
+        text.push_str("0\n");
+    } else if value.fract() == 0.0 && (0.0..WHOLE_MAX).contains(&value) {
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "just checked")]
+        let whole = value as u64;
+        put(text, format_args!("{whole}"));
+    } else {
+        put(text, format_args!("{value}"));
+    }
+}
+
+/// The number up to which all whole ones have a floating-point form.
+const WHOLE_MAX: f64 = 9_007_199_254_740_992.0;
+
 /// Escapes the value of a label.
-fn label(value: &str) -> String {
-    value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
+fn label(value: &str) -> Cow<'_, str> {
+    if !value.contains(['\\', '"', '\n']) {
+        return value.into();
+    }
+    value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n").into()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn numbers_are_written_as_floating_point_has_them() {
+        for value in [0.0, 1.0, 1.5, 1e15, 9e15, 1e16, 1.234e21, -1.0, -0.5, 1_780_282_800.123] {
+            let mut text = String::new();
+            put_number(&mut text, value);
+            assert_eq!(text, format!("{value}\n"));
+        }
+    }
 
     #[test]
     fn each_metric_has_its_help_its_kind_and_a_line_for_each_job() {
