@@ -151,9 +151,11 @@ impl LogQuery {
     /// Returns the byte to begin with. Fails for a value that is none.
     pub(super) fn checked(&self) -> Result<u64> {
         let Some(text) = &self.offset else { return Ok(0) };
-        let wrong =
-            |_| Error::invalid(format!("`offset` is no number of bytes: `{}`", visible(text)));
-        text.parse().map_err(wrong)
+        // As files have it: no offset is beyond what a signed number has.
+        let offset = text.parse::<i64>().ok().and_then(|offset| u64::try_from(offset).ok());
+        offset.ok_or_else(|| {
+            Error::invalid(format!("`offset` is no number of bytes: `{}`", visible(text)))
+        })
     }
 }
 
@@ -248,6 +250,17 @@ pub(super) fn query<T: DeserializeOwned>(uri: &Uri) -> Result<T> {
 }
 
 /// Returns the number of a run in the path.
+/// Returns the parameters of a request of a program. One without a value, as a variable that is not set leaves it, is
+/// an error; forms send the fields that are empty.
+pub(super) fn given<T: DeserializeOwned>(uri: &Uri) -> Result<T> {
+    let mut parts = uri.query().unwrap_or_default().split('&');
+    if let Some(empty) = parts.find_map(|part| part.strip_suffix('=')) {
+        return Err(Error::invalid(format!("`{}` has no value: leave it out", visible(empty))));
+    }
+    query(uri)
+}
+
+/// Returns the number of a run of a path.
 pub(super) fn run_id(path: PathText) -> Result<i64> {
     let text = segment(path)?;
     let id = text.parse().ok().filter(|id| *id > 0);
@@ -335,6 +348,21 @@ mod tests {
         ] {
             let told = runs(text).unwrap_err().message;
             assert!(told.contains(wanted), "{text}: {told}");
+        }
+    }
+
+    #[test]
+    fn a_parameter_of_a_program_has_a_value() {
+        let told = |text: &str| given::<RunsQuery>(&format!("/runs?{text}").parse().unwrap());
+        assert!(told("").is_ok() && told("job=a%3D&limit=5").is_ok());
+        for text in ["job=", "limit=5&until=", "until=&limit=5"] {
+            let message = told(text).unwrap_err().message;
+            assert!(message.ends_with("` has no value: leave it out"), "{message}");
+        }
+        let offset = |text: &str| LogQuery { offset: Some(text.to_owned()) }.checked();
+        assert_eq!(offset("9223372036854775807").unwrap(), i64::MAX.unsigned_abs());
+        for text in ["9223372036854775808", "-1", "x", ""] {
+            assert!(offset(text).is_err(), "{text}");
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::client::Site;
 use crate::serve::scheduler::on_request;
@@ -38,6 +38,26 @@ fn every_resource_is_described_and_no_other() {
     assert_eq!(described, routes());
     assert!(names.values().all(|count| *count == 1), "{names:?}");
     drop(site.stop());
+}
+
+#[test]
+fn what_needs_no_token_here_is_described_so() {
+    for (runner, anonymous) in [("", false), ("anonymous_read = true", true)] {
+        let site = Site::start(runner, &on_request("a", ""));
+        let document = site.get("/api/v1/openapi.json").send().is(200);
+        assert_eq!(document["security"], json!([{ "token": [] }]));
+        for (path, methods) in document["paths"].as_object().unwrap() {
+            for (method, operation) in methods.as_object().unwrap() {
+                let wanted = match (path.as_str(), method.as_str()) {
+                    ("/openapi.json", _) => json!([]),
+                    (_, "get") if anonymous => json!([{ "token": [] }, {}]),
+                    _ => Value::Null,
+                };
+                assert_eq!(operation["security"], wanted, "{method} {path}");
+            }
+        }
+        drop(site.stop());
+    }
 }
 
 /// Fails unless `value` has exactly the fields of the schema `name`.

@@ -8,4 +8,5 @@ mod described;
 mod hostile;
 mod limits;
 mod page;
+mod schema;
 mod secure;
