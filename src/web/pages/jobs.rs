@@ -181,7 +181,9 @@ fn strip(recent: &[RecentSlot], is_list: bool) -> Markup {
         }
     };
     html! {
-        @if is_list {
+        @if recent.is_empty() {
+            @if !is_list { span.about { (summary(recent)) } }
+        } @else if is_list {
             div.strip role="list" aria-label="The last slots, the oldest first" {
                 @for slot in recent.iter().rev() { span role="listitem" { (cell(slot)) } }
             }
@@ -308,5 +310,7 @@ mod tests {
         assert!(order.is_sorted() && order.iter().all(Option::is_some), "{text}");
         assert!(text.contains(">×</a>") && text.contains("tabindex=\"-1\""), "{text}");
         assert!(!strip(&recent, true).into_string().contains("tabindex"));
+        assert_eq!(strip(&[], true).into_string(), "");
+        assert!(strip(&[], false).into_string().contains(">no slots yet<"));
     }
 }

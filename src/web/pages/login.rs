@@ -35,6 +35,8 @@ fn form(next: &str, problem: Option<&str>) -> Response {
         @if let Some(problem) = problem { p.error role="alert" { (problem) } }
         form.login method="post" action="/login" {
             input type="hidden" name="next" value=(next);
+            // What a password manager keeps the token under; it has no name, and is not sent.
+            input type="text" autocomplete="username" value="portolan" hidden;
             label for="token" { "Token" }
             input #token type="password" name="token" required autofocus
                 autocomplete="current-password" maxlength="200";

@@ -1,5 +1,6 @@
 //! The foundation of the tests: the program as a black box, real servers, trees of files.
 
+pub(crate) mod browser;
 pub(crate) mod certificates;
 pub(crate) mod cutter;
 pub(crate) mod firewalls;
