@@ -385,7 +385,16 @@ impl<'a> JobsTable<'a> {
         known: &[&str],
         page: &mut JobsDocument<'_>,
     ) -> Option<JobsTable<'a>> {
-        Some(JobsTable::new(self.open_table(key, page)?, what, known, page))
+        let value = self.get(key)?;
+        let DeValue::Table(table) = value.get_ref() else {
+            let given = shown(value.get_ref());
+            // What one would write if the first key were the only one.
+            let first = known.first().filter(|_| !what.contains('['));
+            let hint = first.map(|first| format!("write `{key} = {{ {first} = {given} }}`"));
+            page.error(value.span(), format!("`{key}` wants a table, got {given}"), hint);
+            return None;
+        };
+        Some(JobsTable::new(table, what, known, page))
     }
 
     /// Reads a table with arbitrary keys.

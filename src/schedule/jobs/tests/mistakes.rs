@@ -67,7 +67,10 @@ fn a_wrong_key_or_value_is_shown_in_its_place() {
             "backoff = { initial = \"10m\", max = «\"10s\" }",
             "error: `max` (10s) is less than `initial` (600s) | ",
         ),
-        ("backoff = «\"10s\"", "error: `backoff` wants a table, got \"10s\" | "),
+        (
+            "backoff = «\"10s\"",
+            "error: `backoff` wants a table, got \"10s\" | write `backoff = { initial = \"10s\" }`",
+        ),
         (
             "attempt_timeout = «3600",
             "error: `attempt_timeout` wants a duration such as \"90s\" or \"5m\", got 3600 | write `\"3600s\"` for seconds",
