@@ -4,47 +4,22 @@
 //! Everything that is not known to be harmless is replaced. Of the text of replies only the words stay that servers have in common;
 //! of a listing the dates, sizes and permissions.
 
+mod listings;
+mod words;
+
 use std::{
     collections::{HashMap, HashSet},
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
 };
 
+use self::words::COMMON;
 use super::{RecordedEvent, RecordedFailure, RecordedLine, WireText};
-
-/// Words that replies of servers have in common, and names of their products: they stay.
-const COMMON: &str = "\
-a able abor aborted aborting accept accepted access account active address after all allowed allo already also an and \
-anonymous any appe are argument arguments as ascii at auth available bad base be been begin binary both but by bye bytes \
-cannot cdup changed check cipher clear close closed closing command commands complete completed connect connected \
-connecting connection connections control could create created current currently cwd data date day dele deleted denied \
-did directory directories disabled do does done download due duplicate end entering eprt epsv epsvall error established exceeded \
-exist exists expected extended fail failed failure feat features file filename files first for format found from ftp ftpd \
-get go good goodbye got gmt greeting group hash have hello help here hi host i idle if image implemented in inactivity \
-incorrect input insufficient interrupted invalid ip ipv4 ipv6 is it its just kbytes kilobytes lang large limit list \
-listing local locked log logged login logout long lprt mbytes maximum message mdtm mfmt minute minutes missing mkd mlsd mlst mode \
-modify modified modification more must name need new nlst no non none noop not now number of off offset ok okay on one online only \
-open opened opening operation option options opts or other overwritten parameter parameters parameter pass passive \
-password pasv path pathname pbsz pending perform permission permissions permitted please policy port possible pret \
-private privileges problem proceed processed processing prohibited prot protected protection protocol provided put pwd \
-quit quota ran read ready received refused reinitialized rein remote removed rename renamed renaming reply request \
-requested required requires resource rest restart restarting restricted resume retr return reuse rmd rnfr rnto root \
-running secure security select send sent server service session sessions set setting shutting site size slow space \
-specified speed ssl start started starting stat status stor storage store stored stou stream structure stru success \
-successful successfully such supported syntax syst system temporarily than that the there this through time timeout \
-timed times to too total transfer transferred transfers transferring try trying tls type unable unavailable \
-unexpected unimplemented unix unknown until up upload use user username user-pi using utf8 value version via was we \
-welcome will with within without write xcup xcwd xmkd xpwd xrmd you your zone \
-vsftpd proftpd pure-ftpd pyftpdlib filezilla microsoft iis servu serv-u glftpd titan cerberus crushftp wing gene6 \
-wu-ftpd bftpd debian ubuntu windows nt linux l8 portolan rehearsal allowed k kb mb gb s sec seconds second";
 
 /// The verbs whose argument is a path.
 const WITH_PATHS: [&str; 18] = [
     "CWD", "RETR", "STOR", "APPE", "DELE", "MKD", "RMD", "RNFR", "RNTO", "SIZE", "MDTM", "MLST",
     "MLSD", "LIST", "NLST", "STAT", "HASH", "XCWD",
 ];
-
-/// The facts of MLSD lines that stay; their values are numbers, dates and permissions.
-const FACTS: [&str; 6] = ["type", "size", "modify", "perm", "unix.mode", "create"];
 
 /// Returns `lines` without hosts, users, addresses, names of files, and texts that servers do not have in common.
 pub fn anonymized(lines: Vec<RecordedLine>) -> Vec<RecordedLine> {
@@ -336,95 +311,6 @@ impl Replacements {
         }
         Some(String::from_utf8_lossy(&self.name(word.as_bytes())).into_owned())
     }
-
-    fn listing(&mut self, bytes: &[u8]) -> Vec<u8> {
-        let lines = bytes.split_inclusive(|byte| *byte == b'\n').map(|line| {
-            let end = line.iter().rposition(|byte| !matches!(byte, b'\r' | b'\n'));
-            let (text, end) = line.split_at(end.map_or(0, |at| at + 1));
-            [self.listed(text).as_slice(), end].concat()
-        });
-        lines.collect::<Vec<_>>().concat()
-    }
-
-    /// Replaces the names in a line of a listing.
-    fn listed(&mut self, line: &[u8]) -> Vec<u8> {
-        let has_facts = line.split(|byte| *byte == b' ').next().unwrap_or_default();
-        if has_facts.contains(&b'=') && has_facts.ends_with(b";") {
-            return self.facts(line);
-        }
-        let first = line.trim_ascii_start().split(|byte| *byte == b' ').next().unwrap_or_default();
-        let kind = first.first().copied().unwrap_or_default();
-        let is_unix =
-            first.len() >= 10 && first.iter().all(|byte| b"-dlbcpsrwxStT+.@".contains(byte));
-        // Permissions, links, owner, group, size, and three parts of the date; or date, time and size.
-        let fields = if is_unix { 8 } else { 3 };
-        let is_dos = kind.is_ascii_digit();
-        if !is_unix && !is_dos {
-            let is_total = line.starts_with(b"total ");
-            return if is_total { line.to_vec() } else { self.path(line) };
-        }
-        let mut made = Vec::new();
-        let mut rest = line;
-        for field in 0..fields {
-            let blank = rest.iter().take_while(|byte| byte.is_ascii_whitespace()).count();
-            let (space, after) = rest.split_at(blank);
-            let length = after.iter().take_while(|byte| !byte.is_ascii_whitespace()).count();
-            let (word, after) = after.split_at(length);
-            made.extend_from_slice(space);
-            if field == 0 && is_unix || is_figure(word) {
-                made.extend_from_slice(word);
-            } else {
-                let user = String::from_utf8_lossy(word).into_owned();
-                made.extend_from_slice(self.user(&user).as_bytes());
-            }
-            rest = after;
-        }
-        let blank = if is_unix { 1 } else { rest.iter().take_while(|byte| **byte == b' ').count() };
-        let (space, name) = rest.split_at(blank.min(rest.len()));
-        made.extend_from_slice(space);
-        let arrow = name.windows(4).position(|part| part == b" -> ").filter(|_| kind == b'l');
-        match arrow {
-            Some(at) => {
-                let (name, target) = name.split_at(at);
-                made.extend(self.path(name));
-                made.extend_from_slice(b" -> ");
-                made.extend(self.path(target.get(4..).unwrap_or_default()));
-            }
-            None => made.extend(self.path(name)),
-        }
-        made
-    }
-
-    /// Replaces the names in a line of MLSD or MLST.
-    fn facts(&mut self, line: &[u8]) -> Vec<u8> {
-        let blank = line.iter().take_while(|byte| **byte == b' ').count();
-        let (space, rest) = line.split_at(blank);
-        let Some(at) = rest.iter().position(|byte| *byte == b' ') else { return self.text(line) };
-        let (facts, name) = rest.split_at(at);
-        let text = String::from_utf8_lossy(facts).into_owned();
-        let kept = text.split_inclusive(';').filter(|fact| {
-            let key = fact.split('=').next().unwrap_or_default().to_ascii_lowercase();
-            FACTS.contains(&key.as_str())
-        });
-        // The target of a link is in the value of its type.
-        let kept: String = kept
-            .map(|fact| match fact.split_once("link:") {
-                Some((head, _)) => format!("{head}link;"),
-                None => fact.to_owned(),
-            })
-            .collect();
-        let name = self.path(name.get(1..).unwrap_or_default());
-        [space, kept.as_bytes(), b" ", &name].concat()
-    }
-}
-
-/// Returns true if a word of a listing is a number, or part of a date.
-fn is_figure(word: &[u8]) -> bool {
-    const MONTHS: &[u8] = b"janfebmaraprmayjunjulaugsepoctnovdec";
-    let lower = word.to_ascii_lowercase();
-    let digits = lower.strip_suffix(b"am").or_else(|| lower.strip_suffix(b"pm")).unwrap_or(&lower);
-    let is_number = digits.iter().all(|byte| byte.is_ascii_digit() || b":-./,".contains(byte));
-    is_number || lower == b"<dir>" || MONTHS.chunks(3).any(|month| month == lower)
 }
 
 fn without_message(failure: RecordedFailure) -> RecordedFailure {
