@@ -3,9 +3,11 @@
 //! The proxy gets the server's name and looks it up itself: it may know names that the local host does not. Nothing is
 //! read beyond the proxy's own reply, since the server's first bytes may follow in the same packet.
 
-use std::{fmt, io, net::IpAddr, time::Duration};
+mod http_connect;
+mod socks5;
 
-use base64::{Engine, prelude::BASE64_STANDARD};
+use std::{fmt, io, time::Duration};
+
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     time::timeout,
@@ -13,12 +15,11 @@ use tokio::{
 
 use super::{
     authority::{authority, decoded_text, host_and_port},
-    mask::Mask,
     secret::Secret,
 };
 use portolan_core::{
-    error::{Error, ErrorKind, Origin, Result, codes::CONNECT_REFUSED},
-    limits::{PROXY_HEAD_BYTES_MAX, PROXY_WORDS_MAX},
+    error::{Error, ErrorKind, Origin, Result},
+    limits::PROXY_HEAD_BYTES_MAX,
     observe::{format_duration, visible::visible},
 };
 
@@ -120,126 +121,6 @@ impl Proxy {
         })
     }
 
-    async fn lead_by_socks<S>(&self, tcp: &mut S, host: &str, port: u16) -> Result<()>
-    where
-        S: AsyncRead + AsyncWrite + Unpin + Send,
-    {
-        let offer: &[u8] = if self.login.is_some() {
-            &[SOCKS, 2, NO_LOGIN, PASSWORD]
-        } else {
-            &[SOCKS, 1, NO_LOGIN]
-        };
-        self.send(tcp, offer).await?;
-        let [version, method] = self.receive(tcp).await?;
-        if version != SOCKS {
-            return Err(self.babble());
-        }
-        match (method, &self.login) {
-            (NO_LOGIN, _) => {}
-            (PASSWORD, Some(login)) => self.log_in(tcp, login).await?,
-            (0xFF, None) => return Err(denied("the proxy wants a login, and `proxy` has none")),
-            (0xFF, Some(_)) => return Err(denied("the proxy takes no login by password")),
-            _ => return Err(self.babble()),
-        }
-        let mut request = vec![SOCKS, CONNECT, 0];
-        match host.parse() {
-            Ok(IpAddr::V4(ip)) => request.extend([&[IPV4][..], &ip.octets()].concat()),
-            Ok(IpAddr::V6(ip)) => request.extend([&[IPV6][..], &ip.octets()].concat()),
-            Err(_) => request.extend([&[NAME, length(host)][..], host.as_bytes()].concat()),
-        }
-        request.extend(port.to_be_bytes());
-        self.send(tcp, &request).await?;
-        // A proxy that refuses may omit the rest.
-        let [version, code] = self.receive(tcp).await?;
-        if version != SOCKS {
-            return Err(self.babble());
-        }
-        if code != 0 {
-            return Err(refusal(code));
-        }
-        let [_, kind] = self.receive(tcp).await?;
-        // The address that the proxy connects from is of no use, but must be skipped.
-        let rest = match kind {
-            IPV4 => 4,
-            IPV6 => 16,
-            NAME => usize::from(self.receive::<_, 1>(tcp).await?[0]),
-            _ => return Err(self.babble()),
-        };
-        let mut skipped = vec![0; rest + 2];
-        tcp.read_exact(&mut skipped).await.map_err(|error| self.broken(error))?;
-        Ok(())
-    }
-
-    async fn log_in<S>(&self, tcp: &mut S, login: &ProxyLogin) -> Result<()>
-    where
-        S: AsyncRead + AsyncWrite + Unpin + Send,
-    {
-        let (user, password) = (login.user.as_str(), login.password.reveal());
-        let parts = [&[1, length(user)], user.as_bytes(), &[length(password)], password.as_bytes()];
-        self.send(tcp, &parts.concat()).await?;
-        let [_, status] = self.receive(tcp).await?;
-        if status == 0 { Ok(()) } else { Err(self.not_let_in("the proxy refused the login")) }
-    }
-
-    async fn lead_by_http<S>(&self, tcp: &mut S, target: &str) -> Result<()>
-    where
-        S: AsyncRead + AsyncWrite + Unpin + Send,
-    {
-        let mut request = format!("CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n");
-        if let Some(ProxyLogin { user, password }) = &self.login {
-            let word = BASE64_STANDARD.encode(format!("{user}:{}", password.reveal()));
-            request.push_str("Proxy-Authorization: Basic ");
-            request.push_str(&word);
-            request.push_str("\r\n");
-        }
-        request.push_str("\r\n");
-        self.send(tcp, request.as_bytes()).await?;
-        let head = self.receive_head(tcp).await?;
-        let line = head.split(|byte| *byte == b'\n').next().unwrap_or_default();
-        let line = String::from_utf8_lossy(line);
-        let (_, status) = line.trim_end().split_once(' ').ok_or_else(|| self.babble())?;
-        let code = status.get(..3).and_then(|code| code.parse::<u16>().ok());
-        let code = code.ok_or_else(|| self.babble())?;
-        let status = self
-            .login
-            .as_ref()
-            .map_or_else(|| status.to_owned(), |login| Mask::of(&login.password).hide_in(status));
-        let words: String = visible(&status).chars().take(PROXY_WORDS_MAX).collect();
-        let said = format!("the proxy said \"{words}\"");
-        match code {
-            200..=299 => Ok(()),
-            407 if self.login.is_none() => {
-                Err(denied(format!("{said}: it wants a login, and `proxy` has none")))
-            }
-            407 => Err(self.not_let_in(&format!("{said} to the login"))),
-            401 | 403 => Err(denied(said)),
-            408 | 504 => Err(Error::new(ErrorKind::Timeout, Origin::Network, said)),
-            400..=499 => Err(Error::new(ErrorKind::Refused, Origin::Network, said)),
-            500..=599 => Err(Error::new(ErrorKind::Unreachable, Origin::Network, said)),
-            _ => Err(Error { side: Origin::Network, ..Error::protocol(said) }),
-        }
-    }
-
-    /// Reads an HTTP head up to its blank line, byte by byte.
-    async fn receive_head<S>(&self, tcp: &mut S) -> Result<Vec<u8>>
-    where
-        S: AsyncRead + AsyncWrite + Unpin + Send,
-    {
-        const START: &[u8] = b"HTTP/1.";
-        let mut head = Vec::new();
-        while !head.ends_with(b"\n\r\n") && !head.ends_with(b"\n\n") {
-            head.extend(self.receive::<_, 1>(tcp).await?);
-            if !head.iter().zip(START).all(|(is, wanted)| is == wanted) {
-                return Err(self.babble());
-            }
-            if head.len() >= PROXY_HEAD_BYTES_MAX {
-                let message = format!("the proxy {self} answers without end");
-                return Err(Error { side: Origin::Network, ..Error::protocol(message) });
-            }
-        }
-        Ok(head)
-    }
-
     async fn send<S>(&self, tcp: &mut S, bytes: &[u8]) -> Result<()>
     where
         S: AsyncWrite + Unpin + Send,
@@ -283,39 +164,8 @@ impl Proxy {
     }
 }
 
-/// The numbers of RFC 1928 (SOCKS5).
-const SOCKS: u8 = 5;
-const NO_LOGIN: u8 = 0;
-const PASSWORD: u8 = 2;
-const CONNECT: u8 = 1;
-const IPV4: u8 = 1;
-const NAME: u8 = 3;
-const IPV6: u8 = 4;
-
-/// Returns the length of a text that is known to have at most 255 bytes.
-fn length(text: &str) -> u8 {
-    u8::try_from(text.len()).unwrap_or(u8::MAX)
-}
-
 fn denied(message: impl Into<String>) -> Error {
     Error::new(ErrorKind::Denied, Origin::Network, message)
-}
-
-/// Returns the error for a reply code other than 0 (RFC 1928, 6).
-fn refusal(code: u8) -> Error {
-    let (kind, words) = match code {
-        1 => (ErrorKind::Unreachable, "it failed there"),
-        2 => (ErrorKind::Denied, "its rules do not allow this connection"),
-        3 => (ErrorKind::Unreachable, "network unreachable"),
-        4 => (ErrorKind::Unreachable, "host unreachable"),
-        5 => (ErrorKind::Unreachable, "connection refused"),
-        6 => (ErrorKind::Timeout, "no answer in its time"),
-        7 => (ErrorKind::Unsupported, "it knows no CONNECT"),
-        8 => (ErrorKind::Unsupported, "it does not take this kind of address"),
-        _ => (ErrorKind::Protocol, "for a reason of its own"),
-    };
-    let error = Error::new(kind, Origin::Network, format!("the proxy refused: {words}"));
-    if code == 5 { error.with_name(CONNECT_REFUSED) } else { error }
 }
 
 fn read(text: &str) -> Option<Proxy> {
