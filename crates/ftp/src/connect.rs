@@ -139,6 +139,7 @@ impl Session {
         }
         if features.is_pyftpdlib() {
             data_path.profile.disable(Verb::Stor);
+            data_path.profile.record_separate_ports();
         }
         if syntax == PathSyntax::Flat {
             // The server would take the option for the name of a file.

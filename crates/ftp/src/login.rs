@@ -54,7 +54,8 @@ impl Features {
 
     /// Returns true for pyftpdlib (2.2.0, measured; 1.5.10, read), by the facts that only it names: it
     /// handles EPSV at once and closes the data connection of the upload before it, whose last bytes may still be on their
-    /// way. Both replies can be in order all the same.
+    /// way. Both replies can be in order all the same. In active mode it sends no data for a command that arrives before it
+    /// has connected.
     pub fn is_pyftpdlib(&self) -> bool {
         let facts = self.named.get("MLST").map(|facts| facts.replace('*', ""));
         facts.is_some_and(|facts| {

@@ -120,11 +120,17 @@ impl Session {
         Err(self.no_way(self.data_path.history.lost.clone()))
     }
 
-    /// Tries a step, and once more if the connection was found dead before anything was done.
+    /// Tries a step, and once more if the connection was found dead before anything was done, or if the server does not
+    /// accept the transfer command in the packet of EPRT or PORT.
     async fn try_twice(&mut self, what: Try<'_>) -> Result<Result<OpenedData, OpenError>> {
         let result = self.try_once(what).await;
         match &result {
             Err(failure) if self.is_unsent(&failure.error) => {
+                self.reconnect().await?;
+                Ok(self.try_once(what).await)
+            }
+            Err(failure) if failure.is_swapped => {
+                self.data_path.profile.record_separate_ports();
                 self.reconnect().await?;
                 Ok(self.try_once(what).await)
             }
@@ -151,7 +157,9 @@ impl Session {
             idle: self.site.data_timeout,
             offset,
             restarts: self.features.has("REST") && may_pipeline,
-            has_worked: self.data_path.fallback_order.current() == Some(step) && may_pipeline,
+            has_worked: self.data_path.fallback_order.current() == Some(step)
+                && may_pipeline
+                && !profile.wants_separate_ports(),
             is_early: is_followed
                 && command.verb() == Verb::Stor
                 && self.data_path.fallback_order.current() == Some(step)
@@ -171,6 +179,9 @@ impl Session {
         let command = self.data_path.profile.ahead(verb, step)?;
         if !step.is_active() {
             return Some(Lookahead::Ask(command));
+        }
+        if self.data_path.profile.wants_separate_ports() {
+            return None;
         }
         let NextTransfer::Download(file) = next else { return None };
         let next = FtpCommand::path(Verb::Retr, &self.absolute(file).ok()?);

@@ -1,8 +1,10 @@
 //! Everything learned of a server, shared by all sessions with it in one run. What is certain of it is saved for later
 //! runs.
 
+mod learned;
+mod saved;
+
 use std::{
-    net::IpAddr,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicUsize, Ordering},
@@ -10,46 +12,18 @@ use std::{
     time::Duration,
 };
 
+use self::learned::{Learned, ReplyOrder, Support};
 use super::{
     data::{
         address::PasvHint,
         method::{DataMethod, FallbackOrder},
     },
     list_command::ListCommand,
-    pipelining::{Habits, Pipelining},
-    server_store::{ServerHandle, ServerRecord},
-    site::Mode,
+    pipelining::Pipelining,
     tls::TlsVersions,
 };
 use portolan_core::limits::STEPS_KEPT_MIN;
 use portolan_proto::Verb;
-
-/// An ability of a server, as far as it was observed. What was refuted once stays refuted.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
-enum Support {
-    /// It was not observed.
-    #[default]
-    Unknown,
-    /// The server has shown it.
-    Proven,
-    /// The server failed once.
-    Refuted,
-}
-
-/// The order of a server's replies to commands that are sent before the end of a transfer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum ReplyOrder {
-    /// It was kept, in so many transfers.
-    Kept(u8),
-    /// It was not kept once, or may not have been.
-    Doubted,
-}
-
-impl Default for ReplyOrder {
-    fn default() -> Self {
-        Self::Kept(0)
-    }
-}
 
 /// The data-connection method that one session has found, for sessions that were opened before it was known.
 #[derive(Debug, Clone)]
@@ -57,53 +31,6 @@ pub(super) struct SharedMethod {
     pub(super) fallback_order: FallbackOrder,
     /// The mode that was last reported to the user.
     pub(super) reported_mode: Option<&'static str>,
-}
-
-/// The observations.
-#[derive(Debug, Default)]
-#[expect(clippy::struct_excessive_bools, reason = "each is another observation")]
-struct Learned {
-    /// The order at the end of downloads and listings.
-    downloads: ReplyOrder,
-    /// The order at the end of uploads: a server may poll the control connection while it still receives data.
-    uploads: ReplyOrder,
-    /// The agreement of STAT listings over the control connection with LIST.
-    stat_listing: Support,
-    /// True if only an earlier run has found that they agree.
-    remembers_stat_listing: bool,
-    /// The commands for listings: those with which it has shown entries, and those that it refused, or that showed nothing,
-    /// when another showed entries.
-    list_commands: [Support; ListCommand::ALL.len()],
-    /// A login in one packet: only user and password are requested.
-    one_packet_login: Support,
-    /// Temporary names that begin with a dot.
-    dotted_names: Support,
-    /// Set once it has renamed a temporary file.
-    has_renamed: bool,
-    /// True if it refuses temporary names or renames, and accepts final names.
-    wants_in_place: bool,
-    /// True if an earlier run has found that out.
-    remembers_in_place: bool,
-    /// The number of sessions at a time beyond which it refused one; 0 if it never did.
-    sessions_max: u16,
-    /// The agreement of the times in its listings with its MDTM.
-    listed_times: Support,
-    /// Long names: it keeps them whole, or shortens them.
-    long_names: Support,
-    /// SIZE: it reports none for a name that does not exist.
-    true_sizes: Support,
-    /// The versions of TLS with which its data connections work.
-    tls_versions: TlsVersions,
-    /// The knowledge about its own address for data.
-    pasv_hint: PasvHint,
-    /// The one of its addresses that answers when an earlier one in the list does not.
-    second_address: Option<IpAddr>,
-    /// The shortest time that a reply has taken: close to the round-trip time, whatever else the server was busy with.
-    round_trip: Option<Duration>,
-    /// The method that carried data last.
-    method: Option<SharedMethod>,
-    /// The record of earlier runs, to be updated for later ones.
-    record: Option<ServerHandle>,
 }
 
 #[derive(Debug, Default)]
@@ -130,25 +57,6 @@ impl Drop for SlotRequest {
 pub(super) struct ServerProfile(Arc<ProfileParts>);
 
 impl ServerProfile {
-    /// Returns the profile of a server with the `record` of earlier runs.
-    pub(super) fn with_record(record: ServerHandle) -> Self {
-        let known = record.known();
-        let habits = known.map(|known| known.habits).unwrap_or_default();
-        let mut learned = Learned { record: Some(record), ..Learned::default() };
-        if habits.short_names {
-            learned.long_names = Support::Refuted;
-        }
-        if let Some(known) = known {
-            learned.adopt(&known);
-        }
-        let pipelining = Pipelining::from_habits(habits);
-        Self(Arc::new(ProfileParts {
-            pipelining,
-            learned: Mutex::new(learned),
-            slot_requests: AtomicUsize::new(0),
-        }))
-    }
-
     fn learned(&self) -> MutexGuard<'_, Learned> {
         self.0.learned.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -357,6 +265,16 @@ impl ServerProfile {
         self.learned().true_sizes.observe(false);
     }
 
+    /// Returns true if EPRT or PORT must be answered before the transfer command is sent.
+    pub(super) fn wants_separate_ports(&self) -> bool {
+        self.learned().separate_ports
+    }
+
+    /// Records that it answers a transfer command before the EPRT or PORT in front of it, and then may send no data.
+    pub(super) fn record_separate_ports(&self) {
+        self.learned().separate_ports = true;
+    }
+
     /// Returns the versions of TLS with which its data connections work.
     pub(super) fn tls_versions(&self) -> TlsVersions {
         self.learned().tls_versions
@@ -407,129 +325,6 @@ impl ServerProfile {
         {
             *method = Some(SharedMethod { fallback_order: fallback_order.clone(), reported_mode });
         }
-    }
-
-    /// Returns the record of earlier runs, or of this one.
-    pub(super) fn known(&self) -> Option<ServerRecord> {
-        self.learned().record.as_ref().and_then(ServerHandle::known)
-    }
-
-    /// Updates the state for a new connection from the local address `ours`; `second` is the address of the server if
-    /// an earlier one in the list did not answer.
-    pub(super) fn follow(&self, ours: IpAddr, second: Option<IpAddr>) {
-        let mut learned = self.learned();
-        learned.second_address = second;
-        if learned.record.as_mut().is_some_and(|record| record.follow(ours)) {
-            learned.round_trip = None;
-        }
-    }
-
-    /// Saves the working method `step` for later runs, with the other facts; `failed` is the mode that has failed
-    /// besides, if one has.
-    pub(super) fn save(&self, step: DataMethod, failed: Option<Mode>) {
-        let mut habits = self.pipelining().habits();
-        habits.short_names = self.shortens_names();
-        let is_proven = self.pipelining().is_proven();
-        let refuses_list_all = self.fails_in(ListCommand::ListAll);
-        let mut learned = self.learned();
-        habits.in_place = learned.wants_in_place;
-        habits.sessions_max = learned.sessions_max;
-        habits.lists_by_stat = learned.stat_listing == Support::Proven;
-        habits.takes_whole_login = match learned.one_packet_login {
-            Support::Proven => Some(true).filter(|_| is_proven),
-            Support::Refuted => Some(false),
-            Support::Unknown => None,
-        };
-        let (round_trip, address) =
-            (learned.round_trip.unwrap_or_default(), learned.second_address);
-        let tls12_only = learned.tls_versions == TlsVersions::Only12;
-        let is_elsewhere = learned.pasv_hint == PasvHint::Worse;
-        let Some(record) = &mut learned.record else { return };
-        let before = record.known().and_then(|known| known.failed_mode);
-        record.learn(ServerRecord {
-            step,
-            failed_mode: failed.or(before.filter(|mode| *mode != step.kind())),
-            tls12_only,
-            refuses_list_all,
-            is_elsewhere,
-            round_trip,
-            habits,
-            address,
-        });
-    }
-
-    /// Records that `step` does not work now.
-    pub(super) fn unlearn(&self, step: DataMethod) {
-        if let Some(record) = &mut self.learned().record {
-            record.unlearn(step);
-        }
-    }
-
-    /// Discards the assumptions from earlier runs about data connections.
-    pub(super) fn forget(&self) {
-        if let Some(known) = self.known() {
-            self.unlearn(known.step);
-        }
-        let mut learned = self.learned();
-        (learned.pasv_hint, learned.tls_versions) = (PasvHint::Nothing, TlsVersions::All);
-    }
-}
-
-impl Learned {
-    /// Adopts what an earlier run has saved.
-    fn adopt(&mut self, known: &ServerRecord) {
-        if known.tls12_only {
-            self.tls_versions = TlsVersions::Only12;
-        }
-        if known.is_elsewhere {
-            self.pasv_hint = PasvHint::Worse;
-        }
-        self.wants_in_place = known.habits.in_place;
-        self.remembers_in_place = known.habits.in_place;
-        self.sessions_max = known.habits.sessions_max;
-        if known.habits.lists_by_stat {
-            self.stat_listing.observe(true);
-            self.remembers_stat_listing = true;
-        }
-        if let Some(is_whole) = known.habits.takes_whole_login {
-            self.one_packet_login.observe(is_whole);
-        }
-        if known.refuses_list_all {
-            self.list_command(ListCommand::ListAll).observe(false);
-        }
-    }
-
-    /// Saves a change of habits, if there is a record already; without one they are saved with its first.
-    fn save_habits(&mut self, change: impl FnOnce(&mut Habits)) {
-        if let Some(record) = &mut self.record
-            && let Some(known) = record.known()
-        {
-            let mut habits = known.habits;
-            change(&mut habits);
-            record.learn(ServerRecord { habits, ..known });
-        }
-    }
-
-    fn order_of(&mut self, verb: Verb) -> &mut ReplyOrder {
-        if verb.is_upload() { &mut self.uploads } else { &mut self.downloads }
-    }
-
-    fn list_command(&mut self, command: ListCommand) -> &mut Support {
-        let [facts, list_all, list, status, names] = &mut self.list_commands;
-        match command {
-            ListCommand::Facts => facts,
-            ListCommand::ListAll => list_all,
-            ListCommand::List => list,
-            ListCommand::Status => status,
-            ListCommand::Names => names,
-        }
-    }
-}
-
-impl Support {
-    /// Records a success or a failure.
-    fn observe(&mut self, is_good: bool) {
-        *self = (*self).max(if is_good { Self::Proven } else { Self::Refuted });
     }
 }
 

@@ -89,8 +89,15 @@ async fn announce_with(
     }
     let second = control.next_reply(time, &command.word()).await.map_err(begun)?;
     match (first.is_preliminary(), second.is_done()) {
-        // pyftpdlib replies to PORT only after it has connected, and to the transfer command before that (measured).
-        (true, true) => Ok(SentState::Begun),
+        // pyftpdlib replies to PORT only after it has connected, and to the transfer command before that. It takes an
+        // upload then, but sends nothing of a download or listing (2.2.0, measured).
+        (true, true) if command.verb().is_upload() => Ok(SentState::Begun),
+        (true, true) => {
+            let verb = announcement.verb();
+            let error = Error::protocol(format!("{} was answered before {verb}", command.verb()));
+            control.poison(&error);
+            Err(OpenError { is_swapped: true, ..begun(error) })
+        }
         (false, false) if !second.is_preliminary() => Err(of_mode(first.fault())),
         _ => {
             let said = format!("\"{}\" and \"{}\"", first.words(), second.words());

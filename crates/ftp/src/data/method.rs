@@ -306,7 +306,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_waits_twice_for_the_same_connection() {
+    fn no_connection_is_waited_for_twice() {
         for (step, kind, address, skipped) in [
             (Eprt, ErrorKind::DataConnection, "10.0.0.1:4000", Some(Port)),
             (Epsv, ErrorKind::Timeout, "10.0.0.1:4000", Some(Pasv)),

@@ -55,15 +55,18 @@ pub struct OpenError {
     pub named: Option<Ipv4Addr>,
     /// True if the server has begun the transfer, and may be busy with it for another minute.
     pub has_begun: bool,
+    /// True if it answered the transfer command before the EPRT or PORT in the same packet.
+    pub is_swapped: bool,
 }
 
 impl OpenError {
     pub(super) const fn of_mode(error: Error, address: String) -> Self {
-        Self { error, is_matter_of_mode: true, address, named: None, has_begun: false }
+        let (named, has_begun, is_swapped) = (None, false, false);
+        Self { error, is_matter_of_mode: true, address, named, has_begun, is_swapped }
     }
 
-    pub(super) const fn of_transfer(error: Error, address: String) -> Self {
-        Self { error, is_matter_of_mode: false, address, named: None, has_begun: false }
+    pub(super) fn of_transfer(error: Error, address: String) -> Self {
+        Self { is_matter_of_mode: false, ..Self::of_mode(error, address) }
     }
 
     /// Returns the error of a transfer command that was refused with `reply`.
