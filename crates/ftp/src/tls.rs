@@ -232,22 +232,30 @@ impl ServerCertVerifier for Verifier {
     }
 }
 
-/// The error of a certificate whose authority is unknown, with what the user needs to pin it.
+/// The error of a certificate whose authority is unknown, or that is an authority itself, with what the user needs to pin it.
 #[derive(Debug, thiserror::Error)]
 #[error("the authority of the certificate with the SHA-256 {sha256} is unknown")]
 struct UnknownAuthority {
     sha256: String,
+    /// True if the certificate is that of an authority, and not of a server.
+    is_authority: bool,
 }
 
-/// Adds the hash of the certificate to the error that its authority is unknown.
+/// Adds the hash of the certificate to the error that its authority is unknown, or that it is an authority itself.
 fn with_hash(error: rustls::Error, certificate: &CertificateDer<'_>) -> rustls::Error {
-    match error {
-        rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer) => {
-            let sha256 = to_hex(Sha256::digest(certificate));
-            CertificateError::Other(OtherError(Arc::new(UnknownAuthority { sha256 }))).into()
-        }
-        other => other,
+    let rustls::Error::InvalidCertificate(reason) = &error else { return error };
+    let is_authority = is_authority(reason);
+    if !is_authority && *reason != CertificateError::UnknownIssuer {
+        return error;
     }
+    let sha256 = to_hex(Sha256::digest(certificate));
+    CertificateError::Other(OtherError(Arc::new(UnknownAuthority { sha256, is_authority }))).into()
+}
+
+/// Returns true if a certificate was refused because it is that of an authority. The library under rustls has no text for
+/// it but the name of its variant.
+fn is_authority(reason: &CertificateError) -> bool {
+    in_words(&format!("{reason:?}")) == "ca used as end entity"
 }
 
 /// Converts a TLS error to a message with advice.
@@ -319,6 +327,9 @@ fn in_words(name: &str) -> String {
 
 const UNKNOWN_AUTHORITY: &str = "the server's certificate is from an unknown authority: name it with `ca_file`, or `pin` the certificate";
 
+const OWN_AUTHORITY: &str = "the server's certificate is that of an authority (CA:TRUE), as `openssl req -x509` makes it, and is \
+     no server's own: `pin` it, in place of `ca_file`";
+
 /// Returns the name in `DnsName("ftp.example.org")`, as the library shows the names of certificates.
 fn presented_name(shown: &str) -> &str {
     let inner = shown.split_once('(').and_then(|(_, rest)| rest.strip_suffix(')'));
@@ -340,23 +351,25 @@ fn certificate_words(reason: &CertificateError) -> String {
         ),
         E::UnknownIssuer => UNKNOWN_AUTHORITY.into(),
         E::Other(OtherError(inner)) if inner.is::<UnknownAuthority>() => {
-            let hash = inner.downcast_ref::<UnknownAuthority>().map(|known| &*known.sha256);
-            let hash = hash.unwrap_or_default();
-            format!("{UNKNOWN_AUTHORITY}, if its SHA-256 at the server is {hash}")
+            let known = inner.downcast_ref::<UnknownAuthority>();
+            let hash = known.map(|known| &*known.sha256).unwrap_or_default();
+            let is_authority = known.is_some_and(|known| known.is_authority);
+            let words = if is_authority { OWN_AUTHORITY } else { UNKNOWN_AUTHORITY };
+            format!("{words}, if its SHA-256 at the server is {hash}")
         }
-        E::ApplicationVerificationFailure => "the server's certificate is not the pinned one".into(),
+        E::ApplicationVerificationFailure => {
+            "the server's certificate is not the pinned one".into()
+        }
         E::BadEncoding => "the server's certificate cannot be read".into(),
-        E::BadSignature => "the signature of the server's certificate is not its authority's".into(),
+        E::BadSignature => {
+            "the signature of the server's certificate is not its authority's".into()
+        }
         E::Revoked => "the server's certificate has been revoked".into(),
+        other if is_authority(other) => OWN_AUTHORITY.into(),
         // An error of the library under rustls, which has no text but the names of its variants.
-        other => match in_words(&format!("{other:?}")).as_str() {
-            "ca used as end entity" => {
-                "the server's certificate is that of an authority (CA:TRUE), as `openssl req -x509` makes it, and is \
-                 no server's own: `pin` it, in place of `ca_file`"
-                    .into()
-            }
-            words => format!("the server's certificate was refused: {words}"),
-        },
+        other => {
+            format!("the server's certificate was refused: {}", in_words(&format!("{other:?}")))
+        }
     }
 }
 

@@ -71,7 +71,7 @@ async fn s34_a_certificate_that_proves_nothing_is_refused_unless_it_is_told_to_b
         (CertificateKind::Expired, "expired"),
         (CertificateKind::WrongName, "wrong.example"),
         (CertificateKind::SelfSigned, "unknown authority"),
-        (CertificateKind::Authority, "(CA:TRUE), as `openssl req -x509` makes it"),
+        (CertificateKind::Authority, "`ca_file`, if its SHA-256 at the server is "),
     ] {
         let mut bench = bench_with(&[], Some(ServerTls { certificate, ..ServerTls::default() }));
         if certificate == CertificateKind::SelfSigned {
