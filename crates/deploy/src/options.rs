@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use portolan_core::{
-    error::{Error, Result},
+    error::{Error, ErrorKind, Origin, Result},
     limits::{MIRROR_RETRIES_MAX, PARALLEL_AUTO, PARALLEL_MAX},
     option_table::{
         NUMBER_MAX,
@@ -11,7 +11,11 @@ use portolan_core::{
         OptionRow, OptionTable,
     },
 };
-use portolan_mirror::{Compare, DeployRules, FileModes, MirrorOptions, PatternFiles, StateIn};
+use portolan_fs::ops::with_nearest_name;
+use portolan_mirror::{
+    Compare, DeployRules, FileModes, MirrorOptions, PatternFiles, StateIn, exclude_from,
+    include_from,
+};
 
 use super::{check, git, maintenance};
 
@@ -78,7 +82,9 @@ impl DeployRequest {
     ) -> Result<MirrorOptions> {
         if !local.is_dir() {
             let message = "there is no such folder to deploy: was it built?";
-            return Err(Error::invalid(message).at(local.to_string_lossy()));
+            let fault = Error::new(ErrorKind::NotFound, Origin::Here, message);
+            let fault = with_nearest_name(fault, local);
+            return Err(Error::invalid(fault.message).at(local.to_string_lossy()));
         }
         if let Some(url) = &self.check_url {
             check::valid(url)?;
@@ -157,28 +163,16 @@ const ROWS: &[DeployRow] = &[
     )
     .flag("exclude", "Skip what matches, as in .gitignore; may be repeated")
     .value_name("GLOB"),
-    DeployRow::new(
-        "include_from",
-        Texts(|it, files| it.lists.include_from = files),
-        "files with such patterns, one a line, which come before those of `include`",
-    )
-    .flag("include-from", "Read patterns for --include from a file; may be repeated")
-    .value_name("FILE"),
-    DeployRow::new(
-        "exclude_from",
-        Texts(|it, files| it.lists.exclude_from = files),
-        "files with such patterns, one a line, which come before those of `exclude`; lines that begin with # are comments",
-    )
-    .flag("exclude-from", "Read patterns for --exclude from a file; may be repeated")
-    .value_name("FILE"),
+    include_from(|it, files| it.lists.include_from = files),
+    exclude_from(|it, files| it.lists.exclude_from = files),
     DeployRow::new(
         "files_from",
         Text(|it, file| {
             it.lists.files_from = Some(file.to_owned());
             Ok(())
         }),
-        "a file with the paths that are deployed, one a line, each below the folder; that of a folder stands for all that \
-         is in it. Everything else is neither sent nor deleted",
+        "a file with the paths that are deployed, one a line, each below the folder; that of a folder means all that is \
+         in it. Everything else is neither sent nor deleted",
     )
     .flag("files-from", "Deploy only the paths in this file, one a line")
     .value_name("FILE"),

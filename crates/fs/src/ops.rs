@@ -18,6 +18,8 @@ use portolan_core::{
     encoding::to_hex,
     error::{Error, ErrorKind, Origin, Result},
     limits::COPY_BYTES,
+    observe::visible::visible,
+    similar::{NAMES_MAX, nearest},
 };
 
 pub use super::glob::{glob, glob_where};
@@ -26,6 +28,30 @@ pub use super::glob::{glob, glob_where};
 pub fn exists(path: impl AsRef<Path>) -> Result<bool> {
     let path = path.as_ref();
     path.try_exists().map_err(|error| Error::local("look at it", path, error))
+}
+
+/// Returns `fault`, with the entry most similar to `path` in its directory if the fault is that `path` does not exist.
+pub fn with_nearest_name(fault: Error, path: &Path) -> Error {
+    if fault.kind != ErrorKind::NotFound || path.exists() {
+        return fault;
+    }
+    match nearest_name(path) {
+        Some(near) => {
+            Error { message: format!("{}; did you mean `{near}`?", fault.message), ..fault }
+        }
+        None => fault,
+    }
+}
+
+/// Returns the path of the entry of the same directory whose name is most similar to that of `path`.
+fn nearest_name(path: &Path) -> Option<String> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let entries = fs::read_dir(folder.unwrap_or(Path::new("."))).ok()?;
+    let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    let names: Vec<_> = names.take(NAMES_MAX).collect();
+    let known: Vec<_> = names.iter().map(String::as_str).collect();
+    let near = nearest(path.file_name()?.to_str()?, &known)?;
+    Some(visible(path.with_file_name(near).as_os_str().as_encoded_bytes()))
 }
 
 /// Reads a whole file of at most `limit` bytes.

@@ -80,7 +80,8 @@ pub(super) async fn apply_with(
     let done = do_all(crew, plan, &mut run, leftovers, means).await;
     crew.keep_pace(None);
     let mut report = run.end(plan);
-    if done.is_ok() && report.failed == 0 && !plan.is_empty() {
+    let is_settled = !plan.is_empty() || !plan.left.open.is_empty();
+    if done.is_ok() && report.failed == 0 && is_settled {
         ledger.settle_all(&plan.left.open);
     }
     // Completed steps stay recorded, however the run ended.

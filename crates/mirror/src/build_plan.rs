@@ -18,12 +18,11 @@ use super::{
     pool::SessionPool,
     scan::{self, Role},
     scan_local,
-    size_age_filter::SizeAgeFilter,
     stale_temps::{self, StaleTemps},
     state::{Loaded, MirrorState},
     sync_base::{Intents, SyncBase},
     trash,
-    tree::{NodeKind, ScanResult, Tree, Why, name_of, parent},
+    tree::{ScanResult, name_of, parent},
     trusted_state,
 };
 use portolan_core::{
@@ -175,7 +174,7 @@ async fn compare(
         Direction::Up => &mut here,
         Direction::Down => &mut there,
     };
-    apply_size_filter(source, &rules.bounds)?;
+    rules.bounds.apply(source)?;
     let (source, target) = match heading.direction {
         Direction::Up => (&here, &there),
         Direction::Down => (&there, &here),
@@ -214,23 +213,6 @@ async fn finish(
     check_free_space(&plan)?;
     tell(crew.first().observer(), &plan, source, target, base);
     Ok(plan)
-}
-
-/// Leaves out the files of the source that are out of bounds in size or time.
-fn apply_size_filter(source: &mut ScanResult, bounds: &SizeAgeFilter) -> Result<()> {
-    if *bounds == SizeAgeFilter::default() {
-        return Ok(());
-    }
-    let is_out = |tree: &Tree| -> Vec<Vec<u8>> {
-        let files = tree.nodes().filter(|(_, node)| node.kind == NodeKind::File);
-        let out = files.filter(|(_, node)| bounds.holds(node) != Some(true));
-        out.map(|(path, _)| path.to_vec()).collect()
-    };
-    for path in is_out(&source.tree) {
-        source.tree.remove(&path);
-        source.leave_out(path, Why::Bounds)?;
-    }
-    Ok(())
 }
 
 /// Fails if the files to fetch would leave too little room on the local disk (S50).
@@ -305,10 +287,8 @@ fn consequence(doubt: &str, rules: &MirrorOptions) -> String {
 
 /// Warns of a history or of secrets that a mirror is about to send for the first time: few web servers hide them.
 fn tell_of_secrets(observer: &EventEmitter, plan: &MirrorPlan) {
-    let is_secret = |name: &&[u8]| *name == b".git" || name.starts_with(b".env");
     let sent = plan.steps.iter().filter(|step| matches!(step.act, Action::Put(_)));
-    let tops = sent.filter_map(|step| step.path.split(|byte| *byte == b'/').next());
-    let named: BTreeSet<_> = tops.filter(is_secret).map(visible).collect();
+    let named: BTreeSet<_> = sent.filter_map(|step| secret_part(&step.path)).map(visible).collect();
     if !named.is_empty() {
         let named: Vec<_> = named.into_iter().take(LEFT_OUT_NAMED_MAX).collect();
         let text = format!(
@@ -317,6 +297,19 @@ fn tell_of_secrets(observer: &EventEmitter, plan: &MirrorPlan) {
         );
         observer.message_once(MessageLevel::Warn, text);
     }
+}
+
+/// Returns the part of `path` up to a history or a file of secrets, at any depth; `None` if it names neither.
+fn secret_part(path: &[u8]) -> Option<&[u8]> {
+    let mut start = 0;
+    for name in path.split(|byte| *byte == b'/') {
+        let end = start + name.len();
+        if name == b".git" || name.starts_with(b".env") {
+            return path.get(..end);
+        }
+        start = end + 1;
+    }
+    None
 }
 
 /// Logs what a deployment leaves out by itself, and what it leaves alone on the server.
@@ -338,5 +331,24 @@ fn tell_of_deployment(observer: &EventEmitter, plan: &MirrorPlan, source: &ScanR
         };
         let text = format!("{unknown} {are} (`--delete-unknown` deletes such files)");
         observer.message_once(MessageLevel::Info, text);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_history_or_secrets_are_found_at_any_depth() {
+        for (path, part) in [
+            (".git/config", Some(".git")),
+            (".env", Some(".env")),
+            ("app/.env.local", Some("app/.env.local")),
+            ("lib/x/.git/HEAD", Some("lib/x/.git")),
+            (".gitignore", None),
+            ("a.env/b.git/c", None),
+        ] {
+            assert_eq!(secret_part(path.as_bytes()), part.map(str::as_bytes), "{path}");
+        }
     }
 }

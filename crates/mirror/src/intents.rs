@@ -54,6 +54,8 @@ pub(super) struct OnServer {
     is_there: bool,
     /// True if the file may lack some of `written`.
     is_behind: bool,
+    /// True if the file has intents that are settled, beside others that stay open.
+    has_settled: bool,
 }
 
 impl Journal {
@@ -122,7 +124,7 @@ impl Journal {
             }
             Err(fault) if matches!(self.kept, JournalPlace::There(..)) => {
                 let text = format!(
-                    "if this run is cut off, the next one may take its files for somebody else's: {fault}"
+                    "if this run is cut off, the next one may treat its files as changed by others: {fault}"
                 );
                 session.observer().warn_once(text);
                 Ok(())
@@ -139,7 +141,7 @@ fn unnoted(fault: Error) -> Error {
     }
     let message = format!(
         "{}; with `on_conflict` \"keep\" or \"fail\" nothing is changed that cannot be noted before, since later runs \
-         would take it for somebody else's change",
+         would treat it as a change by others",
         fault.message
     );
     Error { message, ..fault }
@@ -171,7 +173,7 @@ impl OnServer {
     /// Creates the journal of the base in `folder`, stored as `file`.
     pub(super) fn new(folder: RemotePath, file: RemotePath) -> Self {
         let (written, open) = (Intents::new(), BTreeSet::new());
-        Self { folder, file, written, open, is_there: false, is_behind: false }
+        Self { folder, file, written, open, is_there: false, is_behind: false, has_settled: false }
     }
 
     /// Returns its path on the server.
@@ -194,13 +196,22 @@ impl OnServer {
     /// Settles all intents but those for the files in `kept`.
     pub(super) fn settle_all(&mut self, kept: &BTreeSet<Vec<u8>>) {
         self.open.retain(|path| kept.contains(path));
+        let before = self.written.len();
+        self.written.retain(|path, _| self.open.contains(path));
+        self.has_settled |= self.written.len() < before;
+    }
+
+    /// Returns the journal without the intents that `settle_all` has settled; `None` if the file has none of them.
+    pub(super) fn shortened(&mut self) -> Option<Vec<u8>> {
+        std::mem::take(&mut self.has_settled)
+            .then(|| manifest::write_intents(&self.written, &self.folder))
     }
 
     /// Returns true if the journal is no longer needed; the caller then removes it.
     pub(super) fn is_over(&mut self) -> bool {
         let is_over = self.is_there && self.open.is_empty();
         if is_over {
-            (self.is_there, self.is_behind) = (false, false);
+            (self.is_there, self.is_behind, self.has_settled) = (false, false, false);
             self.written.clear();
         }
         is_over
@@ -281,5 +292,27 @@ fn may_be(intent: Intent, node: &Node) -> bool {
             let is_time = |time_us| utc(node).is_none_or(|time| time.as_microsecond() == time_us);
             node.size.is_none_or(|now| now == size) && time_us.is_none_or(is_time)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_intent_that_stays_open_does_not_keep_those_that_are_settled() {
+        let folder = RemotePath::root();
+        let mut journal = OnServer::new(folder.clone(), RemotePath::parse("/j").unwrap());
+        let all: Intents = [(b"a".to_vec(), Intent::Any), (b"b".to_vec(), Intent::Gone)].into();
+        journal.found(all.clone());
+        assert_eq!(journal.shortened(), None);
+        journal.apply_intents(b"a");
+        journal.settle_all(&[b"b".to_vec()].into());
+        assert!(!journal.is_over());
+        let left = manifest::read_intents(&journal.shortened().unwrap(), &folder).unwrap();
+        assert_eq!(left, [(b"b".to_vec(), Intent::Gone)].into());
+        assert_eq!(journal.shortened(), None, "once is enough");
+        journal.settle_all(&BTreeSet::new());
+        assert!(journal.is_over());
     }
 }

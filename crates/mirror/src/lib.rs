@@ -114,7 +114,7 @@ pub use hooks::RunHooks;
 pub use manifest::read as read_state;
 pub use option_rows::OPTIONS;
 pub use options::{Compare, MirrorOptions, MirrorRequest, OnConflict, StateIn};
-pub use pattern_files::PatternFiles;
+pub use pattern_files::{PatternFiles, exclude_from, include_from};
 pub use plan::{
     Action, Difference, Drift, FileStat, Leftover, MirrorPlan, PlanCounts, SourceFileStat, Step,
     TargetChange,

@@ -2,6 +2,7 @@
 
 use super::{
     options::{Compare, MirrorRequest, OnConflict, StateIn},
+    pattern_files::{exclude_from, include_from},
     trash_rules::{TRASH_HELP, TRASH_MANUAL, TrashRules},
 };
 use portolan_core::{
@@ -70,28 +71,16 @@ const ROWS: &[MirrorRow] = &[
         "Skip what matches, as in .gitignore; may be repeated, evaluated after .portolanignore",
     )
     .value_name("GLOB"),
-    MirrorRow::new(
-        "include_from",
-        Texts(|it, files| it.lists.include_from = files),
-        "files with such patterns, one a line, which come before those of `include`",
-    )
-    .flag("include-from", "Read patterns for --include from a file; may be repeated")
-    .value_name("FILE"),
-    MirrorRow::new(
-        "exclude_from",
-        Texts(|it, files| it.lists.exclude_from = files),
-        "files with such patterns, one a line, which come before those of `exclude`; lines that begin with # are comments",
-    )
-    .flag("exclude-from", "Read patterns for --exclude from a file; may be repeated")
-    .value_name("FILE"),
+    include_from(|it, files| it.lists.include_from = files),
+    exclude_from(|it, files| it.lists.exclude_from = files),
     MirrorRow::new(
         "files_from",
         Text(|it, file| {
             it.lists.files_from = Some(file.to_owned());
             Ok(())
         }),
-        "a file with the paths that are mirrored, one a line, each below the folder; that of a folder stands for all that \
-         is in it. Everything else is neither transferred nor deleted",
+        "a file with the paths that are mirrored, one a line, each below the folder; that of a folder means all that is \
+         in it. Everything else is neither transferred nor deleted",
     )
     .flag("files-from", "Mirror only the paths in this file, one a line")
     .value_name("FILE"),

@@ -11,6 +11,7 @@ use super::{gitignore::without_mark, options::MirrorOptions, patterns::check};
 use portolan_core::{
     error::{Error, Result},
     limits::{ENTRIES_MAX, LIST_FILE_BYTES_MAX},
+    option_table::{OptionKind, OptionRow},
 };
 
 /// The files that options name.
@@ -48,6 +49,28 @@ impl PatternFiles {
         }
         Ok(())
     }
+}
+
+/// Returns the row of the option `include_from`, which mirrors and deployments share.
+pub const fn include_from<T: 'static>(set: fn(&mut T, Vec<String>)) -> OptionRow<T> {
+    OptionRow::new(
+        "include_from",
+        OptionKind::Texts(set),
+        "files with such patterns, one a line, which come before those of `include`",
+    )
+    .flag("include-from", "Read patterns for --include from a file; may be repeated")
+    .value_name("FILE")
+}
+
+/// Returns the row of the option `exclude_from`, which mirrors and deployments share.
+pub const fn exclude_from<T: 'static>(set: fn(&mut T, Vec<String>)) -> OptionRow<T> {
+    OptionRow::new(
+        "exclude_from",
+        OptionKind::Texts(set),
+        "files with such patterns, one a line, which come before those of `exclude`; lines that begin with # are comments",
+    )
+    .flag("exclude-from", "Read patterns for --exclude from a file; may be repeated")
+    .value_name("FILE")
 }
 
 /// Returns the text of the file at `path`.

@@ -3,7 +3,8 @@
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use super::tree::{Node, utc};
+use super::tree::{Node, NodeKind, ScanResult, Why, utc};
+use portolan_core::error::Result;
 
 /// The limits of size and time within which files take part; other files are neither sent nor deleted.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,6 +44,20 @@ impl SizeAgeFilter {
             return Some(false);
         }
         all.into_iter().all(|is_in| is_in.is_some()).then_some(true)
+    }
+
+    /// Leaves out the files of `source` that are out of bounds.
+    pub(super) fn apply(&self, source: &mut ScanResult) -> Result<()> {
+        if *self == Self::default() {
+            return Ok(());
+        }
+        let files = source.tree.nodes().filter(|(_, node)| node.kind == NodeKind::File);
+        let out = files.filter(|(_, node)| self.holds(node) != Some(true));
+        for path in out.map(|(path, _)| path.to_vec()).collect::<Vec<_>>() {
+            source.tree.remove(&path);
+            source.leave_out(path, Why::Bounds)?;
+        }
+        Ok(())
     }
 
     /// Returns the time that lies `time` before `now`.

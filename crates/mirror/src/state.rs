@@ -31,6 +31,7 @@ use portolan_fs::{RootDir, SymlinkPolicy};
 use portolan_remote::{
     fs::RemoteFs,
     path::{RelativePath, RemotePath},
+    source_sink::MemorySource,
 };
 
 /// The file on the server that holds the intents of a run. Its name is a temporary one, which every version leaves
@@ -255,15 +256,22 @@ impl MirrorState {
             there.write(session, waiting).await?;
         }
         // The base now says all that the journal says.
-        let is_over = there.journal.lock().unwrap_or_else(PoisonError::into_inner).is_over();
-        let file = there.journal.lock().unwrap_or_else(PoisonError::into_inner).file().clone();
-        if !is_over {
-            return Ok(());
-        }
-        match session.remove(&file).await {
+        let (is_over, shortened, file) = {
+            let mut journal = there.journal.lock().unwrap_or_else(PoisonError::into_inner);
+            (journal.is_over(), journal.shortened(), journal.file().clone())
+        };
+        let changed = match shortened {
+            _ if is_over => session.remove(&file).await,
+            Some(bytes) => {
+                let size = bytes.len() as u64;
+                session.upload(&mut MemorySource::new(&bytes), size, None, &file).await.map(drop)
+            }
+            None => return Ok(()),
+        };
+        match changed {
             Err(fault) if fault.kind == ErrorKind::Interrupted => Err(fault),
             Err(fault) => {
-                // The journal says nothing that the base does not say.
+                // What the journal says and does not stay open, the base says as well.
                 session.observer().message(MessageLevel::Info, format!("{file} stays: {fault}"));
                 Ok(())
             }

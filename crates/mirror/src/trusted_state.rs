@@ -40,6 +40,7 @@ pub(super) async fn plan(
     there.withdraw(&here.own);
     name_aliases::resolve_aliases(crew, here, &mut there, Some(base), heading, rules.delete)
         .await?;
+    rules.bounds.apply(here)?;
     let (sides, known) = ((&*here, &there), Some(base));
     let plan = plan_with(sides, known, known, Some(filter), heading.clone(), rules.clone())?;
     let paths: Vec<_> = asked(crew.first(), &plan, base, heading).into_iter().collect();

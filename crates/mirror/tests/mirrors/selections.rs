@@ -81,6 +81,26 @@ async fn a_run_that_trusts_the_state_deletes_no_file_that_takes_no_part() {
 }
 
 #[tokio::test]
+async fn a_run_that_trusts_the_state_keeps_to_the_bounds() {
+    for trust_state in [true, false] {
+        let bench = MirrorFixture::new(&[]).remembering();
+        let write_all = |a: &str, b: &str| {
+            write(&bench.here(), "a", a);
+            write(&bench.here(), "b", b);
+        };
+        write_all("1", "22");
+        bench.up(&deleting()).await.unwrap();
+        write_all("333", "4444444");
+        let bounds = SizeAgeFilter { max_size: Some(5), ..SizeAgeFilter::default() };
+        let rules = MirrorOptions { bounds, trust_state, ..deleting() };
+        let report = bench.up(&rules).await.unwrap();
+        let did = (report.uploaded, report.deleted, report.failed);
+        assert_eq!(did, (1, 0, 0), "{trust_state}: {:?}", report.plan);
+        assert_eq!(fs::read(bench.there().join("b")).unwrap(), b"22", "{trust_state}");
+    }
+}
+
+#[tokio::test]
 async fn a_deployment_of_some_files_keeps_the_record_of_the_others() {
     for state in [StateIn::Local, StateIn::Remote] {
         let bench = MirrorFixture::new(&[]).remembering();
