@@ -20,6 +20,7 @@ use crate::{
     clock::Clock,
     error::{Error, ErrorKind, Origin, Result},
     exit_code::Exit,
+    files::ops,
     ftp::{
         secret::Secret,
         session::{RunContext, Session},
@@ -40,7 +41,7 @@ use crate::{
         progress::{problems, progress},
     },
     port_provider::{RulesetPorts, RunPortProvider},
-    remote::fs::RemoteFs as _,
+    remote::{fs::RemoteFs as _, nearest::with_nearest_name},
     script::{
         netrc::{self, Netrc},
         rules::NatSettings,
@@ -355,8 +356,19 @@ pub(super) fn with_session(
 ) -> Result<()> {
     let runtime = runtime()?;
     runtime.block_on(async {
+        let encoding = site.encoding;
         let mut session = Session::open(site, context.clone()).await?;
-        let result = work(&mut session).await;
+        let result = match work(&mut session).await {
+            Err(fault) => {
+                let path = fault.path.clone().map(PathBuf::from);
+                let fault = with_nearest_name(&mut session, fault, encoding).await;
+                Err(match path.filter(|_| fault.side == Origin::Here) {
+                    Some(path) => ops::with_nearest_name(fault, &path),
+                    None => fault,
+                })
+            }
+            done => done,
+        };
         session.leave();
         result
     })

@@ -1,6 +1,6 @@
 //! Flags that follow from the rows of options.
 
-use std::{marker::PhantomData, ops::RangeInclusive, time::Duration};
+use std::{fmt::Display, marker::PhantomData, ops::RangeInclusive, str::FromStr, time::Duration};
 
 use clap::{
     Arg, ArgAction, ArgMatches, Command,
@@ -10,7 +10,8 @@ use clap::{
 
 use crate::{
     error::Result,
-    option_table::{OptionKind, OptionRow, OptionTable, parse_pairs},
+    nat::check::Ports,
+    option_table::{NUMBER_MAX, OptionKind, OptionRow, OptionTable, parse_pairs},
     script::value::{parse_duration, parse_rate, parse_size},
 };
 
@@ -102,11 +103,13 @@ impl<C: OptionCommand> OptionFlags<C> {
                     set(to, &parse_pairs(text))?;
                 }
             }
+            OptionKind::Ports(set) => {
+                if let Some(text) = matches.get_one::<String>(row.key) {
+                    set(to, Ports::parse(text)?.ranges())?;
+                }
+            }
             OptionKind::Address(set) => store(matches, row.key, to, *set),
-            OptionKind::FlagOrPath(..)
-            | OptionKind::Secret(..)
-            | OptionKind::Ports(_)
-            | OptionKind::Own => {}
+            OptionKind::FlagOrPath(..) | OptionKind::Secret(..) | OptionKind::Own => {}
         }
         Ok(())
     }
@@ -174,9 +177,9 @@ fn valued<T>(row: &OptionRow<T>, arg: Arg) -> Arg {
             arg.value_name("WHEN").value_parser(WordParser(words)).hide_possible_values(true)
         }
         OptionKind::Count(range, _) => {
-            let range = i64::from(*range.start())..=i64::from(*range.end());
-            let arg = arg.value_name("N").value_parser(value_parser!(u16).range(range));
-            usual(row, arg)
+            let range = range.clone();
+            let parser = move |text: &str| number(text, &range);
+            usual(row, arg.value_name("N").value_parser(parser))
         }
         OptionKind::CountOrAuto(range, _) => {
             let range = range.clone();
@@ -184,7 +187,9 @@ fn valued<T>(row: &OptionRow<T>, arg: Arg) -> Arg {
             arg.value_name("N|auto").value_parser(parser)
         }
         OptionKind::Number(range, _) => {
-            usual(row, arg.value_name("N").value_parser(value_parser!(u64).range(range.clone())))
+            let range = range.clone();
+            let parser = move |text: &str| number(text, &range);
+            usual(row, arg.value_name("N").value_parser(parser))
         }
         OptionKind::Size(_) => arg.value_name("SIZE").value_parser(size),
         OptionKind::Rate(_) => arg.value_name("RATE").value_parser(rate),
@@ -228,7 +233,7 @@ impl<V: Clone + Send + Sync + 'static> TypedValueParser for WordParser<V> {
         let words = self.0.clone();
         let parser = move |text: &str| {
             let word = text.replace('-', "_");
-            let found = words.iter().find(|(known, _)| *known == word);
+            let found = words.iter().find(|(known, _)| known.replace('-', "_") == word);
             found.map(|(_, value)| value.clone()).ok_or_else(|| {
                 let known: Vec<_> = words.iter().map(|(known, _)| *known).collect();
                 format!("one of {} is wanted", known.join(", "))
@@ -253,6 +258,19 @@ fn time(text: &str) -> Result<Duration, String> {
 fn rate(text: &str) -> Result<u64, String> {
     let wants = || "a number of bytes per second is wanted, such as 500KiB or 2MiB".to_owned();
     parse_rate(text).filter(|rate| *rate > 0).ok_or_else(wants)
+}
+
+/// Parses a whole number in `range`; the error names its ends.
+fn number<N>(text: &str, range: &RangeInclusive<N>) -> Result<N, String>
+where
+    N: Copy + PartialOrd + Display + FromStr + Into<u64>,
+{
+    let (least, most) = (*range.start(), *range.end());
+    let wants = || match most.into() {
+        NUMBER_MAX.. => format!("a number of at least {least} is wanted"),
+        _ => format!("a number from {least} to {most} is wanted"),
+    };
+    text.parse().ok().filter(|number| range.contains(number)).ok_or_else(wants)
 }
 
 fn count_or_auto(text: &str, range: &RangeInclusive<u16>) -> Result<Option<u16>, String> {

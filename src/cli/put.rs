@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     error::{Error, ErrorKind, Origin, Result},
-    files::SourceFile,
+    files::{SourceFile, ops::with_nearest_name},
     ftp::{
         path::RemotePath,
         session::Session,
@@ -104,7 +104,9 @@ pub(super) fn run(args: &Args, common: &Common) -> ExitResult {
     let (site, work, options, context) = prepared().map_err(UsageError)?;
     for (source, _) in &work {
         match source {
-            LocalSource::File(path) => drop(SourceFile::open(path)?),
+            LocalSource::File(path) => {
+                drop(SourceFile::open(path).map_err(|fault| with_nearest_name(fault, path))?);
+            }
             LocalSource::Folder(path) if !args.recursive => {
                 let message = "this is a folder: -r uploads it with its contents, `portolan mirror FOLDER URL` makes a folder \
                                of the server like it";

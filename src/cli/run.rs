@@ -116,7 +116,7 @@ fn source(args: &Args) -> Result<(&Path, ScriptSource)> {
     }
     let path = args.script.as_deref().unwrap_or(Path::new(""));
     if path == Path::new("-") {
-        let text = ScriptSource::read_text_of("/dev/stdin")?;
+        let text = ScriptSource::read_standard_input()?;
         return Ok((path, ScriptSource::from_text(text, "-", ".")));
     }
     Ok((path, ScriptSource::read(path)?))

@@ -12,7 +12,9 @@ use super::{netrc, sites::config_folder};
 use crate::{
     error::{Error, ErrorKind, Origin, Result},
     files,
+    observe::visible::visible,
     secret::Secret,
+    similar::{NAMES_MAX, nearest},
 };
 
 /// The maximum size of one secret in bytes: that of a key, not of a file.
@@ -67,13 +69,26 @@ pub fn find(name: &str, is_rehearsal: bool) -> Result<FoundSecret> {
             Ok(FoundSecret { secret: Secret::new("rehearsal"), is_exposed: false })
         }
         Err(_) => {
+            let near = similar(name).map(|near| format!("; did you mean `{near}`?"));
             let message = format!(
                 "there is no secret `{name}`: set the environment variable {name}, or give a systemd credential or a file \
-                 {FOLDER}/{name} (mode 0600) of that name"
+                 {FOLDER}/{name} (mode 0600) of that name{}",
+                near.unwrap_or_default()
             );
             Err(Error::new(ErrorKind::NotFound, Origin::Here, message))
         }
     }
+}
+
+/// Returns the name most similar to `name` of a secret that there is, or of an environment variable.
+fn similar(name: &str) -> Option<String> {
+    let files = folders().into_iter().filter_map(|folder| std::fs::read_dir(folder).ok());
+    let files = files.flatten().filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    let variables = env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+    let variables = variables.filter(|name| !OWN_VARIABLES.contains(&name.as_str()));
+    let names: Vec<_> = files.take(NAMES_MAX).chain(variables).collect();
+    let known: Vec<_> = names.iter().map(String::as_str).collect();
+    nearest(name, &known).map(visible)
 }
 
 /// Returns the secret, unless it is empty: it would be sent as a password that is none.
@@ -139,7 +154,7 @@ pub fn folders() -> Vec<PathBuf> {
     std::iter::once(folder).chain(user).collect()
 }
 
-/// Returns the secret from a source that nobody else can read.
+/// Returns the secret from a source that no other user can read.
 fn kept(name: &str) -> Result<Option<Secret>> {
     if let Some(folder) = env::var_os("CREDENTIALS_DIRECTORY") {
         let file = Path::new(&folder).join(name);

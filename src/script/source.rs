@@ -7,7 +7,7 @@ use std::{
 
 use crate::{
     error::{Error, Result},
-    files::owned,
+    files::{ops::with_nearest_name, owned},
     limits::SCRIPT_FILE_BYTES_MAX,
     observe::visible::visible,
 };
@@ -42,9 +42,12 @@ impl ScriptSource {
         Ok(Self { is_guarded: true, ..Self::read(path)? })
     }
 
-    /// Reads the text of a script from `path`, such as standard input.
-    pub fn read_text_of(path: impl AsRef<Path>) -> Result<String> {
-        read_text(path.as_ref())
+    /// Reads the text of a script from standard input.
+    pub fn read_standard_input() -> Result<String> {
+        let mut bytes = Vec::new();
+        let input = std::io::stdin().lock().take(SCRIPT_FILE_BYTES_MAX + 1).read_to_end(&mut bytes);
+        input.map_err(|error| Error::local("read the script", "standard input", error))?;
+        text_of_bytes(bytes, "standard input")
     }
 
     /// Creates a script without a file; it imports from `root`.
@@ -100,9 +103,13 @@ impl ScriptSource {
 pub(super) fn read_text(path: &Path) -> Result<String> {
     let cannot = |error| Error::local("read the script", path, error);
     let mut bytes = Vec::new();
-    let file = std::fs::File::open(path).map_err(cannot)?;
+    let file = std::fs::File::open(path).map_err(|error| with_nearest_name(cannot(error), path))?;
     file.take(SCRIPT_FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(cannot)?;
-    let shown = path.to_string_lossy();
+    text_of_bytes(bytes, &path.to_string_lossy())
+}
+
+/// Returns the text of a script from its bytes, of which no more than one beyond the limit were read.
+fn text_of_bytes(bytes: Vec<u8>, shown: &str) -> Result<String> {
     if bytes.len() as u64 > SCRIPT_FILE_BYTES_MAX {
         let message = format!("a script of more than {SCRIPT_FILE_BYTES_MAX} bytes is not read");
         return Err(Error::invalid(message).at(shown));

@@ -8,6 +8,7 @@
 //! listing      a directory as far as it is known     hash         algorithms of hashes
 //! hints        what follows a transfer               rate_limit   bytes per second
 //! prune        retention: old files that go          shared_rate  rate limits of several processes
+//! nearest      the name that a missing one may mean
 //! ```
 
 pub mod entry;
@@ -18,6 +19,7 @@ pub mod hints;
 pub mod listing;
 pub mod memory;
 pub mod name_encoding;
+pub mod nearest;
 pub mod path;
 pub mod pending;
 pub mod prune;

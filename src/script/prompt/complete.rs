@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::{
-    shortcuts::{self, ArgumentNames, SHORTCUTS},
+    shortcuts::{self, ArgumentNames},
     words,
 };
 use crate::{
@@ -75,7 +75,7 @@ impl Completer {
         let (start, wanted) = wanted(before);
         let mut all = match wanted {
             Completion::Start(begun) => {
-                let names = SHORTCUTS.iter().map(|one| one.name.to_owned());
+                let names = shortcuts::names().map(str::to_owned);
                 plain(names.chain(self.names()), &begun)
             }
             Completion::Name(begun) => plain(self.names(), &begun),

@@ -32,6 +32,7 @@ use crate::{
     error::{Error, Result},
     ftp::{session::RunContext, session::Session, url::Url},
     observe::{Event, visible::visible},
+    remote::nearest::with_nearest_name,
 };
 
 /// The name of the input in errors.
@@ -263,6 +264,16 @@ impl Prompt {
         self.evaluate(&source(text)).map_err(|mut failure| {
             failure.place = None;
             failure.calls.clear();
+            let fault = failure.fault.clone();
+            let explained = self.site().map(|site| {
+                site.within(&self.run, async |session, _| {
+                    let encoding = session.site().encoding;
+                    Ok(with_nearest_name(session, fault, encoding).await)
+                })
+            });
+            if let Some(Ok(fault)) = explained {
+                failure.fault = fault;
+            }
             Trouble::Failed(failure)
         })
     }

@@ -92,7 +92,7 @@ const FIRST: &[ErrorCode] = &[
         "refused",
         "The server refused a command (reply 5yz), and there is no evidence that a file is missing.",
         "Missing permissions on the server, a command that it does not implement, a name that it does not allow.",
-        "servers say this of what may not be read or written, and of a folder where a file is wanted (`mirror` takes folders): `portolan ls` shows both",
+        "servers say this of what may not be read or written, and of a folder where a file is wanted (`mirror` takes folders) and `-r` is missing: `portolan ls` shows both",
     ),
     row(
         "timeout",

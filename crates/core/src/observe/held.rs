@@ -25,9 +25,17 @@ impl PendingLine {
     /// Returns the held line, to be written before `event`. Returns `None` if `event` reports the same failure; the
     /// fault that ends a run is reported at its end.
     pub(super) fn before(&mut self, event: &Event) -> Option<String> {
+        // Neither prints a line: the failure may still be reported by a later event.
+        if matches!(event, Event::Connected { .. } | Event::Attempted { .. }) {
+            return None;
+        }
         let FailedTransfer { words, line } = self.0.take()?;
         let is_told = match event {
-            Event::RunDone { fault: Some(fault), .. } => fault.to_string() == words,
+            // A clause may have been added to it since.
+            Event::RunDone { fault: Some(fault), .. } => fault
+                .to_string()
+                .strip_prefix(&words)
+                .is_some_and(|added| added.is_empty() || added.starts_with("; ")),
             Event::Said { text, .. } => text.starts_with(&words),
             _ => false,
         };
