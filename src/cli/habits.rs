@@ -11,8 +11,8 @@ type KnownWords = &'static [(&'static [&'static str], &'static str)];
 const COMMANDS: KnownWords = &[
     (
         &["suggest", "rules"],
-        "`portolan doctor URL` suggests firewall rules; `nat::suggest(#{ format: \"ufw\" })` prints those for one firewall: \
-         `portolan functions nat::suggest`",
+        "`portolan nat suggest --format ufw` prints the rules for one firewall; `portolan doctor URL` tests a server and \
+         suggests those that are missing",
     ),
     (
         &["sync", "synchronize", "synchronise", "rsync", "bisync"],

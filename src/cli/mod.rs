@@ -26,6 +26,7 @@ mod nat;
 mod nat_history;
 mod nat_import;
 mod nat_session;
+mod nat_suggest;
 mod nat_test;
 mod nat_watch;
 mod next;

@@ -20,7 +20,7 @@ use self::{
 use super::{
     ExitResult,
     common::{Common, interruptible},
-    nat_history, nat_import, nat_session, nat_test,
+    nat_history, nat_import, nat_session, nat_suggest, nat_test,
     nat_watch::{WatchArgs, WatchVoice, Watcher},
     report::{self, UsageError},
     run::{attempt, failed, settings},
@@ -68,6 +68,8 @@ enum NatVerb {
     GuardSession(nat_session::SessionArgs),
     /// Print the script for a file of iptables lines; exit with 6 if lines of it are lost
     Import(nat_import::Args),
+    /// Print the rules that let FTP through a firewall, a router or a cloud, or a server's settings
+    Suggest(nat_suggest::Args),
     /// List the changes of rulesets: who, when, why
     Log(nat_history::LogArgs),
     /// Show the rules that differ between two changes
@@ -233,6 +235,7 @@ pub(super) fn run(args: &Args, common: &Common) -> ExitResult {
         NatVerb::Test(test) => nat_test::run(test, common),
         NatVerb::GuardSession(args) => nat_session::run(args, common),
         NatVerb::Import(args) => nat_import::run(args, common),
+        NatVerb::Suggest(args) => nat_suggest::run(args, common),
         NatVerb::Log(args) => nat_history::log(args, common),
         NatVerb::Diff(args) => nat_history::diff(args, common),
     }
@@ -340,6 +343,9 @@ impl NatContext<'_> {
             // There may be no ruleset yet.
             NatCommand::Watch(watch) => self.watch(watch, names),
             NatCommand::Revert(revert) => {
+                if let Some(name) = name {
+                    self.know(name)?;
+                }
                 self.each((&names, rulesets), "reverted", |machine, name, ledger| {
                     machine.revert(name, revert.force, ledger, self.context.clock.now())
                 })

@@ -7,15 +7,17 @@ use serde_json::json;
 
 use super::NatContext;
 use crate::{
-    error::Result,
+    error::{Error, ErrorKind, Origin, Result},
     exit_code::Exit,
     nat::{
         NatError,
         boot_check::BootCheck,
         machine::NatHost,
+        model::RulesetSpec as Model,
         undo::{RulesetState, Status},
     },
     script::rules::Ruleset,
+    similar::nearest,
 };
 
 impl NatContext<'_> {
@@ -28,6 +30,19 @@ impl NatContext<'_> {
         let mut names: BTreeSet<_> = records.into_iter().map(|record| record.ruleset).collect();
         names.extend(NatHost::this(self.backend, None)?.standing_names());
         Ok(names.into_iter().collect())
+    }
+
+    /// Fails for the name of a ruleset that is not on this host, and suggests the most similar one.
+    pub(super) fn know(&self, name: &str) -> Result<()> {
+        Model::new(name)?;
+        let known = self.all_names()?;
+        if known.iter().any(|one| one == name) {
+            return Ok(());
+        }
+        let names: Vec<_> = known.iter().map(String::as_str).collect();
+        let near = nearest(name, &names).map(|near| format!("; did you mean `{near}`?"));
+        let message = format!("there is no ruleset `{name}` here{}", near.unwrap_or_default());
+        Err(Error::new(ErrorKind::NotFound, Origin::Script, message))
     }
 
     pub(super) fn status(

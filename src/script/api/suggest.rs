@@ -52,7 +52,7 @@ impl Default for SuggestOptions {
 }
 
 /// Every option of `nat::suggest`.
-pub(in crate::script) const SUGGEST: OptionTable<SuggestOptions> =
+pub(crate) const SUGGEST: OptionTable<SuggestOptions> =
     OptionTable { rows: SUGGEST_ROWS, usual: SuggestOptions::default };
 
 const SUGGEST_ROWS: &[OptionRow<SuggestOptions>] = &[
@@ -64,7 +64,8 @@ const SUGGEST_ROWS: &[OptionRow<SuggestOptions>] = &[
         ]),
         "the host to configure",
     )
-    .usual("client"),
+    .usual("client")
+    .flag("side", "Host to configure"),
     OptionRow::<SuggestOptions>::new(
         "mode",
         OptionKind::Choice(&[
@@ -73,7 +74,8 @@ const SUGGEST_ROWS: &[OptionRow<SuggestOptions>] = &[
         ]),
         "the side that opens data connections",
     )
-    .usual("passive"),
+    .usual("passive")
+    .flag("mode", "Side that opens data connections: the server (active) or the client (passive)"),
     OptionRow::<SuggestOptions>::new(
         "format",
         OptionKind::Choice(&[
@@ -97,7 +99,8 @@ const SUGGEST_ROWS: &[OptionRow<SuggestOptions>] = &[
         ]),
         "the packet filter, the router, the cloud (as Terraform), or the server with its own settings",
     )
-    .usual("nft"),
+    .usual("nft")
+    .flag("format", "Packet filter, router, cloud (as Terraform), or server with its own settings"),
     OptionRow::<SuggestOptions>::new(
         "ports",
         OptionKind::Ports(|it, ranges| {
@@ -109,13 +112,17 @@ const SUGGEST_ROWS: &[OptionRow<SuggestOptions>] = &[
             Ok(())
         }),
         "the client's `port_range` (\"40000-40009\") or the server's passive ports (\"50000-50009\")",
-    ),
+    )
+    .flag("ports", "Ports of the client (active) or passive ports of the server [default: 40000-40009, 50000-50009]")
+    .value_name("FIRST-LAST"),
     OptionRow::<SuggestOptions>::new(
         "control",
         OptionKind::Count(1..=u16::MAX, |it, port| it.control = port),
         "the server's control port",
     )
-    .usual("21"),
+    .usual("21")
+    .flag("control", "Control port of the server")
+    .value_name("PORT"),
     OptionRow::<SuggestOptions>::new(
         "from",
         OptionKind::Text(|it, text| {
@@ -123,12 +130,15 @@ const SUGGEST_ROWS: &[OptionRow<SuggestOptions>] = &[
             Ok(())
         }),
         "the only address or network to allow, such as \"203.0.113.20\" or \"198.51.100.0/24\"",
-    ),
+    )
+    .flag("from", "Only address or network to allow")
+    .value_name("NETWORK"),
     OptionRow::<SuggestOptions>::new(
         "to",
         OptionKind::Address(|it, address| it.to = Some(address)),
         "the host behind the router that is configured; without it, the host itself is configured",
-    ),
+    )
+    .flag("to", "Host behind the router that is configured"),
     OptionRow::<SuggestOptions>::new(
         "in",
         OptionKind::Text(|it, text| {
@@ -136,7 +146,9 @@ const SUGGEST_ROWS: &[OptionRow<SuggestOptions>] = &[
             Ok(())
         }),
         "the interface that leads to the other side, such as \"eth0\"; for firewalld it selects the zone",
-    ),
+    )
+    .flag("in", "Interface that leads to the other side")
+    .value_name("INTERFACE"),
     OptionRow::<SuggestOptions>::new(
         "external_address",
         OptionKind::Text(|it, text| {
@@ -146,25 +158,33 @@ const SUGGEST_ROWS: &[OptionRow<SuggestOptions>] = &[
             Ok(())
         }),
         "the external address of a server behind NAT",
-    ),
+    )
+    .flag("external-address", "External address of a server behind NAT")
+    .value_name("ADDRESS"),
 ];
 
-/// Returns the suggestion that `options` ask for. If it is for this host, it names the chains that filter here.
+/// Returns the suggestion that `options` ask for.
 pub(super) fn wanted(options: &Map) -> Result<WantedPorts> {
-    let given = read(options, "nat::suggest", &SUGGEST)?;
-    let SuggestOptions { side, mode, format, ports, control, from, external, to, device } = given;
-    let usual = if mode == FirewallMode::Active { CLIENT_PORTS } else { SERVER_PORTS };
-    let ports = ports.unwrap_or(usual);
-    let mut wanted = WantedPorts {
-        format,
-        from,
-        external,
-        to,
-        device,
-        ..WantedPorts::new(side, mode, control, ports)
-    };
-    if format == FirewallFormat::Nft {
-        wanted.chains = filter_chains::of_this_host(&wanted);
+    Ok(read(options, "nat::suggest", &SUGGEST)?.wanted())
+}
+
+impl SuggestOptions {
+    /// Returns the suggestion that they ask for. If it is for this host, it names the chains that filter here.
+    pub fn wanted(self) -> WantedPorts {
+        let Self { side, mode, format, ports, control, from, external, to, device } = self;
+        let usual = if mode == FirewallMode::Active { CLIENT_PORTS } else { SERVER_PORTS };
+        let ports = ports.unwrap_or(usual);
+        let mut wanted = WantedPorts {
+            format,
+            from,
+            external,
+            to,
+            device,
+            ..WantedPorts::new(side, mode, control, ports)
+        };
+        if format == FirewallFormat::Nft {
+            wanted.chains = filter_chains::of_this_host(&wanted);
+        }
+        wanted
     }
-    Ok(wanted)
 }
