@@ -52,6 +52,8 @@ pub enum ScriptMistake {
     ReservedWord(String),
     /// An array has no element of this index.
     OutOfBounds,
+    /// A loop is to go over a value that has no elements in order.
+    NotIterable,
 }
 
 impl ScriptMistake {
@@ -65,6 +67,7 @@ impl ScriptMistake {
                 Some(Self::UnknownFunction(signature.clone()))
             }
             EvalAltResult::ErrorArrayBounds(..) => Some(Self::OutOfBounds),
+            EvalAltResult::ErrorFor(..) => Some(Self::NotIterable),
             EvalAltResult::ErrorParsing(error, _) => Self::of_syntax(error),
             _ => None,
         }
@@ -77,6 +80,9 @@ impl ScriptMistake {
             ParseErrorType::BadInput(LexError::MalformedChar(_)) => Some(Self::LongCharacter),
             ParseErrorType::BadInput(LexError::UnterminatedString) => Some(Self::OpenString),
             ParseErrorType::MissingToken(token, _) if token == ";" => Some(Self::MissingSemicolon),
+            ParseErrorType::MismatchedType(wanted, _) if wanted.contains("iterable") => {
+                Some(Self::NotIterable)
+            }
             ParseErrorType::Reserved(word) => Some(Self::ReservedWord(word.clone())),
             _ => None,
         }
@@ -113,6 +119,10 @@ impl ScriptMistake {
                     .into(),
             ),
             Self::OutOfBounds => None,
+            Self::NotIterable => Some(
+                "`for` goes over arrays, ranges and texts; over a map it takes its keys: `for key in map.keys()`"
+                    .into(),
+            ),
         }
     }
 }

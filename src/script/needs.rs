@@ -201,6 +201,7 @@ pub const FUNCTIONS: &[FunctionNeeds] = &[
     row("env", &[PermissionNeed::Argument(Env, 0)]),
     row("exit", &[]),
     row("fail", &[]),
+    row("fail_temporarily", &[]),
     row("fault", &[]),
     row("format_duration", &[]),
     row("format_size", &[]),

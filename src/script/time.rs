@@ -112,6 +112,11 @@ impl Time {
         let parsed = strtime::parse(format, text).map_err(|error| {
             Error::invalid(format!("{text:?} is not of the form {format:?}: {error}"))
         })?;
+        if let Some(year) = parsed.year().filter(|year| (0..100).contains(year)) {
+            return Err(Error::invalid(format!(
+                "{text:?} would be of the year {year} by {format:?}: %y reads a year of two digits, %Y one of four"
+            )));
+        }
         let nothing = || {
             Error::invalid(format!(
                 "{format:?} has no date: it wants a year (%Y), and may have %m, %d, %H, %M and %S"
@@ -244,10 +249,17 @@ mod tests {
     }
 
     #[test]
+    fn a_year_of_two_digits_is_no_year_of_the_first_century() {
+        let fault = Time::parse_by("11.02.26", "%d.%m.%Y", &TimeZone::UTC).unwrap_err();
+        assert!(fault.message.contains("%y reads a year of two digits"), "{fault}");
+    }
+
+    #[test]
     fn other_forms_are_read_by_a_format() {
         let parse = |text, format| Time::parse_by(text, format, &TimeZone::UTC);
         for (text, format, shown) in [
             ("20260211", "%Y%m%d", "2026-02-11T00:00:00Z"),
+            ("11.02.26", "%d.%m.%y", "2026-02-11T00:00:00Z"),
             ("11.02.2026 14:22", "%d.%m.%Y %H:%M", "2026-02-11T14:22:00Z"),
             ("2026-02", "%Y-%m", "2026-02-01T00:00:00Z"),
             ("report-2026.csv", "report-%Y.csv", "2026-01-01T00:00:00Z"),

@@ -184,6 +184,21 @@ fn a_wrong_path() {
         ],
     );
     line(knowing("open+sesame-21").file("a.csv", ""), &["put", "a.csv", &url("x/a.csv")], &above);
+    let near = told(
+        5,
+        &[
+            "error: /pub/b.csv: there is no such file or folder on the server; did you mean `/pub/a.csv`?\n",
+        ],
+    );
+    line(knowing("open+sesame-21"), &["get", &url("pub/b.csv")], &near);
+    line(knowing("open+sesame-21"), &["rm", &url("pub/b.csv")], &near);
+    let near =
+        "error: /pup/a.csv: there is no such file or folder on the server; did you mean `/pub`?\n";
+    line(knowing("open+sesame-21"), &["get", &url("pup/a.csv")], &told(5, &[near]));
+    let near =
+        "error: report.cvs: cannot open: no such file or directory; did you mean `report.csv`?\n";
+    let program = knowing("open+sesame-21").file("report.csv", "");
+    line(program, &["put", "report.cvs", &url("")], &told(5, &[near]));
     let local = told(5, &["error: gone.csv: cannot open: no such file or directory\n"]);
     line(knowing("open+sesame-21"), &["put", "gone.csv", &url("")], &local);
     let into = told(
@@ -446,4 +461,48 @@ fn a_closure_that_uses_the_session_which_the_line_is_still_asking() {
     let kept =
         "let names = site.names(\"/\"); print(names.filter(|name| site.exists(`/${name}`)));";
     script(kept).stdout("[\"a\"]\n");
+}
+
+#[test]
+fn a_misspelt_script_or_secret_names_the_nearest() {
+    let program = Portolan::new().file("scripts/nightly.rhai", "print(1);");
+    let near = "error: scripts/nightli.rhai: cannot read the script: no such file or directory; did you mean \
+                `scripts/nightly.rhai`?\n";
+    line(program, &["run", "scripts/nightli.rhai"], &told(2, &[near]));
+    let program = Portolan::new().env("FTP_PASSWORD", "open+sesame-21");
+    let program = program.file("a.rhai", "let p = secret(\"FTP_PASWORD\");");
+    let near = told(5, &["(mode 0600) of that name; did you mean `FTP_PASSWORD`?\n"]);
+    line(program, &["run", "a.rhai"], &near);
+}
+
+#[test]
+fn what_the_language_takes_otherwise() {
+    let own = "hint: a function sees only its own variables: give it `x` as an argument\n";
+    script("fn f() { print(x) }\nlet x = 1;\nf();", &told(3, &[own]));
+    let keys = "hint: `for` goes over arrays, ranges and texts; over a map it takes its keys";
+    script("for (name, sum) in #{ a: 1 } { print(name); }", &told(3, &[keys]));
+    script("let m = #{ a: 1 };\nfor (name, sum) in m { print(name); }", &told(3, &[keys]));
+    script(
+        "fail_temporarily(\"the day is not closed yet\");",
+        &told(4, &["error: the day is not closed yet\n"]),
+    );
+    let text = "try { throw \"x\"; } catch (err) { print(err.message); }\n\
+                let tries = [];\n\
+                let v = retry(#{ backoff: \"1ms\" }, || {\n\
+                    tries.push(1);\n\
+                    if tries.len() < 3 { fail_temporarily(\"not yet\"); }\n\
+                    tries.len()\n\
+                });\n\
+                print(v);\n";
+    let ran = Portolan::new().script(text).run();
+    ran.succeeds().stdout("x\n3\n").stderr_has("not yet; trying again (2 of 2)");
+}
+
+#[test]
+fn the_name_of_an_empty_secret_is_told_whatever_comments_say_of_it() {
+    let text = "// Permissions: --allow-secret=FTP_PASSWORD\nlet options = #{};\n\
+                options.password = secret(\"FTP_PASSWORD\");\n";
+    let program = Portolan::new().env("FTP_PASSWORD", "").file("script.rhai", text);
+    let told = told(5, &["error: the secret `FTP_PASSWORD` is empty: "]);
+    line(program, &["run", "script.rhai"], &told);
 }

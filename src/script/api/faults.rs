@@ -55,6 +55,16 @@ pub mod functions {
         err.message.as_str().into()
     }
 
+    /// The message of a thrown text: the text itself.
+    ///
+    /// ```rhai
+    /// try { throw "no order today"; } catch (err) { print(err.message); }
+    /// ```
+    #[rhai_fn(get = "message", pure)]
+    pub fn text_message(err: &mut ImmutableString) -> ImmutableString {
+        err.clone()
+    }
+
     /// The server's reply code; 0 if there was no reply. Errors of NAT have their stable code here, as in `err.name`.
     ///
     /// ```rhai

@@ -102,6 +102,12 @@ fn try_again(
     Ok(Dynamic::UNIT)
 }
 
+/// Raises the error of `fail` and `fail_temporarily`, at the place of the call.
+fn fail_with(ctx: &NativeCallContext<'_>, fault: Error) -> RhaiResultOf<()> {
+    let position = ctx.call_position();
+    Err(raised(fault, if position.is_none() { Position::NONE } else { position }))
+}
+
 /// The largest exit code of a script: shells use 126 and above for commands that cannot be run, and for signals.
 const EXIT_CODE_MAX: u8 = 125;
 
@@ -196,7 +202,8 @@ pub mod functions {
         wait(&ctx, &seconds.into())
     }
 
-    /// Runs `work`, and retries it after a temporary error (`err.may_retry`). Returns the result of `work`.
+    /// Runs `work`, and retries it after a temporary error (`err.may_retry`), such as that of `fail_temporarily`. Returns the
+    /// result of `work`.
     ///
     /// {options of `retry`}
     ///
@@ -291,8 +298,20 @@ pub mod functions {
     /// ```
     #[rhai_fn(return_raw, volatile)]
     pub fn fail(ctx: NativeCallContext<'_>, message: &str) -> RhaiResultOf<()> {
-        let fault = Error::new(ErrorKind::Invalid, Origin::Script, message);
-        let position = ctx.call_position();
-        Err(raised(fault, if position.is_none() { Position::NONE } else { position }))
+        fail_with(&ctx, Error::invalid(message))
+    }
+
+    /// Ends the script, or the attempt of `retry`, with a temporary error of your own: `retry` tries again, and so does a job
+    /// with `retries`. Its kind is "busy", the exit code 4; `catch` can handle it.
+    ///
+    /// ```rhai
+    /// let site = ftp::connect("ftp://ftp.example.org");
+    /// retry(#{ attempts: 10, backoff: "30s" }, || {
+    ///     if !site.exists("/out/done.flag") { fail_temporarily("the day is not closed yet"); }
+    /// });
+    /// ```
+    #[rhai_fn(return_raw, volatile)]
+    pub fn fail_temporarily(ctx: NativeCallContext<'_>, message: &str) -> RhaiResultOf<()> {
+        fail_with(&ctx, Error::new(ErrorKind::Busy, Origin::Here, message))
     }
 }

@@ -211,7 +211,13 @@ fn syntax(error: ParseError, shown: &str, text: &str) -> ScriptFinding {
         let known = variables(text);
         let known: Vec<_> = known.iter().map(String::as_str).collect();
         let message = format!("there is no variable `{name}`");
-        let near = nearest(name, &known).map(|near| format!("did you mean `{near}`?"));
+        let near = nearest(name, &known).map(|near| {
+            if near == name {
+                format!("a function sees only its own variables: give it `{name}` as an argument")
+            } else {
+                format!("did you mean `{near}`?")
+            }
+        });
         let hint = near.or_else(|| advised(&at));
         return ScriptFinding::error(at, message).hint(hint);
     }

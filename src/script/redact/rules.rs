@@ -27,6 +27,8 @@ const ADDRESSES: &[&str] =
     &["ping", "webhook", "url", "slack", "teams", "discord", "ntfy", "gotify", "telegram"];
 /// The endings of names of files and public values.
 const NO_SECRETS: &[&str] = &["file", "path", "dir", "folder", "cert", "client_key", "public_key"];
+/// The permission whose values are names of secrets, in the jobs file and, with a hyphen, as a flag.
+const PERMISSION: &str = "allow_secret";
 /// The functions that take the name of a secret, not a secret.
 const NAMERS: &[&str] = &["secret", "env", "find", "contains"];
 /// The words of the language, which are not variables.
@@ -110,9 +112,14 @@ fn inline(text: &str, start: usize, found: &mut Vec<Range<usize>>) {
         hide(range);
     }
     let lower = text.to_ascii_lowercase();
+    let permission = PERMISSION.replace('_', "-");
     for part in PARTS {
         for (at, _) in lower.match_indices(part) {
             let behind = at + part.len();
+            let before = lower.get(..behind).unwrap_or_default();
+            if before.ends_with(&permission) || before.ends_with(PERMISSION) {
+                continue;
+            }
             let rest = text.get(behind..).unwrap_or_default();
             let name = rest.len()
                 - rest.trim_start_matches(|c: char| c.is_alphanumeric() || c == '_').len();
@@ -140,7 +147,7 @@ fn inline(text: &str, start: usize, found: &mut Vec<Range<usize>>) {
 /// Returns true if something called `name` holds a secret.
 fn is_sensitive(name: &str, language: Language) -> bool {
     let name = name.to_lowercase().replace('-', "_");
-    if NO_SECRETS.iter().any(|end| name.ends_with(end)) {
+    if name == PERMISSION || NO_SECRETS.iter().any(|end| name.ends_with(end)) {
         return false;
     }
     let is_address = language == Language::Toml && ADDRESSES.contains(&name.as_str());

@@ -120,6 +120,17 @@ fn the_caret_stays_below_its_place_and_messages_lose_the_secrets() {
     assert!(veil.line(text, 2, 1).is_none());
 }
 
+#[test]
+fn the_names_of_secrets_stay_in_messages() {
+    for (file, text) in [
+        ("a.rhai", "// --allow-secret=FTP_PASSWORD\no.password = secret(\"FTP_PASSWORD\");"),
+        ("portolan.toml", "[job.permissions]\nallow_secret = [\"FTP_PASSWORD\"]\n"),
+    ] {
+        let message = "the secret `FTP_PASSWORD` is empty";
+        assert_eq!(Veil::of(file, text).words(message), message, "{text}");
+    }
+}
+
 proptest! {
     #[test]
     fn a_password_is_in_no_line_wherever_it_stands(

@@ -29,6 +29,9 @@ const JOBS_FILE: &str = "portolan.toml";
 /// The number of names that are tried for a secret.
 const SECRET_NAMES_MAX: u32 = 1000;
 
+/// The number of links to the file of sites that are followed, as on Linux.
+const LINKS_MAX: u32 = 40;
+
 /// A site to be saved.
 #[derive(Debug, Default)]
 pub struct NewSite {
@@ -247,12 +250,26 @@ fn read(file: &Path) -> Result<DocumentMut> {
 
 fn write(file: &Path, text: &str) -> Result<()> {
     make_folder(file)?;
-    // Users keep such files elsewhere, with a link to them: the link stays.
-    let file = file.canonicalize().unwrap_or_else(|_| file.to_owned());
+    // Users keep such files elsewhere, with a link to them: the link stays, also before the file exists.
+    let file = behind_links(file);
+    make_folder(&file)?;
     let mut landing = AtomicFile::begin(&file)?;
     landing.ask_mode(0o600);
     landing.write_all(text.as_bytes())?;
     landing.commit(None).map(drop)
+}
+
+/// Returns the file to which a link leads, whether it exists or not; `file` itself if it is none.
+fn behind_links(file: &Path) -> PathBuf {
+    if let Ok(found) = file.canonicalize() {
+        return found;
+    }
+    let mut file = file.to_owned();
+    for _ in 0..LINKS_MAX {
+        let Ok(target) = fs::read_link(&file) else { break };
+        file = file.parent().unwrap_or(Path::new("")).join(target);
+    }
+    file
 }
 
 fn text(value: &str) -> Item {

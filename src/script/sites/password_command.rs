@@ -107,7 +107,7 @@ fn output(child: &mut Child) -> Option<Vec<u8>> {
     let reader = move || {
         let mut bytes = Vec::new();
         let whole = pipe.take(OUTPUT_BYTES_MAX + 1).read_to_end(&mut bytes);
-        // Nobody listens any more if it took too long.
+        // The receiver is gone if it took too long.
         done.send(whole.map(|_| bytes)).ok();
     };
     std::thread::Builder::new().name("password".into()).spawn(reader).ok()?;

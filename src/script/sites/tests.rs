@@ -138,3 +138,30 @@ fn a_site_that_cannot_be_read_back_is_not_written() {
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
     }
 }
+
+#[test]
+fn a_link_to_the_file_stays_also_before_the_file_exists() {
+    for is_there in [true, false] {
+        let scratch = tempfile::tempdir().unwrap();
+        let (link, file) = (scratch.path().join("sites.toml"), scratch.path().join("kept/of-mine"));
+        if is_there {
+            std::fs::create_dir(scratch.path().join("kept")).unwrap();
+            std::fs::write(&file, "# mine\n").unwrap();
+        }
+        std::os::unix::fs::symlink("kept/of-mine", &link).unwrap();
+        let site = edit::NewSite { name: "a".into(), url: "ftp://h/".into(), ..Default::default() };
+        edit::add(&link, site, false).unwrap();
+        assert_eq!(std::fs::read_link(&link).unwrap(), Path::new("kept/of-mine"), "{is_there}");
+        assert!(std::fs::read_to_string(&file).unwrap().contains("ftp://h/"), "{is_there}");
+    }
+}
+
+#[test]
+fn a_link_in_a_circle_is_refused() {
+    let scratch = tempfile::tempdir().unwrap();
+    let link = scratch.path().join("sites.toml");
+    std::os::unix::fs::symlink("sites.toml", &link).unwrap();
+    let site = edit::NewSite { name: "a".into(), url: "ftp://h/".into(), ..Default::default() };
+    edit::add(&link, site, false).unwrap_err();
+    assert_eq!(std::fs::read_link(&link).unwrap(), Path::new("sites.toml"));
+}
