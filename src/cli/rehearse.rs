@@ -1,6 +1,6 @@
 //! `portolan rehearse`: runs a script against an embedded server.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
@@ -22,6 +22,7 @@ use crate::{
     },
     script::{
         run::{Rehearsal, Settings},
+        sites::{is_url, parse_url},
         source::ScriptSource,
     },
 };
@@ -111,8 +112,9 @@ fn set_up(args: &Args) -> Result<RehearsalStage> {
     for part in [&tree, &folder.path().join("here")] {
         std::fs::create_dir(part).map_err(|error| Error::local("make the folder", part, error))?;
     }
-    if let Some(from) = &args.tree {
-        copy_tree(from, &tree, REHEARSAL_BYTES_MAX)?;
+    match &args.tree {
+        Some(from) => drop(copy_tree(from, &tree, REHEARSAL_BYTES_MAX)?),
+        None => make_url_folders(&args.rest, &tree)?,
     }
     let personality = args.server.as_deref().map(Personality::parse).transpose()?;
     let plans = args.faults.iter().map(|fault| FaultPlan::parse(fault)).collect::<Result<_>>()?;
@@ -126,6 +128,26 @@ fn set_up(args: &Args) -> Result<RehearsalStage> {
     // After the start: files that the server itself creates are not changes.
     let before = Snapshot::of(&tree)?;
     Ok(RehearsalStage { folder, server, before })
+}
+
+/// Makes the directories that URLs among the arguments name, since a script begins in them.
+fn make_url_folders(args: &[String], tree: &Path) -> Result<()> {
+    for url in args.iter().filter(|arg| is_url(arg)) {
+        let Some(path) = parse_url(url).ok().and_then(|url| url.path) else { continue };
+        let path = path.to_string();
+        let parts: Vec<_> = path.split('/').filter(|part| !part.is_empty()).collect();
+        if parts.iter().any(|part| matches!(*part, "." | "..")) {
+            continue;
+        }
+        // The last part may be the name of a file.
+        let is_file = parts.last().is_some_and(|name| Path::new(name).extension().is_some());
+        let count = parts.len() - usize::from(is_file && !path.ends_with('/'));
+        let folder =
+            parts.iter().take(count).fold(tree.to_owned(), |folder, part| folder.join(part));
+        std::fs::create_dir_all(&folder)
+            .map_err(|error| Error::local("make the folder", &folder, error))?;
+    }
+    Ok(())
 }
 
 fn play(
