@@ -51,25 +51,20 @@ fn common_losses(job: &Job, losses: &mut Vec<String>) {
     lose(!job.locks.is_empty(), "`locks`: jobs on one server may run together");
     lose(job.limits.is_some(), "`window` and `not_on`: it runs at any time and on any day");
     lose(job.expect_by.is_some(), "`expect_by`: no notification if it is late");
-    lose(
-        job.task.is_none() && !job.programs.is_empty(),
-        "`before`, `after` and `finally`: no programs run around the script",
-    );
-    let is_script = job.task.is_none();
-    lose(
-        is_script && !job.args.is_null(),
-        "`[job.args]`: the script sees `args` as the words of a command line",
-    );
-    lose(is_script && !job.connect.texts().is_empty(), "`[job.connect]`: give `--set KEY=VALUE`");
-    lose(job.permissions.is_some(), "`[job.permissions]`: give `--allow-…` flags");
     lose(job.rate_limit.is_some(), "`rate_limit`: no runs share it; give `--set rate_limit=…`");
     lose(job.notify.is_any(), "no notifications of successes and failures");
     lose(job.catch_up.misfire == Misfire::All, "`misfire = \"all\"`: at most one run catches up");
 }
 
-/// Returns the words of the command line that does the work of a job once, behind the program.
+/// Returns the words of the command line that does the work of a job once, behind the program. A job that has more than a
+/// script is run by its name, with all that the jobs file says of it.
 fn words_of(job: &Job, setting: &Setting) -> Vec<PathBuf> {
-    if job.task.is_none() {
+    let has_more = job.task.is_some()
+        || !job.args.is_null()
+        || !job.connect.texts().is_empty()
+        || job.permissions.is_some()
+        || !job.programs.is_empty();
+    if !has_more {
         return vec!["run".into(), job.script.clone()];
     }
     let file = setting.file.clone();
