@@ -70,11 +70,22 @@ fn without_query(url: &str) -> &str {
     url.split(['?', '#']).next().unwrap_or(url)
 }
 
-/// Asks `url` once, and follows redirects within its host.
-fn ask(url: &str, permissions: &WebPermissions) -> Result<u16> {
-    let mut url = url.to_owned();
+/// Returns a denial with the redirect that led to it: the script did not name that address.
+fn after_redirect(error: Error, first: &str, url: &str) -> Error {
+    if error.kind != ErrorKind::DeniedByPolicy || url == first {
+        return error;
+    }
+    let (from, to) = (visible(without_query(first)), visible(without_query(url)));
+    let message = format!("`check_url` {from} redirects to {to}, and {}", error.message);
+    Error { message, ..error }
+}
+
+/// Asks `first` once, and follows redirects within its host.
+fn ask(first: &str, permissions: &WebPermissions) -> Result<u16> {
+    let mut url = first.to_owned();
     for _ in 0..=REDIRECTS_MAX {
-        let (code, location) = once(&url, permissions)?;
+        let (code, location) =
+            once(&url, permissions).map_err(|error| after_redirect(error, first, &url))?;
         let location = location.filter(|_| (300..400).contains(&code));
         match location.and_then(|to| redirected(&url, &to)) {
             Some(next) => url = next,
@@ -168,6 +179,17 @@ mod tests {
             assert!(valid(bad).is_err(), "{bad}");
         }
         assert_eq!(without_query("https://a/b?key=1#c"), "https://a/b");
+    }
+
+    #[test]
+    fn a_denied_redirect_is_named() {
+        let denied = || Error::new(ErrorKind::DeniedByPolicy, Origin::Script, "may not");
+        let (from, to) = ("http://a/x?key=1", "https://a/x?key=1");
+        let said = "`check_url` http://a/x redirects to https://a/x, and may not";
+        assert_eq!(after_redirect(denied(), from, to).message, said);
+        assert_eq!(after_redirect(denied(), from, from).message, "may not");
+        let other = Error::new(ErrorKind::Timeout, Origin::Network, "late");
+        assert_eq!(after_redirect(other, from, to).message, "late");
     }
 
     #[test]
