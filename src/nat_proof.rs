@@ -57,7 +57,7 @@ pub async fn prove(
             None => ProofPlace::Here,
             Some(inside) => match InsideClient::open(inside) {
                 Ok(client) => ProofPlace::Inside(client, inside.device.clone()),
-                // Whoever has that address would be cut off.
+                // A host with that address would be cut off.
                 Err(fault) if inside.client.is_some() => {
                     worked.push(format!("active mode to a range not tried ({})", fault.message));
                     continue;

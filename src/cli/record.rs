@@ -212,7 +212,7 @@ fn prune(store: &mut Store, job: &str, now: jiff::Timestamp) -> Result<()> {
 }
 
 fn without_record(observer: &EventEmitter, fault: &Error) {
-    // Whoever keeps no state needs no record; a full disk is a matter for everybody.
+    // A user who keeps no state needs no record; a full disk matters to every user.
     let is_full = fault.kind == ErrorKind::Full;
     let level = if is_full { MessageLevel::Warn } else { MessageLevel::Debug };
     observer.message(level, format!("this run leaves no record: {fault}"));

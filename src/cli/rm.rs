@@ -89,7 +89,7 @@ async fn remove(session: &mut Session, path: &RemotePath) -> Result<()> {
     Err(if is_folder { Error { message: FOLDER.into(), ..fault } } else { fault })
 }
 
-/// Asks before several files are removed; fails if the answer is no, or nobody can be asked.
+/// Asks before several files are removed; fails if the answer is no, or there is no terminal to ask on.
 fn confirm(all: &[RemotePath]) -> Result<()> {
     const SHOWN_MAX: usize = 10;
     let stdin = std::io::stdin();

@@ -127,7 +127,7 @@ fn serve(args: &Args, common: &Common, listen: Listen, jobs: jobs::Jobs) -> Resu
         observer: observer.clone(),
         metrics: Arc::clone(&metrics),
     })?;
-    // Before anything says that it is ready: whoever waits for that may stop it.
+    // Before anything says that it is ready: a program that waits for that may stop it.
     follow_signals(daemon.mailbox())?;
     if let Some(address) = address {
         let page = MetricsServer::serve(address, Arc::clone(&metrics))?;

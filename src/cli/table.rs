@@ -51,7 +51,7 @@ impl TextTable {
         self.fitted(None)
     }
 
-    /// Renders the table for a terminal of `width` columns: if a row is too long, its last cell goes on its own line
+    /// Renders the table for a terminal of `width` columns: if a row is too long, its last cell is on a line of its own
     /// below, and is cut if it is still too long.
     pub(super) fn fitted(&self, width: Option<usize>) -> String {
         let widths: Vec<_> = (0..self.is_right.len()).map(|column| self.width(column)).collect();

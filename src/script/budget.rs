@@ -224,7 +224,7 @@ impl Watchdog {
     /// Returns the time until the next check, unless the script wakes its supervisor.
     pub(super) fn pause(meter: &Meter) -> Duration {
         meter.is_dozing.store(true, Ordering::SeqCst);
-        // Checked after the store: work that ends between the two wakes nobody.
+        // Checked after the store: work that ends between the two wakes no waiter.
         if meter.is_uncounted() {
             return DOZE_INTERVAL;
         }
@@ -321,7 +321,7 @@ mod tests {
         meter.on_wake(move || woken.send(()).unwrap());
         assert_eq!(Watchdog::pause(&meter), LOOK_INTERVAL);
         meter.uncounted(|| {});
-        assert!(wakes.try_recv().is_err(), "nobody sleeps");
+        assert!(wakes.try_recv().is_err(), "there is no sleeper");
         meter.uncounted(|| assert_eq!(Watchdog::pause(&meter), DOZE_INTERVAL));
         assert!(wakes.try_recv().is_ok());
     }

@@ -69,7 +69,7 @@ const FAMILIES: &[(&str, &str)] = &[
         "Bytes, such as `local::read_blob` returns; `blob[0]` is the first, a number from 0 to 255.",
     ),
     ("language", "The rest of the language."),
-    ("log::", "Messages for whoever watches the run or reads its log. `print` is for output."),
+    ("log::", "Messages for users who watch the run or read its log. `print` is for output."),
     ("fault", "What failed: `err` in `catch (err)`. `fault(err)` makes one of any caught value."),
     (
         "time",

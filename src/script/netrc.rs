@@ -383,7 +383,7 @@ default login guest password me@example.org
     }
 
     #[test]
-    fn s63_only_a_file_that_nobody_else_may_read_or_lay_is_read() {
+    fn s63_only_a_file_that_no_other_user_can_read_or_replace_is_read() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("netrc");
         std::fs::write(&file, FILE).unwrap();

@@ -146,7 +146,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_rehearsal_writes_is_seen_by_it_and_by_nobody_else() {
+    fn what_a_rehearsal_writes_is_visible_in_it_only() {
         let real = tempfile::tempdir().unwrap();
         let scratch = tempfile::tempdir().unwrap();
         std::fs::create_dir(real.path().join("d")).unwrap();

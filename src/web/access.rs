@@ -115,7 +115,7 @@ impl HostNames {
         let literal = name.trim_matches(['[', ']']).parse::<IpAddr>().ok();
         let is_local = self.address.ip().is_loopback();
         let is_known = match literal {
-            // Nobody makes a number point elsewhere.
+            // A numeric address cannot be rebound.
             Some(ip) => !is_local || ip.is_loopback(),
             None => name == "localhost" || self.named.contains(&name),
         };

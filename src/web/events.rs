@@ -64,7 +64,7 @@ impl Default for EventFeed {
 
 impl EventFeed {
     fn send(&self, name: &str, value: &Value) {
-        // Nobody may be listening any more.
+        // There may be no listener left.
         self.sender.send(Arc::new(event(name, value))).ok();
     }
 

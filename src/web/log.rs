@@ -28,7 +28,7 @@ use crate::{
     schedule::child::log,
 };
 
-/// The header with the number of bytes up to the end of the response, from which the next request goes on.
+/// The header with the number of bytes up to the end of the response, from which the next request continues.
 const OFFSET: HeaderName = HeaderName::from_static("x-log-offset");
 /// The bytes that are read at a time: a slow reader holds no more in memory.
 const PIECE_BYTES: u64 = 64 * 1024;

@@ -51,7 +51,7 @@ impl PageTls {
     }
 
     /// Returns the acceptor for a connection, with the certificate that is in the files now. If they cannot be used,
-    /// the one before goes on.
+    /// the previous one stays in use.
     pub(super) fn acceptor(&mut self) -> TlsAcceptor {
         if self.looked.elapsed() > LOOK_INTERVAL {
             self.looked = Instant::now();

@@ -187,7 +187,7 @@ fn tls_if_offered_is_used_and_then_insisted_on() {
     let has_tls = |line: &String| line.contains("AUTH");
     assert!(protected.server.log().iter().any(has_tls));
     drop(protected);
-    // Nobody talks it out of TLS at the same place.
+    // At the same place it cannot be downgraded from TLS.
     let plain = Rehearsal::start_at(address, "localhost", &[], false);
     let ran = run(&host).any_code().any_stdout();
     ran.stderr_has("does not go back");

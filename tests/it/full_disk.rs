@@ -1,4 +1,4 @@
-//! A state directory on a disk that is full to the last byte: the work goes on or is refused, the message names the disk,
+//! A state directory on a disk that is full to the last byte: the work continues or is refused, the message names the disk,
 //! nothing is lost, and everything is in order once there is room again.
 
 use std::{fs, path::PathBuf};
@@ -214,7 +214,7 @@ fn a_recording_ends_where_the_disk_is_full_and_a_replay_says_so() {
             .args(["script.rhai"]);
         let ran = scene.disk.enter(program).run().succeeds().stdout("done\n").wrote("got", "text");
         let is_whole = free == 2048;
-        let told = "the recording of this run ends here, and the run goes on: cannot write it: no space left";
+        let told = "the recording of this run ends here, and the run continues: cannot write it: no space left";
         let times = ran.stderr_text().matches(told).count();
         assert_eq!(times, usize::from(!is_whole), "{free}: {}", ran.stderr_text());
         drop(ran.any_stderr());

@@ -233,7 +233,7 @@ fn a_program_that_prints_too_much_or_leaves_others_behind_is_ended() {
     let (kind, process) = ran.stdout_text().trim().split_once('\n').unwrap();
     assert_eq!(kind, "guard");
     let name = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
-    // A zombie that nobody has buried yet runs nothing.
+    // A zombie that was not reaped yet runs nothing.
     assert!(!name.contains("(sleep) S") && !name.contains("(sleep) R"), "{name}");
 }
 

@@ -111,7 +111,7 @@ fn a_fault_happens_so_often_as_it_says() {
 }
 
 #[test]
-fn a_fault_that_nobody_knows_is_told_with_the_nearest() {
+fn an_unknown_fault_is_reported_with_the_nearest() {
     for (fault, why) in [
         ("drop-aftr=10", "error: there is no fault `drop-aftr`; did you mean `drop-after`?\n"),
         ("drop-after", "error: the fault `drop-after` wants a number, as in `drop-after=100`\n"),

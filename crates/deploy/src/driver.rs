@@ -154,7 +154,7 @@ impl<R: RemoteFs> RunHooks<R> for DeployRun<'_> {
         if let Some(url) = &self.request.check_url
             && let Err(fault) = check::answers(url, &self.web, &session.stop().clone()).await
         {
-            // Whoever stops the question takes nothing back.
+            // A check that is interrupted does not undo the deployment.
             let is_answer = fault.kind != ErrorKind::Interrupted;
             return Err(if is_answer { self.undo(session, fault).await? } else { fault });
         }

@@ -348,8 +348,7 @@ pub(super) fn standing(folder: BorrowedFd<'_>, name: &OsStr, shown: &Path) -> Re
     let Some(status) = look(AtFlags::SYMLINK_NOFOLLOW)? else { return Ok(None) };
     let found = match metadata::kind(&status) {
         LocalKind::Link if system::is_link_of_the_system(folder, name) => {
-            let message =
-                "a link of the system to a device or an open file stands in the place of this file";
+            let message = "the target is a link of the system to a device or an open file, and is not replaced";
             return Err(
                 Error::new(ErrorKind::Local, Origin::Here, message).at(shown.to_string_lossy())
             );
@@ -365,11 +364,11 @@ pub(super) fn standing(folder: BorrowedFd<'_>, name: &OsStr, shown: &Path) -> Re
     };
     let message = match found {
         LocalKind::File => return Ok(Some(status)),
-        LocalKind::Folder => "a folder stands in the place of this file",
+        LocalKind::Folder => "the target is a directory, not a file",
         LocalKind::Link => {
-            "a link stands in the place of this file: name the file that it leads to, or remove it"
+            "the target is a link, and is not replaced: name the file that it leads to, or remove it"
         }
-        LocalKind::Other => "a device, pipe or socket stands in the place of this file",
+        LocalKind::Other => "the target is a device, pipe or socket, and is not replaced",
     };
     Err(Error::new(ErrorKind::Local, Origin::Here, message).at(shown.to_string_lossy()))
 }

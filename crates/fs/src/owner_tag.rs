@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_mark_made_is_nobodys() {
+    fn a_name_without_a_tag_has_no_owner() {
         for name in [
             temporary_name(),
             temporary_name_of(&[7; 32]),

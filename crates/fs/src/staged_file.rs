@@ -191,7 +191,7 @@ mod tests {
         files::create_dir(scratch.path().join("d")).unwrap();
         let held = hold(&root, "", "d", "x");
         let fault = held.place(&root).unwrap_err();
-        assert_eq!(fault.message, "a folder stands in the place of this file");
+        assert_eq!(fault.message, "the target is a directory, not a file");
         held.drop_file(&root).unwrap();
         assert_eq!(names(scratch.path()), 1);
     }

@@ -71,7 +71,7 @@ pub struct Habits {
     /// The number of sessions at a time beyond which it refused one; 0 if it never did.
     pub sessions_max: u16,
     /// Its answer to a login in one packet: true if it asks for user and password only and takes several commands at a
-    /// time, false if it did not bear such a login; `None` if that is not known.
+    /// time, false if it does not accept such a login; `None` if that is not known.
     pub takes_whole_login: Option<bool>,
     /// True if its listings by STAT were the same as those by LIST.
     pub lists_by_stat: bool,

@@ -224,7 +224,7 @@ impl<'a> Diff<'a> {
     }
 
     fn drifted(&mut self, path: &[u8], change: TargetChange, say: Say) {
-        self.conflicts += usize::from(say == Say::Nobody);
+        self.conflicts += usize::from(say == Say::Undecided);
         let (kept, is_extra) = (say != Say::Overwritten, self.source.get(path).is_none());
         self.drift.push(Drift { path: path.to_vec(), change, is_extra, kept });
     }
@@ -354,11 +354,11 @@ impl<'a> Diff<'a> {
     fn conflict(&mut self, path: &'a [u8], source: &Node, target: &Node) {
         let (wanted, found) = (source.as_str(), target.as_str());
         let reason = match (target.kind, self.options.delete) {
-            (NodeKind::Other, _) => "which is left alone",
-            (_, true) => "which cannot go",
-            (_, false) => "which stays unless `delete` is on",
+            (NodeKind::Other, _) => "it is left alone",
+            (_, true) => "it cannot be deleted",
+            (_, false) => "it stays unless `delete` is on",
         };
-        let message = format!("{found} stands in the place of this {wanted}, {reason}");
+        let message = format!("the target is {found}, not {wanted}: {reason}");
         let shown = match self.heading.direction {
             Direction::Up => place(&self.heading.remote, path).map(|place| place.to_string()),
             Direction::Down => Ok(visible(path)),

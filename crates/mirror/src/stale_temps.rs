@@ -23,7 +23,7 @@ use portolan_core::limits::PART_AGE_MAX;
 use portolan_fs::{OwnerTag, read_marked, read_set_aside};
 use portolan_remote::{fs::RemoteFs, path::RemotePath};
 
-/// The age beyond which an old file that was set aside is no longer between two renames, whoever set it aside.
+/// The age beyond which an old file that was set aside is no longer between two renames of any run.
 const ASIDE_AGE_MAX: Duration = Duration::from_hours(1);
 
 /// The owner tag of one mirror in one run.

@@ -23,7 +23,7 @@ pub(super) enum Say {
     /// The change is kept.
     Kept,
     /// Neither side wins: the run fails.
-    Nobody,
+    Undecided,
 }
 
 /// The result of comparing both sides of a file.
@@ -99,10 +99,10 @@ impl<'a> Three<'a> {
             let say = self.say(order);
             let judgement = match say {
                 Say::Overwritten => self.unless_newer(Difference::Drift, order),
-                Say::Kept | Say::Nobody => Judgement::Kept,
+                Say::Kept | Say::Undecided => Judgement::Kept,
             };
             let say =
-                if judgement == Judgement::Kept && say != Say::Nobody { Say::Kept } else { say };
+                if judgement == Judgement::Kept && say != Say::Undecided { Say::Kept } else { say };
             return FileVerdict { judgement, drift: Some((TargetChange::Changed, say)) };
         }
         let difference = match self.heading.direction {
@@ -244,7 +244,7 @@ impl<'a> Three<'a> {
             OnConflict::Newer if order == Some(Ordering::Greater) => Say::Overwritten,
             // Times that cannot be compared decide nothing (S58).
             OnConflict::Keep | OnConflict::Newer => Say::Kept,
-            OnConflict::Fail => Say::Nobody,
+            OnConflict::Fail => Say::Undecided,
         }
     }
 

@@ -92,8 +92,8 @@ impl Node {
     /// Returns a noun for the node.
     pub(super) const fn as_str(&self) -> &'static str {
         match self.kind {
-            NodeKind::File => "file",
-            NodeKind::Folder | NodeKind::Way => "folder",
+            NodeKind::File => "a file",
+            NodeKind::Folder | NodeKind::Way => "a directory",
             NodeKind::Other => "a link or device",
         }
     }

@@ -36,7 +36,7 @@ pub struct ApplyOptions {
     pub plan_id: Option<String>,
     /// The reason, for the history.
     pub comment: Option<String>,
-    /// The URL of an FTP server that must be reached during the trial. Whoever applies the plan does that.
+    /// The URL of an FTP server that must be reached during the trial. The caller that applies the plan does that.
     pub probe: Option<String>,
 }
 

@@ -355,7 +355,7 @@ mod tests {
     }
 
     #[test]
-    fn services_that_nobody_reaches_any_longer_are_named_with_their_users() {
+    fn services_that_become_unreachable_are_named_with_their_users() {
         let rules = compiled(vec![open("21", None)]);
         let text = warning(&rules, &services()).unwrap().text;
         assert_eq!(

@@ -1,4 +1,4 @@
-//! The host as a gateway, whoever made the rules: forwarding, translation, helpers, and who filters.
+//! The host as a gateway, by all rules in force: forwarding, translation, helpers, and filters.
 
 use super::{
     check::Family,

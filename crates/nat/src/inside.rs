@@ -7,7 +7,7 @@
 //!                          '- what leaves by that interface for the client's MAC address is redirected into the cable
 //! ```
 //!
-//! Nothing of the network inside is touched: the client has an address that answers nobody, and is gone with this process.
+//! Nothing of the network inside is touched: the client has an address that answers no request, and is gone with this process.
 
 use std::{
     fs,
@@ -116,7 +116,7 @@ impl InsideClient {
                 format!("addr add {address}/{prefix} dev {CLIENT_END}{flags}"),
                 format!("route add default via {gateway} dev {CLIENT_END}"),
             ])?;
-            // `/sys` shows the network of whoever mounted it.
+            // `/sys` shows the network namespace in which it was mounted.
             let shown = tools::run(&["ip", "-o", "link", "show", CLIENT_END], "").ok();
             Ok(shown.and_then(|ran| mac_in(&ran.out)))
         })??;
@@ -194,7 +194,7 @@ impl Drop for Redirection {
     }
 }
 
-/// Returns an address of the network that nobody has.
+/// Returns an unused address of the network.
 fn free_address(inside: &InsideNetwork) -> Result<IpAddr> {
     if let Some(client) = inside.client {
         return if is_taken(client, &inside.device) {
@@ -266,7 +266,7 @@ fn is_taken(address: IpAddr, device: &str) -> bool {
                     return true;
                 }
             }
-            // It is not known, so nobody's place is taken.
+            // It is not known, so no host loses its address.
             _ => return true,
         }
         if Instant::now() >= until {
@@ -282,7 +282,7 @@ fn is_taken(address: IpAddr, device: &str) -> bool {
 
 /// Returns a property of an interface.
 fn read(device: &str, property: &str) -> Option<String> {
-    // `/sys` shows the network of whoever mounted it, so `ip` is asked where it differs.
+    // `/sys` shows the network namespace in which it was mounted, so `ip` is asked where it differs.
     let shown = tools::run(&["ip", "-o", "link", "show", "dev", device], "").ok()?;
     match property {
         "address" => mac_in(&shown.out),

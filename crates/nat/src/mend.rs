@@ -128,7 +128,7 @@ impl NatHost {
         } else {
             Vec::new()
         };
-        // Whoever watches need not prepare for interfaces that are missing just now.
+        // A watcher need not prepare for interfaces that are missing at the moment.
         needed.retain(|one| !needs::is_default(&one.path) || record.has_need(&one.path));
         Ok(WantedState {
             body,

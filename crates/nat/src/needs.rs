@@ -146,7 +146,7 @@ impl<R: Fn(&str) -> Option<String>> GatewayNeeds<'_, R> {
                 let is_outside = self.here.default_devices6.contains(device.as_str());
                 let (advertisements, no) = INSIDE6;
                 let now = (self.read)(&path(advertisements, device.as_str()));
-                // Whoever set it to 2 wants them on a router.
+                // A value of 2 means that they are wanted on a router.
                 if !is_outside && matches!(now.as_deref(), Some("0" | "1")) {
                     self.need((advertisements, no), device.as_str());
                 }
@@ -402,7 +402,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_inside_makes_itself_the_router_of_a_gateway() {
+    fn no_host_inside_becomes_the_router_of_a_gateway() {
         let kernel = |lan| {
             [
                 (ALL6, "0"),

@@ -54,7 +54,7 @@ impl NetworkNotices {
             }
             Ok(())
         };
-        // What goes on longer is looked at in between.
+        // Longer ones are checked in between.
         tokio::time::timeout(QUIET_MAX, settled).await.unwrap_or(Ok(()))
     }
 

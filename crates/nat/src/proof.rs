@@ -1,4 +1,4 @@
-//! The FTP sessions that prove a ruleset: pure. They are held by whoever can speak FTP.
+//! The FTP sessions that prove a ruleset: pure. They are held by a caller that has an FTP client.
 
 use std::{
     net::{IpAddr, SocketAddr},

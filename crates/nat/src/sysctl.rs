@@ -142,7 +142,7 @@ pub(super) fn set(one: &Sysctl) -> Result<()> {
     })
 }
 
-/// Returns the switch of all interfaces on which a setting of one interface depends: it sets that one as well, and whoever
+/// Returns the switch of all interfaces on which a setting of one interface depends: it sets that one as well, and every program that
 /// turns it on relies on every interface.
 pub(super) fn switch_of(path: &str) -> Option<&'static str> {
     let parts: Vec<_> = path.split('/').collect();

@@ -176,7 +176,7 @@ pub(super) fn is_loopback(address: IpAddr) -> bool {
     }
 }
 
-/// Returns true for addresses that lead to this host or to its link, where the services are that trust whoever reaches
+/// Returns true for addresses that lead to this host or to its link, where the services are that trust every client that reaches
 /// them: loopback, link-local (with the metadata services of clouds), unspecified, multicast, broadcast.
 pub(super) fn is_inward(address: IpAddr) -> bool {
     /// The metadata service of Amazon over IPv6.

@@ -32,7 +32,7 @@ pub fn act() {
                 Ok(()) => "SUCCEEDED".to_owned(),
                 Err(error) => format!("refused: {error}"),
             };
-            // Without a reader there is nobody to tell.
+            // Without a reader there is no one to report to.
             io::stderr().write_all(format!("hostile {attempt}: {result}\n").as_bytes()).ok();
         }
     });
@@ -73,7 +73,7 @@ fn attempt_one(attempt: &str) -> io::Result<()> {
             // Signal 0 would only ask; this one is ignored by default.
             Ok(rustix::process::kill_process(pid, Signal::CONT)?)
         }
-        _ => Err(io::Error::other("an attempt that nobody knows")),
+        _ => Err(io::Error::other("an unknown attempt")),
     }
 }
 

@@ -111,7 +111,7 @@ impl VerifiedTemp {
 
 /// A file whose data has arrived, and whose transfer is not reported as done yet.
 #[derive(Debug)]
-#[must_use = "nobody has been told of its end"]
+#[must_use = "its end has not been reported"]
 pub struct PendingDownload {
     /// The transfer.
     pub start: TransferStart,

@@ -2,7 +2,7 @@
 //! run adds the bytes that it moves.
 //!
 //! The file has a header, the number of limits, and a record of fixed size for each. A record is never removed. Only the
-//! scheduler writes the header, the names and the rates, and it waits for nobody; what runs write is guarded by a lock,
+//! scheduler writes the header, the names and the rates, and it waits for no run; what runs write is guarded by a lock,
 //! which is tried and not waited for.
 
 use std::{
@@ -372,7 +372,7 @@ mod tests {
         }
         let moved: u64 = users.iter().map(|user| user.2).sum();
         assert!((60 * rate..=61 * rate).contains(&moved), "{moved}");
-        // Nobody starves: each has its share.
+        // No run starves: each has its share.
         assert!(users.iter().all(|user| user.2 > moved / 10), "{users:?}");
     }
 

@@ -421,7 +421,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_that_nobody_asked_for_is_not_missed() {
+    fn a_default_folder_that_is_missing_is_no_error() {
         for (make, level) in [
             (StateAdapter::named as fn(&Path, EventEmitter, Clock) -> StateAdapter, "Warn"),
             (StateAdapter::usual, "Debug"),

@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn a_store_that_was_lost_says_so_until_somebody_was_told() {
+    fn a_store_that_was_lost_says_so_until_it_was_reported() {
         let folder = tempfile::tempdir().unwrap();
         drop(Store::open(folder.path()).unwrap());
         fs::create_dir_all(folder.path().join("logs/a")).unwrap();

@@ -1,7 +1,7 @@
 //! The means by which several processes share one schedule: the lease of the leader, the workers with their heartbeats, and
 //! the dispatch of each run to one worker, which claims it with a fencing token.
 //!
-//! Nothing here compares clocks. A lease and a worker have counters, which their owner moves; whoever watches them decides
+//! Nothing here compares clocks. A lease and a worker have counters, which their owner moves; the observer decides
 //! by its own monotonic clock for how long they have stood still. A lease is taken, and a worker is declared dead, only if
 //! its counter is still the one that was seen. The token of a run is larger than those of all dispatches before: what a
 //! worker writes counts only as long as the run has the token that the worker was given.
@@ -27,7 +27,7 @@ pub struct LeaderLease {
 /// The state of the lease at a look.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LeaderState {
-    /// The lease; its holder is empty if nobody leads.
+    /// The lease; its holder is empty if there is no leader.
     pub lease: LeaderLease,
     /// A counter that moves with everything that the leader writes.
     pub beat: i64,

@@ -1,4 +1,4 @@
-//! The tokens of the page and its API. Only their hashes are kept: whoever reads the store cannot use them.
+//! The tokens of the page and its API. Only their hashes are kept: a reader of the store cannot use them.
 
 use jiff::Timestamp;
 use strum::{EnumString, IntoStaticStr, VariantNames};

@@ -17,7 +17,7 @@ use portolan_proto::{ReplyCode, Verb};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Who {
     /// No user has been named.
-    Nobody,
+    LoggedOut,
     /// `USER` was sent.
     Named(String),
     /// `PASS` was correct, `ACCT` is required.
@@ -52,7 +52,7 @@ impl ClientSession {
 
     /// Executes `PASS`.
     pub(super) fn password(&mut self, password: &str) -> CommandResult {
-        let Who::Named(user) = std::mem::replace(&mut self.who, Who::Nobody) else {
+        let Who::Named(user) = std::mem::replace(&mut self.who, Who::LoggedOut) else {
             return Err(ServerReply::new(ReplyCode::BAD_SEQUENCE, "Login with USER first."));
         };
         let (right, account) = match &self.stage.setup.login {
@@ -114,7 +114,7 @@ impl ClientSession {
         self.say(scene, ServerReply::new(ReplyCode::TLS_ACCEPTED, "Proceed with negotiation."))
             .await?;
         self.control.secure(Arc::clone(&config)).await?;
-        self.who = Who::Nobody;
+        self.who = Who::LoggedOut;
         self.protection = DataProtection::None;
         Ok(Next::Command)
     }

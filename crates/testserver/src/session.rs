@@ -78,7 +78,7 @@ impl ClientSession {
             peer,
             local,
             tls: stage.identity.as_ref().map(super::certificate::ServerIdentity::config),
-            who: Who::Nobody,
+            who: Who::LoggedOut,
             protection: DataProtection::None,
             folder: ServedPath::root(),
             facts: FactSelection::all(),

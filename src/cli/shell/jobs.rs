@@ -100,7 +100,7 @@ fn progress_words(bytes: u64, total: u64, time: Duration) -> String {
     format!("{percent}%, {} left", time_words(left / 1000))
 }
 
-/// Returns a time to come in words: nobody can tell it to the tenth of a second.
+/// Returns a time to come in words: an estimate is not exact to the tenth of a second.
 fn time_words(seconds: u128) -> String {
     match seconds {
         0..60 => format!("{seconds} s"),

@@ -39,11 +39,11 @@ pub(super) fn follow(state: &Path, store: &Store, id: i64) -> Result<()> {
         }
         if !is_served {
             let message =
-                format!("the scheduler is not running: run {id} goes on when it is started");
+                format!("the scheduler is not running: run {id} continues when it is started");
             return Err(Error::new(ErrorKind::Interrupted, Origin::Here, message));
         }
-        let (_keep, nobody) = std::sync::mpsc::channel::<()>();
-        nobody.recv_timeout(LOOK).ok();
+        let (_keep, silent) = std::sync::mpsc::channel::<()>();
+        silent.recv_timeout(LOOK).ok();
     }
 }
 

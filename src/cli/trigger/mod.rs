@@ -65,7 +65,7 @@ fn ask(args: &Args, common: &Common) -> Result<Exit> {
     let now = Clock::System.now();
     let (slots, given) = (backfill::slots(args, now)?, backfill::arguments(args)?);
     if args.wait && scheduler(&state).is_none() {
-        // A success would be told of a run that nobody makes.
+        // Success would be reported for a run that no scheduler starts.
         let (job, state) = (&args.job, state.display());
         return Err(Error::invalid(format!(
             "no scheduler is running on {state}, so there is nothing to wait for: `portolan serve` starts one, and \
@@ -203,7 +203,7 @@ fn wait_for<T>(
         if time.is_some_and(|time| begun.elapsed() >= time) {
             return Ok(None);
         }
-        let (_keep, nobody) = std::sync::mpsc::channel::<()>();
-        nobody.recv_timeout(Duration::from_millis(100)).ok();
+        let (_keep, silent) = std::sync::mpsc::channel::<()>();
+        silent.recv_timeout(Duration::from_millis(100)).ok();
     }
 }

@@ -49,7 +49,7 @@ impl SchedulerContext {
         NoticeContext { host: &self.host, page, description: job.description.as_deref(), log }
     }
 
-    /// Queues notices. If that fails, what they are about goes on.
+    /// Queues notices. If that fails, the runs that they are about continue.
     pub(super) fn keep_notices(&self, store: &mut Store, notices: &[NewNotice]) {
         if !notices.is_empty()
             && let Err(fault) = store.add_notices(notices, self.clock.now())

@@ -90,8 +90,8 @@ fn wait_for_runs(state: &Path) -> Result<()> {
 
 /// Waits for `time`.
 fn pause(time: Duration) {
-    let (_keep, nobody) = std::sync::mpsc::channel::<()>();
-    nobody.recv_timeout(time).ok();
+    let (_keep, silent) = std::sync::mpsc::channel::<()>();
+    silent.recv_timeout(time).ok();
 }
 
 /// Returns the id of the process that has locked a state folder, if any.

@@ -301,8 +301,8 @@ fn said(errors: &mut File) -> String {
 
 /// Waits for `time`.
 pub(super) fn pause(time: Duration) {
-    let (_keep, nobody) = std::sync::mpsc::channel::<()>();
-    nobody.recv_timeout(time).ok();
+    let (_keep, silent) = std::sync::mpsc::channel::<()>();
+    silent.recv_timeout(time).ok();
 }
 
 #[cfg(test)]

@@ -117,7 +117,7 @@ fn discord(text: &NoticeText) -> Value {
     let link = text.link.as_ref().map(|link| format!("\n{link}")).unwrap_or_default();
     let body = text.text.replace("```", "'''");
     let content = format!("**{}**\n```\n{body}\n```{link}", text.subject);
-    // A name in a log mentions nobody.
+    // A name in a log must not notify a user.
     json!({ "content": content, "allowed_mentions": { "parse": [] } })
 }
 

@@ -333,7 +333,7 @@ impl JobCursor {
         );
     }
 
-    /// Adds a slot for files that have arrived. It waits as long as it has to: nobody else has its files.
+    /// Adds a slot for files that have arrived. It waits as long as it has to: no other run has its files.
     pub(super) fn arrive(&mut self, at: Timestamp, trigger: Trigger) {
         self.state.waiting.push(WaitingSlot {
             slot: Slot { id: SlotId::Files(at), at, moved_from: None },

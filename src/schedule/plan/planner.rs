@@ -49,7 +49,7 @@ pub struct Planner {
     followers: HashMap<usize, Vec<usize>>,
     /// The indices of `lines` without `cron` whose predecessors have succeeded since the last step.
     led: BTreeSet<usize>,
-    /// The indices of `lines` whose next slot or pause may have changed, for whoever shows them.
+    /// The indices of `lines` whose next slot or pause may have changed, for the pages that show them.
     touched: BTreeSet<usize>,
     /// The time of the last step.
     last: Timestamp,

@@ -251,7 +251,7 @@ pub mod functions {
     ///
     /// ```rhai
     /// let age = now() - local::modified("order.csv");
-    /// if age > 60.0 { print("nobody writes to it any more"); }
+    /// if age > 60.0 { print("it is not being written any more"); }
     /// ```
     #[rhai_fn(name = "-")]
     pub fn between(later: Time, earlier: Time) -> f64 {

@@ -52,7 +52,7 @@ fn permit_plan(run: &ScriptRun, plan: &Steps) -> Result<()> {
         Direction::Up => run.permissions().allow_read(local)?,
         Direction::Down => run.permissions().allow_write(local)?,
     }
-    // Not its totals: whoever wrote the file could have changed them.
+    // Not its totals: the author of the file could have changed them.
     let is_removal = |step: &Step| matches!(step.act, Action::DeleteFile | Action::DeleteFolder);
     let deletes = plan.steps.iter().any(is_removal);
     let removes = MirrorOptions { delete: deletes, ..plan.rules.clone() };

@@ -214,7 +214,7 @@ impl HttpRequest {
         let (sender, receiver) = tokio::sync::oneshot::channel();
         let (request, permissions) = (self.clone(), Arc::clone(&run.context.permissions));
         let thread = std::thread::Builder::new().name("http".into()).spawn(move || {
-            // Nobody receives this for a run that was stopped.
+            // The receiver is gone if the run was stopped.
             sender.send(request.follow(&permissions)).ok();
         });
         thread.map_err(|error| {

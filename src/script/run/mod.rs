@@ -419,7 +419,7 @@ pub fn run(
         .stack_size(SCRIPT_STACK_BYTES)
         .spawn(move || {
             let result = on_this_thread(&owned, settings, &shared, &notes);
-            // Nobody receives this for a script that was abandoned.
+            // The receiver is gone if the script was abandoned.
             notes.send(ScriptNote::Ended(result)).ok();
         });
     let result = match thread {

@@ -19,7 +19,7 @@ use crate::{
 
 /// The maximum number of slots of one job that are looked at: a job of every minute has 1,440.
 const SLOTS_OF_JOB_MAX: usize = 1_500;
-/// The maximum number of slots that are looked at: they take a tenth of a second, and of so many nobody reads each.
+/// The maximum number of slots that are looked at: they take a tenth of a second, and more are not readable.
 const SLOTS_MAX: usize = 20_000;
 /// The maximum number of jobs that an hour lists.
 const JOBS_OF_HOUR_MAX: usize = 100;

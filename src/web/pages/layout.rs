@@ -164,7 +164,7 @@ pub(super) fn took(seconds: Option<f64>) -> String {
     time.map(format_duration).unwrap_or_default()
 }
 
-/// Returns the badge of an outcome: its word, so that nobody depends on its colour.
+/// Returns the badge of an outcome: its word, so that no reader depends on its colour.
 pub(super) fn badge(outcome: &str) -> Markup {
     html! { span class={ "badge " (outcome) } { (outcome) } }
 }

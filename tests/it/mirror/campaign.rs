@@ -71,7 +71,7 @@ pub(super) fn each<T: Send>(all: impl Iterator<Item = T> + Send, act: impl Fn(T)
 }
 
 /// Runs the rounds of the campaign `name`, each with a generator of its own, seeded by its number and the seed.
-#[expect(clippy::print_stdout, reason = "whoever sees a round fail wants to play it again")]
+#[expect(clippy::print_stdout, reason = "a developer who sees a round fail wants to repeat it")]
 pub(super) fn play(name: &str, rounds: usize, round: impl Fn(&mut Draw, usize) + Sync) {
     let seed = seed();
     println!("{name}: {rounds} rounds, PORTOLAN_SEED={seed}");

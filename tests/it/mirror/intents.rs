@@ -133,7 +133,7 @@ fn change(draw: &mut Draw, source: &Path, step: usize) {
 }
 
 #[test]
-fn r5_what_killed_runs_left_is_never_taken_for_somebody_elses() {
+fn r5_what_killed_runs_left_is_never_taken_for_a_foreign_change() {
     play("R5 with rules for changes", rounds(6), |draw, number| {
         let policy = POLICIES[number % 4];
         let is_up = draw.below(4) > 0;

@@ -59,7 +59,7 @@ fn the_number_that_a_server_accepts_is_remembered() {
     };
     tree(&stage, "a");
     let (ran, count) = run(&[]);
-    // Nobody has asked for more sessions: that the server refused them is no news.
+    // No more sessions were requested: that the server refused them is not reported.
     drop(ran.never_says("sessions").any_stderr());
     assert!(count > 0);
     for name in ["b", "c"] {

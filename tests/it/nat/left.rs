@@ -49,7 +49,7 @@ fn the_next_prompt_gives_back_what_a_killed_one_left() {
     assert!(home.until(TIME_MAX, |all| all.len() == 1));
     running.signal(Signal::KILL);
     drop(running.wait().killed_by(9).any_stdout().any_stderr());
-    assert_eq!(home.mappings().len(), 1, "nobody was left to give it back");
+    assert_eq!(home.mappings().len(), 1, "no process was left to release it");
     drop(home.client.within(|| program("pwd\n").run()).succeeds().stdout("/\n").any_stderr());
     assert_eq!(home.mappings(), Vec::<String>::new());
 }

@@ -116,7 +116,7 @@ fn a_lease_is_renewed_while_the_run_lasts_and_ends_by_itself_when_it_is_killed()
     assert_eq!(home.mappings().len(), 1, "renewed");
     running.signal(Signal::KILL);
     running.wait().killed_by(9).any_stdout().any_stderr();
-    assert_eq!(home.mappings().len(), 1, "nobody was left to give it back");
+    assert_eq!(home.mappings().len(), 1, "no process was left to release it");
     assert!(home.until(Duration::from_mins(1), <[String]>::is_empty), "the lease has an end");
 }
 
@@ -248,7 +248,7 @@ fn what_a_router_answers_is_checked() {
         ("nonsense", |_| vec![0xff; 1100], "nat.mapping_refused"),
         ("nothing", |_| Vec::new(), "nat.mapping_refused"),
         (
-            "an answer to somebody else",
+            "an answer to another host",
             |it| {
                 let mut reply = pcp_reply(it, 60, [25, 0, 113, 1]);
                 if let Some(nonce) = reply.get_mut(24) {

@@ -131,8 +131,8 @@ fn a_server_behind_nat_that_names_its_private_address_is_reached() {
 }
 
 #[test]
-fn a_passive_range_that_nobody_comes_through_is_left_for_active_mode() {
-    let test = "a_passive_range_that_nobody_comes_through";
+fn a_blocked_passive_range_falls_back_to_active_mode() {
+    let test = "a_blocked_passive_range";
     for (range, words) in
         [(Range::Dropped, "no answer in 3"), (Range::Rejected, "connection refused")]
     {

@@ -116,7 +116,7 @@ fn a_paused_job_is_skipped_with_the_reason_and_runs_when_it_is_asked_for() {
 }
 
 #[test]
-fn a_job_that_nobody_knows_is_named_with_the_nearest() {
+fn an_unknown_job_is_named_with_the_nearest() {
     let scheduler = Scheduler::new(&on_request("catalogue", ""));
     scheduler.file("catalogue.rhai", "");
     for command in ["trigger", "pause", "resume"] {
@@ -129,7 +129,7 @@ fn a_job_that_nobody_knows_is_named_with_the_nearest() {
 fn a_request_without_a_scheduler_waits_for_one() {
     let mut scheduler = Scheduler::new(&on_request("a", ""));
     scheduler.file("a.rhai", "");
-    // Nobody makes the run that is to be waited for, and nothing is asked.
+    // No scheduler makes the run that is waited for, and nothing is requested.
     let waits = scheduler.command(&["trigger", "a", "--wait"]).fails_with(2);
     drop(waits.stderr_has("there is nothing to wait for"));
     drop(scheduler.command(&["trigger", "a"]).succeeds().stderr_has("no scheduler is running"));

@@ -266,7 +266,7 @@ fn s70_three_days_off_are_caught_up_once_and_the_others_have_their_reason() {
 }
 
 #[test]
-fn a_request_that_nobody_hears_for_a_day_is_not_run() {
+fn a_request_that_waits_for_a_day_is_not_run() {
     let mut set = Set::new("2026-06-01T20:30:00Z", HOURLY);
     set.turn();
     set.daemon = None;

@@ -143,7 +143,7 @@ fn a_job_runs_once_in_the_foreground_and_leaves_a_record() {
 #[test]
 fn a_deployment_may_ask_the_address_that_its_job_names() {
     let server = Rehearsal::start(&[], false);
-    // Nobody listens there: the deployment is made, asked for, and undone.
+    // No server listens there: the deployment is made, checked, and undone.
     let jobs = task(
         "site",
         &format!(

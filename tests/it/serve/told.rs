@@ -170,7 +170,7 @@ fn people_are_told_when_the_state_changes_and_again_until_it_is_heard() {
 
 /// Checks that a listener that accepts connections and never answers blocks no run.
 #[test]
-fn somebody_who_does_not_listen_holds_nobody_up() {
+fn a_target_that_does_not_answer_delays_no_other() {
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = silent.local_addr().unwrap();
     let slow = format!("ping = \"http://{address}/x\"");

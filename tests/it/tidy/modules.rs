@@ -226,7 +226,7 @@ fn every_file_is_a_module_of_its_program() {
 }
 
 #[test]
-fn a_file_that_nobody_declares_is_seen() {
+fn a_file_that_no_module_declares_is_seen() {
     let files = [
         Source::new("tests/it/main.rs", "mod a; // mod b;"),
         Source::new("tests/it/a/mod.rs", "mod c;"),

@@ -132,7 +132,7 @@ fn tokens_are_listed_without_their_secrets_and_kept_as_hashes() {
 }
 
 #[test]
-fn anonymous_reading_is_for_loopback_and_acting_is_for_nobody() {
+fn anonymous_reading_is_for_loopback_and_acting_is_refused() {
     let site = site("anonymous_read = true");
     site.get("/api/v1/jobs").send().is(200);
     assert_eq!(site.get("/").send().status, 200);
@@ -250,7 +250,7 @@ fn failed_logins_are_counted_and_refused() {
     let answer = log_in(&token);
     assert_eq!((answer.status, answer.header("retry-after")), (429, Some("60")));
     site.get("/api/v1/jobs").bearer("wrong").send().is_error(429, "web.too_many_logins");
-    // Who has a token is not locked out by somebody who has none.
+    // A client with a token is not locked out by one without.
     site.get("/api/v1/jobs").bearer(&token).send().is(200);
     drop(site.stop());
 }

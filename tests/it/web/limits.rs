@@ -63,7 +63,7 @@ fn requests_that_do_not_end_are_given_up() {
 }
 
 #[test]
-fn a_thousand_idle_connections_and_a_slow_reader_cost_nobody_anything() {
+fn a_thousand_idle_connections_and_a_slow_reader_do_no_harm() {
     let (site, token) = site();
     let slow = site.get("/api/v1/jobs").open();
     let idle: Vec<_> = (0..1_000).map(|_| TcpStream::connect(&site.address).unwrap()).collect();
@@ -82,7 +82,7 @@ fn a_thousand_idle_connections_and_a_slow_reader_cost_nobody_anything() {
 }
 
 #[test]
-fn garbage_is_answered_or_cut_and_harms_nobody() {
+fn garbage_is_answered_or_cut_and_does_no_harm() {
     let (site, _) = site();
     for bytes in [
         &b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"[..],

@@ -2,7 +2,7 @@
 //!
 //! The stream under the control connection hands in the dialogue, each data connection its bytes. Every text passes the
 //! masks of all logins of the run here, besides that of its own session. A recording that cannot be written is given up
-//! with a warning: the run goes on.
+//! with a warning: the run continues.
 
 mod data;
 
@@ -179,7 +179,8 @@ impl RunRecorder {
 
     fn give_up(&self, state: &mut RecorderState, why: &str) {
         if state.sink.take().is_some() {
-            let words = format!("the recording of this run ends here, and the run goes on: {why}");
+            let words =
+                format!("the recording of this run ends here, and the run continues: {why}");
             self.observer.warn_once(words);
         }
     }

@@ -103,7 +103,7 @@ async fn the_second_run_makes_no_failed_attempt() {
 }
 
 #[tokio::test]
-async fn whoever_asked_for_a_mode_is_told_once_that_it_is_not_tried() {
+async fn a_requested_mode_that_is_not_tried_is_reported_once() {
     let mut runs = Runs::new();
     let bench = at(Mode::Active, &["active-425"]);
     runs.tries(&bench).await;

@@ -146,7 +146,7 @@ async fn a_fault_names_what_both_modes_ended_with() {
 }
 
 #[tokio::test]
-async fn a_folder_that_may_not_be_listed_is_nobodys_defeat() {
+async fn a_directory_that_may_not_be_listed_decides_no_race() {
     let bench = race(&["list-550", "reply=STAT:502 no"]);
     let mut session = at_once(&bench).await.unwrap();
     assert_eq!((session.route(), bench.count("USER")), ("", 2));
@@ -172,7 +172,7 @@ async fn where_one_session_is_allowed_it_goes_alone() {
 }
 
 #[tokio::test]
-async fn whoever_may_not_fall_back_does_not_race() {
+async fn a_session_that_may_not_fall_back_does_not_race() {
     let mut bench = race(&[]);
     bench.site.fallback = false;
     let mut session = bench.open().await.unwrap();

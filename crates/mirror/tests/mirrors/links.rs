@@ -124,7 +124,7 @@ async fn links_of_the_server_are_fetched_as_what_they_lead_to() {
 }
 
 #[tokio::test]
-async fn s11_a_circle_of_links_that_nobody_names_ends_by_itself() {
+async fn s11_an_undetected_circle_of_links_ends_by_itself() {
     // The listing shows that it is a link, but not its target.
     let listing = "listing=type=cdir; .\\r\\ntype=OS.unix=symlink; d\\r\\ntype=file;size=1; f";
     let bench = MirrorFixture::new(&[listing]);

@@ -134,7 +134,7 @@ async fn a_change_on_a_server_without_mlsd_is_drift_in_the_very_next_run() {
 }
 
 #[tokio::test]
-async fn times_that_nobody_wants_are_asked_for_once_with_the_bytes() {
+async fn times_that_are_not_needed_are_asked_for_once_with_the_bytes() {
     let bench = in_zone(&LISTS, "UTC", 0);
     furnish(&bench.there());
     let rules = MirrorOptions { preserve_times: false, ..MirrorOptions::default() };

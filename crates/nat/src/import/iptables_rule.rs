@@ -167,7 +167,7 @@ impl IptablesRule {
         words: &mut impl Iterator<Item = &'w str>,
     ) -> bool {
         match key {
-            // Whoever lets in connections lets in their first packet, and replies pass.
+            // A rule that lets in connections lets in their first packet, and replies pass.
             "--syn" => {}
             "--tcp-flags" => {
                 self.has_flags = true;

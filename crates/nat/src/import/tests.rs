@@ -165,9 +165,9 @@ fn a_filter_of_connections_to_the_host_needs_the_other_one() {
     for (text, lost) in [
         // What is forwarded is not filtered.
         ("iptables -P INPUT DROP\niptables -A INPUT -p tcp --dport 80 -j ACCEPT\n", &[1, 2][..]),
-        // Nobody is let in.
+        // No packet is let in.
         ("iptables -P INPUT DROP\niptables -P FORWARD DROP\n", &[1]),
-        // Everybody would be, or nobody knows who.
+        // All would be, or an unknown set.
         (
             "iptables -P INPUT DROP\niptables -P FORWARD DROP\niptables -A INPUT -p tcp -j ACCEPT\n",
             &[1, 3],

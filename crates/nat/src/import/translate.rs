@@ -312,7 +312,7 @@ impl Translation {
     /// A limit on segments. It follows from the line, whatever the foreign rule sets.
     fn clamp(&mut self, rule: IptablesRule) -> LineResult {
         if rule.source.is_some() || rule.destination.is_some() || rule.ports.is_some() {
-            return lost("segments are limited for an interface, whoever sends them");
+            return lost("segments are limited for an interface, from every source");
         }
         // A rule for what comes in by an interface is the other half of one for what leaves by it.
         let device = rule.out.or(rule.device);

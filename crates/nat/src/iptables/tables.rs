@@ -95,7 +95,7 @@ COMMIT
 ";
 
     #[test]
-    fn only_a_table_that_nobody_uses_is_empty() {
+    fn only_an_unused_table_is_empty() {
         let made = ["ip raw", "ip filter", "ip nat", "ip6 raw", "ip6 mangle", "ip mangle"];
         let made = made.map(str::to_owned);
         let empty = empty(SAVED, &made);

@@ -294,7 +294,7 @@ impl LinkAddress {
         );
         let broadcast =
             self.broadcast.map(|address| format!(" broadcast {address}")).unwrap_or_default();
-        // The routes are copied apart, and nobody else is there whose address it might be.
+        // The routes are copied apart, and there is no other host whose address it might be.
         let nodad = if local.is_ipv6() { " nodad" } else { "" };
         writeln!(text, "addr add {peer}{broadcast} dev {device} noprefixroute{nodad}").ok();
     }

@@ -190,7 +190,7 @@ impl Twin {
         let devices: Vec<_> = self.worlds.keys().map(String::as_str).collect();
         let [inet, netdev] = trace_tables(&followed, &devices);
         self.space.within(|| {
-            // Without ingress hooks in the kernel, nobody has rules there.
+            // Without ingress hooks in the kernel, there are no rules there.
             tools::run(&["nft", "-f", "-"], &netdev).ok();
             match tools::run(&["nft", "-f", "-"], &inet) {
                 Ok(ran) if ran.ok => Ok(()),

@@ -121,7 +121,7 @@ fn sampled<T>(all: Vec<T>, kind: impl Fn(&T) -> (bool, String)) -> Vec<T> {
     all.map(|(_, one)| one).collect()
 }
 
-/// Returns the packets that nobody asked for: to ports beside those of the ways, and to the hosts behind them without a
+/// Returns unsolicited packets: to ports beside those of the ways, and to the hosts behind them without a
 /// translation. Remedies must not let them pass.
 pub(super) fn strangers(ways: &[ConnectionPath], here: &HostNetwork) -> Vec<Packet> {
     let mut found: Vec<Packet> = Vec::new();

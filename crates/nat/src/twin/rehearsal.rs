@@ -129,7 +129,7 @@ impl PlanRehearsal<'_> {
         rule.table == self.table || iptables::is_chain_of(self.table, &rule.table, &rule.chain)
     }
 
-    /// Returns the first remedy for a way that lets it pass that rule, and lets nobody else in. A remedy that cannot be
+    /// Returns the first remedy for a way that lets it pass that rule, and lets nothing else in. A remedy that cannot be
     /// tried, since it is a program's own, is taken as it is.
     fn working(
         &self,

@@ -244,7 +244,7 @@ fn sockets(plan: &SandboxPlan) -> Result<CallRules, BackendError> {
     Ok(CallRules::from([(libc::SYS_socket, vec![SeccompRule::new(none_of)?])]))
 }
 
-/// Returns the kinds of sockets that the run needs. Local sockets lead to services that trust whoever connects: only
+/// Returns the kinds of sockets that the run needs. Local sockets lead to services that trust every client: only
 /// programs get them.
 fn families(plan: &SandboxPlan) -> Vec<i32> {
     // There must be one to compare with; this one has not existed since Linux 2.6.

@@ -1,5 +1,5 @@
 //! Connections that are cut at each message of what a leader and a worker write: before the server gets it, or before its
-//! answer arrives. Whoever wrote tries again, and finds one row of each kind.
+//! answer arrives. The writer tries again, and finds one row of each kind.
 
 use std::{
     io::{Read, Write},

@@ -37,7 +37,7 @@ const CALL_TIME_MAX: Duration = Duration::from_secs(20);
 const SESSION: &str =
     "SET statement_timeout = '15s'; SET idle_in_transaction_session_timeout = '10s';
     SET client_min_messages = 'warning'; SET default_transaction_isolation = 'read committed'";
-/// The sequences that number new rows: no number is used twice, whoever writes.
+/// The sequences that number new rows: no number is used twice by any writers.
 const SEQUENCES: &str =
     "CREATE SEQUENCE IF NOT EXISTS run_numbers; CREATE SEQUENCE IF NOT EXISTS notice_numbers";
 /// The number of statements that are prepared in a session: there are some hundred.

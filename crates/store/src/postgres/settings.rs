@@ -9,7 +9,7 @@ use portolan_core::error::{Error, ErrorKind, Origin, Result};
 
 /// The time without traffic after which a connection is checked.
 const KEEP_ALIVE_IDLE: Duration = Duration::from_secs(10);
-/// The time after which a connection whose packets nobody confirms is broken.
+/// The time after which a connection whose packets are not acknowledged is broken.
 const SILENT_TIME_MAX: Duration = Duration::from_secs(20);
 /// The time limit of a connection with each host, before its login.
 const HOST_TIME_MAX: Duration = Duration::from_secs(5);

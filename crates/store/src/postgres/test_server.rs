@@ -27,7 +27,7 @@ const START_TIME_MAX: Duration = Duration::from_mins(1);
 /// ended, in whatever way.
 const SCRIPT: &str = r#"
 cd /
-# Whoever ends the tests by a signal to all of their processes ends this one by its input.
+# A signal that ends all processes of the tests ends this one by its input.
 trap '' HUP INT TERM
 as() { exec "$@"; }
 if [ "$(id -u)" = 0 ]; then
@@ -151,8 +151,8 @@ impl TestPostgres {
                     panic!("PostgreSQL does not answer: {error}\n{log}");
                 }
                 Err(_) => {
-                    let (_keep, nobody) = std::sync::mpsc::channel::<()>();
-                    nobody.recv_timeout(Duration::from_millis(50)).unwrap_err();
+                    let (_keep, silent) = std::sync::mpsc::channel::<()>();
+                    silent.recv_timeout(Duration::from_millis(50)).unwrap_err();
                 }
             }
         }

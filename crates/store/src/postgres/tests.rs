@@ -62,7 +62,7 @@ fn a_server_is_believed_only_with_a_certificate_for_its_name() {
     let good = format!("{}&hostaddr=127.0.0.1", address("localhost", &with_own));
     Store::connect(&PostgresSettings::parse(&good).unwrap()).unwrap();
     for address in [
-        // A name that the certificate does not have, and an authority that nobody trusts.
+        // A name that the certificate does not have, and an authority that is not trusted.
         address("127.0.0.1", &with_own),
         format!("{}&hostaddr=127.0.0.1", address("localhost", "sslmode=verify-full")),
     ] {

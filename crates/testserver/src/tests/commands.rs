@@ -87,7 +87,7 @@ fn features_and_help_leave_out_what_is_switched_off() {
 }
 
 #[test]
-fn nobody_does_anything_without_the_right_login() {
+fn no_command_works_without_the_right_login() {
     let account = Some("gold".to_owned());
     let login = AllowedLogin { user: "me".into(), password: "secret".into(), account };
     let scratch = Scratch::with(|setup| setup.login = Some(login));

@@ -216,7 +216,7 @@ fn after_a_clock_that_was_hours_ahead_the_slots_are_planned_anew() {
     }
 }
 
-/// A slot whose run goes on is passed over as well: a job that replaces its runs would end it.
+/// A slot whose run is in progress is skipped as well: a job that replaces its runs would end it.
 #[test]
 fn a_slot_that_a_clock_ahead_has_run_is_not_planned_again() {
     for overlap in ["skip", "queue", "replace", "allow"] {

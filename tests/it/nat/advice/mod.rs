@@ -1,5 +1,5 @@
 //! Advice to administrators, carried out: each printed command is run by the program it is for, in the network that it
-//! was printed for. Then the transfer works, and a port that nobody named is still refused.
+//! was printed for. Then the transfer works, and a port that no rule names is still refused.
 //!
 //! Not run, since nothing on Debian understands them: netsh and PowerShell of Windows, the settings of IIS and FileZilla
 //! Server, `RouterOS`, `uci` of `OpenWrt`, `pf.conf`, and the security groups of clouds, as Terraform. Nor `modprobe`, since

@@ -185,7 +185,7 @@ fn by_iptables_a_plan_after_apply_is_empty_and_a_revert_leaves_nothing() {
 }
 
 #[test]
-fn by_iptables_a_change_by_somebody_else_is_drift_and_applying_puts_it_right() {
+fn by_iptables_a_foreign_change_is_drift_and_applying_corrects_it() {
     Old::each(|old| {
         old.done(OFFICE, &["apply"]);
         let applied = old.ours();

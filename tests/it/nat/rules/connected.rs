@@ -10,7 +10,7 @@ use crate::support::{
     wait,
 };
 
-/// Applies the ruleset in a shell that goes on, as that of a login does.
+/// Applies the ruleset in a shell that stays open, as that of a login does.
 const LOGIN: &str = r#""$PORTOLAN" nat apply --while-connected gate.rhai && echo applied; while :; do sleep 0.1; done"#;
 
 /// Starts the session, and waits until its rules are in force.

@@ -44,7 +44,7 @@ fn nothing_of_a_script_is_carried_out_but_its_rulesets() {
             let ran = gate.nat(&script, &[verb]).succeeds().stdout_has(said);
             drop(ran.stderr_has(left).any_stderr());
         }
-        assert!(listener.accept().is_err(), "nobody was called");
+        assert!(listener.accept().is_err(), "no connection was made");
     }
 }
 
@@ -91,7 +91,7 @@ fn root_has_one_place_of_records_whatever_the_home() {
     assert_eq!(code, Some(0), "{said}");
     let (code, said) = from("third", &["nat", "status", "--check"]);
     assert!(code == Some(0) && said.starts_with("office: applied since"), "{said}");
-    // A place that somebody names is another one, and says which.
+    // A place that the user names is another one, and says which.
     let named = folder.path().join("named");
     let (code, said) = from(
         "root",

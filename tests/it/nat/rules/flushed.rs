@@ -1,4 +1,4 @@
-//! Rules that others have flushed, rules that are loaded twice, and tables that nobody needs any more.
+//! Rules that others have flushed, rules that are loaded twice, and tables that are no longer needed.
 
 use super::{Gate, OFFICE, echo, reach::each_filter};
 

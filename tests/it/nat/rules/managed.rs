@@ -58,7 +58,7 @@ fn shut(gate: &Gate) -> Vec<&'static str> {
     WAYS.into_iter().zip(passes).filter(|(_, passes)| !passes).map(|(way, _)| way).collect()
 }
 
-/// Returns what passes of the things that nobody named: ports, and another source of each way.
+/// Returns what passes although no rule names it: ports, and another source of each way.
 fn unnamed(gate: &Gate) -> Vec<&'static str> {
     let from_another =
         |space: &crate::support::net::Space, route: &str, probe: &dyn Fn() -> bool| {
@@ -107,7 +107,7 @@ fn check(close: &str, is_firewalld: bool, shuts: &[&str]) {
     assert_eq!(shut(&gate), Vec::<&str>::new(), "{told:#?}");
     assert_eq!(unnamed(&gate), Vec::<&str>::new(), "{told:#?}");
     assert_eq!(told_drops(&gate, ALL), Vec::<String>::new(), "{told:#?}");
-    // Whoever follows it twice gets no error.
+    // Following it twice is no error.
     run_remedies(&told, |remedy| drop(room.sh(remedy)));
 }
 

@@ -196,7 +196,7 @@ fn a_range_is_proved_from_the_place_of_its_client() {
     let ran = ran.stderr_has("active mode, plain, from 192.168.50.77");
     drop(ran.stderr_has("active mode, TLS, from 192.168.50.77").any_stderr());
     gate.done(&script, &["revert"]);
-    // Under TLS, only the range is left, and somebody drops that.
+    // Under TLS, only the range is left, and it is dropped.
     gate.router
         .try_rules("table inet fw {\n chain c {\n type filter hook forward priority 0\n tcp dport 41000-41009 drop\n }\n }")
         .unwrap();

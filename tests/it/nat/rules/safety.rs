@@ -216,7 +216,7 @@ fn what_is_open_for_a_while_is_closed_with_the_program_however_that_ends() {
     assert!(during.contains("flags owner"), "{during}");
     assert!(during.contains("tcp dport 40000-40009 dnat ip to 192.168.50.10"), "{during}");
     let table = format!("nft delete table inet portolan_open_{}", running.id());
-    assert!(gate.router.try_sh(&table).is_err(), "nobody else can take it away");
+    assert!(gate.router.try_sh(&table).is_err(), "no other user can take it away");
     running.signal(Signal::KILL);
     running.wait().killed_by(9).any_stdout();
     let is_gone = wait::until(Duration::from_secs(10), || (gate.rules() == before).then_some(()));

@@ -152,7 +152,7 @@ END");
             let line = listing.lines().find(|line| line.contains(words)).unwrap().to_owned();
             !line.contains("packets 0")
         };
-        // The answer to an echo request that nobody sent.
+        // The answer to an echo request that was not sent.
         let reply = [0_u8, 0, 0xff, 0xff, 0, 0, 0, 0];
         let send = || {
             let socket = gate

@@ -49,7 +49,7 @@ fn a_plan_after_apply_is_empty_and_a_revert_leaves_nothing() {
 }
 
 #[test]
-fn a_change_by_somebody_else_is_drift_and_applying_puts_it_right() {
+fn a_foreign_change_is_drift_and_applying_corrects_it() {
     let Some(gate) = Gate::lay() else { return };
     gate.done(OFFICE, &["apply"]);
     gate.router.sh("nft add rule inet portolan_office postrouting counter accept");
@@ -146,7 +146,7 @@ fn what_is_not_confirmed_goes_back_by_itself() {
 }
 
 #[test]
-fn the_first_trial_that_nobody_confirms_leaves_no_rule_in_force() {
+fn the_first_unconfirmed_trial_leaves_no_rule_in_force() {
     let Some(gate) = Gate::lay() else { return };
     echo(&gate.server, 7000);
     let before = gate.rules();

@@ -233,7 +233,7 @@ fn own_ports_are_opened_to_their_source_alone() {
 }
 
 #[test]
-fn whoever_leads_the_same_port_elsewhere_is_named_in_every_form() {
+fn a_rule_that_leads_the_same_port_elsewhere_is_named_in_each_form() {
     let Some(gate) = lay() else { return };
     let nat = |priority: i32, rule: &str| {
         format!(

@@ -21,7 +21,7 @@ const HOST: &str = "[2001:db8:113::1]";
 const INSIDE: &str = "[2001:db8:50::10]";
 const OUTSIDE: &str = "[2001:db8:113::10]";
 
-/// Returns whether each way passes, and then whether each port does that nobody named.
+/// Returns whether each way passes, and then whether each port does that no rule names.
 fn probed(gate: &Gate) -> ([bool; 4], [bool; 2]) {
     let server = |host: &str, port: u16| connects(&gate.server, &format!("{host}:{port}"));
     let out = connects(&gate.client, &format!("{OUTSIDE}:7000"));

@@ -242,7 +242,7 @@ impl Ran {
             [(self.open.stdout, "stdout", &self.stdout), (self.open.stderr, "stderr", &self.stderr)]
         {
             if open && !text.is_empty() {
-                return Some(format!("nobody expected anything on {name}"));
+                return Some(format!("the test expects nothing on {name}"));
             }
         }
         let first = self.open.changes.iter().next()?;
@@ -252,7 +252,7 @@ impl Ran {
             Some(_) => "this file to be made or changed",
             None => "this to be removed",
         };
-        Some(format!("nobody expected {how}: {}", first.display()))
+        Some(format!("the test does not expect {how}: {}", first.display()))
     }
 }
 

@@ -103,12 +103,12 @@ macro_rules! must_fail {
 }
 
 must_fail! {
-    a_failure_that_nobody_states_fails: "exit 3", "it did not succeed", |ran| ran;
-    output_that_nobody_states_fails: "echo x", "nobody expected anything on stdout", |ran| ran.succeeds();
-    errors_that_nobody_states_fail: "echo x >&2", "nobody expected anything on stderr", |ran| ran.succeeds();
-    a_file_that_nobody_states_fails: "echo >f", "made or changed: f", |ran| ran.succeeds();
-    a_folder_that_nobody_states_fails: "mkdir d", "this folder to be made: d", |ran| ran.succeeds();
-    a_removal_that_nobody_states_fails: "rm old", "this to be removed: old", |ran| ran.succeeds();
+    a_failure_that_is_not_stated_fails: "exit 3", "it did not succeed", |ran| ran;
+    output_that_is_not_stated_fails: "echo x", "the test expects nothing on stdout", |ran| ran.succeeds();
+    errors_that_are_not_stated_fail: "echo x >&2", "the test expects nothing on stderr", |ran| ran.succeeds();
+    a_file_that_is_not_stated_fails: "echo >f", "made or changed: f", |ran| ran.succeeds();
+    a_folder_that_is_not_stated_fails: "mkdir d", "this folder to be made: d", |ran| ran.succeeds();
+    a_removal_that_is_not_stated_fails: "rm old", "this to be removed: old", |ran| ran.succeeds();
     another_code_fails: "exit 4", "the exit code is not 5", |ran| ran.fails_with(5);
     a_signal_is_no_exit_code: "kill -INT $$", "the exit code is not 130", |ran| ran.fails_with(130);
     other_output_fails: "echo a", "stdout is not:\nb", |ran| ran.stdout("b\n");

@@ -113,7 +113,7 @@ pub(crate) struct Options {
     pub(crate) sessions_max: Option<u16>,
     /// Further lines of the server's own configuration, or arguments of pure-ftpd.
     pub(crate) further: Vec<String>,
-    /// A text to append to the file of configuration, as somebody prints it.
+    /// A text to append to the file of configuration, as an administrator writes it.
     pub(crate) settings: String,
 }
 

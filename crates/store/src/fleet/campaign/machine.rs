@@ -249,7 +249,7 @@ impl FleetMachine {
         Ok(true)
     }
 
-    /// Decides every slot up to now: it begins, or is skipped since the run before it goes on.
+    /// Decides every slot up to now: it begins, or is skipped since the run before it is still in progress.
     fn decide(&mut self, alive: &[WorkerRecord]) -> Result<()> {
         let waiting = self.store.runs_that_are(RunState::Waiting)?;
         let running = self.store.dispatched(None)?;

@@ -21,7 +21,7 @@ use super::WorkerRecord;
 use crate::{PostgresSettings, Store, history::RunState, postgres::test_server};
 use portolan_core::random::{SeededRng, random_u64};
 
-/// The time after which whoever gave no sign of life counts as gone.
+/// The time after which a machine without a sign of life counts as gone.
 const TTL: Duration = Duration::from_millis(1500);
 const JOBS: usize = 6;
 const MACHINES: usize = 4;
@@ -35,8 +35,8 @@ struct ActLedger {
 }
 
 fn rest(time: Duration) {
-    let (_keep, nobody) = mpsc::channel::<()>();
-    nobody.recv_timeout(time).unwrap_err();
+    let (_keep, silent) = mpsc::channel::<()>();
+    silent.recv_timeout(time).unwrap_err();
 }
 
 fn job(number: usize) -> String {
@@ -56,7 +56,7 @@ fn break_connections(settings: &PostgresSettings, ledger: &ActLedger, seed: u64)
     }
 }
 
-/// Ends what the last machines have left, as a fleet of one that nobody disturbs.
+/// Ends what the last machines have left, as an undisturbed fleet of one.
 fn drain(settings: &PostgresSettings, ledger: &Arc<ActLedger>) {
     let mut machine = FleetMachine::begin_life("last", settings, ledger, 1).unwrap();
     let end = Instant::now() + Duration::from_mins(1);
@@ -74,7 +74,7 @@ fn drain(settings: &PostgresSettings, ledger: &Arc<ActLedger>) {
         if !is_busy && machine.leading.is_some() {
             return;
         }
-        assert!(Instant::now() < end, "runs are left that nobody ends");
+        assert!(Instant::now() < end, "runs are left that do not end");
         rest(Duration::from_millis(5));
     }
 }
@@ -126,7 +126,7 @@ fn no_slot_is_lost_or_doubled_whatever_dies() {
                 _ => panic!("seed {seed}: {run:?}"),
             }
             let is_executed = !of_slot.is_empty() || run.state != RunState::Done;
-            assert!(is_executed, "seed {seed}: nobody has executed {run:?}");
+            assert!(is_executed, "seed {seed}: no machine has executed {run:?}");
             assert!(
                 of_slot.is_sorted(),
                 "seed {seed}: an older token after a newer one: {of_slot:?}"
