@@ -285,6 +285,7 @@ pub(super) fn one(
         p { a href={ "/runs?job=" (encoded(&overview.job)) } { "All runs of this job" } }
         @if !slots.is_empty() {
             h2 { "Next slots" }
+            @if overview.paused { p.about { "They are skipped unless the job is resumed." } }
             ul { @for slot in &slots { li { (time(slot.at)) } } }
         }
     };

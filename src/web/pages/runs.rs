@@ -117,9 +117,10 @@ fn remarks(run: &HistoryRun) -> Markup {
     if run.fallbacks > 0 {
         parts.push("fell back".to_owned());
     }
-    let why = run.sum.error.as_ref().or(run.reason.as_ref());
     html! {
         (parts.join(", "))
-        @if let Some(why) = why { div.error { (foreign(why)) } }
+        @if let Some(error) = &run.sum.error { div.error { (foreign(error)) } }
+        // That a slot was skipped for a pause is no failure.
+        @else if let Some(reason) = &run.reason { div.about { (foreign(reason)) } }
     }
 }
