@@ -19,7 +19,7 @@ use tempfile::TempDir;
 use super::{server::skip, wait};
 
 /// The maximum time for an answer of the driver, which may start a browser on a busy machine.
-const TIME_MAX: Duration = Duration::from_secs(60);
+const TIME_MAX: Duration = Duration::from_mins(1);
 
 /// The arguments of Chromium: no sandbox, since tests run as root, and nothing that asks hosts of its maker.
 const ARGUMENTS: [&str; 10] = [
@@ -72,10 +72,16 @@ impl View {
 pub(crate) struct Browser {
     driver: Child,
     /// The profile and all temporary files.
-    _folder: TempDir,
+    folder: TempDir,
     address: String,
     session: String,
     axe: String,
+}
+
+/// Returns the text of a field.
+#[track_caller]
+fn text_of(value: &Value, field: &str) -> String {
+    value.get(field).and_then(Value::as_str).unwrap().to_owned()
 }
 
 /// Returns the path of a program.
@@ -115,11 +121,11 @@ impl Browser {
             let after = line.split("started successfully on port ").nth(1)?;
             after.trim_end_matches('.').parse::<u16>().ok()
         });
-        let address = format!("127.0.0.1:{}", port.expect("chromedriver names its port"));
+        let address = format!("127.0.0.1:{}", port.unwrap());
         let (session, axe) = (String::new(), axe);
-        let mut browser = Self { driver, _folder: folder, address, session, axe };
+        let mut browser = Self { driver, folder, address, session, axe };
         let profile =
-            format!("--user-data-dir={}", browser._folder.path().join("profile").display());
+            format!("--user-data-dir={}", browser.folder.path().join("profile").display());
         let arguments: Vec<_> = ARGUMENTS.iter().copied().chain([profile.as_str()]).collect();
         let opened = browser.ask(
             "POST",
@@ -130,7 +136,7 @@ impl Browser {
                 "goog:loggingPrefs": { "browser": "ALL" },
             } } }),
         );
-        opened["sessionId"].as_str().unwrap().clone_into(&mut browser.session);
+        browser.session = text_of(&opened, "sessionId");
         Some(browser)
     }
 
@@ -165,7 +171,7 @@ impl Browser {
         let mut bytes = vec![0; length];
         reader.read_exact(&mut bytes).unwrap();
         let document: Value = serde_json::from_slice(&bytes).unwrap();
-        let value = document["value"].clone();
+        let value = document.get("value").cloned().unwrap();
         assert!(value.get("error").is_none_or(Value::is_null), "{method} {path}: {value:#}");
         value
     }
@@ -203,7 +209,7 @@ impl Browser {
     #[track_caller]
     fn element(&self, css: &str) -> String {
         let found = self.post("/element", &json!({ "using": "css selector", "value": css }));
-        found[ELEMENT].as_str().unwrap().to_owned()
+        text_of(&found, ELEMENT)
     }
 
     #[track_caller]
@@ -263,7 +269,7 @@ impl Browser {
     pub(crate) fn picture(&self, path: &Path) {
         let options = json!({ "format": "png", "captureBeyondViewport": true });
         let picture = self.tool("Page.captureScreenshot", &options);
-        let bytes = STANDARD.decode(picture["data"].as_str().unwrap()).unwrap();
+        let bytes = STANDARD.decode(text_of(&picture, "data")).unwrap();
         assert!(bytes.starts_with(b"\x89PNG") && bytes.len() > 5_000, "{}", path.display());
         fs::write(path, bytes).unwrap();
     }
@@ -291,7 +297,7 @@ impl Browser {
     pub(crate) fn complaints(&self) -> Vec<String> {
         let said = self.post("/se/log", &json!({ "type": "browser" }));
         let each = said.as_array().unwrap().iter();
-        each.map(|entry| entry["message"].as_str().unwrap_or_default().to_owned()).collect()
+        each.map(|entry| text_of(entry, "message")).collect()
     }
 }
 

@@ -80,7 +80,7 @@ fn log_in(browser: &Browser, site: &Site, token: &str) {
 fn axe_finds_nothing_on_any_page_in_light_dark_and_on_a_phone() {
     let Some(browser) = Browser::start() else { return };
     let server = Rehearsal::start(&[], false);
-    server.file("prices.csv", &"x".repeat(70_000));
+    server.file("prices.csv", "x".repeat(70_000));
     let site = site(&server);
     live(&site);
     let login = [("login", "/login"), ("login-again", "/login?next=%2Fruns")];

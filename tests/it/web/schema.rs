@@ -80,7 +80,6 @@ fn check(runner: &str, is_logged_in: bool) {
     let ran = command.output().unwrap();
     let said = String::from_utf8_lossy(&ran.stdout);
     assert!(ran.status.success(), "{said}{}", String::from_utf8_lossy(&ran.stderr));
-    println!("{said}");
     // Requests were sent, in every phase, and reached what is behind the names.
     for phase in ["Coverage", "Fuzzing", "Stateful"] {
         assert!(said.contains(&format!("✅  {phase}")), "{phase}: {said}");
