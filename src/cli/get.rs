@@ -97,6 +97,11 @@ pub(super) fn run(args: &Args, common: &Common) -> ExitResult {
         if urls.iter().any(|url| url.is_text) {
             options.transfer_type = TransferType::Ascii;
         }
+        if options.removes_source && matches!(target, LocalTarget::Stream(_)) {
+            return Err(Error::invalid(
+                "--move removes files once their copies are verified, which one in a stream cannot be: name a local file",
+            ));
+        }
         if args.recursive && options.transfer_type == TransferType::Ascii {
             return Err(Error::invalid(
                 "text transfers are for single files: -r takes them as they are",

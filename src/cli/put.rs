@@ -94,6 +94,12 @@ pub(super) fn run(args: &Args, common: &Common) -> ExitResult {
         if url.is_text {
             options.transfer_type = TransferType::Ascii;
         }
+        let is_stream = |(source, _): &(LocalSource, RemotePath)| {
+            matches!(source, LocalSource::Standard | LocalSource::Stream(_))
+        };
+        if options.removes_source && work.iter().any(is_stream) {
+            return Err(Error::invalid("--move removes files, and a stream is none"));
+        }
         if args.recursive && options.transfer_type == TransferType::Ascii {
             return Err(Error::invalid(
                 "text transfers are for single files: -r sends them as they are",

@@ -381,3 +381,52 @@ fn an_empty_secret_or_url_is_named_before_any_login() {
         server.server.log().iter().all(|line| !line.contains("PASS") && !line.contains("USER"))
     );
 }
+
+/// Command lines with a wrong value, and what is said of it; `U` is a server that does not exist.
+const NONSENSE: &[(&str, &str)] = &[
+    ("mirror --trash foldr=.old . U", "`trash` has no key `foldr`; did you mean `folder`?"),
+    ("mirror --trash folder=.o,keep=3x . U", "`keep` of `trash` wants a number of versions"),
+    ("mirror --exclude re:( . U", "cannot read the pattern `re:(`: unclosed group"),
+    ("mirror --compare content . U", "one of auto, size, size_time, checksum is wanted"),
+    ("mirror --max-delete many . U", "a number of at least 0 is wanted"),
+    ("mirror --retries 21 . U", "a number from 0 to 20 is wanted"),
+    ("mirror --parallel 99 . U", "a number from 1 to 32 is wanted, or auto"),
+    ("mirror --min-size 5X . U", "a size is wanted, such as 4096 or 64MiB"),
+    ("mirror --newer-than soon . U", "a time is wanted, such as 90s, 36h or 7d"),
+    ("mirror --move --delete . U", "`move` empties the source"),
+    ("get --retries many U/a", "a number from 0 to 20 is wanted"),
+    ("get --on-exists skp U/a", "one of overwrite, skip, fail, rename is wanted"),
+    ("get --type text U/a", "one of binary, ascii is wanted"),
+    ("get --rate-limit fast U/a", "a number of bytes per second is wanted"),
+    ("get --move U/a -", "--move removes files once their copies are verified"),
+    ("get --move U/a /dev/null", "--move removes files once their copies are verified"),
+    ("put --move - U/a", "--move removes files, and a stream is none"),
+    ("put - U/", "standard input has no name"),
+    ("prune U/ --keep-last 3 --match [", "`[` is no pattern"),
+    ("prune U/", "say what stays: --keep-last COUNT"),
+    ("prune U/ --older-than 7", "`older_than` wants an age"),
+    ("chmod 9z9 U/a", "permissions are octal"),
+    ("hash --algorithm md6 U/a", "possible values: sha256, sha1, md5, crc32"),
+    ("--set encoding=latin9x ls U/", "another label of the WHATWG list"),
+    ("--set family=ipv5 ls U/", "did you mean \"ipv6\"?"),
+    ("--set tls=maybe ls U/", "one of \"off\", \"explicit\", \"implicit\", \"if_offered\""),
+    ("--set temp=prefx=x ls U/", "`temp` has no part `prefx`; did you mean `prefix`?"),
+    ("--set temp=prefix=../ ls U/", "wants a part of a name, without slashes"),
+    ("--set inplace=perhaps ls U/", "`inplace` wants true, false or \"auto\""),
+    ("--set parallel=0 ls U/", "a whole number from 1 to 32, or \"auto\""),
+    ("--set pasive=1 ls U/", "--set has no option `pasive`"),
+    ("nat suggest --format pure-ftp", "pure-ftpd, filezilla, iis is wanted"),
+    ("nat suggest --ports 5-1", "is no range of ports"),
+];
+
+#[test]
+fn nonsense_in_an_option_is_named_before_any_connection() {
+    for (line, why) in NONSENSE {
+        let line = line.replace('U', "ftp://tester@127.0.0.1:1");
+        let program = portolan().args(line.split(' '));
+        let ran = program.run().any_stdout();
+        assert_eq!(ran.code(), 2, "{line}: {}", ran.stderr_text());
+        assert!(ran.stderr_text().contains(why), "{line}: {}", ran.stderr_text());
+        drop(ran.any_code().any_stderr());
+    }
+}

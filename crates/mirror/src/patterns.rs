@@ -131,6 +131,9 @@ fn unglobbed(pattern: &str, error: ignore::Error) -> Error {
 }
 
 fn unreadable(pattern: &str, why: &str) -> Error {
+    // The library shows the expression again, with a caret in a line of its own; its last line has the reason.
+    let why = why.lines().last().unwrap_or(why);
+    let why = why.strip_prefix("error: ").unwrap_or(why);
     Error::invalid(format!("cannot read the pattern `{pattern}`: {why}"))
 }
 

@@ -48,6 +48,12 @@ pub enum TrashKeep {
     Seconds(u64),
 }
 
+/// Returns the error for a key that the option does not have.
+fn unknown_key(name: &str) -> Error {
+    let near = nearest(name, &KEYS).map(|near| format!("; did you mean `{near}`?"));
+    Error::invalid(format!("`trash` has no key `{name}`{}", near.unwrap_or_default()))
+}
+
 impl TrashRules {
     /// Returns true if only deleted files go there, and all stay.
     pub(super) fn is_usual(&self) -> bool {
@@ -58,6 +64,12 @@ impl TrashRules {
     pub(super) fn read(pairs: &[(String, String)]) -> Result<(String, Self)> {
         let is_key = |key: &str, value: &str| KEYS.contains(&key) && !value.is_empty();
         if !pairs.iter().any(|(key, value)| is_key(key, value)) {
+            let is_misspelt = |(key, value): &&(String, String)| {
+                !value.is_empty() && !KEYS.contains(&key.as_str()) && nearest(key, &KEYS).is_some()
+            };
+            if let Some((key, _)) = pairs.iter().find(is_misspelt) {
+                return Err(unknown_key(key));
+            }
             // A name, which may have commas and equals signs itself.
             let part = |(key, value): &(String, String)| match value.as_str() {
                 "" => key.clone(),
@@ -78,11 +90,7 @@ impl TrashRules {
                 }
                 ("keep", value) => rules.keep = Some(TrashKeep::read(value)?),
                 (name, "") if folder.is_none() => folder = Some(name.to_owned()),
-                (name, _) => {
-                    let near = nearest(name, &KEYS).map(|near| format!("; did you mean `{near}`?"));
-                    let near = near.unwrap_or_default();
-                    return Err(Error::invalid(format!("`trash` has no key `{name}`{near}")));
-                }
+                (name, _) => return Err(unknown_key(name)),
             }
         }
         let folder = folder.ok_or_else(|| {

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use globset::GlobBuilder;
+use globset::{GlobBuilder, GlobMatcher};
 use jiff::{SignedDuration, Timestamp, tz::TimeZone};
 
 use super::{
@@ -68,7 +68,7 @@ pub const OPTIONS: OptionTable<PruneRules> = OptionTable {
             "match",
             OptionKind::Text(|it, text| {
                 text.clone_into(&mut it.pattern);
-                Ok(())
+                it.matcher().map(drop)
             }),
             "the pattern of the names that take part, such as \"backup-*.tar.gz\"",
         )
@@ -92,6 +92,18 @@ pub const OPTIONS: OptionTable<PruneRules> = OptionTable {
     ],
     usual: PruneRules::default,
 };
+
+impl PruneRules {
+    /// Returns the matcher of the names that take part.
+    fn matcher(&self) -> Result<GlobMatcher> {
+        let pattern = if self.pattern.is_empty() { "*" } else { &self.pattern };
+        let glob = GlobBuilder::new(pattern).literal_separator(true).build();
+        let glob = glob.map_err(|error| {
+            Error::invalid(format!("`{pattern}` is no pattern: {}", error.kind()))
+        })?;
+        Ok(glob.compile_matcher())
+    }
+}
 
 /// The files that go, and how many stay.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -130,12 +142,7 @@ pub fn plan(listing: &DirectoryListing, rules: &PruneRules, now: Timestamp) -> R
         let message = "a part of the listing was not understood, so nothing is deleted";
         return Err(Error::new(ErrorKind::Guard, Origin::Server, message));
     }
-    let pattern = if rules.pattern.is_empty() { "*" } else { &rules.pattern };
-    let matcher = GlobBuilder::new(pattern)
-        .literal_separator(true)
-        .build()
-        .map_err(|error| Error::invalid(format!("`{pattern}` is no pattern: {}", error.kind())))?;
-    let matcher = matcher.compile_matcher();
+    let matcher = rules.matcher()?;
     let is_part = |entry: &&Entry| {
         entry.kind == EntryKind::File
             && matcher.is_match(String::from_utf8_lossy(&entry.name).as_ref())
