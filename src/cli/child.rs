@@ -16,7 +16,7 @@ use crate::{
     cancel::CancelToken,
     clock::Clock,
     observe::{Sink, json::JsonLines, output},
-    schedule::child::{attempt_spec::AttemptSpec, drain::Drain, isolation},
+    schedule::child::{attempt_spec::AttemptSpec, drain::Drain, isolation, lease::OpenLease},
     script::{run::Settings, secrets, site::Overrides},
 };
 
@@ -27,6 +27,7 @@ pub(super) fn run(common: &Common) -> ExitResult {
     let source = order.source()?;
     // Before the sandbox is entered, in which only what the job may use can be opened.
     let paces = order.shared_rates()?;
+    let lease = order.lease.as_ref().map(OpenLease::open).transpose()?;
     let mut settings = Settings {
         overrides: Overrides::read(&secrets::of_settings(&order.connect)?)?,
         password: common.password()?,
@@ -42,6 +43,7 @@ pub(super) fn run(common: &Common) -> ExitResult {
         RunSandbox::enter(common, &source, &options, &permissions, &settings, &order.programs)?;
     sandbox.equip(&mut settings);
     let stop = CancelToken::new();
+    let stop = lease.map_or_else(|| Ok(stop.clone()), |lease| lease.watch(&stop))?;
     let drain = Arc::new(Drain::new(stop.clone()));
     isolation::listen(input, Arc::clone(&drain))?;
     let lines = JsonLines::new(order.run.to_string(), Clock::System, output::results()).with_log();

@@ -8,14 +8,15 @@ use super::{
     ExitResult,
     common::Common,
     next::{rough, when},
-    place::{JobsFile, failed},
+    place::failed,
     report,
+    store::JobsStore,
     table::{TextTable, width},
     times::local,
 };
 use crate::{
     clock::Clock,
-    error::{ErrorKind, Result},
+    error::Result,
     exit_code::Exit,
     observe::{format_duration, visible::visible},
     schedule::{
@@ -34,7 +35,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "TAG")]
     tag: Option<String>,
     #[command(flatten)]
-    jobs: JobsFile,
+    jobs: JobsStore,
 }
 
 const HELP: &str = "\
@@ -46,12 +47,8 @@ pub(super) fn run(args: &Args, common: &Common) -> ExitResult {
     let overview = || -> Result<(Vec<JobOverview>, String)> {
         let now = Clock::System.now();
         let jobs = args.jobs.read()?;
-        let store = match args.jobs.store(common) {
-            Ok((_, store)) => Some(store),
-            // A scheduler that has never run has no history.
-            Err(fault) if fault.kind == ErrorKind::NotFound => None,
-            Err(fault) => return Err(fault),
-        };
+        // A scheduler that has never run has no history.
+        let store = args.jobs.store_if_any(common)?.map(|(_, store)| store);
         let states = store.as_ref().map_or_else(|| Ok(Vec::new()), Store::job_states)?;
         let states: BTreeMap<_, _> =
             states.into_iter().map(|state| (state.job.clone(), state)).collect();

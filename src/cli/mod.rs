@@ -19,6 +19,7 @@ mod hooks;
 mod init;
 mod jobs;
 mod ls;
+mod machines;
 mod man;
 mod mirror;
 mod mv;
@@ -56,6 +57,7 @@ mod simulate;
 mod site;
 mod slots;
 mod state;
+mod store;
 mod table;
 mod times;
 mod token;
@@ -107,6 +109,9 @@ enum Subcommand {
     Pause(pause::Args),
     /// Resume a paused job.
     Resume(pause::resume::Args),
+    /// List the machines that share a schedule.
+    #[command(alias = "workers", alias = "nodes", alias = "fleet")]
+    Machines(machines::Args),
     /// Send a test notification of a job, or the digest of the last day.
     Notify(notify::Args),
     /// Add, list and revoke tokens for the page and its API.
@@ -195,6 +200,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Subcommand::Trigger(args) => trigger::run(&args, &common),
         Subcommand::Pause(args) => pause::run(&args, &common),
         Subcommand::Resume(args) => pause::resume::run(&args, &common),
+        Subcommand::Machines(args) => machines::run(&args, &common),
         Subcommand::Notify(args) => notify::run(&args, &common),
         Subcommand::Token(args) => token::run(&args, &common),
         Subcommand::Export(args) => export::run(&args, &common),

@@ -7,9 +7,10 @@ use jiff::Timestamp;
 use super::{
     ExitResult,
     common::Common,
-    place::{JobsFile, failed},
+    place::failed,
     report::{self, Reported, UsageError},
     slots,
+    store::JobsStore,
 };
 use crate::{
     clock::Clock,
@@ -86,7 +87,7 @@ pub(super) fn run(args: &Args, common: &Common) -> ExitResult {
         return Ok(Exit::Done);
     }
     let all = chosen(&jobs, args.job.as_deref()).map_err(UsageError)?;
-    let paused = JobsFile::at(&args.jobs).paused(common).map_err(failed)?;
+    let paused = JobsStore::at(&args.jobs).paused(common).map_err(failed)?;
     let exit = show(args, common, &zones, now, &all, &paused)?;
     if args.job.is_none() && !common.json() {
         let line = |job: &Arc<Job>| match (job.active_schedule(), job.active_files()) {

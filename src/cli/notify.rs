@@ -9,9 +9,9 @@ use super::{
     ExitResult,
     common::Common,
     next::no_job,
-    place::JobsFile,
     report::{self, UsageError},
     slots,
+    store::JobsStore,
 };
 use crate::{
     clock::Clock,
@@ -54,7 +54,7 @@ enum NotifyCommand {
         #[arg(long, value_name = "EVENT", value_parser = EVENTS)]
         event: Option<String>,
         #[command(flatten)]
-        jobs: JobsFile,
+        jobs: JobsStore,
     },
     /// Send the digest of the last 24 hours now
     Digest {
@@ -62,7 +62,7 @@ enum NotifyCommand {
         #[arg(long)]
         dry_run: bool,
         #[command(flatten)]
-        jobs: JobsFile,
+        jobs: JobsStore,
     },
 }
 
@@ -76,7 +76,7 @@ pub(super) fn run(args: &Args, common: &Common) -> ExitResult {
     }
 }
 
-fn read(file: &JobsFile) -> anyhow::Result<(Jobs, PathBuf)> {
+fn read(file: &JobsStore) -> anyhow::Result<(Jobs, PathBuf)> {
     if file.path().exists() {
         owned::guard(file.path())?;
     }
@@ -88,7 +88,7 @@ fn read(file: &JobsFile) -> anyhow::Result<(Jobs, PathBuf)> {
     Ok((jobs, folder))
 }
 
-fn test(name: &str, event: Option<&str>, file: &JobsFile, common: &Common) -> ExitResult {
+fn test(name: &str, event: Option<&str>, file: &JobsStore, common: &Common) -> ExitResult {
     let (jobs, folder) = read(file)?;
     let Some(job) = jobs.get(name) else { return Err(UsageError(no_job(&jobs, name)).into()) };
     let tell = targets(job, event).map_err(UsageError)?;
@@ -121,7 +121,7 @@ fn targets<'j>(job: &'j Job, event: Option<&str>) -> Result<&'j Tell> {
     })
 }
 
-fn digest(is_dry: bool, file: &JobsFile, common: &Common) -> ExitResult {
+fn digest(is_dry: bool, file: &JobsStore, common: &Common) -> ExitResult {
     let (jobs, folder) = read(file)?;
     let now = Clock::System.now();
     let since = now.checked_sub(SignedDuration::from_hours(24)).unwrap_or(now);

@@ -3,15 +3,15 @@
 use super::{
     ExitResult,
     common::Common,
-    place::{JobsFile, failed},
+    place::failed,
     report,
+    store::{self, JobsStore},
 };
 use crate::{
-    clock::Clock,
     error::Result,
     exit_code::Exit,
     schedule::facts,
-    store::{self, Store, history::JobStateRecord},
+    store::{Store, history::JobStateRecord},
 };
 
 /// The arguments of `portolan pause`.
@@ -23,23 +23,22 @@ pub(super) struct Args {
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
     #[command(flatten)]
-    jobs: JobsFile,
+    jobs: JobsStore,
 }
 
 pub(super) fn run(args: &Args, common: &Common) -> ExitResult {
     let paused = || -> Result<JobStateRecord> {
         let mut store = open(&args.jobs, &args.job, common)?;
-        store.pause(&args.job, args.reason.as_deref(), Clock::System.now())?;
+        let now = store::now(&store)?;
+        store.pause(&args.job, args.reason.as_deref(), now)?;
         state(&store, &args.job)
     };
     let words = "is paused: slots that are due meanwhile are skipped, a run in progress continues";
     tell(paused(), &args.job, words, common)
 }
 
-fn open(jobs: &JobsFile, job: &str, common: &Common) -> Result<Store> {
-    let folder = jobs.state(common)?;
-    store::make_folder(&folder)?;
-    let store = Store::open(&folder)?;
+fn open(jobs: &JobsStore, job: &str, common: &Common) -> Result<Store> {
+    let store = jobs.open(common)?;
     jobs.know(job, &store)?;
     Ok(store)
 }
@@ -61,7 +60,7 @@ fn tell(result: Result<JobStateRecord>, job: &str, words: &str, common: &Common)
 
 /// The command `portolan resume`.
 pub(super) mod resume {
-    use super::{Clock, Common, ExitResult, JobsFile, Result, open, state, tell};
+    use super::{Common, ExitResult, JobsStore, Result, open, state, store, tell};
     use crate::store::history::JobStateRecord;
 
     /// The arguments of `portolan resume`.
@@ -70,14 +69,15 @@ pub(super) mod resume {
         /// Job to resume
         job: String,
         #[command(flatten)]
-        jobs: JobsFile,
+        jobs: JobsStore,
     }
 
     pub(in crate::cli) fn run(args: &Args, common: &Common) -> ExitResult {
         let mut was_paused = true;
         let mut resumed = || -> Result<JobStateRecord> {
             let mut store = open(&args.jobs, &args.job, common)?;
-            was_paused = store.resume(&args.job, Clock::System.now())?;
+            let now = store::now(&store)?;
+            was_paused = store.resume(&args.job, now)?;
             state(&store, &args.job)
         };
         let result = resumed();

@@ -1,18 +1,11 @@
 //! The location of the scheduler's files: its jobs file and its state directory.
 
-use std::{
-    collections::BTreeSet,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
-use super::{
-    common::Common,
-    record,
-    report::{self, UsageError},
-};
+use super::{common::Common, report::UsageError};
 use crate::{
     clock::Clock,
-    error::{Error, ErrorKind, Origin, Result},
+    error::{Error, ErrorKind, Result},
     observe::visible::visible,
     schedule::{
         daemon,
@@ -45,19 +38,6 @@ impl JobsFile {
         Self { file: Some(path.to_owned()) }
     }
 
-    /// Returns the jobs that are paused; none if nothing has ever run.
-    pub(super) fn paused(&self, common: &Common) -> Result<BTreeSet<String>> {
-        let store = match self.store(common) {
-            Ok((_, store)) => store,
-            Err(fault) if matches!(fault.kind, ErrorKind::NotFound | ErrorKind::Invalid) => {
-                return Ok(BTreeSet::new());
-            }
-            Err(fault) => return Err(fault),
-        };
-        let states = store.job_states()?.into_iter();
-        Ok(states.filter(|state| state.paused_at.is_some()).map(|state| state.job).collect())
-    }
-
     /// Returns the default jobs file.
     pub(super) const fn usual() -> Self {
         Self { file: None }
@@ -79,27 +59,11 @@ impl JobsFile {
 
     /// Returns the settings in the file even if other parts of it are invalid: the scheduler keeps the old version
     /// while it is edited. Empty if no file is named and the default one does not exist.
-    fn glance(&self) -> Result<Glance> {
+    pub(super) fn glance(&self) -> Result<Glance> {
         if self.file.is_none() && !Path::new(JOBS_FILE).exists() {
             return Ok(Glance::default());
         }
         jobs::glance(self.path())
-    }
-
-    /// Opens the store in the state directory. Fails with `not_found` if nothing has ever run.
-    pub(super) fn store(&self, common: &Common) -> Result<(PathBuf, Store)> {
-        let folder = self.state(common)?;
-        if !folder.exists() {
-            let message = "there is no history: nothing has run with this state folder";
-            let fault = Error::new(ErrorKind::NotFound, Origin::Here, message);
-            return Err(fault.at(folder.to_string_lossy()));
-        }
-        let mut store = Store::open(&folder)?;
-        if let Some(loss) = store.loss()? {
-            report::print(&format!("warning: {}\n", visible(loss)));
-        }
-        record::settle(&folder, &mut store, &Clock::System)?;
-        Ok((folder, store))
     }
 
     /// Fails for a job that is neither in the jobs file nor in history, and suggests the most similar name.

@@ -5,14 +5,15 @@ use serde_json::Value;
 use super::{
     ExitResult,
     common::Common,
-    place::{JobsFile, failed},
+    place::failed,
     report,
+    store::JobsStore,
     table::{TextTable, width},
     times::local,
 };
 use crate::{
     clock::Clock,
-    error::{ErrorKind, Result},
+    error::Result,
     exit_code::Exit,
     observe::{format_duration, format_size, visible::visible},
     schedule::{facts, moments::past},
@@ -37,17 +38,13 @@ pub(super) struct Args {
     #[arg(long)]
     failed: bool,
     #[command(flatten)]
-    jobs: JobsFile,
+    jobs: JobsStore,
 }
 
 pub(super) fn run(args: &Args, common: &Common) -> ExitResult {
     let found = || -> Result<Vec<HistoryRun>> {
-        let store = match args.jobs.store(common) {
-            Ok((_, store)) => store,
-            // A scheduler that has never run has no runs.
-            Err(fault) if fault.kind == ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(fault) => return Err(fault),
-        };
+        // A scheduler that has never run has no runs.
+        let Some((_, store)) = args.jobs.store_if_any(common)? else { return Ok(Vec::new()) };
         let now = Clock::System.now();
         let time = |text: &Option<String>| text.as_deref().map(|text| past(text, now)).transpose();
         let runs = store.runs_matching(&RunFilter {

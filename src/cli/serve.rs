@@ -6,8 +6,9 @@ use super::{
     ExitResult,
     common::Common,
     nat_watch::BackgroundWatch,
-    place::{JobsFile, state_or_usual},
+    place::{failed, state_or_usual},
     report::{self, UsageError},
+    store::JobsStore,
 };
 use crate::{
     clock::Clock,
@@ -17,12 +18,13 @@ use crate::{
     nat::ruleset_store::RulesetStore,
     observe::{EventEmitter, MessageLevel, metrics::Metrics},
     schedule::{
-        daemon::{Daemon, DaemonSetup, follow_signals, raise_descriptors},
-        jobs::{self, Listen},
+        daemon::{Daemon, DaemonSetup, FleetSetup, follow_signals, raise_descriptors},
+        jobs::{self, Listen, parse_label},
         notify::host_name,
         zone::Zones,
     },
     state_adapter::nat::NatLedger,
+    store::StorePlace,
     web::{MetricsServer, WebServer, WebSetup},
 };
 
@@ -30,13 +32,68 @@ use crate::{
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(flatten)]
-    jobs: JobsFile,
+    jobs: JobsStore,
+    /// With a shared store: number of runs at a time on this machine; 0 to lead only [default: that of the jobs file]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(..=1000))]
+    workers: Option<u32>,
+    /// With a shared store: label of this machine, for jobs that need it; may be repeated
+    #[arg(long = "label", value_name = "KEY=VALUE", value_parser = parse_label)]
+    labels: Vec<(String, String)>,
+    /// With a shared store: name of this machine, unique among all [default: the host name]
+    #[arg(long, value_name = "NAME", value_parser = machine_name)]
+    name: Option<String>,
+    /// With a shared store: run what others plan, and never plan
+    #[arg(long)]
+    never_lead: bool,
     /// Serve Prometheus metrics at this address, such as 127.0.0.1:9464
     #[arg(long, value_name = "ADDR")]
     metrics: Option<SocketAddr>,
     /// Serve the page and its API at this address, such as 127.0.0.1:8080
     #[arg(long, value_name = "ADDR")]
     listen: Option<SocketAddr>,
+}
+
+/// The maximum length of the name of a machine: that of a host.
+const NAME_CHARS_MAX: usize = 253;
+
+fn machine_name(text: &str) -> Result<String, String> {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    if text.is_empty() || text.len() > NAME_CHARS_MAX || !text.chars().all(is_plain) {
+        return Err("a name is letters, digits, `-`, `_` and `.`".to_owned());
+    }
+    Ok(text.to_owned())
+}
+
+impl Args {
+    /// Returns the settings of this machine, if it shares a store with others.
+    fn fleet(&self, jobs: &jobs::Jobs) -> Result<Option<FleetSetup>> {
+        let Some(place) = self.jobs.shared(jobs)? else {
+            let flags = [
+                ("--workers", self.workers.is_some()),
+                ("--label", !self.labels.is_empty()),
+                ("--name", self.name.is_some()),
+                ("--never-lead", self.never_lead),
+            ];
+            return match flags.iter().find(|(_, is_given)| *is_given) {
+                Some((flag, _)) => Err(Error::invalid(format!(
+                    "`{flag}` is for machines that share a store: --store, PORTOLAN_STORE or `store` in [runner] names it"
+                ))),
+                None => Ok(None),
+            };
+        };
+        let mut labels = self.labels.clone();
+        labels.sort();
+        let mut pairs = labels.iter().zip(labels.iter().skip(1));
+        if let Some(((key, _), _)) = pairs.find(|(one, next)| one.0 == next.0) {
+            return Err(Error::invalid(format!("the label `{key}` is given twice")));
+        }
+        let name = self.name.clone().unwrap_or_else(host_name);
+        let (room, may_lead) = (self.workers, !self.never_lead);
+        if room == Some(0) && !may_lead {
+            return Err(Error::invalid("with --workers 0 and --never-lead there is nothing to do"));
+        }
+        Ok(Some(FleetSetup { place, name, labels, room, may_lead }))
+    }
 }
 
 pub(super) fn run(args: &Args, common: &Common) -> ExitResult {
@@ -55,7 +112,8 @@ pub(super) fn run(args: &Args, common: &Common) -> ExitResult {
     let jobs = reading.into_jobs()?;
     jobs.included.iter().try_for_each(|file| owned::guard(file))?;
     let listen = listen_of(args, &jobs).map_err(UsageError)?;
-    serve(args, common, listen, jobs)?;
+    let fleet = args.fleet(&jobs).map_err(failed)?;
+    serve(args, common, listen, jobs, fleet)?;
     Ok(Exit::Done)
 }
 
@@ -69,7 +127,7 @@ fn listen_of(args: &Args, jobs: &jobs::Jobs) -> Result<Listen> {
 /// Serves the page, if it has an address.
 fn serve_page(
     listen: Listen,
-    state: &Path,
+    (state, place): (&Path, StorePlace),
     daemon: &mut Daemon,
     metrics: Arc<Metrics>,
     observer: &EventEmitter,
@@ -83,6 +141,7 @@ fn serve_page(
         WebSetup {
             listen,
             state: state.to_owned(),
+            place,
             view: daemon.view(),
             mailbox: daemon.mailbox(),
             metrics,
@@ -97,7 +156,13 @@ fn serve_page(
     Ok(())
 }
 
-fn serve(args: &Args, common: &Common, listen: Listen, jobs: jobs::Jobs) -> Result<()> {
+fn serve(
+    args: &Args,
+    common: &Common,
+    listen: Listen,
+    jobs: jobs::Jobs,
+    fleet: Option<FleetSetup>,
+) -> Result<()> {
     raise_descriptors();
     let observer = common.service_observer()?;
     let state = match common.named_state_folder() {
@@ -113,7 +178,12 @@ fn serve(args: &Args, common: &Common, listen: Listen, jobs: jobs::Jobs) -> Resu
     let metrics = Arc::new(Metrics::default());
     let address = args.metrics.or(jobs.runner.metrics);
     let (count, watches_nat) = (jobs.all.len(), jobs.runner.nat_watch);
-    let mut daemon = Daemon::open(DaemonSetup {
+    let place = fleet.as_ref().map(|fleet| fleet.place.clone());
+    let place = place.unwrap_or_else(|| StorePlace::Folder(state.clone()));
+    let joined = fleet
+        .as_ref()
+        .map(|fleet| format!("machine `{}` shares the schedule of {}", fleet.name, fleet.place));
+    let setup = DaemonSetup {
         program,
         jobs,
         read: Box::new(move |now| {
@@ -126,19 +196,26 @@ fn serve(args: &Args, common: &Common, listen: Listen, jobs: jobs::Jobs) -> Resu
         clock: Clock::System,
         observer: observer.clone(),
         metrics: Arc::clone(&metrics),
-    })?;
+    };
+    let mut daemon = match fleet {
+        Some(fleet) => Daemon::join(setup, fleet)?,
+        None => Daemon::open(setup)?,
+    };
     // Before anything says that it is ready: a program that waits for that may stop it.
     follow_signals(daemon.mailbox())?;
     if let Some(address) = address {
         let page = MetricsServer::serve(address, Arc::clone(&metrics))?;
         observer.message(MessageLevel::Info, format!("metrics at http://{}/metrics", page.address));
     }
-    serve_page(listen, &state, &mut daemon, metrics, &observer)?;
+    serve_page(listen, (&state, place), &mut daemon, metrics, &observer)?;
     let watch = if watches_nat { Some(watch_nat(&state, common, &observer)?) } else { None };
     observer.message(MessageLevel::Info, format!("{count} jobs, state in {}", state.display()));
-    daemon.run();
+    if let Some(joined) = joined {
+        observer.message(MessageLevel::Info, joined);
+    }
+    let ended = daemon.run();
     drop(watch);
-    Ok(())
+    ended
 }
 
 /// Watches the rulesets of the jobs, whose records are in the state directory of the scheduler, and those that were applied

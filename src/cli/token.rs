@@ -6,8 +6,9 @@ use serde_json::{Value, json};
 use super::{
     ExitResult,
     common::Common,
-    place::{JobsFile, failed},
+    place::failed,
     report,
+    store::JobsStore,
     table::{TextTable, width},
     times::local,
 };
@@ -18,10 +19,7 @@ use crate::{
     exit_code::Exit,
     observe::visible::visible,
     similar::nearest,
-    store::{
-        self, Store,
-        tokens::{TokenRecord, TokenRole},
-    },
+    store::tokens::{TokenRecord, TokenRole},
     web::tokens::{check_name, hash_of, new_token},
 };
 
@@ -54,19 +52,19 @@ enum TokenCommand {
         #[arg(long, value_name = "TIME", value_parser = lifetime)]
         expires: Option<SignedDuration>,
         #[command(flatten)]
-        jobs: JobsFile,
+        jobs: JobsStore,
     },
     /// List the tokens without their secret parts
     List {
         #[command(flatten)]
-        jobs: JobsFile,
+        jobs: JobsStore,
     },
     /// Remove a token: it is refused from now on
     Revoke {
         /// Name of the token
         name: String,
         #[command(flatten)]
-        jobs: JobsFile,
+        jobs: JobsStore,
     },
 }
 
@@ -95,12 +93,6 @@ pub(super) fn run(args: &Args, common: &Common) -> ExitResult {
     Ok(Exit::Done)
 }
 
-fn open(jobs: &JobsFile, common: &Common) -> Result<Store> {
-    let folder = jobs.state(common)?;
-    store::make_folder(&folder)?;
-    Store::open(&folder)
-}
-
 fn value(token: &TokenRecord) -> Value {
     json!({
         "name": token.name,
@@ -114,7 +106,7 @@ fn add(
     name: &str,
     role: TokenRole,
     lifetime: Option<SignedDuration>,
-    jobs: &JobsFile,
+    jobs: &JobsStore,
     common: &Common,
 ) -> Result<()> {
     check_name(name)?;
@@ -122,7 +114,7 @@ fn add(
     let expires_at = lifetime.map(|time| now.saturating_add(time).unwrap_or(Timestamp::MAX));
     let record = TokenRecord { name: name.to_owned(), role, created_at: now, expires_at };
     let token = new_token();
-    if !open(jobs, common)?.add_token(&record, &hash_of(token.reveal()))? {
+    if !jobs.open(common)?.add_token(&record, &hash_of(token.reveal()))? {
         let message = format!("there is a token `{name}` already; revoke it first");
         return Err(Error::invalid(message));
     }
@@ -143,8 +135,8 @@ fn add(
     Ok(())
 }
 
-fn list(jobs: &JobsFile, common: &Common) -> Result<()> {
-    let tokens = open(jobs, common)?.tokens()?;
+fn list(jobs: &JobsStore, common: &Common) -> Result<()> {
+    let tokens = jobs.open(common)?.tokens()?;
     if common.json() {
         report::json(&tokens.iter().map(value).collect::<Vec<_>>());
         return Ok(());
@@ -166,8 +158,8 @@ fn list(jobs: &JobsFile, common: &Common) -> Result<()> {
     Ok(())
 }
 
-fn revoke(name: &str, jobs: &JobsFile, common: &Common) -> Result<()> {
-    let mut store = open(jobs, common)?;
+fn revoke(name: &str, jobs: &JobsStore, common: &Common) -> Result<()> {
+    let mut store = jobs.open(common)?;
     if !store.revoke_token(name)? {
         let known = store.tokens()?;
         let known: Vec<_> = known.iter().map(|token| token.name.as_str()).collect();

@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
+use super::machines::MachineState;
 use crate::{
     observe::{account::RunSummary, visible},
     store::{
@@ -41,6 +42,7 @@ pub fn run(run: &HistoryRun) -> Value {
         "error_kind": run.sum.error_kind,
         "exit_code": run.sum.exit_code,
         "script": run.script,
+        "machine": run.machine,
     })
 }
 
@@ -89,6 +91,32 @@ pub fn points(attempt: i64, points: &[(std::time::Duration, u64)]) -> Vec<Progre
         bytes: number(*bytes),
     };
     points.iter().map(point).collect()
+}
+
+/// Returns a machine of a fleet.
+pub fn machine(machine: &MachineState) -> Value {
+    let record = &machine.record;
+    let labels = record.labels.lines().filter_map(|label| label.split_once('='));
+    let labels: serde_json::Map<_, _> =
+        labels.map(|(key, value)| (key.to_owned(), Value::from(value))).collect();
+    let seconds = |ms: i64| std::time::Duration::from_millis(ms.unsigned_abs()).as_secs_f64();
+    let ahead = seconds(record.clock_ahead_ms);
+    json!({
+        "name": record.name,
+        "role": machine.role(),
+        "alive": machine.is_alive(),
+        "heartbeat_age_s": machine.age.as_secs_f64(),
+        "labels": labels,
+        "running": machine.running,
+        "room": record.room,
+        "draining": record.is_draining,
+        "version": record.version,
+        "release": record.release,
+        "has_leaders_jobs": machine.has_leaders_jobs,
+        "clock_ahead_s": if record.clock_ahead_ms < 0 { -ahead } else { ahead },
+        "lease_s": seconds(record.lease_ms),
+        "started_at": record.started_at.to_string(),
+    })
 }
 
 /// Returns what was learned of a server.

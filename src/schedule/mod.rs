@@ -10,6 +10,7 @@ pub mod expected;
 pub mod export;
 pub mod facts;
 pub mod jobs;
+pub mod machines;
 pub mod moments;
 pub mod notify;
 pub mod overview;

@@ -96,8 +96,16 @@ pub(super) async fn run(State(web): SharedWeb, id: PathText) -> Response {
 
 pub(super) async fn servers(State(web): SharedWeb) -> Response {
     let found = async {
-        let servers = web.stores.with(|store| store.servers()).await?;
+        let servers = web.stores.with_own(|store| store.servers()).await?;
         Ok(document(&servers.iter().map(facts::server).collect::<Vec<_>>()))
+    };
+    answer(found.await)
+}
+
+pub(super) async fn machines(State(web): SharedWeb) -> Response {
+    let found = async {
+        let machines = web.machines().await?;
+        Ok(document(&machines.iter().map(facts::machine).collect::<Vec<_>>()))
     };
     answer(found.await)
 }

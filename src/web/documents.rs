@@ -17,6 +17,7 @@ use crate::{
         child::{ChildProgress, log},
         facts,
         jobs::{Job, Jobs},
+        machines::MachineState,
         overview::{JOBS_AT_ONCE, JobHistory, JobOverview},
         slot::Slot,
         upcoming::{MergedSlots, SlotDocument},
@@ -198,6 +199,18 @@ impl WebState {
     pub(super) async fn run(&self, id: i64) -> Result<RunDetails> {
         let (folder, live) = (self.stores.folder.clone(), self.view.progress(id));
         self.stores.with(move |store| RunDetails::read(store, &folder, id, live)).await
+    }
+
+    /// Returns the machines that share the schedule; none if there is this one only.
+    pub(super) async fn machines(&self) -> Result<Vec<MachineState>> {
+        if !self.stores.place.is_shared() {
+            return Ok(Vec::new());
+        }
+        let read = |store: &mut Store| {
+            let now = store.server_time()?.unwrap_or_default();
+            MachineState::read_all(store, now)
+        };
+        self.stores.with(read).await
     }
 
     /// Returns the job of that name. Fails if the jobs file has none.

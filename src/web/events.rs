@@ -145,9 +145,9 @@ pub(super) async fn watch(web: Arc<WebState>) {
             jobs = now;
         }
         tell_progress(&web, &mut moved);
-        let (kept, before, folder) = (store.take(), seen.take(), web.stores.folder.clone());
+        let (kept, before, place) = (store.take(), seen.take(), web.stores.place.clone());
         let looked = tokio::task::spawn_blocking(move || {
-            let store = kept.map_or_else(|| Store::open(&folder), Ok)?;
+            let store = kept.map_or_else(|| place.open(), Ok)?;
             let (events, seen) = look(&store, before)?;
             Ok::<_, Error>((store, events, seen))
         });

@@ -33,6 +33,7 @@ use crate::{
         daemon::{Message, SchedulerView},
         jobs::Listen,
     },
+    store::StorePlace,
 };
 
 /// The maximum number of connections: a browser opens up to six, and one stream of events for each page.
@@ -47,6 +48,8 @@ pub struct WebSetup {
     pub listen: Listen,
     /// The state folder.
     pub state: PathBuf,
+    /// The place of the store.
+    pub place: StorePlace,
     /// The state of the scheduler.
     pub view: Arc<SchedulerView>,
     /// The mailbox of the scheduler.
@@ -86,7 +89,7 @@ impl WebServer {
     /// Serves the page at `address` on a separate thread, for the lifetime of the process. Fails if its settings would
     /// expose it.
     pub fn serve(address: SocketAddr, setup: WebSetup) -> Result<Self> {
-        let WebSetup { listen, state, view, mailbox, metrics, clock, observer } = setup;
+        let WebSetup { listen, state, place, view, mailbox, metrics, clock, observer } = setup;
         if let Some((_, fault)) = listen.problem() {
             return Err(fault);
         }
@@ -95,8 +98,11 @@ impl WebServer {
         let listening = Listening::at(address, "serve the page")?;
         let address = listening.address;
         let url = format!("http{}://{address}/", if tls.is_some() { "s" } else { "" });
+        if place.is_shared() {
+            pages::show_machines();
+        }
         let web = Arc::new(WebState {
-            stores: StorePool::new(state),
+            stores: StorePool::new(state, place),
             view,
             mailbox,
             metrics,
@@ -140,6 +146,7 @@ fn router(web: Arc<WebState>) -> Router {
         .route("/runs/{id}/log", get(log::text))
         .route("/runs/{id}/stop", post(api::stop))
         .route("/servers", get(api::servers))
+        .route("/machines", get(api::machines))
         .route("/next", get(api::next))
         .route("/events", get(events::stream))
         .route("/openapi.json", get(assets::openapi));
@@ -154,6 +161,7 @@ fn router(web: Arc<WebState>) -> Router {
         .route("/runs/{id}/stop", post(pages::stop))
         .route("/calendar", get(pages::calendar))
         .route("/servers", get(pages::servers))
+        .route("/machines", get(pages::machines))
         .route("/login", get(pages::login).post(pages::log_in))
         .route("/logout", post(pages::log_out))
         .route("/assets/{name}", get(assets::file));

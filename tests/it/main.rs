@@ -17,6 +17,7 @@ mod deploy;
 mod doctor;
 mod errors;
 mod examples;
+mod fleet;
 mod full_disk;
 mod functions;
 mod fuzz;

@@ -71,6 +71,7 @@ const ROWS: &[Row] = &[
     row("pause a"),
     row("pause a --json"),
     row("resume a"),
+    row("machines --help"),
     row("notify digest --dry-run"),
     row("token add alice --role operate"),
     row("token add ci --json"),

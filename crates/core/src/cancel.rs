@@ -1,6 +1,7 @@
 //! The cancellation signal: set by Ctrl-C or by the time limit of the run, and observed by everything that waits.
 
 use std::{
+    fmt,
     future::Future,
     sync::{
         Arc,
@@ -20,6 +21,18 @@ pub struct CancelToken {
     /// Set once no new work may begin; work in progress continues.
     is_draining: Arc<AtomicBool>,
     deadline: Option<Instant>,
+    /// The condition of the right to go on.
+    condition: Option<CancelCondition>,
+}
+
+/// A condition that is asked for whenever something is about to begin.
+#[derive(Clone)]
+struct CancelCondition(Arc<dyn Fn() -> bool + Send + Sync>);
+
+impl fmt::Debug for CancelCondition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("CancelCondition")
+    }
 }
 
 impl Default for CancelToken {
@@ -35,7 +48,15 @@ impl CancelToken {
             signal: Arc::new(watch::Sender::new(false)),
             is_draining: Arc::default(),
             deadline: None,
+            condition: None,
         }
+    }
+
+    /// Returns the same signal, which is also set as long as `holds` returns false. That is looked at before every command,
+    /// and wakes nothing that waits.
+    #[must_use]
+    pub fn only_while(&self, holds: impl Fn() -> bool + Send + Sync + 'static) -> Self {
+        Self { condition: Some(CancelCondition(Arc::new(holds))), ..self.clone() }
     }
 
     /// Returns the same signal with a deadline `time` from now (or an earlier one, if it had that before).
@@ -71,7 +92,11 @@ impl CancelToken {
 
     /// Returns true if the signal is set or the deadline has passed.
     pub fn is_set(&self) -> bool {
-        *self.signal.borrow() || self.is_past_deadline()
+        *self.signal.borrow() || self.is_past_deadline() || self.is_lapsed()
+    }
+
+    fn is_lapsed(&self) -> bool {
+        self.condition.as_ref().is_some_and(|condition| !(condition.0)())
     }
 
     /// Fails with `interrupted` or `timeout` if the signal is set.
@@ -105,7 +130,7 @@ impl CancelToken {
     }
 
     fn fault(&self) -> Error {
-        if *self.signal.borrow() {
+        if *self.signal.borrow() || !self.is_past_deadline() {
             interrupted()
         } else {
             Error::new(ErrorKind::Timeout, Origin::Here, "the time for this run is over")
@@ -131,6 +156,19 @@ mod tests {
         assert!(of_a_part.check().is_ok());
         stop.reset();
         assert!(of_a_part.accepts_new_work().is_ok());
+    }
+
+    #[tokio::test]
+    async fn nothing_begins_once_its_condition_holds_no_longer() {
+        let holds = Arc::new(AtomicBool::new(true));
+        let asked = Arc::clone(&holds);
+        let stop = CancelToken::new().only_while(move || asked.load(Ordering::Relaxed));
+        let of_a_part = stop.within(Duration::from_mins(1));
+        assert!(of_a_part.run_until_cancelled(async {}).await.is_ok());
+        holds.store(false, Ordering::Relaxed);
+        let fault = of_a_part.run_until_cancelled(async {}).await.unwrap_err();
+        assert_eq!(fault.kind, ErrorKind::Interrupted);
+        assert!(stop.is_set());
     }
 
     #[tokio::test]

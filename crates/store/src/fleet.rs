@@ -50,12 +50,16 @@ pub struct WorkerRecord {
     pub release: String,
     /// Its version of portolan.
     pub version: String,
+    /// The time for which it may act after a heartbeat; whoever watches it waits longer than that.
+    pub lease_ms: i64,
     /// The time by which its clock is ahead of that of the database.
     pub clock_ahead_ms: i64,
     /// True if it ends when its runs have ended.
     pub is_draining: bool,
     /// The time of its start.
     pub started_at: Timestamp,
+    /// The time of its last heartbeat. It is shown, and nothing is decided by it.
+    pub beat_at: Timestamp,
 }
 
 /// The dispatch of a run that is recorded in the same turn.
@@ -93,6 +97,8 @@ pub struct DispatchedRun {
     pub is_between_attempts: bool,
     /// The reason for which it is to be stopped, if it is.
     pub stop: Option<String>,
+    /// The name of the person who stops it, if one does.
+    pub stopped_by: Option<String>,
 }
 
 impl DispatchedRun {
@@ -141,15 +147,15 @@ impl Store {
     pub fn register_worker(&mut self, worker: &WorkerRecord) -> Result<i64> {
         let number = "UPDATE leases SET fence = fence + 1 WHERE name = 'leader' RETURNING fence";
         let put = "INSERT INTO workers (name, boot, beat, labels, room, release, version, clock_ahead_ms, is_draining,
-                started_at) VALUES ($1, $2, 0, $3, $4, $5, $6, $7, $8, $9)
+                started_at, lease_ms, beat_at) VALUES ($1, $2, 0, $3, $4, $5, $6, $7, $8, $9, $10, $9)
             ON CONFLICT (name) DO UPDATE SET boot = excluded.boot, beat = 0, labels = excluded.labels,
                 room = excluded.room, release = excluded.release, version = excluded.version,
                 clock_ahead_ms = excluded.clock_ahead_ms, is_draining = excluded.is_draining,
-                started_at = excluded.started_at";
+                started_at = excluded.started_at, lease_ms = excluded.lease_ms, beat_at = excluded.beat_at";
         self.transact(|sql| {
             let boot: i64 = sql.value(number, &[])?.unwrap_or_default();
             let WorkerRecord { name, labels, room, release, version, .. } = worker;
-            let WorkerRecord { clock_ahead_ms, is_draining, .. } = worker;
+            let WorkerRecord { clock_ahead_ms, is_draining, lease_ms, .. } = worker;
             let since = worker.started_at.as_millisecond();
             let values = values![
                 name,
@@ -160,7 +166,8 @@ impl Store {
                 version,
                 clock_ahead_ms,
                 is_draining,
-                since
+                since,
+                lease_ms
             ];
             sql.execute(put, &values)?;
             Ok(boot)
@@ -170,10 +177,12 @@ impl Store {
     /// Moves the counter of a worker, and records what has changed. Returns false if it was declared dead, or if another
     /// process has its name.
     pub fn heartbeat(&mut self, worker: &WorkerRecord) -> Result<bool> {
-        let beat = "UPDATE workers SET beat = beat + 1, clock_ahead_ms = $1, is_draining = $2, release = $3
-            WHERE name = $4 AND boot = $5";
-        let WorkerRecord { name, boot, release, clock_ahead_ms, is_draining, .. } = worker;
-        let values = values![clock_ahead_ms, is_draining, release, name, boot];
+        let beat = "UPDATE workers SET beat = beat + 1, clock_ahead_ms = $1, is_draining = $2, release = $3,
+            beat_at = $4, room = $5, labels = $6 WHERE name = $7 AND boot = $8";
+        let WorkerRecord { name, boot, release, clock_ahead_ms, is_draining, room, labels, .. } =
+            worker;
+        let at = worker.beat_at.as_millisecond();
+        let values = values![clock_ahead_ms, is_draining, release, at, room, labels, name, boot];
         Ok(self.transact(|sql| sql.execute(beat, &values))? == 1)
     }
 
@@ -185,7 +194,8 @@ impl Store {
 
     /// Returns the workers, sorted by name.
     pub fn workers(&self) -> Result<Vec<WorkerRecord>> {
-        let query = "SELECT name, boot, beat, labels, room, release, version, clock_ahead_ms, is_draining, started_at
+        let query = "SELECT name, boot, beat, labels, room, release, version, clock_ahead_ms, is_draining, started_at,
+                lease_ms, beat_at
             FROM workers ORDER BY name";
         self.query(|sql| sql.all(query, &[], worker))
     }
@@ -200,7 +210,7 @@ impl Store {
         };
         // A cross join, for SQLite would read all runs in their order otherwise.
         let query = format!(
-            "SELECT {COLUMNS}, worker, boot, fence, is_between, stop
+            "SELECT {COLUMNS}, worker, boot, fence, is_between, stop, stopped_by
             FROM dispatches CROSS JOIN runs WHERE runs.id = dispatches.run {which} ORDER BY dispatches.run"
         );
         self.query(|sql| sql.all(&query, &values, dispatched))
@@ -211,6 +221,14 @@ impl Store {
     pub fn ask_to_stop(&mut self, run: i64, why: &str) -> Result<bool> {
         let ask = "UPDATE dispatches SET stop = $1 WHERE run = $2 AND COALESCE(stop, '') = ''";
         Ok(self.transact(|sql| sql.execute(ask, &values![why, run]))? == 1)
+    }
+
+    /// Asks for a run to be stopped by its worker at its next file, because of the person of this name. Returns false if the
+    /// run is not in progress, or is to be stopped already.
+    pub fn ask_to_stop_by(&mut self, run: i64, name: &str) -> Result<bool> {
+        let ask = "UPDATE dispatches SET stop = $1, stopped_by = $2 WHERE run = $3 AND COALESCE(stop, '') = ''";
+        let why = format!("stopped by `{name}`");
+        Ok(self.transact(|sql| sql.execute(ask, &values![why, name, run]))? == 1)
     }
 
     /// Declares one start of a worker dead: its runs are interrupted, and what it still writes about them does not count.
@@ -300,6 +318,8 @@ fn worker(row: &SqlRow) -> SqlResult<WorkerRecord> {
         clock_ahead_ms: row.get("clock_ahead_ms")?,
         is_draining: row.get("is_draining")?,
         started_at: Timestamp::from_millisecond(row.get("started_at")?).unwrap_or_default(),
+        lease_ms: row.get("lease_ms")?,
+        beat_at: Timestamp::from_millisecond(row.get("beat_at")?).unwrap_or_default(),
     })
 }
 
@@ -311,6 +331,7 @@ fn dispatched(row: &SqlRow) -> SqlResult<DispatchedRun> {
         boot: row.get("boot")?,
         is_between_attempts: row.get("is_between")?,
         stop: row.get("stop")?,
+        stopped_by: row.get("stopped_by")?,
     })
 }
 

@@ -10,6 +10,7 @@ mod conformance;
 pub mod fleet;
 pub mod history;
 pub mod nat;
+mod place;
 #[cfg(feature = "postgres")]
 mod postgres;
 pub mod routes;
@@ -25,9 +26,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use jiff::Timestamp;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 use rustix::fs::{Access, access};
 
+pub use self::place::StorePlace;
 #[cfg(feature = "postgres")]
 use self::postgres::PostgresSession;
 #[cfg(feature = "postgres")]
@@ -152,6 +155,21 @@ impl Store {
             #[cfg(feature = "postgres")]
             Database::Postgres(session) => Ok(session.age_in_seconds()),
         }
+    }
+
+    /// Returns true if other machines may use it.
+    pub const fn is_shared(&self) -> bool {
+        !matches!(self.database, Database::Sqlite(..))
+    }
+
+    /// Returns the time of the server; `None` if the store is a file of this host.
+    pub fn server_time(&self) -> Result<Option<Timestamp>> {
+        if !self.is_shared() {
+            return Ok(None);
+        }
+        let query = "SELECT (EXTRACT(EPOCH FROM clock_timestamp()) * 1000)::BIGINT";
+        let ms: Option<i64> = self.query(|sql| sql.value(query, &[]))?;
+        Ok(ms.and_then(|ms| Timestamp::from_millisecond(ms).ok()))
     }
 
     /// Returns the place of the store: its file, or the address of its server without secrets.

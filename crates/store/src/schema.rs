@@ -275,6 +275,12 @@ const MIGRATIONS: &[&str] = &[
     CREATE INDEX dispatches_by_worker ON dispatches (worker, boot)",
     // 19: what was due before a job was resumed is not late.
     "ALTER TABLE job_states ADD COLUMN resumed_at BIGINT",
+    // 20: the time for which a worker may act after a heartbeat, the time of its last one, who has stopped a run, and the
+    // worker that ran it last, if several share the store.
+    "ALTER TABLE workers ADD COLUMN lease_ms BIGINT NOT NULL DEFAULT 0;
+    ALTER TABLE workers ADD COLUMN beat_at BIGINT NOT NULL DEFAULT 0;
+    ALTER TABLE dispatches ADD COLUMN stopped_by TEXT;
+    ALTER TABLE runs ADD COLUMN machine TEXT",
 ];
 
 /// Applies the migrations that the file lacks, all or none; another process may do the same. Returns true if the file

@@ -8,7 +8,7 @@ use std::{
 };
 
 use crate::{
-    cli::{place::scheduler, report},
+    cli::{report, store::is_served},
     error::{Error, ErrorKind, Origin, Result},
     observe::visible::visible,
     schedule::child::log,
@@ -30,7 +30,7 @@ pub(super) fn follow(state: &Path, store: &Store, id: i64) -> Result<()> {
     loop {
         // Looked up before the log is read: what was written before the end is printed.
         let run = store.run(id)?.ok_or_else(|| no_run(id))?;
-        let is_served = scheduler(state).is_some() || run.slot.is_none();
+        let is_served = run.slot.is_none() || is_served(state, store)?;
         let path = log::path(state, &run.job, id);
         while print_from(&path, &mut read)? {}
         if !matches!(run.state, RunState::Waiting | RunState::Running) {

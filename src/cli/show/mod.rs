@@ -5,13 +5,8 @@ mod follow;
 use std::path::Path;
 
 use super::{
-    ExitResult,
-    common::Common,
-    place::{JobsFile, failed},
-    report,
-    runs::took,
-    table::TextTable,
-    times::local,
+    ExitResult, common::Common, place::failed, report, runs::took, store::JobsStore,
+    table::TextTable, times::local,
 };
 use crate::{
     error::{Error, ErrorKind, Origin, Result},
@@ -36,7 +31,7 @@ pub(super) struct Args {
     #[arg(long, short, conflicts_with = "log")]
     follow: bool,
     #[command(flatten)]
-    jobs: JobsFile,
+    jobs: JobsStore,
 }
 
 /// The maximum number of log lines, and of files, shown by default.
@@ -62,6 +57,10 @@ pub(super) fn run(args: &Args, common: &Common) -> ExitResult {
         let whole = Whole::read(&store, id)?;
         let path = log::path(&state, &whole.run.job, id);
         if args.log {
+            if let Some(elsewhere) = elsewhere(&whole.run, &path) {
+                let message = format!("the log of run {id} is {elsewhere}");
+                return Err(Error::new(ErrorKind::NotFound, Origin::Here, message));
+            }
             let log = std::fs::read_to_string(&path)
                 .map_err(|error| Error::local("read the log", &path, error))?;
             report::output(&log);
@@ -84,8 +83,15 @@ pub(super) fn run(args: &Args, common: &Common) -> ExitResult {
     Ok(Exit::Done)
 }
 
+/// Returns where the log of a run is, if it is that of another machine.
+fn elsewhere(run: &HistoryRun, path: &Path) -> Option<String> {
+    let machine = run.machine.as_ref().filter(|_| !path.exists())?;
+    let file = Path::new("logs").join(&run.job).join(format!("{}.log", run.id));
+    Some(format!("on machine `{}`, in {} of its state folder", visible(machine), file.display()))
+}
+
 /// Returns the number of the run that `text` means: a number, `last`, or a job.
-fn number(text: &str, store: &Store, jobs: &JobsFile) -> Result<i64> {
+fn number(text: &str, store: &Store, jobs: &JobsStore) -> Result<i64> {
     if let Ok(id) = text.parse() {
         return Ok(id);
     }
@@ -128,6 +134,9 @@ impl Whole {
         }));
         parts.push(self.files_text());
         parts.extend(self.notices.iter().map(told));
+        if let Some(elsewhere) = elsewhere(&self.run, path) {
+            parts.push(format!("\nlog: {elsewhere}\n"));
+        }
         if let Ok(log) = log::tail(path) {
             parts.push(format!("\nlog ({})\n", path.display()));
             let lines: Vec<_> = log.lines().collect();
@@ -165,6 +174,7 @@ impl Whole {
             put("moved", Some(format!("{}, {bytes}", counted(run.sum.files, "file"))));
         }
         put("way", run.sum.route.clone());
+        put("machine", run.machine.as_ref().map(visible));
         put("why", run.reason.as_ref().map(visible));
         put("error", run.sum.error.as_ref().map(visible));
         put("script", Some(visible(&run.script)));

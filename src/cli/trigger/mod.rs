@@ -3,7 +3,7 @@
 mod backfill;
 
 use std::{
-    path::Path,
+    path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
@@ -13,18 +13,18 @@ use serde_json::json;
 use super::{
     ExitResult,
     common::Common,
-    place::{JobsFile, failed, scheduler},
+    place::failed,
     report,
+    store::{self, JobsStore, is_served},
 };
 use crate::{
-    clock::Clock,
     error::{Error, ErrorKind, Origin, Result},
     exit_code::Exit,
     limits::TRIGGER_TIME_MAX,
     observe::counted,
     schedule::{facts, slot::SlotId},
     store::{
-        self, Store,
+        Store,
         history::{HistoryRun, RunState},
     },
 };
@@ -50,7 +50,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "T", requires = "from")]
     to: Option<String>,
     #[command(flatten)]
-    jobs: JobsFile,
+    jobs: JobsStore,
 }
 
 pub(super) fn run(args: &Args, common: &Common) -> ExitResult {
@@ -58,28 +58,29 @@ pub(super) fn run(args: &Args, common: &Common) -> ExitResult {
 }
 
 fn ask(args: &Args, common: &Common) -> Result<Exit> {
-    let state = args.jobs.state(common)?;
-    store::make_folder(&state)?;
-    let mut store = Store::open(&state)?;
+    let mut store = args.jobs.open(common)?;
+    // Schedulers of other hosts have other state folders.
+    let state = if store.is_shared() { PathBuf::new() } else { args.jobs.state(common)? };
     args.jobs.know(&args.job, &store)?;
-    let now = Clock::System.now();
+    let now = store::now(&store)?;
     let (slots, given) = (backfill::slots(args, now)?, backfill::arguments(args)?);
-    if args.wait && scheduler(&state).is_none() {
+    let is_there = is_served(&state, &store)?;
+    let on = if store.is_shared() { store.place() } else { state.display().to_string() };
+    if args.wait && !is_there {
         // Success would be reported for a run that no scheduler starts.
-        let (job, state) = (&args.job, state.display());
+        let (job, state) = (&args.job, on);
         return Err(Error::invalid(format!(
             "no scheduler is running on {state}, so there is nothing to wait for: `portolan serve` starts one, and \
              `portolan run --job {job}` runs it here"
         )));
     }
     let asked = store.ask_for(&args.job, given.as_deref(), &slots, now)?;
-    if scheduler(&state).is_none() {
+    if !is_there {
         tell_asked(args, common);
         let what = if asked.len() == 1 { "a run" } else { "runs" };
         report::print(&format!(
-            "asked for {what} of `{}`; no scheduler is running on {}, so it begins when `portolan serve` does\n",
-            args.job,
-            state.display()
+            "asked for {what} of `{}`; no scheduler is running on {on}, so it begins when `portolan serve` does\n",
+            args.job
         ));
         return Ok(Exit::Done);
     }
@@ -121,7 +122,7 @@ fn follow(
     let time = (!args.wait || args.from.is_none()).then_some(TRIGGER_TIME_MAX);
     let started = wait_for(store, time, |store| {
         let found = find(store)?;
-        let is_served = found.is_some() || time.is_some() || scheduler(state).is_some();
+        let is_served = found.is_some() || time.is_some() || is_served(state, store)?;
         if is_served { Ok(found) } else { Err(gone(None)) }
     })?;
     let Some(run) = started else {
@@ -142,7 +143,7 @@ fn follow(
         if let Some(run) = store.run(run.id)?.filter(is_over) {
             return Ok(Some(run));
         }
-        if scheduler(state).is_some() {
+        if is_served(state, store)? {
             return Ok(None);
         }
         // Checked once more: the end may have been the last thing that the scheduler wrote.

@@ -14,13 +14,14 @@ use super::{
     ExitResult,
     common::Common,
     next::{no_job, when},
-    place::{JobsFile, failed, scheduler},
+    place::failed,
     report::{self, UsageError},
     slots,
+    store::{JobsStore, is_served},
 };
 use crate::{
     clock::Clock,
-    error::{ErrorKind, Result},
+    error::Result,
     exit_code::Exit,
     schedule::{
         cron::Schedule,
@@ -42,7 +43,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "T")]
     at: Option<String>,
     #[command(flatten)]
-    jobs: JobsFile,
+    jobs: JobsStore,
 }
 
 /// The words for a slot of a job that is turned off.
@@ -111,14 +112,8 @@ fn history(
     answer: &SlotAnswer,
     now: Timestamp,
 ) -> Result<Option<HistoryAnswer>> {
-    let (folder, store) = match args.jobs.store(common) {
-        Ok(found) => found,
-        Err(fault) if fault.kind == ErrorKind::NotFound => return Ok(None),
-        // The jobs file names no state directory, and the host has no default one.
-        Err(fault) if fault.kind == ErrorKind::Invalid => return Ok(None),
-        Err(fault) => return Err(fault),
-    };
-    let is_served = scheduler(&folder).is_some();
+    let Some((folder, store)) = args.jobs.store_if_placed(common)? else { return Ok(None) };
+    let is_served = is_served(&folder, &store)?;
     let question = SlotQuery { job, at: answer.at, slot: answer.slot, now, is_served };
     HistoryAnswer::read(&question, answer.around[0], &store).map(Some)
 }
@@ -129,12 +124,7 @@ fn last_given(args: &Args, common: &Common, job: &Job) -> Result<Option<Timestam
     if args.at.is_some() || job.files.is_none() {
         return Ok(None);
     }
-    let (_, store) = match args.jobs.store(common) {
-        Err(fault) if matches!(fault.kind, ErrorKind::NotFound | ErrorKind::Invalid) => {
-            return Ok(None);
-        }
-        found => found?,
-    };
+    let Some((_, store)) = args.jobs.store_if_placed(common)? else { return Ok(None) };
     let last = job.schedule.as_ref().and_then(|schedule| schedule.last(Clock::System.now()));
     let given = store.last_given(&job.name)?;
     Ok(given.filter(|given| last.is_none_or(|last| last.at < *given)))

@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{broken_order, programs::RunPrograms};
+use super::{broken_order, lease::LeaseSpec, programs::RunPrograms};
 use crate::{
     error::{Error, Result},
     permissions::PermissionOptions,
@@ -60,6 +60,9 @@ pub struct AttemptSpec {
     /// The file of the rate limits that it shares with other runs.
     #[serde(default)]
     pub rates: Option<PathBuf>,
+    /// The lease of its worker, if it is one of a fleet: the run ends when that does.
+    #[serde(default)]
+    pub lease: Option<LeaseSpec>,
     /// The process id of the scheduler.
     pub parent: u32,
     /// The file that each child keeps locked while it lives.
@@ -101,6 +104,7 @@ impl AttemptSpec {
             allow_nat: job.allow.contains(&Allowed::Nat),
             permissions: job.permissions.clone(),
             rates: None,
+            lease: None,
             parent: std::process::id(),
             lock: PathBuf::new(),
         })
@@ -191,6 +195,7 @@ mod tests {
             allow_nat: true,
             permissions: Some(PermissionOptions::default()),
             rates: Some("state/rates".into()),
+            lease: Some(LeaseSpec { file: "state/lease".into(), grace_ms: 3 }),
             parent: 1,
             lock: "state/runs.lock".into(),
         };

@@ -8,6 +8,7 @@
 pub mod attempt_spec;
 pub mod drain;
 pub mod isolation;
+pub mod lease;
 pub mod log;
 pub mod programs;
 pub mod samples;
@@ -46,7 +47,12 @@ pub struct ChildSetup {
     pub folder: PathBuf,
     /// The state folder.
     pub state: PathBuf,
+    /// True if the environment may have the login of a store that machines share, which is nothing for a run.
+    pub is_in_fleet: bool,
 }
+
+/// The variables with the login of a store that machines share.
+const STORE_VARIABLES: [&str; 3] = ["PORTOLAN_STORE", "PGPASSWORD", "PGPASSFILE"];
 
 /// A running attempt.
 #[derive(Debug)]
@@ -145,6 +151,11 @@ impl Child {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
+        if start.is_in_fleet {
+            for name in STORE_VARIABLES {
+                command.env_remove(name);
+            }
+        }
         let process = command.spawn().map_err(cannot)?;
         let group = Pid::from_child(&process);
         let progress = Arc::new(Mutex::new(Progress {

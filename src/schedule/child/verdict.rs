@@ -28,6 +28,8 @@ pub enum TerminationCause {
     Replaced(String),
     /// Its worker has it no longer.
     Lost,
+    /// The lease of its machine has lapsed.
+    Lapsed,
 }
 
 /// The result of an attempt.
@@ -146,6 +148,10 @@ fn cut_short(cut: &TerminationCause, retry: &Retry) -> AttemptResult {
         TerminationCause::Replaced(why) => (RunState::Interrupted, "replaced", why.clone(), false),
         TerminationCause::Lost => {
             (RunState::Interrupted, "interrupted", "its worker has it no longer".into(), false)
+        }
+        TerminationCause::Lapsed => {
+            let error = "the database was out of reach for longer than the lease".to_owned();
+            (RunState::Interrupted, "interrupted", error, false)
         }
     };
     AttemptResult { state, kind: Some(kind.into()), error: Some(error), is_worth_another }

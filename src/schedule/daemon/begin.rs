@@ -96,6 +96,9 @@ impl Worker {
 
     /// Starts every attempt that is due.
     pub(super) fn begin_attempts(&mut self) -> Result<()> {
+        if !self.may_begin() {
+            return Ok(());
+        }
         let now = Instant::now();
         let due = |active: &&ActiveRun| {
             matches!(active.stage, RunStage::Between(at) if at <= now) && active.cut.is_none()
@@ -116,7 +119,8 @@ impl Worker {
             Err(fault) => (RunLog::none(context.clock.clone()), Some(fault)),
         };
         let last = self.store.job_state(&active.job.name)?.and_then(|state| state.last_success);
-        let order = rows::order(active, number, last, &context.start.state);
+        let lease = self.heartbeat.as_ref().map(|heartbeat| heartbeat.lease().spec());
+        let order = rows::order(active, number, last, lease, &context.start.state);
         let outbox = context.outbox.clone();
         let wake = move || drop(outbox.send(Message::Wake));
         let started = order

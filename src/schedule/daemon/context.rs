@@ -1,8 +1,11 @@
 //! The means of the scheduler that its leader and its worker share.
 
-use std::sync::{Arc, OnceLock, mpsc::Sender};
+use std::{
+    sync::{Arc, OnceLock, mpsc::Sender},
+    time::Duration,
+};
 
-use super::{Message, SchedulerView};
+use super::{FleetSetup, Message, SchedulerView};
 use crate::{
     clock::Clock,
     observe::{EventEmitter, MessageLevel, metrics::Metrics},
@@ -11,12 +14,18 @@ use crate::{
         jobs::{Job, Jobs},
         notify::NoticeContext,
     },
-    store::{Store, history::NewNotice},
+    store::{Store, StorePlace, history::NewNotice},
 };
 
 /// The means that leader and worker share: none of them is the state of a run or of a job.
 pub(super) struct SchedulerContext {
     pub(super) start: ChildSetup,
+    /// The place of the store.
+    pub(super) place: StorePlace,
+    /// The settings of this machine, if several share the store.
+    pub(super) fleet: Option<FleetSetup>,
+    /// The lease of machines, as it was when the scheduler started.
+    pub(super) lease: Duration,
     pub(super) clock: Clock,
     pub(super) observer: EventEmitter,
     pub(super) metrics: Arc<Metrics>,

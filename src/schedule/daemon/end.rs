@@ -85,6 +85,7 @@ impl Worker {
                         | TerminationCause::Replaced(_)
                         | TerminationCause::Requested(_)
                         | TerminationCause::Lost
+                        | TerminationCause::Lapsed
                 )
             )
             && !self.is_stopping;
@@ -148,6 +149,12 @@ impl Worker {
         at: Timestamp,
     ) -> Result<()> {
         let Some(active) = self.active.get(&run) else { return Ok(()) };
+        let mut verdict = verdict.clone();
+        // Whatever else was interrupted is begun again on another machine.
+        if self.heartbeat.is_some() && matches!(active.cut, Some(TerminationCause::Requested(_))) {
+            verdict.kind = verdict.kind.map(|_| "stopped".to_owned());
+        }
+        let verdict = &verdict;
         let sum =
             Sum { error_kind: verdict.kind.clone(), error: verdict.error.clone(), ..last.clone() };
         let (claim, job) = (active.claim, std::sync::Arc::clone(&active.job));
@@ -263,6 +270,9 @@ impl Worker {
         self.is_stopping = true;
         let grace = self.active.values().map(|active| active.job.timeouts.kill_grace).max();
         super::system::stopping(grace.unwrap_or_default());
+        if let Some(heartbeat) = &self.heartbeat {
+            heartbeat.change(|record| record.is_draining = true);
+        }
         let text = match self.active.len() {
             0 => "stopping".to_owned(),
             runs => format!("stopping: {runs} running, which may reach their next file"),
@@ -274,11 +284,23 @@ impl Worker {
 
     /// Asks a run to stop at its next file, and not to try again.
     pub(super) fn stop_run(&mut self, run: i64, by: String) {
-        let Some(active) = self.active.get_mut(&run) else { return };
+        let Some(active) = self.active.get_mut(&run) else { return self.stop_elsewhere(run, &by) };
+        if active.cut.is_some() {
+            return;
+        }
         let text = format!("run {run} of `{}` is stopped by `{by}`", active.job.name);
         active.drain(TerminationCause::Requested(by), Instant::now());
         self.context.observer.message(MessageLevel::Info, text);
         self.note_end(run);
+    }
+
+    /// Asks the machine that has a run to stop it.
+    fn stop_elsewhere(&mut self, run: i64, by: &str) {
+        if self.heartbeat.is_some()
+            && let Err(fault) = self.store.ask_to_stop_by(run, by)
+        {
+            self.context.observer.warn(fault.to_string());
+        }
     }
 
     /// Notes that a run is ending, so that the leader need not end it again. If it is not told, it ends it once more, which

@@ -5,14 +5,14 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use jiff::Timestamp;
 
 use super::{
     alerts::AlertWatch, arrivals, arrivals::FileTriggers, context::SchedulerContext,
-    prune::Pruning, recover, rows,
+    machines::FleetView, prune::Pruning, recover, rows,
 };
 use crate::{
     error::{Error, ErrorKind, Origin, Result},
@@ -25,7 +25,7 @@ use crate::{
     },
     store::{
         Store,
-        fleet::{Dispatch, DispatchedRun, LeaderLease},
+        fleet::{Dispatch, DispatchedRun, LeaderLease, LeaderState},
         history::{Decisions, NewRun, RunRequest, RunState},
     },
 };
@@ -34,12 +34,18 @@ use crate::{
 pub(super) struct Leader {
     pub(super) context: Arc<SchedulerContext>,
     pub(super) store: Store,
-    lease: LeaderLease,
-    /// The name of the worker that runs begin on, and the number of its start.
+    pub(super) lease: LeaderLease,
+    /// The name of the worker in this process, and the number of its start: without a fleet, all runs begin on it.
     worker: (String, i64),
+    /// The machines that share the store; `None` if there is this one only.
+    pub(super) fleet: Option<FleetView>,
+    /// Set when runs were dispatched, until the worker of this process has looked for its own.
+    pub(super) has_dispatched: bool,
+    /// Set when another machine has taken the lease.
+    pub(super) is_deposed: bool,
     pub(super) planner: Planner,
     /// The runs in progress, by their numbers.
-    running: BTreeMap<i64, RunningJob>,
+    pub(super) running: BTreeMap<i64, RunningJob>,
     pub(super) triggers: FileTriggers,
     pub(super) pruning: Pruning,
     pub(super) notifier: Notifier,
@@ -54,16 +60,21 @@ pub(super) struct Leader {
 }
 
 impl Leader {
-    /// Takes the lease, and recovers the runs of workers that are gone: of all, since no other process uses the store.
+    /// Takes the lease as it was `seen`, and recovers the runs of workers that are gone: of all, unless machines share the
+    /// store. Returns `None` if another process was first.
     pub(super) fn open(
         context: Arc<SchedulerContext>,
         mut store: Store,
         worker: (String, i64),
         jobs: Arc<Jobs>,
-    ) -> Result<Self> {
+        seen: &LeaderState,
+    ) -> Result<Option<Self>> {
         let now = context.clock.now();
-        let seen = store.lease()?;
-        let lease = store.take_lease(&worker.0, &seen)?.ok_or_else(deposed)?;
+        let Some(lease) = store.take_lease(&worker.0, seen)? else { return Ok(None) };
+        // Whoever leads again knows that it is alive.
+        let before = Some(&*seen.lease.holder).filter(|holder| *holder != worker.0);
+        let before = before.unwrap_or_default();
+        let fleet = context.fleet.as_ref().map(|_| FleetView::new(context.lease, before));
         recover::recover(&mut store, &lease, &jobs, now, &context.observer)?;
         let planner = rows::planner(&store, jobs, now)?;
         let paused = planner.paused().map(ToString::to_string).collect();
@@ -73,6 +84,9 @@ impl Leader {
             store,
             lease,
             worker,
+            fleet,
+            has_dispatched: false,
+            is_deposed: false,
             planner,
             running: BTreeMap::new(),
             triggers: FileTriggers::default(),
@@ -85,14 +99,25 @@ impl Leader {
             wake: None,
         };
         leader.set_triggers();
-        Ok(leader)
+        Ok(Some(leader))
+    }
+
+    /// Gives the lease up: another machine need not wait until it lapses.
+    pub(super) fn resign(&mut self) -> Result<()> {
+        self.store.release_lease(&self.lease)
+    }
+
+    /// Returns the number of its term.
+    pub(super) const fn epoch(&self) -> i64 {
+        self.lease.epoch
     }
 
     /// Performs its part of a tick.
     pub(super) fn turn(&mut self) -> Result<()> {
         self.look_outside()?;
         self.record_moved()?;
-        self.step()
+        self.step()?;
+        self.renew()
     }
 
     /// Performs the part of a tick that can wait for what was decided to begin.
@@ -118,6 +143,10 @@ impl Leader {
         let running: Vec<_> = self.running.values().cloned().collect();
         let (requests, heard) = self.taken_requests();
         let offered = self.offer_files(now);
+        if let Some(fleet) = &mut self.fleet {
+            let rooms = fleet.rooms(&self.planner.jobs().release, &self.context.observer);
+            self.planner.set_machines(rooms);
+        }
         let step = self.planner.step(&Moment { now, running: &running, requests: &requests });
         for note in &step.notes {
             self.context.observer.message(MessageLevel::Error, note.to_string());
@@ -127,10 +156,11 @@ impl Leader {
         let mut has_dispatched = false;
         if !rows.is_empty() || !states.is_empty() || !heard.is_empty() {
             let new: Vec<_> = rows.iter().map(|(_, row)| row.clone()).collect();
-            let (worker, boot) = self.worker.clone();
-            let begins = (0..).zip(&new).filter(|(_, row)| row.state == RunState::Running);
-            let dispatch = |(row, _)| Dispatch { row, worker: &worker, boot };
-            let dispatches: Vec<_> = begins.map(dispatch).collect();
+            let workers = self.workers_for(&step, &rows);
+            let dispatches: Vec<_> = workers
+                .iter()
+                .map(|(row, worker, boot)| Dispatch { row: *row, worker, boot: *boot })
+                .collect();
             let files = arrivals::hand_outs(&offered, &rows);
             let decisions = Decisions {
                 runs: &new,
@@ -139,8 +169,13 @@ impl Leader {
                 heard: &heard,
                 dispatches: &dispatches,
             };
+            let asked = Instant::now();
             let recorded = self.store.decide_as(&self.lease, &decisions, now)?;
+            self.is_deposed = recorded.is_none();
             let recorded = recorded.ok_or_else(deposed)?;
+            if let Some(fleet) = &mut self.fleet {
+                fleet.renewed = asked;
+            }
             has_dispatched = !dispatches.is_empty();
             self.seen = None;
             let ids: Vec<_> = recorded.into_iter().map(|row| row.run).collect();
@@ -148,9 +183,12 @@ impl Leader {
             self.tell_skipped(&step, rows.into_iter().zip(ids));
         }
         self.cancel(&step)?;
+        self.has_dispatched |= has_dispatched;
         if has_dispatched {
             // A run may end before the next turn, and its success counts as well.
-            self.look_at_runs()?;
+            if self.look_at_runs()? {
+                self.plan_anew()?;
+            }
         }
         self.wake = if self.has_files_to_give() { Some(now) } else { step.wake };
         if !step.notes.is_empty() {
@@ -158,6 +196,24 @@ impl Leader {
             self.plan_anew()?;
         }
         Ok(())
+    }
+
+    /// Returns the worker of each row whose run begins: its name, and the number of its start.
+    fn workers_for(
+        &self,
+        step: &PlannerStep,
+        rows: &[(usize, NewRun)],
+    ) -> Vec<(usize, String, i64)> {
+        let begins = rows.iter().enumerate().filter(|(_, (_, row))| row.state == RunState::Running);
+        let worker = |(row, (index, _)): (usize, &(usize, NewRun))| {
+            let Some(fleet) = &self.fleet else {
+                let (worker, boot) = &self.worker;
+                return Some((row, worker.clone(), *boot));
+            };
+            let name = step.machines.get(index)?;
+            Some((row, name.to_string(), fleet.boot_of(name)?))
+        };
+        begins.filter_map(worker).collect()
     }
 
     /// Tells which slots are skipped, and who waits for those that were missed.
@@ -238,7 +294,11 @@ impl Leader {
         if self.seen == Some(version) {
             return Ok(());
         }
-        self.look_at_runs()?;
+        let now = self.context.clock.now();
+        let has_resumed = self.look_at_machines(now)?;
+        if self.look_at_runs()? || has_resumed {
+            self.plan_anew()?;
+        }
         self.requests = self.store.requests()?;
         // Only those that are paused or were: other processes write often, and most jobs never are.
         let states = self.store.paused_jobs()?;
@@ -257,20 +317,34 @@ impl Leader {
         Ok(())
     }
 
-    /// Reads which runs are in progress, and tells the planner which have succeeded since the last look.
-    fn look_at_runs(&mut self) -> Result<()> {
+    /// Reads which runs are in progress, and tells the planner which have succeeded since the last look. In a fleet, has
+    /// those begun again that their machine has interrupted; returns true if there are any.
+    fn look_at_runs(&mut self) -> Result<bool> {
         let found = self.store.dispatched(None)?;
         let running = found.iter().filter_map(|run| Some((run.run.id, self.running_job(run)?)));
         let running: BTreeMap<_, _> = running.collect();
+        let mut interrupted = Vec::new();
         for (run, known) in &self.running {
-            if !running.contains_key(run)
-                && let Some(ended) = self.store.run(*run)?.filter(|run| run.state == RunState::Done)
-            {
-                self.planner.succeeded(&known.job, ended.ended_at.unwrap_or_default());
+            if running.contains_key(run) {
+                continue;
+            }
+            match self.store.run(*run)? {
+                Some(ended) if ended.state == RunState::Done => {
+                    self.planner.succeeded(&known.job, ended.ended_at.unwrap_or_default());
+                }
+                Some(ended) if ended.state == RunState::Interrupted => interrupted.push(*run),
+                _ => {}
             }
         }
         self.running = running;
-        Ok(())
+        let Some(fleet) = &mut self.fleet else { return Ok(false) };
+        fleet.count(&found);
+        let now = self.context.clock.now();
+        let mut has_resumed = false;
+        for run in interrupted {
+            has_resumed |= self.resume(run, now)?;
+        }
+        Ok(has_resumed)
     }
 
     /// Returns the planner's view of a run.
@@ -317,7 +391,7 @@ impl Leader {
 }
 
 /// Returns the error of a leader whose lease another process has.
-fn deposed() -> Error {
+pub(super) fn deposed() -> Error {
     let message = "another scheduler has taken the lease of the leader";
     Error::new(ErrorKind::Busy, Origin::Here, message)
 }

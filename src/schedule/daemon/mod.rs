@@ -12,8 +12,11 @@ mod arrivals;
 mod begin;
 mod context;
 mod end;
+mod fleet;
+mod heartbeat;
 mod leader;
 mod lock;
+mod machines;
 mod prune;
 mod rates;
 mod recover;
@@ -37,8 +40,8 @@ use std::{
 use jiff::Timestamp;
 
 use self::{
-    context::SchedulerContext, leader::Leader, lock::Lock, rates::SchedulerRates,
-    reload::FileWatch, worker::Worker,
+    context::SchedulerContext, fleet::LeaderCandidate, leader::Leader, lock::Lock,
+    prune::LogPruning, rates::SchedulerRates, reload::FileWatch, worker::Worker,
 };
 use super::{
     arrivals::FileNews,
@@ -47,15 +50,16 @@ use super::{
     notify::{Delivery, host_name},
 };
 use crate::{
-    clock::Clock,
+    clock::{Clock, ServerClock},
     error::Result,
     limits::DAEMON_TURN_MAX,
     observe::{EventEmitter, MessageLevel, metrics::Metrics},
-    store::Store,
+    store::StorePlace,
 };
 
 pub use self::{
     alerts::digest_of,
+    fleet::FleetSetup,
     lock::holder,
     reload::JobsRead,
     signals::follow as follow_signals,
@@ -118,8 +122,11 @@ pub enum Message {
 /// The scheduler: its leader and its worker, which share nothing but the store and the means to work.
 pub struct Daemon {
     context: Arc<SchedulerContext>,
-    leader: Leader,
+    /// The leader; `None` on a machine of a fleet that does not lead.
+    leader: Option<Leader>,
+    candidate: LeaderCandidate,
     worker: Worker,
+    logs: LogPruning,
     watch: FileWatch,
     rates: SchedulerRates,
     inbox: Receiver<Message>,
@@ -139,36 +146,69 @@ impl std::fmt::Debug for Daemon {
 impl Daemon {
     /// Locks the state folder, and recovers runs of an earlier scheduler. Fails if another one uses it.
     pub fn open(setup: DaemonSetup) -> Result<Self> {
-        let DaemonSetup { program, jobs, read, state, clock, observer, metrics } = setup;
+        Self::start(setup, None)
+    }
+
+    /// Locks the state folder, and joins the machines that share a store. Fails if another one has the name of this one.
+    pub fn join(setup: DaemonSetup, fleet: FleetSetup) -> Result<Self> {
+        Self::start(setup, Some(fleet))
+    }
+
+    fn start(setup: DaemonSetup, fleet: Option<FleetSetup>) -> Result<Self> {
+        let DaemonSetup { program, jobs, read, state, mut clock, observer, metrics } = setup;
         let lock = Lock::take(&state)?;
         let folder = rows::folder_of(&jobs.file)?;
         let (outbox, inbox) = channel();
         let watch = FileWatch::new(jobs.file.clone(), read, outbox.clone());
-        let mut store = Store::open(&state)?;
-        if let Some(loss) = store.loss()? {
+        let own = || StorePlace::Folder(state.clone());
+        let place = fleet.as_ref().map_or_else(own, |fleet| fleet.place.clone());
+        let mut store = place.open()?;
+        if !store.is_shared()
+            && let Some(loss) = store.loss()?
+        {
             observer.warn(loss);
             store.told_loss()?;
+        }
+        let mut server_clock = None;
+        if fleet.is_some() {
+            let (time, asked) = heartbeat::time_of(&store)?;
+            let shared = Arc::new(ServerClock::new(time, asked));
+            clock = Clock::Server(Arc::clone(&shared));
+            server_clock = Some(shared);
         }
         let rates = SchedulerRates::new(&state)?;
         let jobs = Arc::new(jobs);
         metrics.jobs(jobs.all.iter().map(|job| &*job.name));
+        let is_in_fleet = fleet.is_some();
+        let host = fleet.as_ref().map_or_else(host_name, |fleet| fleet.name.clone());
         let context = Arc::new(SchedulerContext {
             view: Arc::new(SchedulerView::new(Arc::clone(&jobs))),
-            start: ChildSetup { program, folder, state },
+            start: ChildSetup { program, folder, state, is_in_fleet },
+            place,
+            fleet,
+            lease: jobs.runner.lease,
             clock,
             observer,
             metrics,
             outbox,
-            host: host_name(),
+            host,
             page: OnceLock::new(),
         });
-        let worker = Worker::open(Arc::clone(&context), Store::open(&context.start.state)?)?;
-        let leader = Leader::open(Arc::clone(&context), store, worker.identity(), jobs)?;
+        let worker = Worker::open(Arc::clone(&context), context.place.open()?, server_clock)?;
+        let leader = if is_in_fleet {
+            None
+        } else {
+            let seen = store.lease()?;
+            let leader = Leader::open(Arc::clone(&context), store, worker.identity(), jobs, &seen)?;
+            Some(leader.ok_or_else(leader::deposed)?)
+        };
         let (told_fault, is_unsure) = (None, false);
         Ok(Self {
             context,
             leader,
+            candidate: LeaderCandidate::default(),
             worker,
+            logs: LogPruning::default(),
             watch,
             rates,
             inbox,
@@ -193,8 +233,8 @@ impl Daemon {
         Arc::clone(&self.context.view)
     }
 
-    /// Runs until it is told to stop and every run has ended.
-    pub fn run(mut self) {
+    /// Runs until it is told to stop and every run has ended. Fails if another machine of the fleet has the name of this one.
+    pub fn run(mut self) -> Result<()> {
         system::ready(&self.status());
         let (wall, steady) = (self.context.clock.now(), Instant::now());
         let mut drift = clock_ahead(wall, wall, steady.elapsed());
@@ -214,7 +254,9 @@ impl Daemon {
             drift = ahead;
         }
         self.end_notices();
+        self.worker.leave();
         self.context.observer.message(MessageLevel::Info, "stopped");
+        if self.worker.is_displaced { Err(fleet::taken(&self.context.host)) } else { Ok(()) }
     }
 
     /// Performs one tick: handles ended runs, due slots and notices. Public for tests, which call it themselves.
@@ -243,17 +285,19 @@ impl Daemon {
     }
 
     fn turn_or_fail(&mut self) -> Result<()> {
+        self.worker.watch_lease();
         self.worker.reap()?;
         self.worker.time_out();
         if self.worker.is_stopping {
             return Ok(());
         }
-        if self.is_unsure {
-            self.leader.plan_anew()?;
-            self.is_unsure = false;
+        self.keep_place()?;
+        if let Some(leader) = self.leader.as_mut().filter(|_| self.is_unsure) {
+            leader.plan_anew()?;
         }
+        self.is_unsure = false;
         self.reload_if_changed();
-        let decided = self.leader.turn();
+        let decided = self.lead();
         // What was dispatched begins, also by a tick that failed afterwards.
         self.worker.take_runs()?;
         // A disk that is full keeps nothing from its work but the limits.
@@ -261,38 +305,115 @@ impl Daemon {
         decided?;
         self.worker.begin_attempts()?;
         self.worker.tell_slow_runs()?;
-        self.leader.turn_after()?;
+        if let Some(leader) = &mut self.leader {
+            leader.turn_after()?;
+        }
+        self.prune_logs();
         self.worker.count();
         system::status(&self.status());
         rates
+    }
+
+    /// Keeps the place of this machine in its fleet: it registers anew if it was declared dead, and leads if nobody does.
+    fn keep_place(&mut self) -> Result<()> {
+        let Some(setup) = &self.context.fleet else { return Ok(()) };
+        if let Err(fault) = self.worker.rejoin_if_lost() {
+            if self.worker.is_displaced {
+                self.worker.stop();
+            }
+            return Err(fault);
+        }
+        if self.leader.is_some() || !setup.may_lead {
+            return Ok(());
+        }
+        let free = self.candidate.look(&self.worker.store, &setup.name, self.context.lease)?;
+        if let Some(seen) = free {
+            let (context, jobs) = (Arc::clone(&self.context), self.context.jobs());
+            let (store, worker) = (context.place.open()?, self.worker.identity());
+            self.leader = Leader::open(context, store, worker, jobs, &seen)?;
+        }
+        let news = match &self.leader {
+            Some(leader) => {
+                self.candidate.told = Some(setup.name.clone());
+                Some(format!("machine `{}` leads: term {}", setup.name, leader.epoch()))
+            }
+            None => self.candidate.news().map(|name| format!("machine `{name}` leads")),
+        };
+        if let Some(news) = news {
+            self.context.observer.message(MessageLevel::Info, news);
+        }
+        Ok(())
+    }
+
+    /// Performs the part of the leader, if this is the machine that leads.
+    fn lead(&mut self) -> Result<()> {
+        let Some(leader) = &mut self.leader else { return Ok(()) };
+        let decided = leader.turn();
+        if std::mem::take(&mut leader.has_dispatched) {
+            self.worker.look_again();
+        }
+        if leader.is_deposed && self.context.fleet.is_some() {
+            self.context.observer.warn("another machine has taken the lease of the leader");
+            leader.notifier.end();
+            self.leader = None;
+            return Ok(());
+        }
+        decided
+    }
+
+    /// Begins to stop. Another machine of the fleet may lead at once.
+    fn stop(&mut self) {
+        let is_first = !self.worker.is_stopping;
+        self.worker.stop();
+        if let Some(leader) = self.leader.as_mut().filter(|_| self.context.fleet.is_some())
+            && is_first
+            && let Err(fault) = leader.resign()
+        {
+            self.context.observer.warn(fault.to_string());
+        }
     }
 
     fn take(&mut self, message: Message) {
         match message {
             Message::Wake => {}
             Message::Reload => self.reload(),
-            Message::Stop => self.worker.stop(),
-            Message::Told(told) => self.leader.note_told(&told),
-            Message::Files(news) => self.leader.take_files(news),
+            Message::Stop => self.stop(),
+            Message::Told(told) => self.note_told(&told),
+            Message::Files(news) => {
+                if let Some(leader) = &mut self.leader {
+                    leader.take_files(news);
+                }
+            }
             Message::StopRun(run, by) => self.worker.stop_run(run, by),
             Message::Read(read) => self.take_jobs(*read),
-            Message::Pruned(result) => self.leader.pruned(result),
+            Message::Pruned(result) => {
+                if let Some(leader) = &mut self.leader {
+                    leader.pruned(result);
+                }
+            }
+        }
+    }
+
+    fn note_told(&mut self, told: &Delivery) {
+        if let Some(leader) = &mut self.leader {
+            leader.note_told(told);
         }
     }
 
     /// Waits briefly for deliveries in progress, and kills commands that do not finish: undelivered notices are left to
     /// the next scheduler.
     fn end_notices(&mut self) {
+        let Some(leader) = &mut self.leader else { return };
         let end = Instant::now() + NOTICE_END_TIME_MAX;
-        while !self.leader.notifier.is_idle() {
+        while !leader.notifier.is_idle() {
             let left = end.saturating_duration_since(Instant::now());
             match self.inbox.recv_timeout(left) {
-                Ok(Message::Told(told)) => self.leader.note_told(&told),
+                Ok(Message::Told(told)) => leader.note_told(&told),
                 Ok(_) => {}
                 Err(_) => break,
             }
         }
-        self.leader.notifier.end();
+        leader.notifier.end();
     }
 
     /// Returns the time until there is something to do, unless a message arrives.
@@ -301,7 +422,8 @@ impl Daemon {
             // The due work could not be done: an immediate retry would find the disk still full.
             return DAEMON_TURN_MAX;
         }
-        let planned = self.leader.due(self.context.clock.now());
+        let now = self.context.clock.now();
+        let planned = self.leader.as_ref().and_then(|leader| leader.due(now));
         let moment = Instant::now();
         let due = self.worker.active.values().filter_map(|active| active.due(moment));
         planned.into_iter().chain(due).fold(DAEMON_TURN_MAX, Duration::min)
@@ -316,7 +438,9 @@ impl Daemon {
     }
 
     fn status(&self) -> String {
-        format!("{} jobs, {} running", self.context.jobs().all.len(), self.running())
+        let leads = self.context.fleet.is_some() && self.leader.is_some();
+        let leads = if leads { ", leading" } else { "" };
+        format!("{} jobs, {} running{leads}", self.context.jobs().all.len(), self.running())
     }
 }
 

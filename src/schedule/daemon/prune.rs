@@ -2,6 +2,7 @@
 //! for.
 
 use std::{
+    fs,
     path::Path,
     sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel},
     thread,
@@ -10,12 +11,12 @@ use std::{
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Leader, Message};
+use super::{Daemon, Leader, Message};
 use crate::{
-    error::Result,
+    error::{Error, Result},
     limits::{FILES_GONE_TIME, PRUNE_INTERVAL, PRUNE_ROWS_MAX},
     schedule::{child::log, jobs::Retention},
-    store::{Store, backup},
+    store::{StorePlace, backup},
 };
 
 /// The wait between two parts of the work: other writers come in between.
@@ -47,9 +48,11 @@ impl Leader {
             (self.context.start.state.clone(), self.planner.jobs().runner.retention);
         let (now, outbox, observer) =
             (self.context.clock.now(), self.context.outbox.clone(), self.context.observer.clone());
+        let place = self.context.place.clone();
         thread::spawn(move || {
-            let pruned = prune(&state, retention, now, &stop);
+            let pruned = prune(&place, &state, retention, now, &stop);
             if pruned.is_ok()
+                && !place.is_shared()
                 && backup::is_due(&state, now)
                 && let Err(fault) = backup::back_up(&state)
             {
@@ -71,8 +74,14 @@ impl Leader {
 }
 
 /// Removes what is beyond the limits, in small parts, until `stop` tells that the scheduler has ended.
-fn prune(state: &Path, limits: Retention, now: Timestamp, stop: &Receiver<()>) -> Result<()> {
-    let mut store = Store::open(state)?;
+fn prune(
+    place: &StorePlace,
+    state: &Path,
+    limits: Retention,
+    now: Timestamp,
+    stop: &Receiver<()>,
+) -> Result<()> {
+    let mut store = place.open()?;
     let age = SignedDuration::try_from(limits.age).unwrap_or_default();
     let before = now.checked_sub(age).unwrap_or(Timestamp::MIN);
     let is_over = || stop.recv_timeout(PART_WAIT) == Err(RecvTimeoutError::Disconnected);
@@ -109,5 +118,57 @@ fn prune(state: &Path, limits: Retention, now: Timestamp, stop: &Receiver<()>) -
 
 fn remove_log(state: &Path, job: &str, run: i64) {
     // A skipped run has no log.
-    std::fs::remove_file(log::path(state, job, run)).ok();
+    fs::remove_file(log::path(state, job, run)).ok();
+}
+
+/// The removal of old logs on a machine of a fleet: those of its own runs, whose rows the leader removes.
+#[derive(Debug, Default)]
+pub(super) struct LogPruning {
+    due: Option<Instant>,
+}
+
+impl Daemon {
+    /// Removes old or surplus logs of this machine, at intervals, if it is one of a fleet.
+    pub(super) fn prune_logs(&mut self) {
+        let is_due = self.logs.due.is_none_or(|due| Instant::now() >= due);
+        if self.context.fleet.is_none() || !is_due {
+            return;
+        }
+        self.logs.due = Some(Instant::now() + PRUNE_INTERVAL);
+        let (state, limits) =
+            (self.context.start.state.clone(), self.context.jobs().runner.retention);
+        let observer = self.context.observer.clone();
+        thread::spawn(move || {
+            if let Err(fault) = prune_logs(&state.join("logs"), limits) {
+                observer.warn(format!("old logs stay for now: {fault}"));
+            }
+        });
+    }
+}
+
+/// Removes the logs that are older than `limits` say, and all but the newest of each job.
+fn prune_logs(folder: &Path, limits: Retention) -> Result<()> {
+    let failed = |error| Error::local("look at the logs in", folder, error);
+    let jobs = match fs::read_dir(folder) {
+        // No run has begun here yet.
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        jobs => jobs.map_err(failed)?,
+    };
+    let most = usize::try_from(limits.runs).unwrap_or(usize::MAX);
+    for job in jobs {
+        let Ok(logs) = fs::read_dir(job.map_err(failed)?.path()) else { continue };
+        let mut found: Vec<_> = logs
+            .filter_map(|log| {
+                let log = log.ok()?;
+                let age = log.metadata().ok()?.modified().ok()?.elapsed().unwrap_or_default();
+                Some((age, log.path()))
+            })
+            .collect();
+        found.sort();
+        let old = found.iter().position(|(age, _)| *age > limits.age).unwrap_or(found.len());
+        for (_, path) in found.iter().skip(old.min(most)) {
+            fs::remove_file(path).map_err(failed)?;
+        }
+    }
+    Ok(())
 }

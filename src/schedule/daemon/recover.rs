@@ -25,28 +25,42 @@ pub(super) fn recover(
     now: Timestamp,
     observer: &EventEmitter,
 ) -> Result<()> {
-    let killed = "the scheduler ended while it ran";
-    for run in store.interrupt_all(killed, now)? {
-        observer.warn(format!("run {run} was interrupted: {killed}"));
-    }
-    for run in store.runs_that_are(RunState::Interrupted)? {
-        let Some(job) = jobs.get(&run.job) else { continue };
-        let is_of_files = rows::slot_of(&run).is_some_and(|slot| slot.is_of_files());
-        let wait = if is_of_files {
-            wait_with_files(store, &run, now)?
-        } else {
-            wait_for(store, &run, job, now)?
-        };
-        if let Some(wait) = wait {
-            let cause = if is_of_files { run.cause } else { Trigger::CatchUp };
-            store.take_up(lease, run.id, cause, wait, "resumed: it was interrupted")?;
-            observer.message(
-                MessageLevel::Info,
-                format!("resuming run {} of `{}` after an interruption", run.id, job.name),
-            );
+    if !store.is_shared() {
+        // No other process uses the store. Where others do, their runs go on.
+        let killed = "the scheduler ended while it ran";
+        for run in store.interrupt_all(killed, now)? {
+            observer.warn(format!("run {run} was interrupted: {killed}"));
         }
     }
+    for run in store.runs_that_are(RunState::Interrupted)? {
+        resume(store, lease, jobs, &run, (now, observer))?;
+    }
     Ok(())
+}
+
+/// Queues an interrupted run, if it may be resumed. Returns true if it waits then.
+pub(super) fn resume(
+    store: &mut Store,
+    lease: &LeaderLease,
+    jobs: &Jobs,
+    run: &HistoryRun,
+    (now, observer): (Timestamp, &EventEmitter),
+) -> Result<bool> {
+    let Some(job) = jobs.get(&run.job) else { return Ok(false) };
+    let is_of_files = rows::slot_of(run).is_some_and(|slot| slot.is_of_files());
+    let wait = if is_of_files {
+        wait_with_files(store, run, now)?
+    } else {
+        wait_for(store, run, job, now)?
+    };
+    let Some(wait) = wait else { return Ok(false) };
+    let cause = if is_of_files { run.cause } else { Trigger::CatchUp };
+    let is_taken = store.take_up(lease, run.id, cause, wait, "resumed: it was interrupted")?;
+    observer.message(
+        MessageLevel::Info,
+        format!("resuming run {} of `{}` after an interruption", run.id, job.name),
+    );
+    Ok(is_taken)
 }
 
 /// Returns the times for resuming an interrupted run with files, which no other run has; `None` if it is not resumed.
@@ -81,7 +95,9 @@ fn wait_for(store: &Store, run: &HistoryRun, job: &Job, now: Timestamp) -> Resul
     let deadline = job.catch_up.start_deadline.map(SignedDuration::try_from);
     let deadline = deadline.and_then(Result::ok).unwrap_or(DEADLINE_MAX);
     let give_up = scheduled_for.checked_add(deadline).unwrap_or(Timestamp::MAX);
-    if now >= give_up || store.has_later_result(&run.job, run.id)? {
+    // Machines that share a store take a while to find that one is gone, and by then later slots have ended.
+    let is_each_wanted = store.is_shared() && job.catch_up.misfire == Misfire::All;
+    if now >= give_up || (!is_each_wanted && store.has_later_result(&run.job, run.id)?) {
         return Ok(None);
     }
     let interrupted = interruptions(store, run)?;

@@ -143,7 +143,10 @@ impl Daemon {
                 self.context.view.set_jobs(Arc::clone(&jobs));
                 self.context.metrics.jobs(jobs.all.iter().map(|job| &*job.name));
                 self.context.metrics.reloaded(true);
-                self.leader.take_jobs(jobs);
+                self.worker.note_jobs(&jobs);
+                if let Some(leader) = &mut self.leader {
+                    leader.take_jobs(jobs);
+                }
                 self.context.observer.message(
                     MessageLevel::Info,
                     format!("the jobs file was read again: {count} jobs"),

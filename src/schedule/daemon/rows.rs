@@ -12,7 +12,7 @@ use super::active::ActiveRun;
 use crate::{
     error::{Error, Result},
     schedule::{
-        child::attempt_spec::AttemptSpec,
+        child::{attempt_spec::AttemptSpec, lease::LeaseSpec},
         cron::stable_hash,
         jobs::{Jobs, args},
         plan::{
@@ -210,6 +210,7 @@ pub(super) fn order(
     active: &ActiveRun,
     attempt: i64,
     last_success: Option<Timestamp>,
+    lease: Option<LeaseSpec>,
     state: &Path,
 ) -> Result<AttemptSpec> {
     Ok(AttemptSpec {
@@ -219,6 +220,7 @@ pub(super) fn order(
         trigger: active.cause.as_str().into(),
         last_success: last_success.map(Timestamp::as_second),
         files: active.files.clone(),
+        lease,
         rates: Some(state.join(super::rates::RATES)),
         lock: state.join(super::lock::RUNS),
         args: args::merged(&active.job.args, &active.args),

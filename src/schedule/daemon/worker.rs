@@ -8,10 +8,23 @@ use std::{
     time::Instant,
 };
 
-use super::{active::ActiveRun, context::SchedulerContext};
+use super::{
+    active::{ActiveRun, RunStage},
+    context::SchedulerContext,
+    fleet,
+    heartbeat::Heartbeat,
+};
 use crate::{
+    clock::ServerClock,
     error::Result,
-    schedule::child::verdict::TerminationCause,
+    observe::{MessageLevel, counted},
+    schedule::{
+        child::{
+            lease::{WorkerLease, boottime_ms},
+            verdict::TerminationCause,
+        },
+        jobs::Jobs,
+    },
     store::{
         Store,
         fleet::{DispatchedRun, WorkerRecord},
@@ -28,21 +41,57 @@ pub(super) struct Worker {
     /// The running runs of each job that has some, as the metrics have them.
     counted: BTreeMap<Arc<str>, u64>,
     pub(super) is_stopping: bool,
+    /// Set when another machine has its name.
+    pub(super) is_displaced: bool,
     /// The version of the store's data at the last look for runs; writes by the leader change it.
     seen: Option<i64>,
+    /// The heartbeat, if machines share the store.
+    pub(super) heartbeat: Option<Heartbeat>,
+    /// The number of times at which the lease had lapsed, as far as runs were ended for it.
+    lapses: u64,
 }
 
+/// The file of the lease, in the state folder.
+const LEASE: &str = "lease";
+
 impl Worker {
-    /// Registers the worker in the store.
-    pub(super) fn open(context: Arc<SchedulerContext>, mut store: Store) -> Result<Self> {
-        let name = context.host.clone();
-        let boot = store.register_worker(&WorkerRecord {
-            name: name.clone(),
+    /// Registers the worker in the store. One of a fleet begins its heartbeat, by which `clock` is set. Fails if another
+    /// machine has its name.
+    pub(super) fn open(
+        context: Arc<SchedulerContext>,
+        mut store: Store,
+        clock: Option<Arc<ServerClock>>,
+    ) -> Result<Self> {
+        let mut record = WorkerRecord {
+            name: context.host.clone(),
             version: env!("CARGO_PKG_VERSION").into(),
             room: context.jobs().runner.max_running.into(),
             started_at: context.clock.now(),
             ..WorkerRecord::default()
-        })?;
+        };
+        if let Some(setup) = &context.fleet {
+            let labels: Vec<_> =
+                setup.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
+            record.name.clone_from(&setup.name);
+            record.labels = labels.join("\n");
+            record.lease_ms = i64::try_from(context.lease.as_millis()).unwrap_or(i64::MAX);
+            set_jobs(&mut record, &context, &context.jobs());
+            fleet::check_name(&store, setup, &context.start.state, context.lease)?;
+        }
+        let sent = boottime_ms();
+        record.boot = store.register_worker(&record)?;
+        let (name, boot) = (record.name.clone(), record.boot);
+        let heartbeat = match (&context.fleet, clock) {
+            (Some(setup), Some(clock)) => {
+                fleet::note_start(&context.start.state, &name, boot)?;
+                let path = context.start.state.join(LEASE);
+                let lease = WorkerLease::create(&path, context.lease)?;
+                let means = (context.observer.clone(), context.outbox.clone());
+                let own = setup.place.open()?;
+                Some(Heartbeat::start(own, record, (lease, sent), clock, means)?)
+            }
+            _ => None,
+        };
         Ok(Self {
             context,
             store,
@@ -51,13 +100,96 @@ impl Worker {
             active: BTreeMap::new(),
             counted: BTreeMap::new(),
             is_stopping: false,
+            is_displaced: false,
             seen: None,
+            heartbeat,
+            lapses: 0,
         })
     }
 
     /// Returns its name, and the number of its start.
     pub(super) fn identity(&self) -> (String, i64) {
         (self.name.clone(), self.boot)
+    }
+
+    /// Looks for its runs at the next call of [`Worker::take_runs`].
+    pub(super) fn look_again(&mut self) {
+        self.seen = None;
+    }
+
+    /// Tells the fleet of other jobs.
+    pub(super) fn note_jobs(&self, jobs: &Jobs) {
+        if let Some(heartbeat) = &self.heartbeat {
+            heartbeat.change(|record| set_jobs(record, &self.context, jobs));
+        }
+    }
+
+    /// Returns true if attempts may begin: one of a fleet needs its lease.
+    pub(super) fn may_begin(&self) -> bool {
+        self.heartbeat.as_ref().is_none_or(|heartbeat| heartbeat.lease().is_good())
+    }
+
+    /// Ends the attempts in progress if the lease has lapsed: they end by themselves as well, since another machine may be
+    /// given their runs.
+    pub(super) fn watch_lease(&mut self) {
+        let Some(heartbeat) = &self.heartbeat else { return };
+        let (is_good, lapses) = (heartbeat.lease().is_good(), heartbeat.lease().lapses());
+        if is_good && lapses == self.lapses {
+            return;
+        }
+        self.lapses = lapses;
+        let now = Instant::now();
+        let mut ended = 0_u64;
+        for active in self.active.values_mut() {
+            if active.cut.is_none() && matches!(active.stage, RunStage::Running(_)) {
+                active.cut(TerminationCause::Lapsed, now);
+                ended += 1;
+            }
+        }
+        if ended > 0 {
+            let runs = counted(i64::try_from(ended).unwrap_or(i64::MAX), "run");
+            let text =
+                format!("the database was out of reach for longer than the lease: {runs} ended");
+            self.context.observer.message(MessageLevel::Error, text);
+        }
+    }
+
+    /// Registers anew after the machine was declared dead: its runs are others'. Fails if another machine has its name.
+    pub(super) fn rejoin_if_lost(&mut self) -> Result<()> {
+        let Some(heartbeat) = self.heartbeat.as_ref().filter(|one| one.is_lost()) else {
+            return Ok(());
+        };
+        let now = Instant::now();
+        for active in self.active.values_mut() {
+            active.cut(TerminationCause::Lost, now);
+        }
+        let mut record = heartbeat.record();
+        if self.store.workers()?.iter().any(|worker| worker.name == record.name) {
+            self.is_displaced = true;
+            return Err(fleet::taken(&record.name));
+        }
+        (record.started_at, record.beat_at) = (self.context.clock.now(), self.context.clock.now());
+        let sent = boottime_ms();
+        self.boot = self.store.register_worker(&record)?;
+        fleet::note_start(&self.context.start.state, &record.name, self.boot)?;
+        heartbeat.rejoined(self.boot, sent)?;
+        self.lapses = heartbeat.lease().lapses();
+        self.seen = None;
+        self.context.observer.warn(format!(
+            "machine `{}` was declared dead, and begins anew: it gave no sign of life for too long",
+            record.name
+        ));
+        Ok(())
+    }
+
+    /// Leaves the fleet: it has no runs.
+    pub(super) fn leave(&mut self) {
+        if self.heartbeat.take().is_some()
+            && let Err(fault) = self.store.remove_worker(&self.name, self.boot)
+        {
+            // It is declared dead instead.
+            self.context.observer.warn(fault.to_string());
+        }
     }
 
     /// Takes up the runs that are dispatched to it, and ends those that are to be stopped or are its own no more.
@@ -70,7 +202,18 @@ impl Worker {
         let (now, ours): (_, BTreeSet<_>) =
             (Instant::now(), found.iter().map(DispatchedRun::claim).collect());
         for run in found {
-            match (self.active.get_mut(&run.run.id), &run.stop) {
+            if let Some(by) = &run.stopped_by
+                && self.active.contains_key(&run.run.id)
+            {
+                self.stop_run(run.run.id, by.clone());
+                continue;
+            }
+            let known = self.active.get_mut(&run.run.id);
+            // One that was begun under an earlier token ends first.
+            if known.as_ref().is_some_and(|active| active.claim != run.claim()) {
+                continue;
+            }
+            match (known, &run.stop) {
                 (None, _) => self.begin(&run)?,
                 // An empty reason is that of this worker itself.
                 (Some(active), Some(why)) if !why.is_empty() => {
@@ -99,4 +242,11 @@ impl Worker {
         changed.for_each(|(job, runs)| metrics.running(job, *runs));
         self.counted = counts;
     }
+}
+
+/// Sets what a worker tells of its jobs file.
+fn set_jobs(record: &mut WorkerRecord, context: &SchedulerContext, jobs: &Jobs) {
+    let room = context.fleet.as_ref().and_then(|setup| setup.room);
+    record.room = room.unwrap_or(jobs.runner.max_running).into();
+    record.release.clone_from(&jobs.release);
 }

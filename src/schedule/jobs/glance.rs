@@ -4,12 +4,14 @@ use std::path::{Path, PathBuf};
 
 use super::{
     expand::{EACH, plain},
+    job::SECRET,
     sources::{self, Sources},
 };
 use crate::{
     error::{Error, Result},
     limits::JOBS_MAX,
     observe::visible::visible,
+    secret::Secret,
 };
 
 /// The parts of a jobs file that can be read even if it has errors.
@@ -17,6 +19,10 @@ use crate::{
 pub struct Glance {
     /// The path of `state` in `[runner]`, as seen from the current directory.
     pub state: Option<PathBuf>,
+    /// `store` in `[runner]`.
+    pub store: Option<Secret>,
+    /// `store_password` in `[runner]`: the password, or `secret:NAME`.
+    pub store_password: Option<Secret>,
     /// The names of the jobs.
     pub names: Vec<String>,
 }
@@ -35,7 +41,16 @@ pub fn glance(path: &Path) -> Result<Glance> {
             Err(_) => continue,
         };
         if at == 0 {
-            let state = table.get("runner").and_then(|runner| runner.get("state")?.as_str());
+            let text = |key: &str| table.get("runner").and_then(|runner| runner.get(key)?.as_str());
+            let state = text("state");
+            found.store = text("store").map(Secret::new);
+            found.store_password = text("store_password").map(Secret::new);
+            if let Some(name) = table
+                .get("runner")
+                .and_then(|runner| runner.get("store_password")?.get("secret")?.as_str())
+            {
+                found.store_password = Some(Secret::new(format!("{SECRET}{name}")));
+            }
             let folder = path.parent().unwrap_or(Path::new(""));
             found.state = state.map(|state| folder.join(state));
         }

@@ -16,7 +16,7 @@ use super::{
     around::{JobNames, around},
     circles::components,
     expand::JobTable,
-    files,
+    files, fleet,
     table::{JobsDocument, JobsTable, SpannedKey, Value, choice, twice},
     task, tell,
     when::{self, DateFiles},
@@ -88,6 +88,7 @@ pub(super) fn read(
     timeouts(table, &mut job.timeouts, page);
     (job.locks, job.allow) = (locks(table, page), allow(table, page));
     job.permissions = permissions(table, page);
+    job.needs = fleet::needs(table, page);
     job.notify = Notify { remind: job.notify.remind, ..tell::notify(table, page) };
     job.task = task;
     let named = name.clone().zip(script.clone());

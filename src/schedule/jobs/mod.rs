@@ -7,6 +7,7 @@ mod around;
 mod circles;
 mod expand;
 mod files;
+mod fleet;
 mod glance;
 mod job;
 mod listen;
@@ -37,6 +38,7 @@ use std::{
 };
 
 pub use self::files::{FileTrigger, TriggerSite};
+pub use self::fleet::label as parse_label;
 pub use self::glance::{Glance, glance};
 pub use self::listen::Listen;
 pub use self::options::{ExpectBy, Job, JobLimits};
@@ -79,6 +81,8 @@ pub struct Jobs {
     pub all: Vec<Arc<Job>>,
     /// The files that it includes.
     pub included: Vec<PathBuf>,
+    /// The digits of a hash of the file and of those that it includes: machines with the same have the same jobs.
+    pub release: String,
     /// The place of each job in `all`.
     places: HashMap<Arc<str>, usize>,
 }
@@ -88,7 +92,8 @@ impl Jobs {
     pub fn new(file: PathBuf, runner: Runner, all: Vec<Arc<Job>>) -> Self {
         let places = (0..).zip(&all).map(|(at, job)| (Arc::clone(&job.name), at)).collect();
         let (mail, digest) = (MailSettings::default(), None);
-        Self { file, runner, mail, digest, all, included: Vec::new(), places }
+        let (included, release) = (Vec::new(), String::new());
+        Self { file, runner, mail, digest, all, included, release, places }
     }
 
     /// Returns the job of that name.
@@ -107,7 +112,13 @@ impl Jobs {
 pub struct Runner {
     /// The folder of the database and of the runs' logs. `--state` takes precedence.
     pub state: Option<PathBuf>,
-    /// The maximum number of concurrent runs, of all jobs.
+    /// The address of a store that machines share; it may contain a password. `--store` takes precedence.
+    pub store: Option<Secret>,
+    /// The password of that store, or `secret:NAME`.
+    pub store_password: Option<Secret>,
+    /// The time without a heartbeat after which another machine takes over.
+    pub lease: Duration,
+    /// The maximum number of concurrent runs, of all jobs; of each machine, if several share the store.
     pub max_running: u32,
     /// The address for Prometheus metrics. `--metrics` takes precedence.
     pub metrics: Option<SocketAddr>,
@@ -132,6 +143,9 @@ impl Default for Runner {
         let retention = Retention::default();
         Self {
             state: None,
+            store: None,
+            store_password: None,
+            lease: fleet::LEASE,
             max_running: 4,
             metrics: None,
             nat_watch: false,
@@ -155,9 +169,28 @@ const RUNNER: OptionTable<Runner> = OptionTable {
              precedence",
         ),
         OptionRow::<Runner>::new(
+            "store",
+            Own,
+            "the address of a PostgreSQL database that several machines share, such as \
+             \"postgres://portolan@db.example.com/portolan\", in place of a database in `state`; `--store` takes precedence. \
+             See docs/fleet.md",
+        ),
+        OptionRow::<Runner>::new(
+            "store_password",
+            Own,
+            "its password as a secret, such as \"secret:portolan-db\"; PGPASSWORD and the password file of libpq work as well",
+        ),
+        OptionRow::<Runner>::new(
+            "lease",
+            DurationIn(fleet::LEASES, |it, time| it.lease = time),
+            "the time without a sign of life after which another machine takes over what a machine has, if several share \
+             the store; a change needs a restart",
+        )
+        .usual("15s"),
+        OptionRow::<Runner>::new(
             "max_running",
             Count(1..=1000, |it, most| it.max_running = most.into()),
-            "the maximum number of concurrent runs, of all jobs",
+            "the maximum number of concurrent runs, of all jobs; of each machine, if several share the store",
         )
         .usual("4"),
         OptionRow::<Runner>::new(

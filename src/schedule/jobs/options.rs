@@ -1,6 +1,6 @@
 //! The keys of `[[job]]`, one row each, and the struct that they fill.
 
-use std::{ops::RangeInclusive, path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, ops::RangeInclusive, path::PathBuf, sync::Arc, time::Duration};
 
 use jiff::{Timestamp, civil::Time, tz::TimeZone};
 use serde_json::Value;
@@ -73,6 +73,8 @@ pub struct Job {
     pub rate_limit: Option<RateRule>,
     /// Names of locks, each held by one run at a time, of any job.
     pub locks: Vec<String>,
+    /// The labels that the machine of a run must have, if several share the store.
+    pub needs: BTreeMap<String, String>,
     /// Jobs that must have succeeded since this job's last slot (or, without a schedule, since its last run).
     pub after: Vec<Arc<str>>,
     /// The notifications.
@@ -105,6 +107,7 @@ impl Default for Job {
             jitter: Duration::ZERO,
             rate_limit: None,
             locks: Vec::new(),
+            needs: BTreeMap::new(),
             after: Vec::new(),
             notify: Notify::default(),
         }
@@ -374,6 +377,12 @@ const JOB_ROWS: &[JobRow] = &[
         "locks",
         Own,
         "names of locks, each held by one run at a time, of any job, such as [\"host:ftp.example.com\", \"disk\"]",
+    ),
+    JobRow::new(
+        "needs",
+        Own,
+        "the labels that a machine must have to run it, such as `{ network = \"dmz\" }`, if several machines share the \
+         store (`portolan serve --label`); without any it runs on each",
     ),
     JobRow::new(
         "after",

@@ -10,11 +10,11 @@ use jiff::Timestamp;
 use toml::de::DeTable;
 
 use super::{
-    Jobs, MailSettings, RETENTION, RUNNER, Runner, around, expand,
+    Jobs, MailSettings, RETENTION, RUNNER, Runner, around, expand, fleet,
     job::{self, JobContext},
     listen, rates,
     secrets::{NamedSecret, SecretNames},
-    sources::{self, Sources},
+    sources::{self, SourceText, Sources},
     table::{JobsDocument, JobsTable},
     tell,
     when::{self, DateFiles},
@@ -77,12 +77,26 @@ pub fn parse(text: String, path: &Path, zones: &Zones, now: Timestamp) -> JobsRe
     let secrets = secrets.named(&page);
     let (findings, is_right) = page.done();
     let included: Vec<_> = files.iter().skip(1).map(|file| file.path.clone()).collect();
-    let jobs = jobs.filter(|_| is_right).map(|jobs| Jobs { included, ..jobs });
+    let release = release(&files);
+    let jobs = jobs.filter(|_| is_right).map(|jobs| Jobs { included, release, ..jobs });
     let mut files = files.into_iter();
     let text = files.next().map(|main| main.text).unwrap_or_default();
     let included = files.map(|file| (file.shown, file.text)).collect();
     let scripts = scripts.into_iter().collect();
     JobsReading { jobs, findings, text, included, scripts, secrets }
+}
+
+/// The number of digits of a release.
+const RELEASE_DIGITS: usize = 12;
+
+/// Returns the digits of a hash of all files.
+fn release(files: &[SourceText]) -> String {
+    let mut hasher = blake3::Hasher::new();
+    for file in files {
+        // Their lengths, so that no two lists of files are the same bytes.
+        hasher.update(&(file.text.len() as u64).to_le_bytes()).update(file.text.as_bytes());
+    }
+    hasher.finalize().to_hex().chars().take(RELEASE_DIGITS).collect()
 }
 
 /// Reads the jobs of the documents: the jobs file, and those that it includes.
@@ -108,7 +122,7 @@ fn jobs(
             runner = runner_of(found, &place, page);
             mail = tell::mail_settings(&mut table, place.folder, page);
             digest = when::digest(&mut table, &place, page);
-            let named = ["mail", "digest"].map(|key| root.get(key)?.get_ref().as_table());
+            let named = ["runner", "mail", "digest"].map(|key| root.get(key)?.get_ref().as_table());
             named.into_iter().flatten().for_each(|table| secrets.of_table(table));
             defaults = table.open_table("defaults", page);
             if let Some(defaults) = defaults {
@@ -176,6 +190,7 @@ fn runner_of(
     table.fill(&RUNNER, &mut runner, page);
     runner.state = table.text("state", page).map(|(state, _)| place.folder.join(state));
     runner.metrics = listen::address("metrics", "127.0.0.1:9464", &mut table, page);
+    fleet::of_runner(&mut runner, &mut table, page);
     listen::read(&mut runner, &mut table, place, page);
     if let Some(mut table) = table.table("retention", "`retention`", &RETENTION.keys(), page) {
         table.fill(&RETENTION, &mut runner.retention, page);

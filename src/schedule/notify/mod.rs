@@ -200,6 +200,7 @@ mod tests {
             attempts: 1,
             sum: Sum { error: Some("530 no".into()), ..Sum::default() },
             fallbacks: 0,
+            machine: None,
         }
     }
 }

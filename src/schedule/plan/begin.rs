@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use super::{
     decide::JobCursor,
     decision::{DecisionKind, PlannerStep, Trigger},
+    machines::{MachineRoom, choose},
     reason::DecisionReason,
     state::{JobPlanState, Moment, RunningJob, WaitingSlot},
 };
@@ -26,6 +27,8 @@ struct ResourceUsage<'m> {
     ending: Vec<super::RunId>,
     /// The last success of the job of each line.
     successes: &'m [Option<Timestamp>],
+    /// The machines, with what begins on them; `None` if there is this one only.
+    machines: Option<Vec<MachineRoom>>,
 }
 
 /// Starts the slots of the lines `busy` that can start, the earliest first, and gives up those whose deadline has
@@ -35,7 +38,7 @@ pub(super) fn begin(
     lines: &mut [JobCursor],
     busy: &BTreeSet<usize>,
     successes: &[Option<Timestamp>],
-    moment: &Moment<'_>,
+    (moment, machines): (&Moment<'_>, Option<&[MachineRoom]>),
     step: &mut PlannerStep,
 ) {
     let first = |line: &JobCursor| {
@@ -51,6 +54,7 @@ pub(super) fn begin(
         begun: Vec::new(),
         ending: Vec::new(),
         successes,
+        machines: machines.map(<[MachineRoom]>::to_vec),
     };
     for (_, at) in order {
         if let Some(line) = lines.get_mut(at) {
@@ -108,6 +112,7 @@ impl ResourceUsage<'_> {
                     }
                     None => {
                         let reason = self.why(&one);
+                        self.place(&line.job, step);
                         step.decisions.push(line.decision(&one, DecisionKind::Start, reason));
                         self.begun.push((Arc::clone(&line.job), one.slot.at));
                     }
@@ -172,8 +177,8 @@ impl ResourceUsage<'_> {
         {
             return Some(blocked);
         }
-        let awaits = || self.awaits(line, waiting);
-        awaits().or_else(|| self.no_place(&line.job)).map(Blocked::Hold)
+        let awaited = self.awaits(line, waiting);
+        awaited.or_else(|| self.no_place(&line.job)).map(Blocked::Hold)
     }
 
     /// Checks for another slot of the same job that is in the way.
@@ -261,12 +266,30 @@ impl ResourceUsage<'_> {
         Some(DecisionReason::Awaits { job: Arc::clone(missing), since })
     }
 
+    /// Takes a place on a machine for the run whose decision comes next.
+    fn place(&mut self, job: &Job, step: &mut PlannerStep) {
+        if let Some(machines) = &mut self.machines
+            && let Ok(machine) = choose(machines, (&job.name, &job.needs))
+        {
+            machine.running += 1;
+            step.machines.insert(step.decisions.len(), Arc::clone(&machine.name));
+        }
+    }
+
     /// Checks whether all run places, or a lock, are taken.
-    fn no_place(&self, job: &Job) -> Option<DecisionReason> {
+    fn no_place(&mut self, job: &Job) -> Option<DecisionReason> {
         let most = self.runner.max_running;
         let busy = self.running.len() + self.begun.len();
-        if busy >= usize::try_from(most).unwrap_or(usize::MAX) {
-            return Some(DecisionReason::MaxRunning { most });
+        match &mut self.machines {
+            Some(machines) => {
+                if let Err(reason) = choose(machines, (&job.name, &job.needs)) {
+                    return Some(reason);
+                }
+            }
+            None if busy >= usize::try_from(most).unwrap_or(usize::MAX) => {
+                return Some(DecisionReason::MaxRunning { most });
+            }
+            None => {}
         }
         job.locks.iter().find_map(|lock| {
             let running = self.running.iter().map(|running| (&running.job, &running.locks));

@@ -1,6 +1,6 @@
 //! The output of the planner.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use jiff::Timestamp;
 
@@ -19,6 +19,8 @@ pub struct PlannerStep {
     pub changed: Vec<Arc<str>>,
     /// The time of the next step if nothing happens before; `None` if no job has a future slot.
     pub wake: Option<Timestamp>,
+    /// The machine of each run that begins, by the index of its decision; empty unless several share the schedule.
+    pub machines: BTreeMap<usize, Arc<str>>,
 }
 
 impl PlannerStep {

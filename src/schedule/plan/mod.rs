@@ -30,6 +30,7 @@
 mod begin;
 mod decide;
 mod decision;
+mod machines;
 mod planner;
 mod reason;
 mod state;
@@ -38,6 +39,7 @@ mod tests;
 
 pub use self::{
     decision::{Decision, DecisionKind, PlannerNote, PlannerStep, Trigger},
+    machines::MachineRoom,
     planner::Planner,
     reason::{DecisionReason, PAUSED},
     state::{JobPlanState, Moment, Pause, PlannerState, Request, RunId, RunningJob, WaitingSlot},

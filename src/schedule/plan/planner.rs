@@ -11,6 +11,7 @@ use super::{
     begin::begin,
     decide::JobCursor,
     decision::{Decision, DecisionKind, PlannerNote, PlannerStep, Trigger},
+    machines::MachineRoom,
     reason::DecisionReason,
     state::{JobPlanState, Moment, Pause, PlannerState, WaitingSlot},
 };
@@ -45,6 +46,8 @@ pub struct Planner {
     successes: Vec<Option<Timestamp>>,
     /// The indices of `lines` that have waiting slots.
     busy: BTreeSet<usize>,
+    /// The machines that share the schedule; `None` if there is one only.
+    machines: Option<Vec<MachineRoom>>,
     /// For each of `lines`, those that follow it and have no `cron`.
     followers: HashMap<usize, Vec<usize>>,
     /// The indices of `lines` without `cron` whose predecessors have succeeded since the last step.
@@ -98,6 +101,7 @@ impl Planner {
             due: Vec::new(),
             successes: lines.iter().map(|line| line.state.last_success).collect(),
             busy: (0..lines.len()).collect(),
+            machines: None,
             followers,
             led,
             touched: (0..lines.len()).collect(),
@@ -114,11 +118,18 @@ impl Planner {
     pub fn reload(&self, jobs: Arc<Jobs>, now: Timestamp) -> Self {
         let state = self.state();
         let mut planner = Self::new(jobs, state, now);
+        planner.machines.clone_from(&self.machines);
         let newer = std::mem::replace(&mut planner.adopted, self.adopted.clone());
         planner.adopted.decisions.extend(newer.decisions);
         planner.adopted.changed.extend(newer.changed);
         planner.adopted.notes.extend(newer.notes);
         planner
+    }
+
+    /// Sets the machines that share the schedule: runs begin on those that have the labels of their job, and room. Without
+    /// it there is one, with `max_running`.
+    pub fn set_machines(&mut self, machines: Vec<MachineRoom>) {
+        self.machines = Some(machines);
     }
 
     /// Returns the jobs that it plans.
@@ -271,6 +282,7 @@ impl Planner {
         if self.busy.is_empty() {
             return;
         }
+        let moment = (moment, self.machines.as_deref());
         begin(&self.jobs.runner, &mut self.lines, &self.busy, &self.successes, moment, step);
         let lines = &self.lines;
         self.busy.retain(|at| lines.get(*at).is_some_and(|line| !line.state.waiting.is_empty()));

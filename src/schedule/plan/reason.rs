@@ -113,6 +113,16 @@ pub enum DecisionReason {
     ClockAhead,
     /// The next slot is due and ends the retries of the one before.
     NextSlot,
+    /// No machine that shares the schedule has the labels that the job needs.
+    NoMachine {
+        /// The labels.
+        needs: String,
+    },
+    /// The machines with the labels that the job needs run as many as they may.
+    NoRoom {
+        /// The labels.
+        needs: String,
+    },
 }
 
 /// The word of [`DecisionReason::Paused`] in history.
@@ -147,6 +157,8 @@ impl DecisionReason {
             Self::Removed => "removed",
             Self::ClockAhead => "clock-ahead",
             Self::NextSlot => "next-slot",
+            Self::NoMachine { .. } => "no-machine",
+            Self::NoRoom { .. } => "no-room",
         }
     }
 
@@ -206,6 +218,14 @@ impl fmt::Display for DecisionReason {
             Self::Removed => write!(f, "the jobs file has the job no more"),
             Self::ClockAhead => write!(f, "its time was set by a clock that was far ahead"),
             Self::NextSlot => write!(f, "the next slot is due"),
+            Self::NoMachine { needs } if needs.is_empty() => write!(f, "no machine is there"),
+            Self::NoMachine { needs } => write!(f, "no machine with `{needs}` is there"),
+            Self::NoRoom { needs } if needs.is_empty() => {
+                write!(f, "each machine runs as many as it may")
+            }
+            Self::NoRoom { needs } => {
+                write!(f, "each machine with `{needs}` runs as many as it may")
+            }
         }
     }
 }

@@ -1,6 +1,8 @@
 //! The frame of every page, and the parts that several pages have. Every text is escaped by the templates; what came
 //! from servers and scripts has its control characters made visible before.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use axum::{
     http::header::CONTENT_TYPE,
     response::{IntoResponse, Response},
@@ -21,6 +23,23 @@ const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'
 /// The pages of the navigation: address and name.
 const PAGES: [(&str, &str); 4] =
     [("/", "Jobs"), ("/runs", "Runs"), ("/calendar", "Calendar"), ("/servers", "Servers")];
+
+/// The page of the machines, if several share the schedule.
+const MACHINES: (&str, &str) = ("/machines", "Machines");
+
+/// True if several machines share the schedule of this process.
+static IS_SHARED: AtomicBool = AtomicBool::new(false);
+
+/// Adds the page of the machines to the navigation.
+pub(in crate::web) fn show_machines() {
+    IS_SHARED.store(true, Ordering::Relaxed);
+}
+
+/// Returns the pages of the navigation.
+fn pages() -> impl Iterator<Item = (&'static str, &'static str)> {
+    let machines = IS_SHARED.load(Ordering::Relaxed).then_some(MACHINES);
+    PAGES.into_iter().chain(machines)
+}
 
 /// The results of actions, by the word in the address.
 const NOTES: [(&str, &str); 4] = [
@@ -53,7 +72,7 @@ pub(super) fn page(title: &str, current: &str, caller: &Caller, content: &Markup
                 header {
                     a.brand href="/" { "portolan" }
                     nav aria-label="Pages" {
-                        @for (address, name) in PAGES {
+                        @for (address, name) in pages() {
                             a href=(address) aria-current=[(address == current).then_some("page")] {
                                 (name)
                             }

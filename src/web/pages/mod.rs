@@ -5,6 +5,7 @@ mod chart;
 mod jobs;
 mod layout;
 mod login;
+mod machines;
 mod run;
 mod runs;
 mod servers;
@@ -144,9 +145,16 @@ pub(super) async fn calendar(State(web): SharedWeb, Extension(caller): FromCalle
 
 pub(super) async fn servers(State(web): SharedWeb, Extension(caller): FromCaller) -> Response {
     let found = async {
-        let records = web.stores.with(|store| store.servers()).await?;
+        let records = web.stores.with_own(|store| store.servers()).await?;
         Ok(servers::page(&records, &caller))
     };
+    answer(found.await)
+}
+
+pub(super) use self::layout::show_machines;
+
+pub(super) async fn machines(State(web): SharedWeb, Extension(caller): FromCaller) -> Response {
+    let found = async { Ok(machines::page(&web.machines().await?, &caller)) };
     answer(found.await)
 }
 

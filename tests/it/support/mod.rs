@@ -8,6 +8,7 @@ pub(crate) mod fold_disk;
 pub(crate) mod mail;
 pub(crate) mod mounts;
 pub(crate) mod net;
+pub(crate) mod postgres;
 pub(crate) mod program;
 pub(crate) mod rehearsal;
 pub(crate) mod rounds;

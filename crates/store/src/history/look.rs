@@ -10,7 +10,7 @@ use crate::{
 use portolan_core::error::Result;
 
 pub(crate) const COLUMNS: &str = "id, job, revision, slot, script, cause, scheduled_for, moved_from, not_before, give_up_at,
-    needs_since, decided_at, started_at, ended_at, outcome, reason, covers, up_to, attempts, files, bytes, route, fallbacks, exit_code, error_kind, error, reason_code, covered_by";
+    needs_since, decided_at, started_at, ended_at, outcome, reason, covers, up_to, attempts, files, bytes, route, fallbacks, exit_code, error_kind, error, reason_code, covered_by, machine";
 
 /// The runs that a query is about.
 #[derive(Debug, Clone, Default)]
@@ -355,5 +355,6 @@ pub(crate) fn run(row: &SqlRow) -> SqlResult<HistoryRun> {
         attempts: row.get("attempts")?,
         sum: sum(row)?,
         fallbacks: row.get("fallbacks")?,
+        machine: row.get("machine")?,
     })
 }

@@ -144,6 +144,8 @@ pub struct HistoryRun {
     pub sum: Sum,
     /// The number of fallbacks to another data path.
     pub fallbacks: i64,
+    /// The machine of its last attempt, if several share the store.
+    pub machine: Option<String>,
 }
 
 /// The totals of a run or an attempt, and its error.
@@ -211,10 +213,15 @@ impl Store {
     /// Records that attempt `number` of a run has begun. Returns false, and records nothing, if the run has another fencing
     /// token or has ended.
     pub fn begin(&mut self, claim: RunClaim, number: i64, now: Timestamp) -> Result<bool> {
+        let name = "UPDATE runs SET machine = (SELECT worker FROM dispatches WHERE dispatches.run = runs.id) WHERE id = $1";
+        let is_shared = self.is_shared();
         self.transact(|sql| {
             let is_ours = is_ours(sql, claim, false)?;
             if is_ours {
                 begin_in(sql, claim.run, number, now)?;
+            }
+            if is_ours && is_shared {
+                sql.execute(name, &values![claim.run])?;
             }
             Ok(is_ours)
         })

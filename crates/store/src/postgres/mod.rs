@@ -4,6 +4,7 @@
 //! not known. The next call connects again, but never in the middle of a transaction.
 
 mod fault;
+mod passfile;
 mod row;
 mod settings;
 #[cfg(test)]

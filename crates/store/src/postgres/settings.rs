@@ -1,10 +1,18 @@
 //! The address of a PostgreSQL server, with login and TLS.
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    net::IpAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use tokio_postgres::config::{Config, Host, SslMode, TargetSessionAttrs};
 
-use super::tls::PostgresTls;
+use super::{
+    passfile::{self, PasswordOwner},
+    tls::PostgresTls,
+};
+use crate::StorePlace;
 use portolan_core::error::{Error, ErrorKind, Origin, Result};
 
 /// The time without traffic after which a connection is checked.
@@ -30,16 +38,11 @@ impl std::fmt::Debug for PostgresSettings {
 }
 
 impl PostgresSettings {
-    /// Returns true for a text that is meant as the address of a PostgreSQL server.
-    pub fn is_meant(text: &str) -> bool {
-        ["postgres://", "postgresql://"].iter().any(|scheme| text.starts_with(scheme))
-    }
-
     /// Parses `postgres://USER[:PASSWORD]@HOST[:PORT][,HOST…]/DATABASE[?OPTIONS]`. TLS with a certificate that is checked is
-    /// the default; `sslmode=disable` does without, as does a socket of this host. Fails with `invalid`.
+    /// the default; `sslmode=disable` does without, as does a host that is this one. Fails with `invalid`.
     pub fn parse(text: &str) -> Result<Self> {
         let invalid = |message: String| Error::new(ErrorKind::Invalid, Origin::Script, message);
-        if !Self::is_meant(text) {
+        if !StorePlace::is_server(text) {
             return Err(invalid("the address of a store begins with `postgres://`".into()));
         }
         // A password may contain a question mark.
@@ -67,9 +70,10 @@ impl PostgresSettings {
         if config.get_hosts().is_empty() {
             return Err(invalid("the address of the store names no host".into()));
         }
-        let is_here = config.get_hosts().iter().all(|host| matches!(host, Host::Unix(_)));
+        let is_socket = config.get_hosts().iter().all(|host| matches!(host, Host::Unix(_)));
         let is_secured = match mode.as_deref() {
-            None | Some("verify-full") => !is_here,
+            None => !is_here(&config) || (roots.is_some() && !is_socket),
+            Some("verify-full") => !is_socket,
             Some("disable") => false,
             Some(other) => {
                 return Err(invalid(format!(
@@ -93,12 +97,55 @@ impl PostgresSettings {
         &self.place
     }
 
+    /// Takes the password from a file in the form of libpq's, unless there is one already. Fails if other users may read it.
+    pub fn read_passfile(&mut self, file: &Path) -> Result<()> {
+        if self.config.get_password().is_some() {
+            return Ok(());
+        }
+        let Some(text) = passfile::read(file)? else { return Ok(()) };
+        let user = self.config.get_user().unwrap_or_default();
+        let database = self.config.get_dbname().unwrap_or(user);
+        let ports = self.config.get_ports();
+        let found = self.config.get_hosts().iter().enumerate().find_map(|(at, host)| {
+            let host = match host {
+                Host::Tcp(name) => name.as_str(),
+                Host::Unix(_) => "localhost",
+            };
+            let port = ports.get(at).or_else(|| ports.first()).copied().unwrap_or(PORT).to_string();
+            passfile::find(&text, PasswordOwner { host, port: &port, database, user })
+        });
+        if let Some(password) = found {
+            self.config.password(password);
+        }
+        Ok(())
+    }
+
+    /// Returns true if the address has a password, which a command line or a file shows.
+    pub fn has_password(&self) -> bool {
+        self.config.get_password().is_some()
+    }
+
     /// Sets the password, unless the address has one.
     pub fn set_password(&mut self, password: &str) {
         if self.config.get_password().is_none() {
             self.config.password(password);
         }
     }
+}
+
+/// The port of PostgreSQL.
+const PORT: u16 = 5432;
+
+/// Returns true if all hosts are this one.
+fn is_here(config: &Config) -> bool {
+    let is_loopback = |name: &str| {
+        name == "localhost" || name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+    };
+    let hosts = config.get_hosts().iter().all(|host| match host {
+        Host::Tcp(name) => is_loopback(name),
+        Host::Unix(_) => true,
+    });
+    hosts && config.get_hostaddrs().iter().all(IpAddr::is_loopback)
 }
 
 fn reason(error: &tokio_postgres::Error) -> String {
@@ -139,6 +186,11 @@ mod tests {
         assert_eq!(mode("postgres://u@h/d?sslmode=verify-full"), SslMode::Require);
         assert_eq!(mode("postgres://u@h/d?sslmode=disable"), SslMode::Disable);
         assert_eq!(mode("postgres://u@%2Frun%2Fpostgresql/d"), SslMode::Disable);
+        assert_eq!(mode("postgres://u@localhost,127.0.0.1:5433,[::1]/d"), SslMode::Disable);
+        assert_eq!(mode("postgres://u@localhost/d?sslmode=verify-full"), SslMode::Require);
+        // The name of this host for another one.
+        assert_eq!(mode("postgres://u@localhost,db/d"), SslMode::Require);
+        assert_eq!(mode("postgres://u@localhost/d?hostaddr=192.0.2.1"), SslMode::Require);
     }
 
     #[test]

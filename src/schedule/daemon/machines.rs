@@ -1,0 +1,196 @@
+//! The machines of the fleet, as the leader sees them: who is alive, and what each may run.
+//!
+//! No clocks are compared: a machine is alive as long as its counter moves, by the clock of the leader that goes on in a
+//! suspended host.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use jiff::Timestamp;
+
+use super::{Leader, leader::deposed, recover};
+use crate::{
+    error::Result,
+    observe::EventEmitter,
+    schedule::{child::lease::boottime_ms, plan::MachineRoom},
+    store::fleet::{DispatchedRun, WorkerRecord},
+};
+
+/// The time without a heartbeat after which a machine is declared dead, in tenths of its lease: it ends its runs earlier.
+const DEAD_TENTHS: u64 = 12;
+/// The time without one after which it is given nothing new.
+const SILENT_TENTHS: u64 = 6;
+/// The part of the lease after which the leader renews its own, if it has nothing to write.
+const RENEWALS: u32 = 4;
+
+/// The machines that the leader knows.
+#[derive(Debug)]
+pub(super) struct FleetView {
+    lease: Duration,
+    pub(super) renewed: Instant,
+    seen: BTreeMap<String, SeenMachine>,
+    /// The number of runs on each machine.
+    running: BTreeMap<String, u32>,
+    /// The machine that led before, and lost the lease: it gets nothing until its counter moves.
+    suspect: Option<String>,
+    /// The machines with another jobs file that were told of.
+    told: BTreeSet<(String, String)>,
+}
+
+/// A machine with the time at which its counter was seen to move.
+#[derive(Debug)]
+struct SeenMachine {
+    record: WorkerRecord,
+    since: u64,
+}
+
+impl SeenMachine {
+    fn is_silent_for(&self, tenths: u64, own: Duration) -> bool {
+        let own = u64::try_from(own.as_millis()).unwrap_or(u64::MAX);
+        let lease = u64::try_from(self.record.lease_ms).unwrap_or(0).max(own);
+        boottime_ms().saturating_sub(self.since) > lease / 10 * tenths
+    }
+}
+
+impl FleetView {
+    pub(super) fn new(lease: Duration, before: &str) -> Self {
+        let (seen, running, told) = (BTreeMap::new(), BTreeMap::new(), BTreeSet::new());
+        let suspect = Some(before.to_owned()).filter(|before| !before.is_empty());
+        Self { lease, renewed: Instant::now(), seen, running, suspect, told }
+    }
+
+    /// Returns true if the lease of the leader is to be renewed although there is nothing to write.
+    pub(super) fn is_to_be_renewed(&self) -> bool {
+        self.renewed.elapsed() > self.lease / RENEWALS
+    }
+
+    /// Notes the machines that are registered.
+    fn look(&mut self, workers: Vec<WorkerRecord>) {
+        let now = boottime_ms();
+        let mut before = std::mem::take(&mut self.seen);
+        for record in workers {
+            let known = before.remove(&record.name);
+            let is_same = |known: &SeenMachine| {
+                (known.record.boot, known.record.beat) == (record.boot, record.beat)
+            };
+            if self.suspect.as_ref() == Some(&record.name)
+                && known.as_ref().is_some_and(|known| !is_same(known))
+            {
+                self.suspect = None;
+            }
+            let since = known.filter(is_same).map_or(now, |known| known.since);
+            self.seen.insert(record.name.clone(), SeenMachine { record, since });
+        }
+    }
+
+    fn is_registered(&self, worker: &str, boot: i64) -> bool {
+        self.seen.get(worker).is_some_and(|seen| seen.record.boot == boot)
+    }
+
+    /// Notes the runs in progress.
+    pub(super) fn count(&mut self, runs: &[DispatchedRun]) {
+        self.running.clear();
+        for run in runs {
+            *self.running.entry(run.worker.clone()).or_default() += 1;
+        }
+    }
+
+    /// Returns the number of the start of a machine.
+    pub(super) fn boot_of(&self, name: &str) -> Option<i64> {
+        self.seen.get(name).map(|seen| seen.record.boot)
+    }
+
+    /// Returns the machines on which runs can begin, and tells of those whose jobs file is another one.
+    pub(super) fn rooms(&mut self, release: &str, observer: &EventEmitter) -> Vec<MachineRoom> {
+        let mut rooms = Vec::new();
+        for (name, seen) in &self.seen {
+            let WorkerRecord { labels, room, is_draining, release: other, .. } = &seen.record;
+            let is_suspect = self.suspect.as_ref() == Some(name);
+            if *is_draining || is_suspect || seen.is_silent_for(SILENT_TENTHS, self.lease) {
+                continue;
+            }
+            if other != release {
+                if self.told.insert((name.clone(), other.clone())) {
+                    observer.warn(format!(
+                        "machine `{name}` has another jobs file (release {other}, here {release}): it gets no runs until \
+                         they are the same"
+                    ));
+                }
+                continue;
+            }
+            let labels = labels.lines().filter_map(|label| label.split_once('='));
+            rooms.push(MachineRoom {
+                name: Arc::from(name.as_str()),
+                labels: labels.map(|(key, value)| (key.to_owned(), value.to_owned())).collect(),
+                room: u32::try_from(*room).unwrap_or(0),
+                running: self.running.get(name).copied().unwrap_or(0),
+            });
+        }
+        rooms
+    }
+}
+
+impl Leader {
+    /// Looks at the machines: declares those dead that have been silent for too long, and has what they ran begun again.
+    /// Returns true if anything waits that did not before.
+    pub(super) fn look_at_machines(&mut self, now: Timestamp) -> Result<bool> {
+        let Some(fleet) = &mut self.fleet else { return Ok(false) };
+        fleet.look(self.store.workers()?);
+        let dead = fleet.seen.values().filter(|seen| seen.is_silent_for(DEAD_TENTHS, fleet.lease));
+        let mut gone: Vec<(String, i64, Option<i64>)> = dead
+            .map(|seen| (seen.record.name.clone(), seen.record.boot, Some(seen.record.beat)))
+            .collect();
+        let mut left = BTreeSet::new();
+        for run in self.store.dispatched(None)? {
+            if !fleet.is_registered(&run.worker, run.boot) {
+                left.insert((run.worker, run.boot));
+            }
+        }
+        gone.extend(left.into_iter().map(|(name, boot)| (name, boot, None)));
+        let mut has_resumed = false;
+        for (name, boot, beat) in gone {
+            let error = format!("its machine `{name}` was lost");
+            let found = self.store.declare_dead(&self.lease, (&name, boot), beat, &error, now)?;
+            let Some(runs) = found else {
+                self.is_deposed = true;
+                return Err(deposed());
+            };
+            if beat.is_some() && !self.store.workers()?.iter().any(|worker| worker.name == name) {
+                let count = runs.len();
+                self.context.observer.warn(format!(
+                    "machine `{name}` gives no sign of life: it is declared dead, and {count} runs of it are interrupted"
+                ));
+            }
+            for run in runs {
+                self.running.remove(&run);
+                has_resumed |= self.resume(run, now)?;
+            }
+        }
+        Ok(has_resumed)
+    }
+
+    /// Has an interrupted run begun again, if the rules of its job say so. Returns true if it waits for that.
+    pub(super) fn resume(&mut self, run: i64, now: Timestamp) -> Result<bool> {
+        let Some(run) = self.store.run(run)? else { return Ok(false) };
+        let jobs = Arc::clone(self.planner.jobs());
+        recover::resume(&mut self.store, &self.lease, &jobs, &run, (now, &self.context.observer))
+    }
+
+    /// Renews the lease if that is due. Fails if another machine has it.
+    pub(super) fn renew(&mut self) -> Result<()> {
+        let Some(fleet) = &mut self.fleet else { return Ok(()) };
+        if !fleet.is_to_be_renewed() {
+            return Ok(());
+        }
+        let asked = Instant::now();
+        if !self.store.renew_lease(&self.lease)? {
+            self.is_deposed = true;
+            return Err(deposed());
+        }
+        fleet.renewed = asked;
+        Ok(())
+    }
+}

@@ -1,0 +1,99 @@
+//! The keys of `[runner]` and of jobs about several machines that share a store.
+
+use std::{collections::BTreeMap, ops::RangeInclusive, time::Duration};
+
+use toml::de::DeValue;
+
+use super::{
+    Runner,
+    job::{SECRET, secret_of},
+    table::{JobsDocument, JobsTable},
+};
+use crate::{
+    error::{Error, ErrorKind, Result},
+    observe::visible::visible,
+    secret::Secret,
+    store::StorePlace,
+};
+
+/// The usual lease: three heartbeats may be lost, and the failover of a database takes less.
+pub(super) const LEASE: Duration = Duration::from_secs(15);
+/// The leases that can be set. With shorter ones a busy machine would count as dead.
+pub(super) const LEASES: RangeInclusive<Duration> =
+    Duration::from_secs(2)..=Duration::from_mins(10);
+/// The maximum length of a label: its key, or its value.
+const LABEL_CHARS_MAX: usize = 63;
+
+/// Reads the keys of `[runner]` that no kind of value fits.
+pub(super) fn of_runner(
+    runner: &mut Runner,
+    table: &mut JobsTable<'_>,
+    page: &mut JobsDocument<'_>,
+) {
+    if let Some((address, span)) = table.text("store", page) {
+        match StorePlace::server(address, None, None) {
+            Ok(place) if place.has_password() => {
+                let hint = Some("`store_password = \"secret:NAME\"` takes it from a secret".into());
+                page.warn(span, "the password of the store stands in the jobs file", hint);
+            }
+            // Certificates are read when they are needed.
+            Err(fault) if matches!(fault.kind, ErrorKind::Invalid | ErrorKind::Unsupported) => {
+                page.error(span, visible(fault.message), None);
+            }
+            _ => {}
+        }
+        runner.store = Some(Secret::new(address));
+    }
+    let Some(value) = table.get("store_password") else { return };
+    let text = match value.get_ref() {
+        DeValue::Table(table) if let Some(secret) = secret_of(table) => Some(secret),
+        _ => page.text_of("store_password", value).map(str::to_owned),
+    };
+    let Some(text) = text else { return };
+    if !text.starts_with(SECRET) {
+        let hint = Some("`store_password = \"secret:NAME\"` takes it from a secret".into());
+        page.warn(value.span(), "the password of the store stands in the jobs file", hint);
+    }
+    if runner.store.is_none() {
+        let hint = Some("`--store` or PORTOLAN_STORE may name it".into());
+        page.warn(value.span(), "`store_password` without `store`", hint);
+    }
+    runner.store_password = Some(Secret::new(text));
+}
+
+/// Parses a label, which is `KEY=VALUE`.
+pub fn label(text: &str) -> Result<(String, String)> {
+    let (key, value) = text.split_once('=').ok_or_else(|| {
+        Error::invalid(format!(
+            "a label is `KEY=VALUE`, such as `network=dmz`, got `{}`",
+            visible(text)
+        ))
+    })?;
+    for part in [key, value] {
+        let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '/');
+        if part.is_empty() || part.len() > LABEL_CHARS_MAX || !part.chars().all(is_plain) {
+            return Err(Error::invalid(format!(
+                "`{}` cannot be in a label: up to {LABEL_CHARS_MAX} letters, digits, `-`, `_`, `.` and `/` can",
+                visible(part)
+            )));
+        }
+    }
+    Ok((key.to_owned(), value.to_owned()))
+}
+
+/// Reads the labels that a job needs.
+pub(super) fn needs(
+    table: &mut JobsTable<'_>,
+    page: &mut JobsDocument<'_>,
+) -> BTreeMap<String, String> {
+    let mut needs = BTreeMap::new();
+    for (key, value) in table.open_table("needs", page).into_iter().flatten() {
+        let key = &**key.get_ref();
+        let Some(text) = page.text_of("needs", value) else { continue };
+        match label(&format!("{key}={text}")) {
+            Ok((key, value)) => drop(needs.insert(key, value)),
+            Err(fault) => page.error(value.span(), fault.message, None),
+        }
+    }
+    needs
+}
