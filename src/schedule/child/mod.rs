@@ -79,6 +79,9 @@ struct Progress {
     /// The last lines of standard error.
     tail: VecDeque<String>,
     log: RunLog,
+    /// The level and the text of the last line of an attempt that has failed. It is written when all of standard error
+    /// has been read: the error comes by another pipe, before or after it.
+    failure: Option<(String, String)>,
 }
 
 /// A view of the progress of a running attempt.
@@ -166,6 +169,7 @@ impl Child {
             moves: 0,
             tail: VecDeque::new(),
             log,
+            failure: None,
         }));
         let (told, said) = (Arc::clone(&progress), Arc::clone(&progress));
         // From here on the child is killed if something fails.
@@ -249,6 +253,9 @@ impl Child {
             return None;
         }
         let mut progress = lock(&self.progress);
+        if let Some((level, text)) = progress.failure.take() {
+            progress.log.put(None, &level, &text);
+        }
         Some(EndedAttempt {
             code: status.code(),
             signal: status.signal(),
@@ -285,8 +292,14 @@ impl Progress {
             self.moved_at = Instant::now();
         }
         let part = |name: &str| event.get(name).and_then(Value::as_str);
-        if let (Some(level), Some(text)) = (part("log_level"), part("log")) {
-            self.log.put(part("time"), level, text);
+        let has_failed = part("event") == Some("run_done")
+            && event.get("fault").is_some_and(|fault| !fault.is_null());
+        match (part("log_level"), part("log")) {
+            (Some(level), Some(text)) if has_failed => {
+                self.failure = Some((level.to_owned(), text.to_owned()));
+            }
+            (Some(level), Some(text)) => self.log.put(part("time"), level, text),
+            _ => {}
         }
     }
 

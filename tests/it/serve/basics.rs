@@ -277,3 +277,21 @@ fn all_jobs_are_seen_at_a_glance_and_runs_are_found() {
     drop(scheduler.command(&["next", "night"]).succeeds().stdout_has(", paused"));
     scheduler.stop();
 }
+
+#[test]
+fn the_log_of_a_failed_run_has_the_error_before_its_end() {
+    let mut scheduler = Scheduler::new(&on_request("a", ""));
+    scheduler.file("a.rhai", "fail(\"no good\");");
+    scheduler.start();
+    // The error and the end arrive by different pipes.
+    for _ in 0..8 {
+        drop(scheduler.command(&["trigger", "a", "--wait"]).fails_with(3).any_stdout());
+        let shown = scheduler.command(&["show", "a", "--log"]).succeeds();
+        let place = |text: &str| shown.stdout_text().find(text);
+        let places = ["begins: ", "error: no good", "fails after ", " is failed"].map(place);
+        assert!(places.iter().all(Option::is_some), "{}", shown.stdout_text());
+        assert!(places.is_sorted(), "{}", shown.stdout_text());
+        drop(shown.any_stdout());
+    }
+    scheduler.stop();
+}

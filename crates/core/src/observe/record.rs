@@ -28,7 +28,7 @@ pub(super) fn record(event: &Event, transfer: Option<&Transfer>) -> Option<(Mess
         Event::RunDone { fault: None, took } => {
             (MessageLevel::Info, format!("ends after {}", format_duration(*took)))
         }
-        // The error itself follows, with its place and a hint, on standard error.
+        // The error itself is on standard error, with its place and a hint.
         Event::RunDone { fault: Some(_), took } => {
             (MessageLevel::Error, format!("fails after {}", format_duration(*took)))
         }
