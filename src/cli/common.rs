@@ -14,7 +14,12 @@ use rustix::process::{
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::fmt::MakeWriter;
 
-use super::{ExitResult, color::ColorWhen, state::StateOptions};
+use super::{
+    ExitResult,
+    ask::{ask_password, may_ask_password},
+    color::ColorWhen,
+    state::StateOptions,
+};
 use crate::{
     cancel::CancelToken,
     clock::Clock,
@@ -312,8 +317,19 @@ impl Common {
         Ok((site, url))
     }
 
-    /// Returns the site of a URL on the command line; its path is left to the command.
+    /// Returns the site of a URL on the command line; its path is left to the command. A user at a terminal is asked for a
+    /// password that is missing.
     pub(super) fn site(&self, url: &Url) -> Result<Site> {
+        let mut site = self.site_as_given(url)?;
+        let is_open = site.user == "anonymous" || site.user == "ftp";
+        if site.password.is_none() && !is_open && may_ask_password() {
+            site.password = ask_password(&site.user, &site.host)?;
+        }
+        Ok(site)
+    }
+
+    /// Returns the same without asking for a password.
+    pub(super) fn site_as_given(&self, url: &Url) -> Result<Site> {
         let mut site = site_of(url, &self.overrides()?)?;
         site.folder = None;
         complete(&mut site, &self.netrc()?, self.password()?.as_ref(), false)?;

@@ -1,5 +1,6 @@
 //! The command line: its syntax, and the dispatch to the commands.
 
+mod ask;
 mod check;
 mod child;
 mod ci;

@@ -143,6 +143,10 @@ pub(super) fn failed(error: &anyhow::Error) -> Exit {
         return *exit;
     }
     if let Some(UsageError(error)) = error.downcast_ref() {
+        // At the question for a password.
+        if error.kind == ErrorKind::Interrupted {
+            return Exit::Interrupted;
+        }
         return wrong_usage(error);
     }
     if let Some(error) = error.downcast_ref() {

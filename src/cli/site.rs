@@ -9,9 +9,9 @@ use serde_json::{Value, json};
 
 use super::{
     ExitResult,
+    ask::ask_password,
     common::{Common, interruptible, with_session},
     report::{self, UsageError},
-    shell,
     table::TextTable,
 };
 use crate::{
@@ -145,7 +145,7 @@ fn add(args: &AddArgs, common: &Common) -> ExitResult {
                     "--ask wants a terminal: --password-file FILE takes the password from a file";
                 return Err(Error::invalid(message));
             }
-            shell::ask_password(&url.site.user, &url.site.host)?
+            ask_password(&url.site.user, &url.site.host)?
         } else if password_command.is_some() {
             None
         } else {

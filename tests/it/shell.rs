@@ -318,6 +318,27 @@ impl Drop for Terminal {
 }
 
 #[test]
+fn at_a_terminal_every_command_asks_for_the_password_without_echo() {
+    let Some(server) = server(Kind::Vsftpd) else { return };
+    let ca = format!("ca_file={}", server.ca().display());
+    let ask = "password of tester on 127.0.0.1: ";
+    let file = server.url() + "pub/a.csv";
+    for (line, shown) in [(&["ls", &server.url()][..], "pub/"), (&["cat", &file], "1,2")] {
+        let mut terminal = Terminal::open(&[&["--set", &ca, "--state", "state"], line].concat());
+        terminal.until(ask);
+        terminal.keys(&format!("{}\r", RealServer::PASSWORD));
+        terminal.until(shown);
+        assert_eq!(terminal.end(), Some(0), "{}", terminal.shown());
+        assert!(!terminal.shown().contains(RealServer::PASSWORD), "{}", terminal.shown());
+        // Without an answer nothing is sent.
+        let mut terminal = Terminal::open(&[&["--set", &ca, "--state", "state"], line].concat());
+        terminal.until(ask);
+        terminal.keys("\x03");
+        assert_eq!(terminal.end(), Some(130), "{}", terminal.shown());
+    }
+}
+
+#[test]
 fn at_a_terminal_tab_completes_errors_go_on_and_the_history_is_kept() {
     let Some(server) = server(Kind::Vsftpd) else { return };
     let ca = format!("ca_file={}", server.ca().display());

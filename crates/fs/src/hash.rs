@@ -111,6 +111,10 @@ pub fn check_sums(folder: &Path, list: &Path, stop: &CancelToken) -> Result<Vec<
         text.map_err(|_| Error::invalid("it is not UTF-8 text").at(list.to_string_lossy()))?;
     let root = RootDir::open(folder)?;
     let mut wrong = Vec::new();
+    if text.trim().is_empty() {
+        // A list that was cut off to nothing proves nothing.
+        return Err(Error::invalid("it has no sums").at(list.to_string_lossy()));
+    }
     for (number, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
         let (hash, name) = sum_of(line).ok_or_else(|| {
             let message = format!("line {} is not as `sha256sum` writes it", number + 1);
@@ -266,8 +270,10 @@ mod tests {
         assert_eq!(check().unwrap(), ["d/a", "odd\\name"]);
         fs::write(&list, format!("{}  ../../etc/passwd\n", "0".repeat(64))).unwrap();
         assert_eq!(check().unwrap(), ["../../etc/passwd"]);
-        fs::write(&list, "no list\n").unwrap();
-        assert!(check().is_err());
+        for text in ["no list\n", "", "\n\n"] {
+            fs::write(&list, text).unwrap();
+            assert!(check().is_err(), "{text:?}");
+        }
         assert!(sums(&[("../x".into(), at("d/a"))], &stop).is_err());
     }
 

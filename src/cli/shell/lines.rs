@@ -1,16 +1,15 @@
 //! The source of the prompt's lines: a user at a terminal, or a pipe.
 
 use std::{
-    borrow::Cow,
     io::{self, BufRead},
     path::PathBuf,
 };
 
 use rustyline::{
-    ColorMode, CompletionType, Config, Context, Editor, Helper,
+    CompletionType, Config, Context, Editor, Helper,
     completion::{Completer, Pair},
     error::ReadlineError,
-    highlight::{CmdKind, Highlighter},
+    highlight::Highlighter,
     hint::Hinter,
     history::FileHistory,
     validate::{ValidationContext, ValidationResult, Validator},
@@ -21,7 +20,6 @@ use crate::{
     error::{Error, ErrorKind, Origin, Result},
     limits::PROMPT_LINES_KEPT_MAX,
     script::prompt::{self, LineValidator, Prompt},
-    secret::Secret,
 };
 
 /// A source of lines, each a complete piece of script.
@@ -147,40 +145,3 @@ impl Validator for Keys {
     }
 }
 impl Helper for Keys {}
-
-/// Asks for the password of `user` without echo; returns `None` if the input is empty.
-pub(in crate::cli) fn ask_password(user: &str, host: &str) -> Result<Option<Secret>> {
-    let config = Config::builder().auto_add_history(false).color_mode(ColorMode::Forced).build();
-    let editor = Editor::<NoEcho, FileHistory>::with_config(config);
-    let mut editor = editor.map_err(|error| trouble(&error))?;
-    editor.set_helper(Some(NoEcho));
-    match editor.readline(&format!("password of {user} on {host}: ")) {
-        Ok(text) => Ok(Some(text).filter(|text| !text.is_empty()).map(Secret::new)),
-        Err(ReadlineError::Eof | ReadlineError::Interrupted) => {
-            Err(Error::new(ErrorKind::Interrupted, Origin::Here, "interrupted"))
-        }
-        Err(error) => Err(trouble(&error)),
-    }
-}
-
-/// A highlighter that shows nothing of the typed text.
-struct NoEcho;
-
-impl Highlighter for NoEcho {
-    fn highlight<'l>(&self, _: &'l str, _: usize) -> Cow<'l, str> {
-        Cow::Borrowed("")
-    }
-
-    fn highlight_char(&self, _: &str, _: usize, _: CmdKind) -> bool {
-        true
-    }
-}
-
-impl Completer for NoEcho {
-    type Candidate = String;
-}
-impl Hinter for NoEcho {
-    type Hint = String;
-}
-impl Validator for NoEcho {}
-impl Helper for NoEcho {}

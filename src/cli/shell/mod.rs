@@ -11,7 +11,6 @@ use anyhow::Context;
 use rustix::termios::{OptionalActions, tcgetattr, tcsetattr};
 use tokio::signal::unix::{SignalKind, signal};
 
-pub(super) use self::lines::ask_password;
 use self::{
     jobs::{BackgroundJobs, JobPlace},
     lines::LineSource,
@@ -19,6 +18,7 @@ use self::{
 };
 use super::{
     ExitResult,
+    ask::ask_password,
     common::{Common, runtime},
     report::{self, UsageError},
 };
@@ -86,7 +86,7 @@ pub(super) fn run(args: &Args, common: &Common) -> ExitResult {
 fn login(text: &str, common: &Common, is_watched: bool) -> Result<(Url, Option<Secret>)> {
     let url = parse_url(text)?;
     let mut password = common.password()?;
-    let site = common.site(&url)?;
+    let site = common.site_as_given(&url)?;
     if is_watched && site.password.is_none() && site.user != "anonymous" {
         password = ask_password(&site.user, &site.host)?;
     }
