@@ -1,11 +1,13 @@
 //! `portolan runs`: lists the runs, with their times and results.
 
+use std::io::{self, IsTerminal};
+
 use serde_json::Value;
 
 use super::{
     ExitResult,
     common::Common,
-    place::failed,
+    place::{JOBS_FILE, failed},
     report,
     store::JobsStore,
     table::{TextTable, width},
@@ -61,6 +63,12 @@ pub(super) fn run(args: &Args, common: &Common) -> ExitResult {
         Ok(runs)
     };
     let runs = found().map_err(failed)?;
+    // Users look for the runs of a scheduler in the wrong directory.
+    let is_named = common.named_state_folder().is_some() || args.jobs.names_store();
+    let is_here = is_named || args.jobs.path().exists();
+    if !is_here && !common.json() && io::stderr().is_terminal() {
+        report::print(&format!("no {JOBS_FILE} here: runs of scripts that were started by hand\n"));
+    }
     if common.json() {
         let all: Vec<Value> = runs.iter().map(facts::run).collect();
         report::json(&all);

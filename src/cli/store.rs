@@ -54,6 +54,11 @@ impl Deref for JobsStore {
 }
 
 impl JobsStore {
+    /// Returns true if the user names the store, with an option or by the environment.
+    pub(super) fn names_store(&self) -> bool {
+        self.address.is_some() || env::var_os(VARIABLE).is_some()
+    }
+
     /// Returns the store of the jobs file at `path`.
     pub(super) fn at(path: &Path) -> Self {
         Self { file: JobsFile::at(path), address: None }

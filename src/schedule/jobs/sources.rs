@@ -11,8 +11,8 @@ use toml::de::{DeTable, DeValue};
 
 use crate::{
     cancel::CancelToken,
-    error::{Error, Result},
-    files::ops,
+    error::{Error, ErrorKind, Result},
+    files::ops::{self, with_nearest_name},
     limits::{INCLUDED_FILES_MAX, JOBS_FILE_BYTES_MAX},
     observe::visible::visible,
 };
@@ -53,7 +53,7 @@ pub(super) struct Sources {
 pub(super) fn read_text(path: &Path) -> Result<String> {
     let cannot = |error| Error::local("read the jobs file", path, error);
     let mut bytes = Vec::new();
-    let file = File::open(path).map_err(cannot)?;
+    let file = File::open(path).map_err(|error| missing(cannot(error), path))?;
     file.take(JOBS_FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(cannot)?;
     let shown = visible(path.as_os_str().as_encoded_bytes());
     if bytes.len() as u64 > JOBS_FILE_BYTES_MAX {
@@ -64,6 +64,16 @@ pub(super) fn read_text(path: &Path) -> Result<String> {
         let at = error.utf8_error().valid_up_to();
         Error::invalid(format!("the jobs file is not UTF-8 (byte {at})")).at(shown)
     })
+}
+
+/// Returns `fault`, if it is that there is no jobs file, with the nearest name or the command that makes one.
+fn missing(fault: Error, path: &Path) -> Error {
+    let before = fault.message.len();
+    let fault = with_nearest_name(fault, path);
+    if fault.kind != ErrorKind::NotFound || fault.message.len() > before {
+        return fault;
+    }
+    Error { message: format!("{}; `portolan init` creates one", fault.message), ..fault }
 }
 
 /// Returns the jobs file with this text, and the files that it includes.
