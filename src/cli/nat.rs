@@ -36,7 +36,7 @@ use crate::{
         plan::RulesetPlan,
         plan_report::{self, PlansDocument},
         ruleset_store::{RulesetRecord, RulesetStore},
-        undo::no_ledger,
+        undo::{Removal, no_ledger},
     },
     observe::MessageLevel,
     script::{
@@ -298,6 +298,9 @@ fn run_verb(verb: &NatCommand, args: &Args, common: &Common) -> ExitResult {
     })
 }
 
+/// The result of a confirmation or a rollback that has not failed.
+const DONE: Removal = Removal::Done { note: None };
+
 /// The environment of the subcommands.
 struct NatContext<'w> {
     context: &'w RunContext,
@@ -329,7 +332,7 @@ impl NatContext<'_> {
             NatCommand::Verify(_) => self.verify(&names, rulesets),
             NatCommand::Confirm(_) => {
                 self.each((&names, rulesets), "confirmed", |machine, name, ledger| {
-                    machine.confirm(name, ledger, self.context.clock.now()).map(|()| None)
+                    machine.confirm(name, ledger, self.context.clock.now()).map(|()| DONE)
                 })
             }
             NatCommand::Rollback(back @ Rollback { to: Some(number), .. }) => {
@@ -337,15 +340,12 @@ impl NatContext<'_> {
             }
             NatCommand::Rollback(_) => {
                 self.each((&names, rulesets), "rolled back", |machine, name, ledger| {
-                    machine.rollback(name, ledger, self.context.clock.now()).map(|()| None)
+                    machine.rollback(name, ledger, self.context.clock.now()).map(|()| DONE)
                 })
             }
             // There may be no ruleset yet.
             NatCommand::Watch(watch) => self.watch(watch, names),
             NatCommand::Revert(revert) => {
-                if let Some(name) = name {
-                    self.know(name)?;
-                }
                 self.each((&names, rulesets), "reverted", |machine, name, ledger| {
                     machine.revert(name, revert.force, ledger, self.context.clock.now())
                 })
@@ -414,28 +414,40 @@ impl NatContext<'_> {
         &self,
         (names, rulesets): (&[&str], &[Ruleset]),
         done: &str,
-        work: impl Fn(&NatHost, &str, &dyn RulesetStore) -> Result<Option<String>>,
+        work: impl Fn(&NatHost, &str, &dyn RulesetStore) -> Result<Removal>,
     ) -> Result<Exit> {
         let ledger = self.ledger()?;
         let machines = names.iter().map(|name| Ok(self.standing(name, rulesets)?.0));
         let machines = machines.collect::<Result<Vec<_>>>()?;
-        let (mut words, mut ended, mut failed) = (String::new(), Vec::new(), None);
+        let (mut words, mut failed) = (String::new(), None);
+        let (mut ended, mut absent) = (Vec::new(), Vec::new());
         for (name, machine) in names.iter().zip(&machines) {
             let note = match work(machine, name, ledger) {
-                Ok(note) => note,
+                Ok(Removal::Done { note }) => {
+                    ended.push(name);
+                    writeln!(words, "{name}: {done}").ok();
+                    note
+                }
+                Ok(Removal::Absent) => {
+                    absent.push(name);
+                    writeln!(words, "{name}: nothing to revert").ok();
+                    self.similar_name(name)
+                }
                 Err(fault) => {
                     failed = Some(fault);
                     break;
                 }
             };
-            ended.push(name);
-            writeln!(words, "{name}: {done}").ok();
             if let Some(note) = note {
                 self.context.observer.message(MessageLevel::Info, format!("{name}: {note}"));
             }
         }
-        if failed.is_none() || !ended.is_empty() {
-            self.say(&json!({ "done": done, "rulesets": ended }), &words);
+        if failed.is_none() || !words.is_empty() {
+            let mut value = json!({ "done": done, "rulesets": ended });
+            if !absent.is_empty() {
+                value["absent"] = json!(absent);
+            }
+            self.say(&value, &words);
         }
         failed.map_or(Ok(Exit::Done), Err)
     }

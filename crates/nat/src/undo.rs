@@ -65,6 +65,18 @@ pub struct Status {
     pub is_readable: bool,
 }
 
+/// The result of a revert.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Removal {
+    /// The ruleset is removed.
+    Done {
+        /// A note for the user.
+        note: Option<String>,
+    },
+    /// No rules of it stand, and nothing is remembered of it.
+    Absent,
+}
+
 impl NatHost {
     /// Returns the status of the ruleset of that name. `plan` is made from the current script, if there is one.
     pub fn status(
@@ -226,15 +238,15 @@ impl NatHost {
         persist::start(&record)
     }
 
-    /// Removes the rules of a ruleset, with all settings and files that were made for it. Returns a note for the user,
-    /// if there is one.
+    /// Removes the rules of a ruleset, with all settings and files that were made for it. Changes and records nothing if
+    /// there is nothing of it.
     pub fn revert(
         &self,
         name: &str,
         force: bool,
         ledger: &dyn RulesetStore,
         now: Timestamp,
-    ) -> Result<Option<String>> {
+    ) -> Result<Removal> {
         let _lock = ledger.lock()?;
         let table = format!("portolan_{name}");
         let found = self.readable(&table)?;
@@ -242,6 +254,9 @@ impl NatHost {
             self.not_foreign(&table, &found)?;
         }
         let remembered = ledger.load(name)?;
+        if remembered.is_none() && found == FoundRules::Missing {
+            return Ok(Removal::Absent);
+        }
         let is_unknown = remembered.is_none() && found != FoundRules::Missing;
         let record = remembered.unwrap_or_default();
         settings::let_go(name, &record.sysctls, ledger)?;
@@ -264,7 +279,7 @@ impl NatHost {
             "connections through its NAT are no longer translated, including established ones";
         let known = translates.then(|| ended.to_owned()).into_iter().chain(left);
         let notes = is_unknown.then_some(missing).into_iter().chain(known);
-        Ok(notes.reduce(|one, other| format!("{one}; {other}")))
+        Ok(Removal::Done { note: notes.reduce(|one, other| format!("{one}; {other}")) })
     }
 
     /// Fails with `nat.conflict` if another program made what is there.

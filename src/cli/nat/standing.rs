@@ -7,13 +7,12 @@ use serde_json::json;
 
 use super::NatContext;
 use crate::{
-    error::{Error, ErrorKind, Origin, Result},
+    error::Result,
     exit_code::Exit,
     nat::{
         NatError,
         boot_check::BootCheck,
         machine::NatHost,
-        model::RulesetSpec as Model,
         undo::{RulesetState, Status},
     },
     script::rules::Ruleset,
@@ -32,17 +31,12 @@ impl NatContext<'_> {
         Ok(names.into_iter().collect())
     }
 
-    /// Fails for the name of a ruleset that is not on this host, and suggests the most similar one.
-    pub(super) fn know(&self, name: &str) -> Result<()> {
-        Model::new(name)?;
-        let known = self.all_names()?;
-        if known.iter().any(|one| one == name) {
-            return Ok(());
-        }
+    /// Returns the suggestion of another ruleset of this host whose name is similar to `name`, if there is one.
+    pub(super) fn similar_name(&self, name: &str) -> Option<String> {
+        // A suggestion is all that is lost if they cannot be listed.
+        let known = self.all_names().unwrap_or_default();
         let names: Vec<_> = known.iter().map(String::as_str).collect();
-        let near = nearest(name, &names).map(|near| format!("; did you mean `{near}`?"));
-        let message = format!("there is no ruleset `{name}` here{}", near.unwrap_or_default());
-        Err(Error::new(ErrorKind::NotFound, Origin::Script, message))
+        nearest(name, &names).map(|near| format!("did you mean the ruleset `{near}`?"))
     }
 
     pub(super) fn status(

@@ -185,6 +185,25 @@ fn by_iptables_a_plan_after_apply_is_empty_and_a_revert_leaves_nothing() {
 }
 
 #[test]
+fn by_iptables_a_revert_by_name_finds_rules_that_nothing_is_remembered_of() {
+    Old::each(|old| {
+        let before = old.others();
+        old.done(OFFICE, &["apply"]);
+        let lost = TempDir::new().unwrap();
+        let revert = || {
+            let program = old.portolan(OFFICE).env("PORTOLAN_STATE", lost.path());
+            let program = program.args(["nat", "revert", "--ruleset", "office"]);
+            old.gate.router.within(|| program.run()).succeeds()
+        };
+        let reverted = revert().stdout("office: reverted\n");
+        drop(reverted.stderr_has("nothing was remembered of it").any_stderr());
+        assert_eq!((old.others(), old.ours()), (before.clone(), vec![]));
+        drop(revert().stdout("office: nothing to revert\n"));
+        assert_eq!(old.others(), before);
+    });
+}
+
+#[test]
 fn by_iptables_a_foreign_change_is_drift_and_applying_corrects_it() {
     Old::each(|old| {
         old.done(OFFICE, &["apply"]);

@@ -49,6 +49,30 @@ fn a_plan_after_apply_is_empty_and_a_revert_leaves_nothing() {
 }
 
 #[test]
+fn a_second_revert_succeeds_and_is_no_change() {
+    let Some(gate) = Gate::lay() else { return };
+    let named = |name: &'static str| {
+        let program = gate.portolan(OFFICE).args(["nat", "revert", "--ruleset", name]);
+        gate.router.within(|| program.run())
+    };
+    gate.nat(OFFICE, &["revert"]).succeeds().stdout("office: nothing to revert\n");
+    gate.done(OFFICE, &["apply"]);
+    named("offcie").succeeds().stdout("offcie: nothing to revert\n").stderr_has("`office`");
+    named("office").succeeds().stdout("office: reverted\n").any_stderr();
+    named("office").succeeds().stdout("office: nothing to revert\n");
+    named("Off ice").fails_with(3).any_stderr();
+    let document = gate.done(OFFICE, &["revert", "--json"]);
+    let document: serde_json::Value = serde_json::from_str(&document).unwrap();
+    let wanted = serde_json::json!({ "done": "reverted", "rulesets": [], "absent": ["office"] });
+    assert_eq!(document, wanted);
+    let log = gate.portolan(OFFICE).args(["nat", "log", "--json"]);
+    let log = gate.router.within(|| log.run()).succeeds();
+    let changes: serde_json::Value = serde_json::from_str(log.stdout_text()).unwrap();
+    assert_eq!(changes["changes"].as_array().unwrap().len(), 2, "{changes:#}");
+    drop(log.any_stdout());
+}
+
+#[test]
 fn a_foreign_change_is_drift_and_applying_corrects_it() {
     let Some(gate) = Gate::lay() else { return };
     gate.done(OFFICE, &["apply"]);
