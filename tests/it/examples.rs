@@ -3,6 +3,7 @@
 use std::{fs, path::Path, thread, time::Duration};
 
 use crate::support::{
+    postgres,
     program::Portolan,
     server::{Kind, Options, RealServer, Tls},
     wait,
@@ -72,6 +73,14 @@ fn the_nightly_mirror_keeps_a_copy() {
         .any_stderr()
         .removed("catalogue/a.csv")
         .wrote("catalogue/b.csv", "another b");
+}
+
+#[test]
+fn the_fleet_loses_no_slot_when_its_leader_is_killed() {
+    let Some(programs) = postgres::programs_or_skip() else { return };
+    let shell = shell("fleet", &commands("fleet")).env("POSTGRES", programs);
+    let ran = shell.run().succeeds().any_stderr().any_files();
+    ran.stdout_has("seconds: none lost, none doubled").stdout_has("which leads").any_stdout();
 }
 
 /// Returns the line of the file for GitLab that deploys.

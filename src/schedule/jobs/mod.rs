@@ -138,6 +138,15 @@ pub struct Runner {
     pub locks: BTreeMap<String, u32>,
 }
 
+impl Runner {
+    /// Returns the number of runs that may hold a lock at a time: that of its name, or of the longest pattern that fits it.
+    pub fn lock_limit(&self, lock: &str) -> u32 {
+        let patterns = self.locks.iter().filter(|(name, _)| rules::fits(name, lock));
+        let longest = patterns.max_by_key(|(name, _)| name.len()).map(|(_, most)| *most);
+        self.locks.get(lock).copied().or(longest).unwrap_or(1)
+    }
+}
+
 impl Default for Runner {
     fn default() -> Self {
         let retention = Retention::default();
@@ -271,7 +280,8 @@ const RUNNER: OptionTable<Runner> = OptionTable {
         OptionRow::<Runner>::new(
             "locks",
             Own,
-            "the number of runs that may hold a lock at a time, if more than one: `{ \"host:ftp.example.com\" = 2 }`",
+            "the number of runs that may hold a lock at a time, if more than one: `{ \"host:ftp.example.com\" = 2 }`. A `*` in the \
+             name is any text: with `\"host:*\" = 4` each host has four; the name itself, then the longest pattern counts",
         ),
     ],
     usual: Runner::default,

@@ -183,3 +183,39 @@ pub enum Allowed {
     /// `"nat"`: change NAT rules and port mappings.
     Nat,
 }
+
+/// Returns true if the pattern of a lock fits a name: each `*` in it is any text.
+pub(super) fn fits(pattern: &str, name: &str) -> bool {
+    let Some((first, rest)) = pattern.split_once('*') else { return pattern == name };
+    let Some(mut left) = name.strip_prefix(first) else { return false };
+    let mut parts: Vec<_> = rest.split('*').collect();
+    let last = parts.pop().unwrap_or_default();
+    for part in parts {
+        let Some(at) = left.find(part) else { return false };
+        left = left.get(at + part.len()..).unwrap_or_default();
+    }
+    left.ends_with(last)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_star_in_the_pattern_of_a_lock_is_any_text() {
+        for (pattern, name, is) in [
+            ("host:*", "host:a", true),
+            ("host:*", "host:", true),
+            ("host:*", "disk", false),
+            ("*", "disk", true),
+            ("host:*.example.com", "host:a.b.example.com", true),
+            ("host:*.example.com", "host:example.com", false),
+            ("a*b*c", "a1b2c", true),
+            ("a*b*c", "a1c", false),
+            ("a*a", "a", false),
+            ("disk", "disk2", false),
+        ] {
+            assert_eq!(fits(pattern, name), is, "{pattern} {name}");
+        }
+    }
+}

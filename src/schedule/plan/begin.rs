@@ -296,7 +296,7 @@ impl ResourceUsage<'_> {
             let begun = self.begun.iter().map(|(job, _)| (&job.name, &job.locks));
             let holders = running.chain(begun).filter(|(_, locks)| locks.contains(lock));
             let holders: Vec<_> = holders.map(|(name, _)| name).collect();
-            let room = self.runner.locks.get(lock).copied().unwrap_or(1);
+            let room = self.runner.lock_limit(lock);
             let is_full = holders.len() >= usize::try_from(room).unwrap_or(usize::MAX);
             let by = holders.first().filter(|_| is_full)?;
             Some(DecisionReason::Locked { lock: lock.clone(), by: Arc::clone(by) })

@@ -78,12 +78,7 @@ impl PostgresServer {
         reason = "the shell outlives this process, whose end it waits for"
     )]
     pub(crate) fn start() -> Option<Self> {
-        let Some(programs) = programs() else {
-            let is_required = env::var_os("PORTOLAN_REQUIRE_SERVERS").is_some_and(|one| one == "1");
-            assert!(!is_required, "PostgreSQL is not here: tests/servers/install fetches it");
-            std::io::stderr().write_all(b"skipped: PostgreSQL is not here\n").unwrap();
-            return None;
-        };
+        let programs = programs_or_skip()?;
         let port = *free_ports(1).start();
         let folder = tempfile::Builder::new().prefix("portolan-postgres-").tempdir().unwrap();
         let folder = folder.keep();
@@ -139,6 +134,17 @@ impl PostgresServer {
         self.input.write_all(b"start\n").unwrap();
         self.until_ready();
     }
+}
+
+/// Returns the folder of the programs; `None`, which is reported, if the test is to be skipped.
+pub(crate) fn programs_or_skip() -> Option<PathBuf> {
+    let found = programs();
+    if found.is_none() {
+        let is_required = env::var_os("PORTOLAN_REQUIRE_SERVERS").is_some_and(|one| one == "1");
+        assert!(!is_required, "PostgreSQL is not here: tests/servers/install fetches it");
+        std::io::stderr().write_all(b"skipped: PostgreSQL is not here\n").unwrap();
+    }
+    found
 }
 
 /// Returns the folder of the programs: those of the tests, or those of the system.

@@ -112,6 +112,24 @@ fn a_lock_has_room_for_more_where_the_file_says_so() {
 }
 
 #[test]
+fn a_pattern_gives_room_to_each_lock_and_a_longer_one_comes_before_it() {
+    for (limits, count) in [
+        ("\"host:*\" = 2", 2),
+        ("\"host:*\" = 2, \"host:h\" = 1", 1),
+        ("\"*\" = 1, \"host:*\" = 2", 2),
+        ("\"disk:*\" = 2", 1),
+    ] {
+        let text = format!("[runner]\nlocks = {{ {limits} }}\n{}", two("locks = \"host:h\""));
+        let step = back(&jobs(&text), BEGIN, BEGIN).step(&moment("2026-06-01T01:00:00Z", &[]));
+        let starts = step
+            .decisions
+            .iter()
+            .filter(|one| one.action == crate::schedule::plan::DecisionKind::Start);
+        assert_eq!(starts.count(), count, "{limits}");
+    }
+}
+
+#[test]
 fn no_more_than_max_running_begin_and_what_cannot_in_its_time_is_given_up() {
     let jobs = jobs(&format!("[runner]\nmax_running = 1\n{}", two("start_deadline = \"10m\"")));
     let mut planner = back(&jobs, BEGIN, BEGIN);
