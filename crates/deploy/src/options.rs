@@ -81,10 +81,13 @@ impl DeployRequest {
         allow: impl FnMut(&str) -> Result<PathBuf>,
     ) -> Result<MirrorOptions> {
         if !local.is_dir() {
-            let message = "there is no such folder to deploy: was it built?";
+            let message = "there is no such folder to deploy";
             let fault = Error::new(ErrorKind::NotFound, Origin::Here, message);
-            let fault = with_nearest_name(fault, local);
-            return Err(Error::invalid(fault.message).at(local.to_string_lossy()));
+            let mut told = with_nearest_name(fault, local).message;
+            if told == message {
+                told.push_str(": was it built?");
+            }
+            return Err(Error::invalid(told).at(local.to_string_lossy()));
         }
         if let Some(url) = &self.check_url {
             check::valid(url)?;
