@@ -80,7 +80,7 @@ pub struct SandboxPlan {
 
 /// The files of the system that every run reads: names of hosts and of users, certificates, zones, shared libraries for
 /// names. Not `/etc` as a whole, which has keys and hashes of passwords. Each costs some microseconds at the start.
-const SYSTEM: [&str; 31] = [
+const SYSTEM: [&str; 32] = [
     "/etc/resolv.conf",
     "/run/systemd/resolve",
     "/etc/hosts",
@@ -110,6 +110,7 @@ const SYSTEM: [&str; 31] = [
     "/lib64",
     "/usr/lib",
     "/usr/lib64",
+    "/usr/local/lib",
     "/dev/random",
     "/dev/urandom",
 ];
@@ -121,7 +122,7 @@ const SYSTEM_VARIABLES: [&str; 2] = ["SSL_CERT_FILE", "SSL_CERT_DIR"];
 const DEVICES: [&str; 3] = ["/dev/null", "/dev/zero", "/dev/full"];
 
 /// The directories of programs, and the files that they read.
-const PROGRAMS: [&str; 18] = [
+const PROGRAMS: [&str; 19] = [
     "/bin",
     "/sbin",
     "/usr",
@@ -131,12 +132,13 @@ const PROGRAMS: [&str; 18] = [
     "/nix/store",
     "/etc/alternatives",
     "/etc/gitconfig",
+    "/etc/ld.so.conf",
+    "/etc/ld.so.conf.d",
     "/etc/ld.so.preload",
     "/etc/mime.types",
     "/etc/protocols",
     "/etc/services",
     "/etc/ssl/openssl.cnf",
-    "/usr/local/lib",
     "/proc/meminfo",
     "/proc/cpuinfo",
     "/proc/sys/kernel",
