@@ -15,8 +15,10 @@ pub fn nearest<'n>(name: &str, known: &[&'n str]) -> Option<&'n str> {
         let other = other.to_lowercase();
         let likeness = strsim::jaro_winkler(&lower, &other);
         // Of short words, Jaro finds no two letters that are swapped.
-        let is_slip =
-            lower.chars().count() >= SLIP_LENGTH_MIN && strsim::osa_distance(&lower, &other) <= 1;
+        // Few slip in the first letter: `5xx` is no `4xx`.
+        let is_slip = lower.chars().count() >= SLIP_LENGTH_MIN
+            && lower.chars().next() == other.chars().next()
+            && strsim::osa_distance(&lower, &other) <= 1;
         if is_slip { likeness.max(SLIP_LIKENESS) } else { likeness }
     };
     let best = known
@@ -40,6 +42,7 @@ mod tests {
             ("mirorr", Some("mirror")),
             ("chmdo", Some("chmod")),
             ("cat", None),
+            ("jet", None),
             ("x", None),
             ("", None),
         ] {

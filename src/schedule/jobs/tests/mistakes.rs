@@ -114,7 +114,7 @@ fn a_wrong_key_or_value_is_shown_in_its_place() {
         ("locks = [\"a\", «1]", "error: `locks` wants a string or an array of strings, got 1 | "),
         ("after = [«\"b\"]", "error: there is no job `b` | "),
         ("after = «\"a\"", "error: a job cannot come after itself | "),
-        ("allow = [«\"nta\"]", "error: `allow` wants \"nat\", got \"nta\" | "),
+        ("allow = [«\"nta\"]", "error: `allow` wants \"nat\", got \"nta\" | did you mean \"nat\"?"),
         (
             "on_failure = «\"https://example.com\"",
             "error: `on_failure` wants a table, got a string | write `on_failure = { webhook = \"https://…\" }`",

@@ -137,7 +137,8 @@ fn the_state_of_a_portolan_without_history_is_still_read() {
         DROP INDEX runs_by_state; DROP INDEX runs_by_moment; DROP INDEX notices_by_run;
         DROP INDEX paused_jobs; DROP INDEX failing_jobs;
         ALTER TABLE requests DROP COLUMN args; ALTER TABLE requests DROP COLUMN slot_at;
-        ALTER TABLE runs DROP COLUMN args; DELETE FROM migrations WHERE number >= 11;";
+        ALTER TABLE runs DROP COLUMN args; ALTER TABLE runs DROP COLUMN machine;
+        ALTER TABLE job_states DROP COLUMN resumed_at; DELETE FROM migrations WHERE number >= 11;";
     rusqlite::Connection::open(&file).unwrap().execute_batch(sql).unwrap();
     assert!(gate.done(OFFICE, &["status"]).starts_with("office: applied"));
     assert_eq!(tells(&gate, &["log"]).lines().count(), 1);
