@@ -145,7 +145,7 @@ fn serve_page(
             view: daemon.view(),
             mailbox: daemon.mailbox(),
             metrics,
-            clock: Clock::System,
+            clock: daemon.clock(),
             observer: observer.clone(),
         },
     )?;

@@ -216,11 +216,24 @@ impl Store {
         self.query(|sql| sql.all(&query, &values, dispatched))
     }
 
-    /// Asks for a run to be stopped by its worker, which itself notes an empty reason when it ends an attempt. Returns false
-    /// if the run is not in progress, or is to be stopped already.
-    pub fn ask_to_stop(&mut self, run: i64, why: &str) -> Result<bool> {
+    /// Asks for a run to be ended by its worker because of a decision of the leader. A run that has ended, or is to be stopped
+    /// already, stays as it is. Returns false if another process has taken the lease.
+    pub fn cancel(&mut self, lease: &LeaderLease, run: i64, why: &str) -> Result<bool> {
         let ask = "UPDATE dispatches SET stop = $1 WHERE run = $2 AND COALESCE(stop, '') = ''";
-        Ok(self.transact(|sql| sql.execute(ask, &values![why, run]))? == 1)
+        self.transact(|sql| {
+            let is_ours = renew_in(sql, lease, 0)?.is_some();
+            if is_ours {
+                sql.execute(ask, &values![why, run])?;
+            }
+            Ok(is_ours)
+        })
+    }
+
+    /// Notes that the worker ends an attempt of a run. Returns false if the run is not its own any more, or is to be stopped
+    /// already.
+    pub fn note_ending(&mut self, claim: RunClaim) -> Result<bool> {
+        let note = "UPDATE dispatches SET stop = '' WHERE run = $1 AND fence = $2 AND stop IS NULL";
+        Ok(self.transact(|sql| sql.execute(note, &values![claim.run, claim.fence]))? == 1)
     }
 
     /// Asks for a run to be stopped by its worker at its next file, because of the person of this name. Returns false if the

@@ -3,6 +3,7 @@
 use std::{
     fmt,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 #[cfg(feature = "postgres")]
@@ -64,6 +65,16 @@ impl StorePlace {
             Self::Folder(_) => false,
             #[cfg(feature = "postgres")]
             Self::Server(settings) => settings.has_password(),
+        }
+    }
+
+    /// Returns the same place with a lower time limit of calls to a server.
+    #[must_use]
+    pub fn within(self, time: Duration) -> Self {
+        match self {
+            Self::Folder(folder) => Self::Folder(folder),
+            #[cfg(feature = "postgres")]
+            Self::Server(settings) => Self::Server(Box::new(settings.within(time))),
         }
     }
 

@@ -20,7 +20,7 @@ use crate::{
     limits::{ARRIVAL_WAIT_MAX, CHILD_LINE_BYTES_MAX, FILES_WATCHED_MAX},
     observe::{EventEmitter, MessageLevel, visible::visible},
     schedule::{
-        child::ChildSetup,
+        child::{ChildSetup, STORE_VARIABLES},
         jobs::{FileTrigger, Job},
     },
     store::history::SeenFile,
@@ -195,6 +195,9 @@ impl PollThread {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::null());
+        for name in STORE_VARIABLES {
+            command.env_remove(name);
+        }
         let mut child = command.spawn().map_err(cannot)?;
         let out = child.stdout.take();
         // The pipe stays open: its end says that the scheduler is gone.

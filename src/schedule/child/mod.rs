@@ -51,8 +51,8 @@ pub struct ChildSetup {
     pub is_in_fleet: bool,
 }
 
-/// The variables with the login of a store that machines share.
-const STORE_VARIABLES: [&str; 3] = ["PORTOLAN_STORE", "PGPASSWORD", "PGPASSFILE"];
+/// The variables with the login of a store that machines share, which no other process needs.
+pub(crate) const STORE_VARIABLES: [&str; 3] = ["PORTOLAN_STORE", "PGPASSWORD", "PGPASSFILE"];
 
 /// A running attempt.
 #[derive(Debug)]

@@ -306,7 +306,8 @@ impl Worker {
     /// Notes that a run is ending, so that the leader need not end it again. If it is not told, it ends it once more, which
     /// changes nothing.
     fn note_end(&mut self, run: i64) {
-        if let Err(fault) = self.store.ask_to_stop(run, "") {
+        let Some(claim) = self.active.get(&run).map(|active| active.claim) else { return };
+        if let Err(fault) = self.store.note_ending(claim) {
             self.context.observer.warn(fault.to_string());
         }
     }

@@ -54,12 +54,14 @@ pub(super) fn check_name(
         return Ok(());
     }
     let of_other = Duration::from_millis(u64::try_from(found.lease_ms).unwrap_or(0));
-    let end = Instant::now() + lease.max(of_other) / 2;
+    // What it runs ends within its lease, if it is cut off: nothing of it is begun here before.
+    let end = Instant::now() + lease.max(of_other) * 12 / 10;
     let (_keep, nobody) = channel::<()>();
     while Instant::now() < end {
         nobody.recv_timeout(LOOK).ok();
-        let now = of_name()?;
-        if now.is_none_or(|now| (now.boot, now.beat) != (found.boot, found.beat)) {
+        // It has left, or was declared dead.
+        let Some(now) = of_name()? else { return Ok(()) };
+        if (now.boot, now.beat) != (found.boot, found.beat) {
             return Err(taken(name));
         }
     }

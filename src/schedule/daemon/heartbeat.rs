@@ -98,8 +98,10 @@ impl Heartbeat {
 
     /// Goes on with another number, after the worker was registered anew at `sent`.
     pub(super) fn rejoined(&self, boot: i64, sent: u64) -> Result<()> {
-        self.change(|record| record.boot = boot);
-        self.shared.is_lost.store(false, Ordering::SeqCst);
+        self.change(|record| {
+            record.boot = boot;
+            self.shared.is_lost.store(false, Ordering::SeqCst);
+        });
         self.shared.lease.extend(sent)
     }
 
@@ -172,9 +174,11 @@ impl HeartbeatThread {
         if self.store.heartbeat(&record)? {
             return self.shared.lease.extend(sent);
         }
-        // It may have been registered anew in the meantime.
-        if self.shared.record().boot == record.boot {
+        // It may have been registered anew in the meantime: under the lock of the record.
+        let current = self.shared.record();
+        if current.boot == record.boot {
             self.shared.is_lost.store(true, Ordering::SeqCst);
+            drop(current);
             self.shared.lease.end()?;
             self.outbox.send(Message::Wake).ok();
         }

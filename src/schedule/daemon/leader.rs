@@ -46,6 +46,8 @@ pub(super) struct Leader {
     pub(super) planner: Planner,
     /// The runs in progress, by their numbers.
     pub(super) running: BTreeMap<i64, RunningJob>,
+    /// The runs of a fleet that were interrupted, and that it is not decided whether they begin again.
+    pub(super) interrupted: BTreeSet<i64>,
     pub(super) triggers: FileTriggers,
     pub(super) pruning: Pruning,
     pub(super) notifier: Notifier,
@@ -75,6 +77,8 @@ impl Leader {
         let before = Some(&*seen.lease.holder).filter(|holder| *holder != worker.0);
         let before = before.unwrap_or_default();
         let fleet = context.fleet.as_ref().map(|_| FleetView::new(context.lease, before));
+        // The runs of other machines go on, and may end while the rest is read: known first, none of their ends is missed.
+        let found = if fleet.is_some() { store.dispatched(None)? } else { Vec::new() };
         recover::recover(&mut store, &lease, &jobs, now, &context.observer)?;
         let planner = rows::planner(&store, jobs, now)?;
         let paused = planner.paused().map(ToString::to_string).collect();
@@ -89,6 +93,7 @@ impl Leader {
             is_deposed: false,
             planner,
             running: BTreeMap::new(),
+            interrupted: BTreeSet::new(),
             triggers: FileTriggers::default(),
             pruning: Pruning::default(),
             notifier,
@@ -98,6 +103,7 @@ impl Leader {
             seen: None,
             wake: None,
         };
+        leader.running = leader.running_jobs(&found);
         leader.set_triggers();
         Ok(Some(leader))
     }
@@ -252,7 +258,11 @@ impl Leader {
     fn cancel(&mut self, step: &PlannerStep) -> Result<()> {
         for decision in &step.decisions {
             if let DecisionKind::Cancel(run) = &decision.action {
-                self.store.ask_to_stop(run.0, &decision.reason.to_string())?;
+                let reason = decision.reason.to_string();
+                if !self.store.cancel(&self.lease, run.0, &reason)? {
+                    self.is_deposed = true;
+                    return Err(deposed());
+                }
                 self.seen = None;
             }
         }
@@ -321,8 +331,7 @@ impl Leader {
     /// those begun again that their machine has interrupted; returns true if there are any.
     fn look_at_runs(&mut self) -> Result<bool> {
         let found = self.store.dispatched(None)?;
-        let running = found.iter().filter_map(|run| Some((run.run.id, self.running_job(run)?)));
-        let running: BTreeMap<_, _> = running.collect();
+        let running = self.running_jobs(&found);
         let mut interrupted = Vec::new();
         for (run, known) in &self.running {
             if running.contains_key(run) {
@@ -339,12 +348,12 @@ impl Leader {
         self.running = running;
         let Some(fleet) = &mut self.fleet else { return Ok(false) };
         fleet.count(&found);
-        let now = self.context.clock.now();
-        let mut has_resumed = false;
-        for run in interrupted {
-            has_resumed |= self.resume(run, now)?;
-        }
-        Ok(has_resumed)
+        self.interrupted.extend(interrupted);
+        self.resume_interrupted(self.context.clock.now())
+    }
+
+    fn running_jobs(&self, found: &[DispatchedRun]) -> BTreeMap<i64, RunningJob> {
+        found.iter().filter_map(|run| Some((run.run.id, self.running_job(run)?))).collect()
     }
 
     /// Returns the planner's view of a run.

@@ -23,6 +23,9 @@ use crate::{
 const DEAD_TENTHS: u64 = 12;
 /// The time without one after which it is given nothing new.
 const SILENT_TENTHS: u64 = 6;
+/// The least time without a look at the machines after which all of them get a whole lease again: what kept the leader from
+/// looking kept them from giving a sign of life.
+const BLIND_TIME_MIN: Duration = Duration::from_secs(2);
 /// The part of the lease after which the leader renews its own, if it has nothing to write.
 const RENEWALS: u32 = 4;
 
@@ -32,6 +35,8 @@ pub(super) struct FleetView {
     lease: Duration,
     pub(super) renewed: Instant,
     seen: BTreeMap<String, SeenMachine>,
+    /// The time of the last look at them.
+    looked: u64,
     /// The number of runs on each machine.
     running: BTreeMap<String, u32>,
     /// The machine that led before, and lost the lease: it gets nothing until its counter moves.
@@ -59,7 +64,8 @@ impl FleetView {
     pub(super) fn new(lease: Duration, before: &str) -> Self {
         let (seen, running, told) = (BTreeMap::new(), BTreeMap::new(), BTreeSet::new());
         let suspect = Some(before.to_owned()).filter(|before| !before.is_empty());
-        Self { lease, renewed: Instant::now(), seen, running, suspect, told }
+        let (renewed, looked) = (Instant::now(), boottime_ms());
+        Self { lease, renewed, seen, looked, running, suspect, told }
     }
 
     /// Returns true if the lease of the leader is to be renewed although there is nothing to write.
@@ -70,6 +76,9 @@ impl FleetView {
     /// Notes the machines that are registered.
     fn look(&mut self, workers: Vec<WorkerRecord>) {
         let now = boottime_ms();
+        let blind = Duration::from_millis(now.saturating_sub(self.looked));
+        let was_blind = blind > (self.lease / 2).max(BLIND_TIME_MIN);
+        self.looked = now;
         let mut before = std::mem::take(&mut self.seen);
         for record in workers {
             let known = before.remove(&record.name);
@@ -81,7 +90,8 @@ impl FleetView {
             {
                 self.suspect = None;
             }
-            let since = known.filter(is_same).map_or(now, |known| known.since);
+            let known = known.filter(|known| is_same(known) && !was_blind);
+            let since = known.map_or(now, |known| known.since);
             self.seen.insert(record.name.clone(), SeenMachine { record, since });
         }
     }
@@ -150,7 +160,6 @@ impl Leader {
             }
         }
         gone.extend(left.into_iter().map(|(name, boot)| (name, boot, None)));
-        let mut has_resumed = false;
         for (name, boot, beat) in gone {
             let error = format!("its machine `{name}` was lost");
             let found = self.store.declare_dead(&self.lease, (&name, boot), beat, &error, now)?;
@@ -166,17 +175,25 @@ impl Leader {
             }
             for run in runs {
                 self.running.remove(&run);
-                has_resumed |= self.resume(run, now)?;
+                self.interrupted.insert(run);
             }
         }
-        Ok(has_resumed)
+        self.resume_interrupted(now)
     }
 
-    /// Has an interrupted run begun again, if the rules of its job say so. Returns true if it waits for that.
-    pub(super) fn resume(&mut self, run: i64, now: Timestamp) -> Result<bool> {
-        let Some(run) = self.store.run(run)? else { return Ok(false) };
-        let jobs = Arc::clone(self.planner.jobs());
-        recover::resume(&mut self.store, &self.lease, &jobs, &run, (now, &self.context.observer))
+    /// Has interrupted runs begun again, if the rules of their jobs say so. Returns true if any waits for that. One that
+    /// cannot be read or written now remains for the next call.
+    pub(super) fn resume_interrupted(&mut self, now: Timestamp) -> Result<bool> {
+        let mut has_resumed = false;
+        while let Some(run) = self.interrupted.first().copied() {
+            if let Some(found) = self.store.run(run)? {
+                let jobs = Arc::clone(self.planner.jobs());
+                let means = (now, &self.context.observer);
+                has_resumed |= recover::resume(&mut self.store, &self.lease, &jobs, &found, means)?;
+            }
+            self.interrupted.remove(&run);
+        }
+        Ok(has_resumed)
     }
 
     /// Renews the lease if that is due. Fails if another machine has it.

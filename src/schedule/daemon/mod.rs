@@ -233,6 +233,11 @@ impl Daemon {
         Arc::clone(&self.context.view)
     }
 
+    /// Returns the clock by which it decides: that of the database, if machines share one.
+    pub fn clock(&self) -> Clock {
+        self.context.clock.clone()
+    }
+
     /// Runs until it is told to stop and every run has ended. Fails if another machine of the fleet has the name of this one.
     pub fn run(mut self) -> Result<()> {
         system::ready(&self.status());

@@ -85,7 +85,9 @@ fn wait_for(store: &Store, run: &HistoryRun, job: &Job, now: Timestamp) -> Resul
         return Ok(None);
     };
     let revision = job.revision();
-    let is_wanted = job.catch_up.misfire != Misfire::Skip
+    // One that its machine never began has missed nothing: it was decided to run.
+    let is_unbegun = store.is_shared() && store.attempts(run.id)?.is_empty();
+    let is_wanted = (job.catch_up.misfire != Misfire::Skip || is_unbegun)
         && run.revision == revision
         // A run that was replaced has had its successor.
         && run.sum.error_kind.as_deref() == Some("interrupted");
@@ -96,7 +98,7 @@ fn wait_for(store: &Store, run: &HistoryRun, job: &Job, now: Timestamp) -> Resul
     let deadline = deadline.and_then(Result::ok).unwrap_or(DEADLINE_MAX);
     let give_up = scheduled_for.checked_add(deadline).unwrap_or(Timestamp::MAX);
     // Machines that share a store take a while to find that one is gone, and by then later slots have ended.
-    let is_each_wanted = store.is_shared() && job.catch_up.misfire == Misfire::All;
+    let is_each_wanted = is_unbegun || store.is_shared() && job.catch_up.misfire == Misfire::All;
     if now >= give_up || (!is_each_wanted && store.has_later_result(&run.job, run.id)?) {
         return Ok(None);
     }

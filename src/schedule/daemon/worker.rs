@@ -5,7 +5,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use super::{
@@ -49,8 +49,14 @@ pub(super) struct Worker {
     pub(super) heartbeat: Option<Heartbeat>,
     /// The number of times at which the lease had lapsed, as far as runs were ended for it.
     lapses: u64,
+    /// The start and the counter of a machine of its name, found when it was declared dead, and when.
+    rival: Option<((i64, i64), Instant)>,
 }
 
+/// The number of calls of the heartbeat, each as long as it may be, in the time of a lease.
+const CALLS_IN_LEASE: u32 = 4;
+/// The least time limit of such a call, which a busy server may need.
+const CALL_TIME_MIN: Duration = Duration::from_secs(2);
 /// The file of the lease, in the state folder.
 const LEASE: &str = "lease";
 
@@ -87,7 +93,9 @@ impl Worker {
                 let path = context.start.state.join(LEASE);
                 let lease = WorkerLease::create(&path, context.lease)?;
                 let means = (context.observer.clone(), context.outbox.clone());
-                let own = setup.place.open()?;
+                // A call that takes longer than a heartbeat costs the connection, not the lease.
+                let limit = (context.lease / CALLS_IN_LEASE).max(CALL_TIME_MIN);
+                let own = setup.place.clone().within(limit).open()?;
                 Some(Heartbeat::start(own, record, (lease, sent), clock, means)?)
             }
             _ => None,
@@ -104,6 +112,7 @@ impl Worker {
             seen: None,
             heartbeat,
             lapses: 0,
+            rival: None,
         })
     }
 
@@ -126,7 +135,10 @@ impl Worker {
 
     /// Returns true if attempts may begin: one of a fleet needs its lease.
     pub(super) fn may_begin(&self) -> bool {
-        self.heartbeat.as_ref().is_none_or(|heartbeat| heartbeat.lease().is_good())
+        // Of an end of the lease that runs were not ended for yet, the next turn learns.
+        self.heartbeat.as_ref().is_none_or(|heartbeat| {
+            heartbeat.lease().is_good() && heartbeat.lease().lapses() == self.lapses
+        })
     }
 
     /// Ends the attempts in progress if the lease has lapsed: they end by themselves as well, since another machine may be
@@ -154,7 +166,8 @@ impl Worker {
         }
     }
 
-    /// Registers anew after the machine was declared dead: its runs are others'. Fails if another machine has its name.
+    /// Registers anew after the machine was declared dead: its runs are others'. Fails if another machine has its name. A row
+    /// of its name whose counter stands may be its own, of an answer that was lost.
     pub(super) fn rejoin_if_lost(&mut self) -> Result<()> {
         let Some(heartbeat) = self.heartbeat.as_ref().filter(|one| one.is_lost()) else {
             return Ok(());
@@ -164,15 +177,24 @@ impl Worker {
             active.cut(TerminationCause::Lost, now);
         }
         let mut record = heartbeat.record();
-        if self.store.workers()?.iter().any(|worker| worker.name == record.name) {
-            self.is_displaced = true;
-            return Err(fleet::taken(&record.name));
+        let workers = self.store.workers()?;
+        if let Some(found) = workers.iter().find(|worker| worker.name == record.name) {
+            let found = (found.boot, found.beat);
+            let (seen, since) = *self.rival.get_or_insert((found, now));
+            if seen != found {
+                self.is_displaced = true;
+                return Err(fleet::taken(&record.name));
+            }
+            if since.elapsed() < self.context.lease / 2 {
+                return Ok(());
+            }
         }
         (record.started_at, record.beat_at) = (self.context.clock.now(), self.context.clock.now());
         let sent = boottime_ms();
         self.boot = self.store.register_worker(&record)?;
         fleet::note_start(&self.context.start.state, &record.name, self.boot)?;
         heartbeat.rejoined(self.boot, sent)?;
+        self.rival = None;
         self.lapses = heartbeat.lease().lapses();
         self.seen = None;
         self.context.observer.warn(format!(

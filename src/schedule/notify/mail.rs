@@ -26,7 +26,10 @@ use crate::{
     limits::{NOTICE_COMMAND_TIME_MAX, NOTICE_TIME_MAX},
     observe::visible::visible,
     random::random_u64,
-    schedule::jobs::{MailSettings, MailTls},
+    schedule::{
+        child::STORE_VARIABLES,
+        jobs::{MailSettings, MailTls},
+    },
     secret::Secret,
 };
 
@@ -149,7 +152,11 @@ fn by_program(program: Option<&Path>, message: &Message) -> Result<(), String> {
     let written =
         mail.write_all(&message.formatted()).and_then(|()| std::io::Seek::rewind(&mut mail));
     written.map_err(|error| cannot(&error))?;
-    let mut child = Command::new(path)
+    let mut command = Command::new(path);
+    for name in STORE_VARIABLES {
+        command.env_remove(name);
+    }
+    let mut child = command
         .args(["-i", "-t"])
         .stdin(mail)
         .stdout(Stdio::null())

@@ -49,7 +49,7 @@ fn when_the_leader_is_killed_each_slot_is_run_once_or_accounted_for() {
     fleet.stop_all();
     // What was interrupted by the end of all is begun again by the first that comes back.
     fleet.start("four", &[]);
-    wait::until(TIME_MAX, || {
+    let are_over = wait::until(TIME_MAX, || {
         let is_over = |outcome: &str| !["running", "waiting", "interrupted"].contains(&outcome);
         let until = Timestamp::now().checked_sub(jiff::SignedDuration::from_secs(12)).unwrap();
         let old = |run: &&serde_json::Value| {
@@ -59,6 +59,7 @@ fn when_the_leader_is_killed_each_slot_is_run_once_or_accounted_for() {
         let all = runs.iter().filter(old).all(|run| is_over(run["outcome"].as_str().unwrap()));
         all.then_some(())
     });
+    assert!(are_over.is_some(), "{:#?}", fleet.runs());
     fleet.stop_all();
     let seconds = check_slots(&fleet, "tick");
     check_slots(&fleet, "long");

@@ -246,13 +246,21 @@ fn a_run_that_is_to_be_stopped_says_why(store: &mut Store) {
     assert_eq!(stop(store), None);
     // Its worker ends the attempt, and may make another.
     assert!(store.begin(claim, 1, at(61)).unwrap());
-    assert!(store.ask_to_stop(claim.run, "").unwrap());
+    assert!(store.note_ending(claim).unwrap());
     assert_eq!(stop(store).as_deref(), Some(""));
     assert!(store.end_attempt(claim, &attempt(1), &[], &[]).unwrap());
     assert_eq!(stop(store), None);
-    assert!(store.ask_to_stop(claim.run, "replaced").unwrap());
-    assert!(!store.ask_to_stop(claim.run, "").unwrap(), "the first reason stays");
+    let stale = RunClaim { fence: claim.fence - 1, ..claim };
+    assert!(!store.note_ending(stale).unwrap(), "its run is another worker's");
+    assert_eq!(stop(store), None);
+    assert!(store.cancel(&lease, claim.run, "replaced").unwrap());
+    assert!(!store.note_ending(claim).unwrap(), "the first reason stays");
+    assert!(store.cancel(&lease, claim.run, "late").unwrap());
     assert!(store.begin(claim, 2, at(71)).unwrap());
     assert_eq!(stop(store).as_deref(), Some("replaced"));
-    assert!(!store.ask_to_stop(99, "x").unwrap());
+    assert!(store.cancel(&lease, 99, "x").unwrap());
+    // A leader that was deposed stops nothing.
+    let other = store.lease().unwrap();
+    store.take_lease("two", &other).unwrap().unwrap();
+    assert!(!store.cancel(&lease, claim.run, "x").unwrap());
 }

@@ -153,12 +153,16 @@ impl PostgresSession {
                     return Err(SqlError::Gone);
                 }
                 let connect = async {
-                    timeout(CONNECT_TIME_MAX, OpenConnection::connect(&self.settings)).await
+                    timeout(
+                        CONNECT_TIME_MAX.min(self.settings.calls),
+                        OpenConnection::connect(&self.settings),
+                    )
+                    .await
                 };
                 *place = Some(runtime.block_on(connect).map_err(|_| SqlError::Timeout)??);
             }
             let Some(live) = place.as_mut() else { return Err(SqlError::Gone) };
-            let result = runtime.block_on(async { timeout(CALL_TIME_MAX, work(live)).await });
+            let result = runtime.block_on(async { timeout(self.settings.calls, work(live)).await });
             let Ok(result) = result else {
                 *place = None;
                 return Err(SqlError::Timeout);

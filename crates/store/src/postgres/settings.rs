@@ -6,9 +6,11 @@ use std::{
     time::Duration,
 };
 
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use tokio_postgres::config::{Config, Host, SslMode, TargetSessionAttrs};
 
 use super::{
+    CALL_TIME_MAX,
     passfile::{self, PasswordOwner},
     tls::PostgresTls,
 };
@@ -29,6 +31,8 @@ pub struct PostgresSettings {
     pub(super) tls: PostgresTls,
     /// The address without its secrets.
     place: String,
+    /// The time limit of a call.
+    pub(super) calls: Duration,
 }
 
 impl std::fmt::Debug for PostgresSettings {
@@ -44,6 +48,14 @@ impl PostgresSettings {
         let invalid = |message: String| Error::new(ErrorKind::Invalid, Origin::Script, message);
         if !StorePlace::is_server(text) {
             return Err(invalid("the address of a store begins with `postgres://`".into()));
+        }
+        // The library would take what follows the first for the host, and show it.
+        if text.matches('@').count() > 1 {
+            return Err(invalid(
+                "the address of the store has more than one `@`: write one in a password as `%40`, or give the password by \
+                 PGPASSWORD"
+                    .into(),
+            ));
         }
         // A password may contain a question mark.
         let (login, place) = text.split_at(text.rfind('@').map_or(0, |at| at + 1));
@@ -88,8 +100,8 @@ impl PostgresSettings {
         config.application_name("portolan");
         config.connect_timeout(HOST_TIME_MAX);
         config.keepalives(true).keepalives_idle(KEEP_ALIVE_IDLE).tcp_user_timeout(SILENT_TIME_MAX);
-        let place = without_secrets(&address);
-        Ok(Self { config, tls, place })
+        let place = place_of(&config);
+        Ok(Self { config, tls, place, calls: CALL_TIME_MAX })
     }
 
     /// Returns the address without its password and its options.
@@ -118,6 +130,15 @@ impl PostgresSettings {
             self.config.password(password);
         }
         Ok(())
+    }
+
+    /// Returns the same settings with a lower time limit of calls and connections.
+    #[must_use]
+    pub fn within(mut self, time: Duration) -> Self {
+        self.calls = time.min(CALL_TIME_MAX);
+        self.config.connect_timeout(time.min(HOST_TIME_MAX));
+        self.config.tcp_user_timeout(time.min(SILENT_TIME_MAX));
+        self
     }
 
     /// Returns true if the address has a password, which a command line or a file shows.
@@ -153,11 +174,23 @@ fn reason(error: &tokio_postgres::Error) -> String {
     source.map_or_else(|| error.to_string(), ToString::to_string)
 }
 
-fn without_secrets(address: &str) -> String {
-    let (scheme, rest) = address.split_once("://").unwrap_or(("postgres", address));
-    let Some((login, place)) = rest.rsplit_once('@') else { return address.to_owned() };
-    let user = login.split(':').next().unwrap_or_default();
-    format!("{scheme}://{user}@{place}")
+/// Returns the address without password and options.
+fn place_of(config: &Config) -> String {
+    let encoded = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
+    let ports = config.get_ports();
+    let hosts = config.get_hosts().iter().enumerate().map(|(at, host)| {
+        let host = match host {
+            Host::Tcp(name) if name.contains(':') => format!("[{name}]"),
+            Host::Tcp(name) => name.clone(),
+            Host::Unix(path) => encoded(&path.to_string_lossy()),
+        };
+        let port = ports.get(at).or_else(|| ports.first()).copied().unwrap_or(PORT);
+        if port == PORT { host } else { format!("{host}:{port}") }
+    });
+    let hosts: Vec<_> = hosts.collect();
+    let user = config.get_user().map(|user| encoded(user) + "@").unwrap_or_default();
+    let database = config.get_dbname().map(|name| format!("/{name}")).unwrap_or_default();
+    format!("postgres://{user}{}{database}", hosts.join(","))
 }
 
 #[cfg(test)]
@@ -167,15 +200,22 @@ mod tests {
     #[test]
     fn the_place_of_an_address_has_no_password() {
         for (address, place) in [
-            ("postgres://u:se@cret@h:5433/d?sslmode=disable", "postgres://u@h:5433/d"),
+            ("postgres://u:se%40cret@h:5433/d?sslmode=disable", "postgres://u@h:5433/d"),
+            ("postgres://u@h/d?password=secret&sslmode=disable", "postgres://u@h/d"),
+            ("postgres://u@%2Frun%2Fpg/d?password=secret", "postgres://u@%2Frun%2Fpg/d"),
+            ("postgres://u@[::1]:5433,h:5433/d", "postgres://u@[::1]:5433,h:5433/d"),
             ("postgres://u:se?cret@h/d?sslmode=disable", "postgres://u@h/d"),
             ("postgres://u:se?c=ret@h/d?sslmode=disable", "postgres://u@h/d"),
             ("postgres://u@a,b/d?application_name=x&sslmode=disable", "postgres://u@a,b/d"),
-            ("postgresql://h/d?sslmode=disable", "postgresql://h/d"),
+            ("postgresql://h/d?sslmode=disable", "postgres://h/d"),
         ] {
             let settings = PostgresSettings::parse(address).unwrap();
             assert_eq!(settings.place(), place);
             assert!(!format!("{settings:?}").contains("cret"));
+        }
+        for address in ["postgres://u:se@cret@h/d", "postgres://u@h/d?password=se@cret"] {
+            let message = PostgresSettings::parse(address).unwrap_err().message;
+            assert!(message.contains("%40") && !message.contains("cret"), "{message}");
         }
     }
 
