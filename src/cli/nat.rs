@@ -443,10 +443,11 @@ impl NatContext<'_> {
             }
         }
         if failed.is_none() || !words.is_empty() {
-            let mut value = json!({ "done": done, "rulesets": ended });
-            if !absent.is_empty() {
-                value["absent"] = json!(absent);
-            }
+            let value = if absent.is_empty() {
+                json!({ "done": done, "rulesets": ended })
+            } else {
+                json!({ "done": done, "rulesets": ended, "absent": absent })
+            };
             self.say(&value, &words);
         }
         failed.map_or(Ok(Exit::Done), Err)
