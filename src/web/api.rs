@@ -57,7 +57,7 @@ fn linked(mut response: Response, uri: &Uri, cursor: Option<String>) -> Response
 
 pub(super) async fn jobs(State(web): SharedWeb, OriginalUri(uri): OriginalUri) -> Response {
     let found = async {
-        let query: JobsQuery = params::given(&uri)?;
+        let query: JobsQuery = params::query(&uri)?;
         let most = query.checked(LIMIT)?;
         let (jobs, now) = (web.view.jobs(), web.clock.now());
         let part =
@@ -79,7 +79,7 @@ pub(super) async fn job(State(web): SharedWeb, name: PathText) -> Response {
 
 pub(super) async fn runs(State(web): SharedWeb, OriginalUri(uri): OriginalUri) -> Response {
     let found = async {
-        let filter = params::given::<RunsQuery>(&uri)?.filter(web.clock.now())?;
+        let filter = params::query::<RunsQuery>(&uri)?.filter(web.clock.now())?;
         let most = usize::try_from(filter.most).unwrap_or(usize::MAX);
         let runs = web.stores.with(move |store| store.runs_matching(&filter)).await?;
         let last = runs.last().map(|run| run.id.to_string()).filter(|_| runs.len() >= most);
@@ -112,7 +112,7 @@ pub(super) async fn machines(State(web): SharedWeb) -> Response {
 
 pub(super) async fn next(State(web): SharedWeb, OriginalUri(uri): OriginalUri) -> Response {
     let found = async {
-        let (hours, most) = params::given::<NextQuery>(&uri)?.checked()?;
+        let (hours, most) = params::query::<NextQuery>(&uri)?.checked()?;
         let (jobs, now) = (web.view.jobs(), web.clock.now());
         let view = Arc::clone(&web.view);
         let next = web.stores.with(move |store| {

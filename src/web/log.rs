@@ -42,7 +42,7 @@ pub(super) async fn text(
     OriginalUri(uri): OriginalUri,
 ) -> Response {
     let found = async {
-        let offset = params::given::<LogQuery>(&uri)?.checked()?;
+        let offset = params::query::<LogQuery>(&uri)?.checked()?;
         let (id, folder) = (run_id(id)?, web.stores.folder.clone());
         let opened = web.stores.with(move |store| {
             let run = store.run(id)?.ok_or_else(|| no_run(id))?;

@@ -111,6 +111,10 @@ fn runs_are_filtered_and_listed_in_parts() {
     assert_eq!(ids("/api/v1/runs?since=1h"), [5, 4, 3, 2, 1]);
     assert_eq!(ids("/api/v1/runs?until=2020-01-01"), [0; 0]);
     assert_eq!(ids("/api/v1/runs?limit=2&cursor=4"), [3, 2]);
+    // As a form or a variable that is not set leaves them.
+    assert_eq!(ids("/api/v1/runs?job=&since=&limit=5"), [5, 4, 3, 2, 1]);
+    assert_eq!(ids("/api/v1/runs?until=&outcome=&cursor=&limit="), [5, 4, 3, 2, 1]);
+    assert_eq!(ids("/api/v1/runs?failed="), [4, 2]);
     let part = site.get("/api/v1/runs?limit=2&job=good").send();
     assert_eq!(part.header("link"), Some("</api/v1/runs?limit=2&job=good&cursor=3>; rel=\"next\""));
     assert_eq!(site.get("/api/v1/runs?limit=9").send().header("link"), None);
@@ -136,6 +140,9 @@ fn runs_are_filtered_and_listed_in_parts() {
         answer.as_array().unwrap().iter().map(|job| job["job"].as_str().unwrap().into()).collect()
     };
     assert_eq!(names("/api/v1/jobs?q=CATALOGUE"), ["good"]);
+    assert_eq!(names("/api/v1/jobs?q=a="), [""; 0]);
+    assert_eq!(names("/api/v1/jobs?q=&state=&limit=&cursor="), ["good", "bad"]);
+    assert_eq!(site.get("/api/v1/next?hours=&limit=").send().is(200), json!([]));
     assert_eq!(names("/api/v1/jobs?state=failing"), ["bad"]);
     assert_eq!(names("/api/v1/jobs?limit=1"), ["good"]);
     assert_eq!(names("/api/v1/jobs?limit=1&cursor=good"), ["bad"]);
