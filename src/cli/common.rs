@@ -1,7 +1,7 @@
 //! The common parts of all commands: options, sinks, the stop signal, and an interruptible worker thread.
 
 use std::{
-    io,
+    io::{self, IsTerminal},
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -306,7 +306,9 @@ impl Common {
             // What is transferred is shown as always: only the records of the parts below come to it.
             start_log(LogLevel::Debug, self.log_format, clock.clone(), io::stderr)?;
         }
-        Ok(RunContext { observer: EventEmitter::new(sinks), clock, ..RunContext::default() })
+        let observer = EventEmitter::new(sinks);
+        let is_watched = !self.json && io::stderr().is_terminal();
+        Ok(RunContext { observer, clock, is_watched, ..RunContext::default() })
     }
 
     /// Returns the site of a URL or a saved site on the command line, and the URL with its path as the server has it.
@@ -377,7 +379,11 @@ pub(super) fn with_session(
         let result = match work(&mut session).await {
             Err(fault) => {
                 let path = fault.path.clone().map(PathBuf::from);
-                let fault = with_nearest_name(&mut session, fault, encoding).await;
+                let fault = if context.is_watched {
+                    with_nearest_name(&mut session, fault, encoding).await
+                } else {
+                    fault
+                };
                 Err(match path.filter(|_| fault.side == Origin::Here) {
                     Some(path) => ops::with_nearest_name(fault, &path),
                     None => fault,

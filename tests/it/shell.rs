@@ -370,6 +370,29 @@ fn at_a_terminal_tab_completes_errors_go_on_and_the_history_is_kept() {
 }
 
 #[test]
+fn at_a_terminal_a_missing_file_is_answered_with_the_nearest() {
+    let Some(server) = server(Kind::Vsftpd) else { return };
+    let secrets = tempfile::tempdir().unwrap();
+    let file = secrets.path().join("password");
+    fs::write(&file, RealServer::PASSWORD).unwrap();
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+    let (ca, file) = (format!("ca_file={}", server.ca().display()), file.display().to_string());
+    let get = |more: &[&str], path: &str| {
+        let url = format!("{}{path}", server.url());
+        let words = ["--set", &ca, "--password-file", &file, "get", &url];
+        let mut terminal = Terminal::open(&[more, &words].concat());
+        assert_eq!(terminal.end(), Some(5), "{}", terminal.shown());
+        terminal
+    };
+    get(&[], "pub/deep/d.csv")
+        .until("no such file or folder on the server; did you mean `/pub/deep/c.csv`?");
+    get(&[], "pup/a.csv").until("; did you mean `/pub`?");
+    let mut json = get(&["--json"], "pub/deep/d.csv");
+    json.until("/pub/deep/d.csv");
+    assert!(!json.shown().contains("did you mean"), "{}", json.shown());
+}
+
+#[test]
 fn at_a_terminal_files_are_edited_and_transfers_run_on() {
     let Some(server) = server(Kind::Vsftpd) else { return };
     let ca = format!("ca_file={}", server.ca().display());

@@ -29,9 +29,29 @@ pub fn nearest<'n>(name: &str, known: &[&'n str]) -> Option<&'n str> {
     best.filter(|(likeness, _)| *likeness > 0.8).map(|(_, other)| other)
 }
 
+/// Returns true if two names of files differ in their digits only, or not at all: the file of another day or number is not
+/// the one that is meant.
+pub fn is_numbered_alike(one: &str, other: &str) -> bool {
+    let letters = |name: &str| -> String { name.chars().filter(|c| !c.is_ascii_digit()).collect() };
+    letters(one) == letters(other)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_of_other_days_and_numbers_are_numbered_alike() {
+        for (one, other, wanted) in [
+            ("orders-2026-11-30.csv", "orders-2026-11-29.csv", true),
+            ("part9.zip", "part10.zip", true),
+            ("same", "same", true),
+            ("orders-2026-11-30.csv", "order-2026-11-30.csv", false),
+            ("b.csv", "a.csv", false),
+        ] {
+            assert_eq!(is_numbered_alike(one, other), wanted, "{one} {other}");
+        }
+    }
 
     #[test]
     fn a_slip_is_found_and_another_word_is_not() {

@@ -19,7 +19,7 @@ use portolan_core::{
     error::{Error, ErrorKind, Origin, Result},
     limits::COPY_BYTES,
     observe::visible::visible,
-    similar::{NAMES_MAX, nearest},
+    similar::{NAMES_MAX, is_numbered_alike, nearest},
 };
 
 pub use super::glob::{glob, glob_where};
@@ -50,7 +50,8 @@ fn nearest_name(path: &Path) -> Option<String> {
     let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
     let names: Vec<_> = names.take(NAMES_MAX).collect();
     let known: Vec<_> = names.iter().map(String::as_str).collect();
-    let near = nearest(path.file_name()?.to_str()?, &known)?;
+    let name = path.file_name()?.to_str()?;
+    let near = nearest(name, &known).filter(|near| !is_numbered_alike(name, near))?;
     Some(visible(path.with_file_name(near).as_os_str().as_encoded_bytes()))
 }
 

@@ -58,4 +58,7 @@ pub struct RunContext {
     pub replayed: Option<Arc<ReplayedDials>>,
     /// The permissions of the run: the servers with which it may connect, among others.
     pub permissions: Arc<RunPermissions>,
+    /// True if a person reads the errors as they come: a name that is missing is answered with the most similar one, which
+    /// costs a listing.
+    pub is_watched: bool,
 }

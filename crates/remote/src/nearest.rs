@@ -5,13 +5,13 @@ use std::time::Duration;
 use portolan_core::{
     error::{Error, ErrorKind, Origin},
     observe::visible::visible,
-    similar::nearest,
+    similar::{is_numbered_alike, nearest},
 };
 
 use super::{fs::RemoteFs, name_encoding::NameEncoding, path::RemotePath};
 
 /// The maximum time of the listings that suggest a name: an error is not held up for long.
-const SUGGESTION_TIME_MAX: Duration = Duration::from_secs(5);
+const SUGGESTION_TIME_MAX: Duration = Duration::from_secs(1);
 /// The maximum number of directories that are listed: if a directory is missing, the one above it is.
 const SUGGESTION_LEVELS_MAX: u32 = 4;
 
@@ -69,7 +69,10 @@ async fn nearest_path(
                 let names: Vec<_> =
                     listing.entries.iter().map(|entry| encoding.text(&entry.name)).collect();
                 let known: Vec<_> = names.iter().map(String::as_str).collect();
-                let near = nearest(&name, &known).filter(|near| *near != name)?;
+                let near = nearest(&name, &known)?;
+                if is_numbered_alike(&name, near) {
+                    return None;
+                }
                 let near = folder.join(&encoding.bytes_of(near).ok()?).ok()?;
                 return Some(visible(near.to_string()));
             }

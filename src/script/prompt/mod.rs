@@ -265,7 +265,8 @@ impl Prompt {
             failure.place = None;
             failure.calls.clear();
             let fault = failure.fault.clone();
-            let explained = self.site().map(|site| {
+            let site = self.site().filter(|_| self.run.context.is_watched);
+            let explained = site.map(|site| {
                 site.within(&self.run, async |session, _| {
                     let encoding = session.site().encoding;
                     Ok(with_nearest_name(session, fault, encoding).await)

@@ -123,6 +123,7 @@ impl<'a> Prober<'a> {
             paces: outer.paces.clone(),
             temps: TempRecords::default(),
             recorder: outer.recorder.clone(),
+            is_watched: outer.is_watched,
             replayed: outer.replayed.clone(),
             permissions: Arc::clone(&outer.permissions),
         };
