@@ -179,6 +179,7 @@ async fn compare(
         Direction::Up => (&here, &there),
         Direction::Down => (&there, &here),
     };
+    left.open.extend(intents::left_out(source, target));
     let is_proven = rules.compare == Compare::Checksum;
     let plan = plan_with((source, target), base, base.or(kept), Some(filter), heading, rules)?;
     let mut plan = MirrorPlan { left, ..plan };

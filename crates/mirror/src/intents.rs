@@ -269,6 +269,13 @@ pub(super) fn settle(
     settled
 }
 
+/// Returns the files with unsettled intents that are left out of a tree for another reason than the filter, such as their
+/// size: nothing is done about them, so that what an earlier run made of them stays unknown.
+pub(super) fn left_out(source: &ScanResult, target: &ScanResult) -> BTreeSet<Vec<u8>> {
+    let left_out = source.left_out.iter().chain(&target.left_out).map(|(path, _)| path);
+    left_out.filter(|path| target.ours.contains(*path)).cloned().collect()
+}
+
 /// Returns true if a file of the target is certainly as the base says, so that it was not touched.
 fn is_surely(pair: &SyncedFile, node: &Node, direction: Direction) -> bool {
     match direction {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use super::{MirrorFixture, MirrorOptions, Report, age, deleting, fs, remote, write};
 use portolan_core::error::Result;
 use portolan_mirror::{
-    DeployRules, SizeAgeFilter, StateIn,
+    DeployRules, OnConflict, SizeAgeFilter, StateIn,
     sync_base::{Intent, MirrorId},
 };
 
@@ -147,6 +147,50 @@ async fn the_intents_for_files_that_take_no_part_stay_open() {
         assert_eq!(states.intents(&mirror), [open[1].clone()].into(), "{is_up}");
         run(&bench, is_up, &MirrorOptions::default()).await.unwrap();
         assert_eq!(states.intents(&mirror), [].into(), "{is_up}");
+    }
+}
+
+#[tokio::test]
+async fn the_intents_for_files_out_of_bounds_stay_open() {
+    let bounds = SizeAgeFilter { max_size: Some(5), ..SizeAgeFilter::default() };
+    let small = MirrorOptions { bounds, ..MirrorOptions::default() };
+    let none = MirrorOptions { exclude: vec!["b".into(), "c".into()], ..small.clone() };
+    for is_up in [true, false] {
+        for (part, open_after) in [(&none, &["a", "b"][..]), (&small, &["a"])] {
+            for on_conflict in [OnConflict::Keep, OnConflict::Fail] {
+                let about = format!("{is_up} {open_after:?} {on_conflict:?}");
+                let bench = MirrorFixture::new(&[]).remembering();
+                let (source, target) = sides(&bench, is_up);
+                for name in ["a", "b", "c"] {
+                    write(&source, name, "1");
+                }
+                run(&bench, is_up, &MirrorOptions::default()).await.unwrap();
+                // A run that was killed has sent `a`, and was about to send `b`.
+                let open = ["a", "b"].map(|name| (name.as_bytes().to_vec(), Intent::Any));
+                let (states, mirror) = (bench.states().unwrap(), identity(&bench));
+                states.intend(&mirror, &open).unwrap();
+                write(&target, "a", "another");
+                for (name, text) in [("a", "and another"), ("c", "2")] {
+                    write(&source, name, text);
+                    age(&source.join(name), 60);
+                }
+                let report = run(&bench, is_up, part).await.unwrap();
+                let done = u64::from(part == &small);
+                assert_eq!(
+                    (report.uploaded + report.downloaded, report.failed),
+                    (done, 0),
+                    "{about}"
+                );
+                let left: Vec<_> = states.intents(&mirror).into_keys().collect();
+                let wanted: Vec<_> = open_after.iter().map(|name| name.as_bytes()).collect();
+                assert_eq!(left, wanted, "{about}");
+                let all = MirrorOptions { on_conflict, ..MirrorOptions::default() };
+                let report = run(&bench, is_up, &all).await.unwrap();
+                assert_eq!((report.drift, report.failed), (vec![], 0), "{about}");
+                assert_eq!(fs::read(target.join("a")).unwrap(), b"and another", "{about}");
+                assert_eq!(states.intents(&mirror), [].into(), "{about}");
+            }
+        }
     }
 }
 
