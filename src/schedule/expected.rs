@@ -13,8 +13,8 @@ use super::{
 use crate::store::history::JobStateRecord;
 
 /// Returns the time by which a job should have succeeded and has not; `None` if it is not late. A job that is paused or
-/// turned off, or has had no slot since it is known or was resumed, is not; nor is one without a schedule that has had no
-/// such time.
+/// turned off, or has had no slot since it is known, or no such time since it was resumed, is not; nor is one without a
+/// schedule that has had no such time.
 pub fn late_since(job: &Job, state: Option<&JobStateRecord>, now: Timestamp) -> Option<Timestamp> {
     let rule = job.expect_by.filter(|_| job.enabled)?;
     let state = state.filter(|state| state.revision == job.revision())?;
@@ -31,7 +31,7 @@ pub fn late_since(job: &Job, state: Option<&JobStateRecord>, now: Timestamp) -> 
         (None, ExpectBy::Within(_)) => return None,
     };
     let is_known = state.since.is_none_or(|since| since < known)
-        && state.resumed_at.is_none_or(|resumed| resumed <= known);
+        && state.resumed_at.is_none_or(|resumed| resumed <= deadline);
     let has_succeeded = state.last_success.is_some_and(|success| success >= begin);
     (is_known && !has_succeeded && state.paused_at.is_none()).then_some(deadline)
 }
@@ -166,9 +166,11 @@ mod tests {
             let paused =
                 JobStateRecord { paused_at: Some(at("2026-06-10T00:00:00Z")), ..state(&job, None) };
             assert_eq!(late_since(&job, Some(&paused), at("2026-06-10T06:00:00Z")), None);
-            // Resumed after the slot of the day, and before it.
+            // Resumed after the time of the day, between its slot and that, and before the slot.
             for (resumed, wanted) in [
                 ("2026-06-10T05:00:00Z", None),
+                ("2026-06-10T04:30:01Z", None),
+                ("2026-06-10T02:00:00Z", Some("2026-06-10T04:30:00Z")),
                 ("2026-06-10T00:59:00Z", Some("2026-06-10T04:30:00Z")),
             ] {
                 let resumed = JobStateRecord { resumed_at: Some(at(resumed)), ..state(&job, None) };
