@@ -1,8 +1,6 @@
 //! The export to crontab.
 
-use super::{
-    Exported, Setting, common_losses, fields::five_fields, left_out, quote, quoted, words_of,
-};
+use super::{Exported, Setting, command_of, common_losses, fields::five_fields, left_out, quote};
 use crate::schedule::jobs::{Jobs, Overlap};
 
 /// Returns a crontab that uses `flock` for overlaps.
@@ -44,9 +42,8 @@ pub fn crontab(jobs: &Jobs, setting: &Setting) -> Exported {
         let limit = job.timeouts.attempt.or(job.timeouts.run);
         let limit =
             limit.map(|time| format!("timeout {} ", time.as_secs().max(1))).unwrap_or_default();
-        let program = quote::shell(&setting.program);
-        let words = quoted(&words_of(job, setting), quote::shell);
-        lines.push(format!("{fields} cd {folder} && {lock}{limit}{program} {words}"));
+        let command = command_of(job, setting, quote::shell);
+        lines.push(format!("{fields} cd {folder} && {lock}{limit}{command}"));
     }
     out.text = lines.join("\n") + "\n";
     out

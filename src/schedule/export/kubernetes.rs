@@ -5,10 +5,11 @@ use std::collections::BTreeSet;
 use super::{
     Exported, Setting, common_losses,
     fields::{ExportFields, five_fields},
-    left_out, quote, words_of,
+    is_run_by_name, left_out, quote, words_of,
 };
 use crate::{
     limits::JOB_NAME_BYTES_MAX,
+    observe::visible::visible,
     schedule::jobs::{Job, Jobs, Overlap},
 };
 
@@ -29,6 +30,20 @@ pub fn kubernetes(jobs: &Jobs, setting: &Setting) -> Exported {
             "`{}`: around a change of the clock Kubernetes promises nothing, and a job may run twice or not at all",
             job.name
         ));
+        if is_run_by_name(job) {
+            out.losses.push(format!(
+                "`{}`: the image must have the jobs file as {}",
+                job.name,
+                visible(setting.file.display().to_string())
+            ));
+        }
+        if let Some(state) = &setting.state {
+            out.losses.push(format!(
+                "`{}`: the state in {} ends with each pod; mount a volume there to keep it",
+                job.name,
+                visible(state.display().to_string())
+            ));
+        }
         let policy = match job.overlap {
             Overlap::Skip => "Forbid",
             Overlap::Replace => "Replace",
@@ -78,6 +93,10 @@ fn cron_job(
         limit.map(|time| format!("      activeDeadlineSeconds: {}\n", time.as_secs().max(1)));
     let words = words_of(job, setting).into_iter();
     let words: Vec<_> = words.map(|word| quote::yaml(&word.display().to_string())).collect();
+    let state = setting.state.as_ref().map(|state| {
+        let folder = quote::yaml(&state.display().to_string());
+        format!("              env: [{{name: PORTOLAN_STATE, value: {folder}}}]\n")
+    });
     format!(
         "apiVersion: batch/v1
 kind: CronJob
@@ -100,10 +119,11 @@ spec:
             - name: portolan
               image: {}
               args: [{}]
-",
+{}",
         quote::yaml(zone),
         limit.unwrap_or_default(),
         quote::yaml(&setting.image),
-        words.join(", ")
+        words.join(", "),
+        state.unwrap_or_default()
     )
 }

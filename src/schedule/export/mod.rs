@@ -56,19 +56,32 @@ fn common_losses(job: &Job, losses: &mut Vec<String>) {
     lose(job.catch_up.misfire == Misfire::All, "`misfire = \"all\"`: at most one run catches up");
 }
 
-/// Returns the words of the command line that does the work of a job once, behind the program. A job that has more than a
-/// script is run by its name, with all that the jobs file says of it.
-fn words_of(job: &Job, setting: &Setting) -> Vec<PathBuf> {
-    let has_more = job.task.is_some()
+/// Returns true for a job that has more than a script: it is run by its name, with all that the jobs file says of it.
+fn is_run_by_name(job: &Job) -> bool {
+    job.task.is_some()
         || !job.args.is_null()
         || !job.connect.texts().is_empty()
         || job.permissions.is_some()
-        || !job.programs.is_empty();
-    if !has_more {
+        || !job.programs.is_empty()
+}
+
+/// Returns the words of the command line that does the work of a job once, behind the program and its state folder.
+fn words_of(job: &Job, setting: &Setting) -> Vec<PathBuf> {
+    if !is_run_by_name(job) {
         return vec!["run".into(), job.script.clone()];
     }
     let file = setting.file.clone();
     vec!["run".into(), "--jobs".into(), file, "--job".into(), (*job.name).into()]
+}
+
+/// Returns the words of the whole command line that does the work of a job once, each quoted.
+fn command_of(job: &Job, setting: &Setting, quote: fn(&Path) -> String) -> String {
+    let state = setting.state.iter().flat_map(|state| ["--state".into(), state.clone()]);
+    let words: Vec<_> = std::iter::once(setting.program.clone())
+        .chain(state)
+        .chain(words_of(job, setting))
+        .collect();
+    quoted(&words, quote)
 }
 
 /// Returns these words, each quoted.

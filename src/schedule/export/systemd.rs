@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use super::{
-    Exported, Setting, common_losses,
+    Exported, Setting, command_of, common_losses,
     fields::{ExportFields, five_fields},
-    left_out, quote, quoted, words_of,
+    left_out, quote,
 };
 use crate::schedule::jobs::{Jobs, Misfire, Overlap};
 
@@ -83,14 +83,13 @@ pub fn timers(jobs: &Jobs, setting: &Setting) -> Exported {
         let limit = job.timeouts.attempt.or(job.timeouts.run);
         let limit = limit.map(|time| format!("RuntimeMaxSec={}\n", time.as_secs().max(1)));
         let name = &job.name;
-        let program = quote::unit_command(&setting.program);
-        let words = quoted(&words_of(job, setting), quote::unit_command);
+        let command = command_of(job, setting, quote::unit_command);
         parts.push(format!(
             "# /etc/systemd/system/portolan-{name}.service
 [Service]
 Type=exec
 WorkingDirectory={folder}
-ExecStart={program} {words}
+ExecStart={command}
 {}
 # /etc/systemd/system/portolan-{name}.timer
 [Timer]

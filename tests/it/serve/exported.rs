@@ -125,6 +125,76 @@ fn kubernetes_gets_yaml_with_a_name_of_its_own_for_each_job() {
     assert_eq!(found, wanted);
 }
 
+/// Returns a scheduler with a job that is run by its name, as it has arguments, and one of a script alone.
+fn by_name() -> Scheduler {
+    let scheduler =
+        Scheduler::new(&(on_request("named", "args = [\"a day\"]") + &*on_request("bare", "")));
+    scheduler.file("named.rhai", "print(args[0]);");
+    scheduler.file("bare.rhai", "print(\"bare\");");
+    scheduler
+}
+
+#[test]
+fn a_line_of_the_crontab_runs_a_job_with_its_arguments_and_its_state() {
+    let scheduler = by_name();
+    let table = scheduler.command(&["export", "crontab"]).succeeds();
+    let lines: Vec<_> = table
+        .stdout_text()
+        .lines()
+        .filter(|line| line.contains(" run "))
+        .map(str::to_owned)
+        .collect();
+    drop(table.any_stdout().any_stderr());
+    for (line, said) in lines.iter().zip(["a day", "bare"]) {
+        let command = line.splitn(6, ' ').last().unwrap();
+        // No lock outside of the folder of the test.
+        let (start, end) = command.split_once("flock -n ").unwrap();
+        let command = format!("{start}{}", end.split_once(' ').unwrap().1);
+        assert!(ask("sh", &["-c", &command], "").unwrap().contains(said), "{line}");
+    }
+    assert_eq!(lines.len(), 2);
+    let runs: Vec<_> = scheduler.runs().iter().map(|run| run["outcome"].clone()).collect();
+    assert!(runs.contains(&"done".into()), "{runs:?}");
+}
+
+#[test]
+fn a_timer_runs_a_job_with_its_arguments_and_its_state() {
+    let scheduler = by_name();
+    let timers = scheduler.command(&["export", "systemd", "--timers"]).succeeds();
+    let starts: Vec<_> =
+        timers.stdout_text().lines().filter(|line| line.starts_with("ExecStart=")).collect();
+    let path = |name: &str| scheduler.path(name).display().to_string();
+    let ends = [
+        format!("run --jobs {} --job named", path("portolan.toml")),
+        format!("run {}", path("bare.rhai")),
+    ];
+    assert_eq!(starts.len(), 2);
+    for (start, end) in starts.iter().zip(ends) {
+        assert!(start.ends_with(&format!(" --state {} {end}", path("state"))), "{start} / {end}");
+    }
+    drop(timers.any_stdout().any_stderr());
+}
+
+#[test]
+fn kubernetes_is_told_what_its_image_and_its_volumes_must_have() {
+    let scheduler = by_name();
+    let pods = scheduler.command(&["export", "kubernetes"]).succeeds();
+    let (file, state) = (scheduler.path("portolan.toml"), scheduler.path("state"));
+    let (file, state) = (file.display(), state.display());
+    let text = pods.stdout_text();
+    let args = format!("args: [\"run\", \"--jobs\", \"{file}\", \"--job\", \"named\"]\n");
+    assert!(text.contains(&args), "{text}");
+    let folder = format!("env: [{{name: PORTOLAN_STATE, value: \"{state}\"}}]\n");
+    assert_eq!(text.matches(&folder).count(), 2, "{text}");
+    let told = pods.stderr_text();
+    assert_eq!(told.matches(&format!("the image must have the jobs file as {file}")).count(), 1);
+    assert!(told.contains("lost: `named`: the image must have the jobs file"), "{told}");
+    for job in ["named", "bare"] {
+        assert!(told.contains(&format!("lost: `{job}`: the state in {state} ends with")), "{told}");
+    }
+    drop(pods.any_stdout().any_stderr());
+}
+
 #[test]
 fn a_line_of_the_crontab_is_a_command_that_a_shell_reads() {
     let scheduler = scheduler();
