@@ -388,8 +388,12 @@ impl<'a> JobsTable<'a> {
         let value = self.get(key)?;
         let DeValue::Table(table) = value.get_ref() else {
             let given = shown(value.get_ref());
-            // What one would write if the first key were the only one.
-            let first = known.first().filter(|_| !what.contains('['));
+            let is_first = matches!(
+                (key, value.get_ref()),
+                ("backoff" | "watch", DeValue::String(_)) | ("retention", DeValue::Integer(_))
+            );
+            // These have a first key whose value one would write in place of the table.
+            let first = known.first().filter(|_| is_first);
             let hint = first.map(|first| format!("write `{key} = {{ {first} = {given} }}`"));
             page.error(value.span(), format!("`{key}` wants a table, got {given}"), hint);
             return None;

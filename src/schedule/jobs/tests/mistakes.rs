@@ -71,6 +71,15 @@ fn a_wrong_key_or_value_is_shown_in_its_place() {
             "backoff = «\"10s\"",
             "error: `backoff` wants a table, got \"10s\" | write `backoff = { initial = \"10s\" }`",
         ),
+        ("backoff = «10", "error: `backoff` wants a table, got 10 | "),
+        ("watch = «[\"in\"]", "error: `watch` wants a table, got an array | "),
+        (
+            "watch = «\"in\"",
+            "error: `watch` wants a table, got \"in\" | write `watch = { directory = \"in\" }`",
+        ),
+        ("arrival = «\"out\"", "error: `arrival` wants a table, got \"out\" | "),
+        ("permissions = «true", "error: `permissions` wants a table, got true | "),
+        ("permissions = «\"all\"", "error: `permissions` wants a table, got \"all\" | "),
         (
             "attempt_timeout = «3600",
             "error: `attempt_timeout` wants a duration such as \"90s\" or \"5m\", got 3600 | write `\"3600s\"` for seconds",
