@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    env,
+    env::{self, VarError},
     io::Read,
     path::{Path, PathBuf},
     sync::{Mutex, PoisonError},
@@ -68,7 +68,11 @@ pub fn find(name: &str, is_rehearsal: bool) -> Result<FoundSecret> {
         Err(_) if is_rehearsal => {
             Ok(FoundSecret { secret: Secret::new("rehearsal"), is_exposed: false })
         }
-        Err(_) => {
+        Err(VarError::NotUnicode(_)) => {
+            let message = format!("the environment variable {name} is no secret: it is not UTF-8");
+            Err(Error::new(ErrorKind::Invalid, Origin::Here, message))
+        }
+        Err(VarError::NotPresent) => {
             let near = similar(name).map(|near| format!("; did you mean `{near}`?"));
             let message = format!(
                 "there is no secret `{name}`: set the environment variable {name}, or give a systemd credential or a file \
@@ -88,7 +92,7 @@ fn similar(name: &str) -> Option<String> {
     let variables = variables.filter(|name| !OWN_VARIABLES.contains(&name.as_str()));
     let names: Vec<_> = files.take(NAMES_MAX).chain(variables).collect();
     let known: Vec<_> = names.iter().map(String::as_str).collect();
-    nearest(name, &known).map(visible)
+    nearest(name, &known).filter(|near| *near != name).map(visible)
 }
 
 /// Returns the secret, unless it is empty: it would be sent as a password that is none.
