@@ -23,10 +23,13 @@ const SCRIPTS: [(&str, &[(&str, &str)]); 8] = [
 ];
 
 /// The scripts that are not run here, and the reason.
-const NOT_RUN: [(&str, &str); 3] = [
+const NOT_RUN: [(&str, &str); 6] = [
     ("scripts/active-behind-router.rhai", "it asks the router of this network for a port"),
     ("scripts/gateway.rhai", "it describes rules, which `portolan nat` applies"),
     ("examples/gateway/gateway.rhai", "it describes rules, which `portolan nat` applies"),
+    ("examples/fleet/scripts/count.rhai", "it counts the slots of a fleet: `examples` runs it"),
+    ("examples/fleet/scripts/long.rhai", "it only waits, in a fleet: `examples` runs it"),
+    ("examples/fleet/scripts/tick.rhai", "it only prints, in a fleet: `examples` runs it"),
 ];
 
 /// Returns the flags in the header of a script.
