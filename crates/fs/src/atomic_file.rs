@@ -337,7 +337,7 @@ impl Drop for AtomicFile {
 
 /// Returns the regular file that exists under `name`, if any. A directory, a device or a link must not be overwritten: a
 /// user who gives `/dev/null` as a target does not want a file there, and one who has put a link there wants to keep it.
-/// What a link leads to is not written either, since another user may have created the link. The links under which the system
+/// The target of a link is not written either, since another user may have created the link. The links under which the system
 /// keeps open files and devices, such as `/dev/stdout`, have a message of their own, wherever they lead at the moment.
 pub(super) fn standing(folder: BorrowedFd<'_>, name: &OsStr, shown: &Path) -> Result<Option<Stat>> {
     let look = |flags| match fs::statat(folder, name, flags) {

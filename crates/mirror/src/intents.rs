@@ -235,7 +235,7 @@ pub(super) struct Settled {
     pub(super) ours: BTreeSet<Vec<u8>>,
     /// The updates of the base: `None` for files that are gone, the pair that it has for files that were not touched.
     pub(super) learnt: Vec<(Vec<u8>, Option<SyncedFile>)>,
-    /// The files that take no part in this run, so that the trees do not show what became of them.
+    /// The files that are excluded from this run, so that the trees do not show their state.
     pub(super) open: BTreeSet<Vec<u8>>,
 }
 

@@ -7,7 +7,7 @@
 //!                          '- what leaves by that interface for the client's MAC address is redirected into the cable
 //! ```
 //!
-//! Nothing of the network inside is touched: the client has an address that answers no request, and is gone with this process.
+//! The internal network is not changed: the client has an address that answers no request, and is removed when this process ends.
 
 use std::{
     fs,

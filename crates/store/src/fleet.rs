@@ -1,8 +1,8 @@
 //! The means by which several processes share one schedule: the lease of the leader, the workers with their heartbeats, and
 //! the dispatch of each run to one worker, which claims it with a fencing token.
 //!
-//! Nothing here compares clocks. A lease and a worker have counters, which their owner moves; the observer decides
-//! by its own monotonic clock for how long they have stood still. A lease is taken, and a worker is declared dead, only if
+//! Clocks of different hosts are never compared. A lease and a worker have counters, which their owner increments; the
+//! observer measures with its own monotonic clock for how long they have not changed. A lease is taken, and a worker is declared dead, only if
 //! its counter is still the one that was seen. The token of a run is larger than those of all dispatches before: what a
 //! worker writes counts only as long as the run has the token that the worker was given.
 
@@ -50,7 +50,7 @@ pub struct WorkerRecord {
     pub release: String,
     /// Its version of portolan.
     pub version: String,
-    /// The time for which it may act after a heartbeat; whoever watches it waits longer than that.
+    /// The time for which it may act after a heartbeat; the leader waits longer before it declares the worker dead.
     pub lease_ms: i64,
     /// The time by which its clock is ahead of that of the database.
     pub clock_ahead_ms: i64,

@@ -1,8 +1,8 @@
 //! The lease of a worker of a fleet, as the processes of its runs see it.
 //!
-//! Whoever has no lease must do nothing that cannot be taken back: another worker may have been given the run. The lease is
+//! A worker without a lease must do nothing that cannot be undone: another worker may have been given the run. The lease is
 //! in a file that the worker writes after each heartbeat that was answered, and that a run reads before each command. It
-//! ends by the clock of this host that goes on in a suspended one, whatever the scheduler is waiting for.
+//! expires by `CLOCK_BOOTTIME`, which also counts while the host is suspended, even if the scheduler is blocked.
 
 use std::{
     fs::{File, OpenOptions},
@@ -147,12 +147,12 @@ impl OpenLease {
         let lease = std::sync::Arc::new(SeenLease(self.0));
         let (asked, grace, set) = (std::sync::Arc::clone(&lease), self.1, stop.clone());
         let watch = move || {
-            let (_keep, nobody) = std::sync::mpsc::channel::<()>();
+            let (_sender, timer) = std::sync::mpsc::channel::<()>();
             while lease.is_good() {
-                nobody.recv_timeout(LOOK).ok();
+                timer.recv_timeout(LOOK).ok();
             }
             set.set();
-            nobody.recv_timeout(grace).ok();
+            timer.recv_timeout(grace).ok();
             kill_current_process_group(Signal::KILL).ok();
         };
         let thread = std::thread::Builder::new().name("lease".into()).spawn(watch);

@@ -89,8 +89,8 @@ impl AlertWatch {
     }
 }
 
-/// Returns the jobs that a jobs file expects by another time than the one before, or did not expect at all: nobody is
-/// told of a time that had passed when it was written.
+/// Returns the jobs that a jobs file expects by another time than the one before, or did not expect at all: no alert
+/// is sent for a time that had passed when it was written.
 fn newly_expected(before: &Jobs, watched: &[Arc<Job>]) -> Vec<String> {
     let is_new = |job: &&Arc<Job>| {
         let old = before.get(&job.name);

@@ -56,9 +56,9 @@ pub(super) fn check_name(
     let of_other = Duration::from_millis(u64::try_from(found.lease_ms).unwrap_or(0));
     // What it runs ends within its lease, if it is cut off: nothing of it is begun here before.
     let end = Instant::now() + lease.max(of_other) * 12 / 10;
-    let (_keep, nobody) = channel::<()>();
+    let (_sender, timer) = channel::<()>();
     while Instant::now() < end {
-        nobody.recv_timeout(LOOK).ok();
+        timer.recv_timeout(LOOK).ok();
         // It has left, or was declared dead.
         let Some(now) = of_name()? else { return Ok(()) };
         if (now.boot, now.beat) != (found.boot, found.beat) {
@@ -98,8 +98,8 @@ pub(super) struct LeaderCandidate {
 }
 
 impl LeaderCandidate {
-    /// Looks at the lease, at intervals. Returns it if it may be taken: nobody has it, this machine had it when it was
-    /// killed, or its holder has not moved it for a whole lease.
+    /// Looks at the lease, at intervals. Returns it if it may be taken: it has no holder, this machine held it when it
+    /// was killed, or its holder has not renewed it for a whole lease.
     pub(super) fn look(
         &mut self,
         store: &Store,

@@ -319,7 +319,7 @@ impl Daemon {
         rates
     }
 
-    /// Keeps the place of this machine in its fleet: it registers anew if it was declared dead, and leads if nobody does.
+    /// Keeps the place of this machine in its fleet: it registers anew if it was declared dead, and leads if no other does.
     fn keep_place(&mut self) -> Result<()> {
         let Some(setup) = &self.context.fleet else { return Ok(()) };
         if let Err(fault) = self.worker.rejoin_if_lost() {

@@ -117,8 +117,8 @@ impl PostgresSession {
         &self.settings
     }
 
-    /// Runs `work` in a transaction: all of its changes are written, or none; if the connection breaks at the end, nobody
-    /// knows which.
+    /// Runs `work` in a transaction: all of its changes are written, or none; if the connection breaks at the end, it
+    /// is unknown which.
     pub(super) fn transact<T>(&self, work: impl FnOnce(&dyn Sql) -> SqlResult<T>) -> SqlResult<T> {
         self.batch("BEGIN")?;
         self.is_in_transaction.store(true, Ordering::Relaxed);
