@@ -31,6 +31,8 @@ pub struct LeaderState {
     pub lease: LeaderLease,
     /// A counter that moves with everything that the leader writes.
     pub beat: i64,
+    /// The release of the jobs that the last leader had; empty if there was none since the last machine has left.
+    pub release: String,
 }
 
 /// A worker: a process that runs what is dispatched to it.
@@ -111,12 +113,13 @@ impl DispatchedRun {
 impl Store {
     /// Returns the state of the leader's lease.
     pub fn lease(&self) -> Result<LeaderState> {
-        let query = "SELECT holder, epoch, beat FROM leases WHERE name = 'leader'";
+        let query = "SELECT holder, epoch, beat, release FROM leases WHERE name = 'leader'";
         let state = |row: &SqlRow| {
             let lease = LeaderLease { holder: row.get("holder")?, epoch: row.get("epoch")? };
-            Ok(LeaderState { lease, beat: row.get("beat")? })
+            Ok(LeaderState { lease, beat: row.get("beat")?, release: row.get("release")? })
         };
-        let none = LeaderState { lease: LeaderLease { holder: String::new(), epoch: 0 }, beat: 0 };
+        let none = LeaderLease { holder: String::new(), epoch: 0 };
+        let none = LeaderState { lease: none, beat: 0, release: String::new() };
         Ok(self.query(|sql| sql.first(query, &[], state))?.unwrap_or(none))
     }
 
@@ -133,6 +136,18 @@ impl Store {
     /// Renews the lease. Returns false if another process has taken it.
     pub fn renew_lease(&mut self, lease: &LeaderLease) -> Result<bool> {
         Ok(self.transact(|sql| renew_in(sql, lease, 0))?.is_some())
+    }
+
+    /// Records the release of the jobs by which the leader decides. Returns false if another process has taken the lease.
+    pub fn lead_with(&mut self, lease: &LeaderLease, release: &str) -> Result<bool> {
+        let note = "UPDATE leases SET release = $1 WHERE name = 'leader'";
+        self.transact(|sql| {
+            let is_ours = renew_in(sql, lease, 0)?.is_some();
+            if is_ours {
+                sql.execute(note, &values![release])?;
+            }
+            Ok(is_ours)
+        })
     }
 
     /// Gives the lease up, so that another process need not wait for it to lapse.
@@ -186,10 +201,15 @@ impl Store {
         Ok(self.transact(|sql| sql.execute(beat, &values))? == 1)
     }
 
-    /// Removes a worker that has ended and has no runs.
+    /// Removes a worker that has ended and has no runs. When the last one has left, the next leader may have any jobs.
     pub fn remove_worker(&mut self, name: &str, boot: i64) -> Result<()> {
         let remove = "DELETE FROM workers WHERE name = $1 AND boot = $2";
-        self.transact(|sql| sql.execute(remove, &values![name, boot]).map(drop))
+        let forget = "UPDATE leases SET release = ''
+            WHERE name = 'leader' AND holder = '' AND NOT EXISTS (SELECT 1 FROM workers)";
+        self.transact(|sql| {
+            sql.execute(remove, &values![name, boot])?;
+            sql.execute(forget, &[]).map(drop)
+        })
     }
 
     /// Returns the workers, sorted by name.

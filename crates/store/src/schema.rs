@@ -281,6 +281,8 @@ const MIGRATIONS: &[&str] = &[
     ALTER TABLE workers ADD COLUMN beat_at BIGINT NOT NULL DEFAULT 0;
     ALTER TABLE dispatches ADD COLUMN stopped_by TEXT;
     ALTER TABLE runs ADD COLUMN machine TEXT",
+    // 21: the release of the jobs by which the last leader has decided.
+    "ALTER TABLE leases ADD COLUMN release TEXT NOT NULL DEFAULT ''",
 ];
 
 /// Applies the migrations that the file lacks, all or none; another process may do the same. Returns true if the file

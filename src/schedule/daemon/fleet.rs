@@ -8,7 +8,8 @@ use std::{
 };
 
 use crate::{
-    error::{Error, ErrorKind, Origin, Result},
+    error::{Error, ErrorKind, Origin, Result, fleet_codes::FLEET_OTHER_RELEASE},
+    observe::EventEmitter,
     schedule::child::lease::boottime_ms,
     store::{
         Store, StorePlace,
@@ -87,10 +88,40 @@ pub(super) fn note_start(state: &Path, name: &str, boot: i64) -> Result<()> {
         .map_err(|error| Error::local("write the name of the machine", &path, error))
 }
 
+/// The machines that have the release of the fleet.
+#[derive(Debug)]
+struct OtherMachines {
+    release: String,
+    /// Their starts and counters, in the order of their names.
+    beats: Vec<(i64, i64)>,
+    /// The time since which this machine has another release.
+    since: u64,
+    /// The time at which one of the counters was seen to move.
+    moved: u64,
+}
+
+/// The number of leases after which a machine with other jobs may lead, if none with those of the fleet gives a sign of life.
+const GONE_LEASES: u128 = 20;
+
+/// The facts of a machine that matter for who leads.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct CandidateFacts<'f> {
+    /// Its name.
+    pub(super) name: &'f str,
+    /// The lease of machines.
+    pub(super) lease: Duration,
+    /// The release of its jobs.
+    pub(super) release: &'f str,
+}
+
 /// A machine that does not lead, and watches the one that does.
 #[derive(Debug, Default)]
 pub(super) struct LeaderCandidate {
     looked: Option<Instant>,
+    /// The machines with the release of the fleet, while that of this machine is another one.
+    others: Option<OtherMachines>,
+    /// The release of the fleet that was warned of last, and that of this machine.
+    warned: Option<(String, String)>,
     /// The lease as it was seen first, and when, by the clock that goes on in suspension.
     seen: Option<(LeaderState, u64)>,
     /// The leader that was told of last.
@@ -99,12 +130,12 @@ pub(super) struct LeaderCandidate {
 
 impl LeaderCandidate {
     /// Looks at the lease, at intervals. Returns it if it may be taken: it has no holder, this machine held it when it
-    /// was killed, or its holder has not renewed it for a whole lease.
+    /// was killed, or its holder has not renewed it for a whole lease; and the jobs of this machine are those of the fleet.
     pub(super) fn look(
         &mut self,
         store: &Store,
-        name: &str,
-        lease: Duration,
+        own: CandidateFacts<'_>,
+        observer: &EventEmitter,
     ) -> Result<Option<LeaderState>> {
         if self.looked.is_some_and(|at| at.elapsed() < LOOK) {
             return Ok(None);
@@ -116,10 +147,54 @@ impl LeaderCandidate {
             Some((seen, since)) if *seen == state => *since,
             _ => now,
         };
-        let is_free = state.lease.holder.is_empty() || state.lease.holder == name;
-        let has_lapsed = u128::from(now - since) > lease.as_millis();
+        let is_own = state.lease.holder == own.name;
+        let is_free = is_own || state.lease.holder.is_empty();
+        let has_lapsed = u128::from(now - since) > own.lease.as_millis();
         self.seen = Some((state.clone(), since));
+        if !self.has_fit_jobs(store, &state, own, observer)? && !is_own {
+            return Ok(None);
+        }
         Ok((is_free || has_lapsed).then_some(state))
+    }
+
+    /// Returns true if the jobs of this machine are those by which the last leader has decided, or if no machine with those
+    /// has given a sign of life for long. With other jobs it would drop what the fleet has planned.
+    fn has_fit_jobs(
+        &mut self,
+        store: &Store,
+        state: &LeaderState,
+        own: CandidateFacts<'_>,
+        observer: &EventEmitter,
+    ) -> Result<bool> {
+        if state.release.is_empty() || state.release == own.release {
+            self.others = None;
+            return Ok(true);
+        }
+        let now = boottime_ms();
+        let others = store.workers()?.into_iter().filter(|one| one.release == state.release);
+        let beats = others.map(|one| (one.boot, one.beat)).collect();
+        let known = self.others.take().filter(|known| known.release == state.release);
+        let (since, moved) = known.map_or((now, now), |known| {
+            (known.since, if known.beats == beats { known.moved } else { now })
+        });
+        self.others = Some(OtherMachines { release: state.release.clone(), beats, since, moved });
+        // While a new jobs file is put on all machines they differ for a moment.
+        if u128::from(now - since) > own.lease.as_millis() {
+            self.warn_of_jobs(&state.release, own.release, observer);
+        }
+        Ok(u128::from(now - moved) > own.lease.as_millis() * GONE_LEASES)
+    }
+
+    fn warn_of_jobs(&mut self, release: &str, own: &str, observer: &EventEmitter) {
+        let pair = (release.to_owned(), own.to_owned());
+        if self.warned.as_ref() == Some(&pair) {
+            return;
+        }
+        observer.warn(format!(
+            "the jobs file of this machine (release {own}) is not that of its fleet (release {release}): it does not lead, \
+             and gets no runs, until they are the same ({FLEET_OTHER_RELEASE})"
+        ));
+        self.warned = Some(pair);
     }
 
     /// Returns the name of the leader, if it is another one than was told of.
@@ -129,5 +204,47 @@ impl LeaderCandidate {
             holder.filter(|holder| !holder.is_empty() && self.told.as_ref() != Some(holder));
         self.told = holder.clone().or_else(|| self.told.take());
         holder
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Result;
+
+    #[test]
+    fn other_jobs_lead_only_when_no_machine_with_those_of_the_fleet_is_left() -> Result<()> {
+        let folder = tempfile::tempdir().unwrap();
+        let mut store = Store::open(folder.path())?;
+        let worker = |name: &str, release: &str| WorkerRecord {
+            name: name.into(),
+            release: release.into(),
+            ..WorkerRecord::default()
+        };
+        let boot = store.register_worker(&worker("one", "r1"))?;
+        store.register_worker(&worker("two", "r2"))?;
+        let lease = store.take_lease("one", &store.lease()?)?.unwrap();
+        assert!(store.lead_with(&lease, "r1")?);
+        store.release_lease(&lease)?;
+        // Twenty of them are a second.
+        let lease = Duration::from_millis(50);
+        let facts = |name, release| CandidateFacts { name, lease, release };
+        let observer = EventEmitter::new(Vec::new());
+        let mut candidate = LeaderCandidate::default();
+        let (_sender, timer) = channel::<()>();
+        let mut look = |store: &Store, own: CandidateFacts<'_>| {
+            timer.recv_timeout(LOOK).ok();
+            candidate.look(store, own, &observer).map(|found| found.is_some())
+        };
+        for _ in 0..4 {
+            store.heartbeat(&WorkerRecord { boot, ..worker("one", "r1") })?;
+            assert!(!look(&store, facts("two", "r2"))?);
+        }
+        assert!(look(&store, facts("two", "r1"))?, "it has the jobs of the fleet now");
+        assert!(!look(&store, facts("two", "r2"))?);
+        assert!(!look(&store, facts("two", "r2"))?);
+        timer.recv_timeout(2 * LOOK).ok();
+        assert!(look(&store, facts("two", "r2"))?, "none of them has given a sign of life");
+        Ok(())
     }
 }

@@ -43,6 +43,8 @@ pub(super) struct Leader {
     pub(super) has_dispatched: bool,
     /// Set when another machine has taken the lease.
     pub(super) is_deposed: bool,
+    /// The release of the jobs that the store has as that of the leader.
+    noted: Option<String>,
     pub(super) planner: Planner,
     /// The runs in progress, by their numbers.
     pub(super) running: BTreeMap<i64, RunningJob>,
@@ -91,6 +93,7 @@ impl Leader {
             fleet,
             has_dispatched: false,
             is_deposed: false,
+            noted: None,
             planner,
             running: BTreeMap::new(),
             interrupted: BTreeSet::new(),
@@ -120,6 +123,7 @@ impl Leader {
 
     /// Performs its part of a tick.
     pub(super) fn turn(&mut self) -> Result<()> {
+        self.note_release()?;
         self.look_outside()?;
         self.record_moved()?;
         self.step()?;
@@ -141,6 +145,20 @@ impl Leader {
         self.set_triggers();
         // A new job may have been paused before it was in the file.
         self.seen = None;
+    }
+
+    /// Records the release of its jobs before it decides anything by them: machines with others do not lead after it.
+    fn note_release(&mut self) -> Result<()> {
+        let release = &self.planner.jobs().release;
+        if self.fleet.is_none() || self.noted.as_ref() == Some(release) {
+            return Ok(());
+        }
+        if !self.store.lead_with(&self.lease, release)? {
+            self.is_deposed = true;
+            return Err(deposed());
+        }
+        self.noted = Some(release.clone());
+        Ok(())
     }
 
     /// Asks the planner, records its decisions, and dispatches the runs that begin.

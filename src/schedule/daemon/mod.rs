@@ -40,8 +40,14 @@ use std::{
 use jiff::Timestamp;
 
 use self::{
-    context::SchedulerContext, fleet::LeaderCandidate, leader::Leader, lock::Lock,
-    prune::LogPruning, rates::SchedulerRates, reload::FileWatch, worker::Worker,
+    context::SchedulerContext,
+    fleet::{CandidateFacts, LeaderCandidate},
+    leader::Leader,
+    lock::Lock,
+    prune::LogPruning,
+    rates::SchedulerRates,
+    reload::FileWatch,
+    worker::Worker,
 };
 use super::{
     arrivals::FileNews,
@@ -331,9 +337,12 @@ impl Daemon {
         if self.leader.is_some() || !setup.may_lead {
             return Ok(());
         }
-        let free = self.candidate.look(&self.worker.store, &setup.name, self.context.lease)?;
+        let jobs = self.context.jobs();
+        let (name, lease, release) = (&*setup.name, self.context.lease, &*jobs.release);
+        let own = CandidateFacts { name, lease, release };
+        let free = self.candidate.look(&self.worker.store, own, &self.context.observer)?;
         if let Some(seen) = free {
-            let (context, jobs) = (Arc::clone(&self.context), self.context.jobs());
+            let context = Arc::clone(&self.context);
             let (store, worker) = (context.place.open()?, self.worker.identity());
             self.leader = Leader::open(context, store, worker, jobs, &seen)?;
         }

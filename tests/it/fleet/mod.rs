@@ -4,3 +4,4 @@ mod commands;
 mod failover;
 mod machines;
 mod refused;
+mod releases;

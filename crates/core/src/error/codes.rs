@@ -142,6 +142,7 @@ const FIRST: &[ErrorCode] = &[
         "A fault in what was deployed, or an address of `check_url` that never answers 200.",
         "look at the site's own error log; `check_url` wants an address that answers 200 before the deployment, too",
     ),
+    super::fleet_codes::OTHER_RELEASE,
     row(
         LIMIT_MAX_TOTAL,
         "The run would transfer more than `max_total`.",

@@ -2,6 +2,7 @@
 
 mod code_names;
 pub mod codes;
+pub mod fleet_codes;
 pub mod web_codes;
 
 use std::{fmt, io, sync::Arc};

@@ -9,6 +9,7 @@ use crate::{
 conformance! {
     the_lease_is_taken_by_one_and_only_as_it_was_seen,
     a_lease_that_was_given_up_is_free,
+    the_release_of_the_leader_stays_until_the_last_machine_has_left,
     a_leader_that_was_deposed_writes_nothing,
     each_dispatch_has_a_higher_token_and_each_start_of_a_worker_a_higher_number,
     a_slot_that_has_begun_is_not_dispatched_again,
@@ -95,6 +96,27 @@ fn a_lease_that_was_given_up_is_free(store: &mut Store) {
     store.release_lease(&lease).unwrap();
     assert_eq!(store.lease().unwrap().lease.holder, "");
     assert!(!store.renew_lease(&lease).unwrap());
+}
+
+fn the_release_of_the_leader_stays_until_the_last_machine_has_left(store: &mut Store) {
+    let release = |store: &Store| store.lease().unwrap().release;
+    assert_eq!(release(store), "");
+    let [one, two] = ["one", "two"].map(|name| store.register_worker(&worker(name)).unwrap());
+    let old = lead(store, "one");
+    assert!(store.lead_with(&old, "r1").unwrap());
+    let lease = lead(store, "two");
+    assert!(!store.lead_with(&old, "r2").unwrap());
+    assert_eq!(release(store), "r1");
+    assert!(store.lead_with(&lease, "r2").unwrap());
+    store.release_lease(&lease).unwrap();
+    store.remove_worker("two", two).unwrap();
+    assert_eq!(release(store), "r2", "the other machine is there");
+    let lease = lead(store, "one");
+    store.remove_worker("one", one).unwrap();
+    assert_eq!(release(store), "r2", "it has not given up the lease");
+    store.release_lease(&lease).unwrap();
+    store.remove_worker("one", one).unwrap();
+    assert_eq!(release(store), "");
 }
 
 fn a_leader_that_was_deposed_writes_nothing(store: &mut Store) {
