@@ -287,6 +287,7 @@ impl Daemon {
                 self.is_unsure = true;
             }
         }
+        self.context.metrics.turned(Instant::now());
         system::alive();
     }
 

@@ -3,6 +3,7 @@
 mod crontab;
 mod fields;
 mod kubernetes;
+mod kubernetes_fleet;
 mod quote;
 mod systemd;
 
@@ -11,6 +12,7 @@ use std::path::{Path, PathBuf};
 pub use self::{
     crontab::crontab,
     kubernetes::kubernetes,
+    kubernetes_fleet::{FleetFile, FleetSetting, is_below, kubernetes_fleet},
     systemd::{service, timers},
 };
 use super::jobs::{Job, Misfire};
@@ -22,6 +24,8 @@ pub struct Exported {
     pub text: String,
     /// The features that the other scheduler lacks, a clause each.
     pub losses: Vec<String>,
+    /// The clauses about what else must be done.
+    pub notes: Vec<String>,
 }
 
 /// The environment in which the text is used.

@@ -33,9 +33,20 @@ pub(super) fn unit_command(path: &Path) -> String {
     unit_word(path).replace('$', "$$")
 }
 
-/// Quotes a YAML string; YAML accepts JSON strings.
+/// Quotes a YAML string. YAML accepts JSON strings, but no characters that do not print: those are escaped as well.
 pub(super) fn yaml(text: &str) -> String {
-    serde_json::Value::from(text).to_string()
+    let escaped = |c: char| {
+        let code = u32::from(c);
+        let is_odd =
+            matches!(code, 0x7f..=0x9f | 0x2028 | 0x2029 | 0xfeff) || code & 0xfffe == 0xfffe;
+        match code {
+            _ if !is_odd => c.to_string(),
+            0..=0xffff => format!("\\u{code:04x}"),
+            _ => format!("\\U{code:08x}"),
+        }
+    };
+    let json = serde_json::Value::from(text).to_string();
+    json.chars().map(escaped).collect()
 }
 
 #[cfg(test)]
@@ -54,5 +65,6 @@ mod tests {
         assert_eq!(unit_word(odd), r#""/srv/it's 5 %% of $1 \"x\"""#);
         assert_eq!(unit_command(odd), r#""/srv/it's 5 %% of $$1 \"x\"""#);
         assert_eq!(yaml("a \"b\"\n"), r#""a \"b\"\n""#);
+        assert_eq!(yaml("ä\u{7f}\u{2028}\u{1ffff}"), r#""ä\u007f\u2028\U0001ffff""#);
     }
 }

@@ -53,7 +53,7 @@ LimitCORE=0
 WantedBy=multi-user.target
 "
     );
-    Exported { text, losses: Vec::new() }
+    Exported { text, ..Exported::default() }
 }
 
 /// Returns a service and a timer for each job.

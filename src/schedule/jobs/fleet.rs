@@ -34,7 +34,11 @@ pub(super) fn of_runner(
         match StorePlace::server(address, None, None) {
             Ok(place) if place.has_password() => {
                 let hint = Some("`store_password = \"secret:NAME\"` takes it from a secret".into());
-                page.warn(span, "the password of the store stands in the jobs file", hint);
+                page.warn_of_password(
+                    span,
+                    "the password of the store stands in the jobs file",
+                    hint,
+                );
             }
             // Certificates are read when they are needed.
             Err(fault) if matches!(fault.kind, ErrorKind::Invalid | ErrorKind::Unsupported) => {
@@ -52,7 +56,11 @@ pub(super) fn of_runner(
     let Some(text) = text else { return };
     if !text.starts_with(SECRET) {
         let hint = Some("`store_password = \"secret:NAME\"` takes it from a secret".into());
-        page.warn(value.span(), "the password of the store stands in the jobs file", hint);
+        page.warn_of_password(
+            value.span(),
+            "the password of the store stands in the jobs file",
+            hint,
+        );
     }
     if runner.store.is_none() {
         let hint = Some("`--store` or PORTOLAN_STORE may name it".into());

@@ -266,7 +266,7 @@ fn connect(table: &mut JobsTable<'_>, page: &mut JobsDocument<'_>) -> Connect {
         if matches!(name, "password" | "account") && !text.starts_with(SECRET) {
             let hint = "the script can take it from secret(\"NAME\"), which no file shows";
             let message = format!("this {name} stands in the jobs file");
-            page.warn(value.span(), message, Some(hint.into()));
+            page.warn_of_password(value.span(), message, Some(hint.into()));
         }
         settings.insert(name.to_owned(), Secret::new(text));
     }

@@ -23,7 +23,10 @@ use crate::{
     error::{Error, Result},
     limits::JOBS_MAX,
     schedule::zone::Zones,
-    script::check::{ScriptFinding, Severity},
+    script::{
+        check::{ScriptFinding, Severity},
+        raise::ScriptLocation,
+    },
 };
 
 /// The keys of a jobs file.
@@ -45,8 +48,12 @@ pub struct JobsReading {
     pub included: Vec<(String, String)>,
     /// The scripts that the jobs name and that exist, each once, even if jobs have errors.
     pub scripts: Vec<PathBuf>,
+    /// The files of dates that jobs name, each once.
+    pub date_files: Vec<PathBuf>,
     /// The secrets that it names, each once.
     pub secrets: Vec<NamedSecret>,
+    /// The places of passwords that are written out in it.
+    pub passwords: Vec<ScriptLocation>,
 }
 
 /// Reads the jobs file at `path`, and those that it includes. `now` is the time after which each schedule must fire some
@@ -68,13 +75,18 @@ pub fn parse(text: String, path: &Path, zones: &Zones, now: Timestamp) -> JobsRe
     }
     let roots: Vec<_> = files.iter().map(|file| page.document(file)).collect();
     let mut secrets = SecretNames::default();
+    let dates = DateFiles::default();
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let place = JobContext { folder: folder.unwrap_or(Path::new(".")), zones, now, dates: &dates };
     let (jobs, scripts) = if page.is_right() {
-        jobs(&roots, path, (zones, now), &mut secrets, &mut page)
+        jobs(&roots, path, &place, &mut secrets, &mut page)
     } else {
         // Values read from a document that is not TOML would be guesses.
         (None, BTreeSet::new())
     };
+    let date_files = dates.into_inner().into_keys().collect();
     let secrets = secrets.named(&page);
+    let passwords = page.take_passwords();
     let (findings, is_right) = page.done();
     let included: Vec<_> = files.iter().skip(1).map(|file| file.path.clone()).collect();
     let release = release(&files);
@@ -83,7 +95,7 @@ pub fn parse(text: String, path: &Path, zones: &Zones, now: Timestamp) -> JobsRe
     let text = files.next().map(|main| main.text).unwrap_or_default();
     let included = files.map(|file| (file.shown, file.text)).collect();
     let scripts = scripts.into_iter().collect();
-    JobsReading { jobs, findings, text, included, scripts, secrets }
+    JobsReading { jobs, findings, text, included, scripts, date_files, secrets, passwords }
 }
 
 /// The number of digits of a release.
@@ -103,13 +115,10 @@ fn release(files: &[SourceText]) -> String {
 fn jobs(
     roots: &[DeTable<'_>],
     path: &Path,
-    (zones, now): (&Zones, Timestamp),
+    place: &JobContext<'_>,
     secrets: &mut SecretNames,
     page: &mut JobsDocument<'_>,
 ) -> (Option<Jobs>, BTreeSet<PathBuf>) {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    let (folder, dates) = (folder.unwrap_or(Path::new(".")), DateFiles::default());
-    let place = JobContext { folder, zones, now, dates: &dates };
     let (mut runner, mut mail, mut digest) = (Runner::default(), MailSettings::default(), None);
     let (mut tables, mut defaults) = (Vec::new(), None);
     for (at, root) in roots.iter().enumerate() {
@@ -119,9 +128,9 @@ fn jobs(
         if at == 0 {
             table.texts("include", page);
             let found = table.table("runner", "`[runner]`", &RUNNER.keys(), page);
-            runner = runner_of(found, &place, page);
+            runner = runner_of(found, place, page);
             mail = tell::mail_settings(&mut table, place.folder, page);
-            digest = when::digest(&mut table, &place, page);
+            digest = when::digest(&mut table, place, page);
             let named = ["runner", "mail", "digest"].map(|key| root.get(key)?.get_ref().as_table());
             named.into_iter().flatten().for_each(|table| secrets.of_table(table));
             defaults = table.open_table("defaults", page);
@@ -145,7 +154,7 @@ fn jobs(
     let mut scripts = BTreeSet::new();
     for table in tables.iter().take(JOBS_MAX) {
         secrets.of_table(&table.table);
-        let read = job::read(table, &place, page);
+        let read = job::read(table, place, page);
         scripts.extend(read.script.clone());
         all.push(read);
     }

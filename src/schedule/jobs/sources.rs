@@ -15,6 +15,7 @@ use crate::{
     files::ops::{self, with_nearest_name},
     limits::{INCLUDED_FILES_MAX, JOBS_FILE_BYTES_MAX},
     observe::visible::visible,
+    script::raise::ScriptLocation,
 };
 
 /// The characters that make a name a pattern.
@@ -32,6 +33,14 @@ pub(super) struct SourceText {
 }
 
 impl SourceText {
+    /// Returns the place of a position, which is one among all files.
+    pub(super) fn place(&self, at: usize) -> ScriptLocation {
+        let before = self.text.get(..at - self.base).unwrap_or(&self.text);
+        let line = before.matches('\n').count() + 1;
+        let column = before.chars().rev().take_while(|c| *c != '\n').count() + 1;
+        ScriptLocation { file: self.shown.clone(), line, column }
+    }
+
     /// Returns the source at the end of `before`.
     pub(super) fn after(before: &[Self], path: &Path, text: String) -> Self {
         let base = before.last().map_or(0, |last| last.base + last.text.len() + 1);

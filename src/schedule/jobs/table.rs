@@ -40,11 +40,13 @@ pub(super) struct JobsDocument<'t> {
     /// The position and the message of each finding.
     told: HashSet<(usize, String)>,
     errors: usize,
+    /// The places of passwords that are written out.
+    passwords: Vec<ScriptLocation>,
 }
 
 impl<'t> JobsDocument<'t> {
     pub(super) fn new(files: &'t [SourceText]) -> Self {
-        Self { files, findings: Vec::new(), told: HashSet::new(), errors: 0 }
+        Self { files, findings: Vec::new(), told: HashSet::new(), errors: 0, passwords: Vec::new() }
     }
 
     /// Parses a file, as far as it is TOML. The positions of its values are those among all files.
@@ -84,6 +86,22 @@ impl<'t> JobsDocument<'t> {
         self.add(Severity::Warning, span, message.into(), hint);
     }
 
+    /// Warns of a password that is written out.
+    pub(super) fn warn_of_password(
+        &mut self,
+        span: Range<usize>,
+        message: impl Into<String>,
+        hint: Option<String>,
+    ) {
+        self.passwords.extend(self.source(span.start).map(|source| source.place(span.start)));
+        self.warn(span, message, hint);
+    }
+
+    /// Returns the places of passwords that are written out, and forgets them.
+    pub(super) fn take_passwords(&mut self) -> Vec<ScriptLocation> {
+        std::mem::take(&mut self.passwords)
+    }
+
     fn add(&mut self, level: Severity, span: Range<usize>, message: String, hint: Option<String>) {
         let Some(source) = self.source(span.start) else { return };
         // What many jobs have in common is wrong once.
@@ -95,11 +113,7 @@ impl<'t> JobsDocument<'t> {
         {
             return;
         }
-        let text = &source.text;
-        let before = text.get(..span.start - source.base).unwrap_or(text);
-        let line = before.matches('\n').count() + 1;
-        let column = before.chars().rev().take_while(|c| *c != '\n').count() + 1;
-        let place = ScriptLocation { file: source.shown.clone(), line, column };
+        let place = source.place(span.start);
         let finding = ScriptFinding { level, message, place, hint };
         self.findings.push((span.start, finding));
     }

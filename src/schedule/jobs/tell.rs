@@ -373,7 +373,7 @@ pub(super) fn mail_settings(
         !is_named && mail.password.is_some()
     }) {
         let hint = "write `password = \"secret:NAME\"`, which no file shows";
-        page.warn(span, "this password stands in the jobs file", Some(hint.into()));
+        page.warn_of_password(span, "this password stands in the jobs file", Some(hint.into()));
     }
     mail
 }

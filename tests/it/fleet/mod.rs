@@ -2,6 +2,7 @@
 
 mod commands;
 mod failover;
+mod kubernetes;
 mod machines;
 mod refused;
 mod releases;

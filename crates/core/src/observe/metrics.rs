@@ -6,7 +6,7 @@ use std::{
     collections::BTreeMap,
     fmt::Write,
     sync::{Mutex, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use jiff::Timestamp;
@@ -24,6 +24,8 @@ struct All {
     reloads: u64,
     reloads_refused: u64,
     notices_given_up: u64,
+    /// The time of the last turn of the scheduler's loop.
+    turned: Option<Instant>,
 }
 
 #[derive(Debug, Default)]
@@ -73,6 +75,17 @@ impl Metrics {
                 change(job);
             }
         });
+    }
+
+    /// Notes that the loop of the scheduler turns.
+    pub fn turned(&self, now: Instant) {
+        self.with(|all| all.turned = Some(now));
+    }
+
+    /// Returns the time since the last turn of the scheduler's loop; `None` before the first one.
+    pub fn since_turn(&self, now: Instant) -> Option<Duration> {
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.turned.map(|turned| now.saturating_duration_since(turned))
     }
 
     /// Sets the list of jobs; the counters of all others are dropped.

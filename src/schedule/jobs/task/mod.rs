@@ -355,7 +355,7 @@ fn remote(text: &str, span: Range<usize>, page: &mut JobsDocument<'_>) -> Option
             let login = place.url.rsplit_once('@').map_or("", |(login, _)| login);
             if login.rsplit("://").next().is_some_and(|login| login.contains(':')) {
                 let hint = "`[job.connect]` takes it from a secret: `password = \"secret:NAME\"`";
-                page.warn(span, "a password stands in the URL", Some(hint.into()));
+                page.warn_of_password(span, "a password stands in the URL", Some(hint.into()));
             }
             Some(place)
         }
