@@ -86,7 +86,7 @@ pub fn parse(text: String, path: &Path, zones: &Zones, now: Timestamp) -> JobsRe
     };
     let date_files = dates.into_inner().into_keys().collect();
     let secrets = secrets.named(&page);
-    let passwords = page.take_passwords();
+    let passwords = std::mem::take(&mut page.passwords);
     let (findings, is_right) = page.done();
     let included: Vec<_> = files.iter().skip(1).map(|file| file.path.clone()).collect();
     let release = release(&files);

@@ -1,6 +1,6 @@
 //! The secrets that a jobs file names: `"secret:NAME"` and `{ secret = "NAME" }`.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, ops::Range};
 
 use toml::de::{DeTable, DeValue};
 
@@ -64,5 +64,18 @@ impl SecretNames {
             Some(NamedSecret { name, file: source.shown.clone(), at: at - source.base })
         };
         self.0.into_iter().filter_map(named).collect()
+    }
+}
+
+impl JobsDocument<'_> {
+    /// Warns of a password that is written out.
+    pub(super) fn warn_of_password(
+        &mut self,
+        span: Range<usize>,
+        message: impl Into<String>,
+        hint: Option<String>,
+    ) {
+        self.passwords.extend(self.source(span.start).map(|source| source.place(span.start)));
+        self.warn(span, message, hint);
     }
 }

@@ -41,7 +41,7 @@ pub(super) struct JobsDocument<'t> {
     told: HashSet<(usize, String)>,
     errors: usize,
     /// The places of passwords that are written out.
-    passwords: Vec<ScriptLocation>,
+    pub(super) passwords: Vec<ScriptLocation>,
 }
 
 impl<'t> JobsDocument<'t> {
@@ -84,22 +84,6 @@ impl<'t> JobsDocument<'t> {
         hint: Option<String>,
     ) {
         self.add(Severity::Warning, span, message.into(), hint);
-    }
-
-    /// Warns of a password that is written out.
-    pub(super) fn warn_of_password(
-        &mut self,
-        span: Range<usize>,
-        message: impl Into<String>,
-        hint: Option<String>,
-    ) {
-        self.passwords.extend(self.source(span.start).map(|source| source.place(span.start)));
-        self.warn(span, message, hint);
-    }
-
-    /// Returns the places of passwords that are written out, and forgets them.
-    pub(super) fn take_passwords(&mut self) -> Vec<ScriptLocation> {
-        std::mem::take(&mut self.passwords)
     }
 
     fn add(&mut self, level: Severity, span: Range<usize>, message: String, hint: Option<String>) {
