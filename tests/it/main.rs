@@ -5,6 +5,7 @@
     reason = "a test that cannot go on has failed, in its helpers too"
 )]
 
+mod airflow;
 mod as_they_are;
 mod bad_input;
 mod both_ways;

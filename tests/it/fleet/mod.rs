@@ -3,6 +3,6 @@
 mod commands;
 mod failover;
 mod kubernetes;
-mod machines;
+pub(crate) mod machines;
 mod refused;
 mod releases;
