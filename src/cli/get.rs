@@ -1,7 +1,7 @@
 //! `portolan get` and `portolan cat`: download files from a server.
 
 use std::{
-    fs::{self, OpenOptions},
+    fs::{self, File, OpenOptions},
     io::{self, Write},
     os::unix::fs::FileTypeExt,
     path::{Path, PathBuf},
@@ -28,7 +28,10 @@ use crate::{
     mirror::{self, MirrorOptions, report::Report},
     observe::{Event, output},
     option_table::OptionTable,
-    remote::{fs::RemoteFs as _, stream::StreamSink},
+    remote::{
+        fs::RemoteFs as _,
+        stream::{StreamSink, widen_pipe},
+    },
     script::sites::is_url,
 };
 
@@ -195,7 +198,9 @@ impl Download<'_> {
                 Some(moved)
             }
             LocalTarget::Stream(Some(path)) => {
-                let mut sink = StreamSink::new(opened(path)?, path.to_string_lossy());
+                let file = opened(path)?;
+                widen_pipe(&file);
+                let mut sink = StreamSink::new(file, path.to_string_lossy());
                 let moved = session.get_into(remote, &mut sink, &self.options).await?;
                 sink.finish()?;
                 Some(moved)
@@ -258,6 +263,7 @@ async fn print_file(
     remote: &RemotePath,
     options: &TransferOptions,
 ) -> Result<Option<TransferStats>> {
+    widen_pipe(io::stdout());
     let writer = StandardOutput { is_closed: false };
     let mut sink = StreamSink::new(writer, "standard output");
     let moved = session.get_into(remote, &mut sink, options).await;
@@ -292,7 +298,7 @@ pub(super) fn copying(options: &TransferOptions, parallel: u16) -> MirrorOptions
 }
 
 /// Opens a pipe or device for writing.
-fn opened(path: &Path) -> Result<impl Write + use<>> {
+fn opened(path: &Path) -> Result<File> {
     OpenOptions::new().write(true).open(path).map_err(|error| Error::local("open", path, error))
 }
 

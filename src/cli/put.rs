@@ -30,7 +30,10 @@ use crate::{
     mirror::{self, report::Report},
     observe::visible::visible,
     option_table::OptionTable,
-    remote::{fs::RemoteFs as _, stream::StreamSource},
+    remote::{
+        fs::RemoteFs as _,
+        stream::{StreamSource, widen_pipe},
+    },
     script::sites::is_url,
 };
 
@@ -206,11 +209,13 @@ async fn upload(
     let moved = match source {
         LocalSource::File(local) => session.put_file(local, remote, options).await?,
         LocalSource::Standard => {
+            widen_pipe(io::stdin());
             let mut stream = StreamSource::new(io::stdin(), "standard input");
             session.put_from(&mut stream, remote, options).await?
         }
         LocalSource::Stream(path) => {
             let file = File::open(path).map_err(|error| Error::local("open", path, error))?;
+            widen_pipe(&file);
             let mut stream = StreamSource::new(file, path.to_string_lossy());
             session.put_from(&mut stream, remote, options).await?
         }

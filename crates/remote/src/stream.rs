@@ -1,14 +1,24 @@
 //! Pipes, terminals and devices as the local end of a transfer: what was read or written cannot be taken back.
 
-use std::io::{Read, Write};
+use std::{
+    io::{Read, Write},
+    os::fd::AsFd,
+};
 
 use portolan_core::{
     buffer,
     error::{Error, Result},
-    limits::STREAM_REPLAY_BYTES,
+    limits::{PIPE_BYTES, STREAM_REPLAY_BYTES},
 };
+use rustix::pipe::fcntl_setpipe_size;
 
 use super::source_sink::{ByteSink, ByteSource};
+
+/// Lets a pipe hold more, so that its two ends wait for each other less often. Files that are no pipes stay as they are, and
+/// so does one that may not grow (`pipe-user-pages-soft`, pipe(7)).
+pub fn widen_pipe(file: impl AsFd) {
+    fcntl_setpipe_size(file, PIPE_BYTES).ok();
+}
 
 /// A source that can be read once. Its beginning is kept, so that an attempt that fails early can be repeated.
 #[derive(Debug)]
@@ -133,6 +143,8 @@ impl<W: Write> ByteSink for StreamSink<W> {
 
 #[cfg(test)]
 mod tests {
+    use rustix::pipe::{fcntl_getpipe_size, pipe};
+
     use super::*;
 
     fn drain(source: &mut impl ByteSource) -> Vec<u8> {
@@ -171,5 +183,13 @@ mod tests {
         sink.take(b"g").unwrap();
         sink.finish().unwrap();
         assert_eq!(out, b"abcdefg");
+    }
+
+    #[test]
+    fn a_pipe_is_widened_and_a_file_stays_as_it_is() {
+        let (reader, _writer) = pipe().unwrap();
+        widen_pipe(&reader);
+        assert_eq!(fcntl_getpipe_size(&reader).unwrap(), PIPE_BYTES);
+        widen_pipe(std::fs::File::open("/dev/null").unwrap());
     }
 }

@@ -89,6 +89,8 @@ pub const MIRROR_RETRY_TIME_MAX: Duration = Duration::from_mins(15);
 pub const MIRROR_RETRIES_MAX: u16 = 20;
 /// The beginning of a pipe that is kept, so that an upload can be repeated if its first data connection fails.
 pub const STREAM_REPLAY_BYTES: usize = 1024 * 1024;
+/// The capacity of a pipe that is read or written: what Linux gives everybody (`/proc/sys/fs/pipe-max-size`).
+pub const PIPE_BYTES: usize = 1024 * 1024;
 /// The maximum number of transfers in the background of the prompt, each with a session of its own.
 pub const BACKGROUND_JOBS_MAX: usize = 16;
 /// The default of the maximum wait before the first retry (`retry_wait`), doubled before each further one.
