@@ -71,6 +71,11 @@ impl HostGrant {
             && self.port.is_none_or(|own| own == port)
     }
 
+    /// Returns true if it is one address.
+    pub(super) const fn is_address(&self) -> bool {
+        matches!(self.host, HostPattern::Address(_))
+    }
+
     /// Returns true if it stands for several hosts.
     pub(super) const fn is_wildcard(&self) -> bool {
         matches!(self.host, HostPattern::Any | HostPattern::Below(_))

@@ -131,6 +131,11 @@ impl RunPermissions {
         !self.is_named || self.net.iter().any(|one| one.matches(host, port))
     }
 
+    /// Returns true if a host is allowed by its name, which has to be resolved.
+    fn names_hosts(&self) -> bool {
+        self.net.iter().chain(&self.http).any(|one| !one.is_address())
+    }
+
     /// Decides about a connection with the FTP server `host`, as it was named.
     pub fn allow_net(&self, host: &str, port: u16) -> Result<()> {
         let is_granted = self.has_net(host, port);

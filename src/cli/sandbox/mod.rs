@@ -1,17 +1,11 @@
 //! The sandbox of a run: all that it needs besides its permissions is opened, read or named here, before the kernel shuts
 //! the rest.
 
-use std::{
-    env,
-    fs::{DirBuilder, File},
-    os::unix::fs::{DirBuilderExt, MetadataExt},
-    path::PathBuf,
-    sync::Arc,
-};
+mod temp;
 
-use rustix::process::geteuid;
-use tempfile::TempDir;
+use std::{env, fs::File, path::PathBuf, sync::Arc};
 
+use self::temp::RunTemp;
 use super::{
     ExitResult,
     common::{Common, interruptible},
@@ -104,11 +98,11 @@ impl ConfinedRun {
     }
 }
 
-/// The sandbox of a run. Its temporary directory is removed when this is dropped.
+/// The sandbox of a run. Its temporary files are removed when this is dropped.
 #[derive(Debug, Default)]
 pub(super) struct RunSandbox {
     lacks: Vec<&'static str>,
-    temp: Option<TempDir>,
+    temp: Option<RunTemp>,
 }
 
 impl RunSandbox {
@@ -134,16 +128,14 @@ impl RunSandbox {
             }
             return Ok(Self::default());
         }
-        let (place, is_own) = temporary_place();
-        let temp = tempfile::Builder::new().prefix("portolan-run-").tempdir_in(&place);
-        let temp = temp.map_err(|error| Error::local("make a folder", &place, error))?;
+        let temp = RunTemp::take()?;
         // A file on its way between two names of a server passes through a temporary one here.
         tempfile::env::override_temp_dir(temp.path()).ok();
         let programs = programs.names().map(str::to_owned).collect();
-        let mut own = OwnPaths { programs, ..OwnPaths::default() };
+        let has_names = settings.overrides.has("proxy") || is_proxy_set();
+        let mut own = OwnPaths { programs, has_names, ..OwnPaths::default() };
         own.write.push(temp.path().to_owned());
-        // Its directory is removed at the end, from there.
-        own.tidied.extend(is_own.then_some(place));
+        own.tidied.extend(temp.removed_from());
         if let Some(state) = common.state_folder() {
             // A directory that cannot be made is reported where it is used.
             store::make_folder(&state).ok();
@@ -162,7 +154,7 @@ impl RunSandbox {
                 secrets::keep(name);
             }
         }
-        own.read.extend(saved_sites(permissions));
+        add_saved_sites(&mut own, permissions);
         files::prepare();
         let plan = SandboxPlan::new(permissions, &own);
         let lacks = plan.enforce(options.require_sandbox)?;
@@ -185,27 +177,20 @@ impl RunSandbox {
     }
 }
 
-/// Returns the directory for those of runs, which is this user's, and true; that of the system, from which a confined run can
-/// remove nothing, and false if there is something else in its place.
-fn temporary_place() -> (PathBuf, bool) {
-    let user = geteuid();
-    let folder = env::temp_dir().join(format!("portolan-{}", user.as_raw()));
-    let made = DirBuilder::new().mode(0o700).create(&folder);
-    let is_own = || {
-        let found = folder.symlink_metadata();
-        found.is_ok_and(|found| {
-            found.is_dir() && found.uid() == user.as_raw() && found.mode() & 0o777 == 0o700
-        })
-    };
-    if made.is_ok() || is_own() { (folder, true) } else { (env::temp_dir(), false) }
+/// Returns true if a variable of the environment names a proxy.
+fn is_proxy_set() -> bool {
+    env::vars_os().any(|(name, value)| {
+        let name = name.as_encoded_bytes();
+        !value.is_empty() && (name.ends_with(b"_proxy") || name.ends_with(b"_PROXY"))
+    })
 }
 
-/// Returns the files of saved sites, and those that the sites name with which the run may connect. The passwords of these
-/// are read, or asked of their commands, now: a confined run starts no programs for that. What is wrong with a site is
-/// reported where it is used.
-fn saved_sites(permissions: &RunPermissions) -> Vec<PathBuf> {
-    let mut files = sites::places();
-    let Ok(book) = SiteBook::read() else { return files };
+/// Adds the files of saved sites, and those that the sites name with which the run may connect, and their proxies. The
+/// passwords of these are read, or asked of their commands, now: a confined run starts no programs for that. What is wrong
+/// with a site is reported where it is used.
+fn add_saved_sites(own: &mut OwnPaths, permissions: &RunPermissions) {
+    own.read.extend(sites::places());
+    let Ok(book) = SiteBook::read() else { return };
     for (name, _) in book.names() {
         let Ok(saved) = book.find(name) else { continue };
         let Ok(url) = Url::parse(&saved.url) else { continue };
@@ -215,10 +200,10 @@ fn saved_sites(permissions: &RunPermissions) -> Vec<PathBuf> {
         saved.named_secrets().for_each(|(_, name)| secrets::keep(&name));
         let Ok(mut url) = saved.url_of(None) else { continue };
         let Trust { ca_file, client_cert, client_key, .. } = &url.site.trust;
-        files.extend([ca_file, client_cert, client_key].into_iter().flatten().cloned());
+        own.read.extend([ca_file, client_cert, client_key].into_iter().flatten().cloned());
+        own.has_names |= url.site.proxy.is_some();
         sites::ask_password(&mut url.site, false).ok();
     }
-    files
 }
 
 /// Returns the places of all secrets.

@@ -42,6 +42,8 @@ pub struct OwnPaths {
     /// The programs that the user has named outside of the script: names that are searched for in `PATH`, and paths that
     /// count from the working directory.
     pub programs: Vec<String>,
+    /// True if names are resolved that are not among the permissions: that of a proxy.
+    pub has_names: bool,
 }
 
 /// The ports to which the run may connect by TCP.
@@ -78,17 +80,9 @@ pub struct SandboxPlan {
     pub has_nat: bool,
 }
 
-/// The files of the system that every run reads: names of hosts and of users, certificates, zones, shared libraries for
-/// names. Not `/etc` as a whole, which has keys and hashes of passwords. Each costs some microseconds at the start.
-const SYSTEM: [&str; 32] = [
-    "/etc/resolv.conf",
-    "/run/systemd/resolve",
-    "/etc/hosts",
-    "/etc/host.conf",
-    "/etc/nsswitch.conf",
-    "/etc/gai.conf",
-    "/etc/passwd",
-    "/etc/group",
+/// The files of the system that every run reads: marks of this machine, certificates and zones. Not `/etc` as a whole,
+/// which has keys and hashes of passwords. Each costs some microseconds at the start.
+const SYSTEM: [&str; 16] = [
     "/etc/machine-id",
     "/proc/sys/kernel/hostname",
     "/proc/sys/kernel/random/boot_id",
@@ -105,21 +99,34 @@ const SYSTEM: [&str; 32] = [
     "/etc/localtime",
     "/etc/timezone",
     "/usr/share/zoneinfo",
+];
+
+/// The files that resolve names of hosts and of users, and the libraries that the resolver loads (`nsswitch.conf(5)`).
+const NAMES: [&str; 14] = [
+    "/etc/resolv.conf",
+    "/run/systemd/resolve",
+    "/etc/hosts",
+    "/etc/host.conf",
+    "/etc/nsswitch.conf",
+    "/etc/gai.conf",
+    "/etc/passwd",
+    "/etc/group",
     "/etc/ld.so.cache",
     "/lib",
     "/lib64",
     "/usr/lib",
     "/usr/lib64",
     "/usr/local/lib",
-    "/dev/random",
-    "/dev/urandom",
 ];
 
 /// The files that are read as well if one of these variables names them.
 const SYSTEM_VARIABLES: [&str; 2] = ["SSL_CERT_FILE", "SSL_CERT_DIR"];
 
-/// The devices that may be written: what is written is gone.
-const DEVICES: [&str; 3] = ["/dev/null", "/dev/zero", "/dev/full"];
+/// The device that may be written: what is written is gone.
+const DEVICES: [&str; 1] = ["/dev/null"];
+
+/// The devices that programs read and write besides.
+const PROGRAM_DEVICES: [&str; 4] = ["/dev/zero", "/dev/full", "/dev/random", "/dev/urandom"];
 
 /// The directories of programs, and the files that they read.
 const PROGRAMS: [&str; 19] = [
@@ -172,11 +179,17 @@ impl SandboxPlan {
         let mut read: Vec<PathBuf> = reals(&permissions.read);
         read.extend(own.read.iter().cloned());
         read.extend(SYSTEM.map(PathBuf::from));
+        // Addresses are not resolved.
+        if own.has_names || has_programs || permissions.names_hosts() {
+            read.extend(NAMES.map(PathBuf::from));
+        }
         read.extend(SYSTEM_VARIABLES.iter().filter_map(std::env::var_os).map(PathBuf::from));
         let mut write = folders(&permissions.write);
         write.extend(own.write.iter().cloned());
         let mut execute = Vec::new();
+        let mut devices = DEVICES.map(PathBuf::from).to_vec();
         if has_programs {
+            devices.extend(PROGRAM_DEVICES.map(PathBuf::from));
             execute.extend(PROGRAMS.map(PathBuf::from));
             execute.extend(permissions.run.iter().filter_map(|one| one.file.clone()));
             execute.extend(own.programs.iter().filter_map(|name| find(name, Path::new("."))));
@@ -192,7 +205,7 @@ impl SandboxPlan {
             delete: folders(&permissions.delete),
             tidied: own.tidied.clone(),
             execute,
-            devices: DEVICES.map(PathBuf::from).to_vec(),
+            devices,
             ports: ports(permissions),
             has_network: has_nat || !permissions.net.is_empty() || !permissions.http.is_empty(),
             has_programs,

@@ -134,9 +134,6 @@ const NAMESPACES: [i32; 7] = [
 /// The offset of the low half of the first argument in `struct seccomp_data`.
 const FIRST_ARGUMENT: u32 = if cfg!(target_endian = "big") { 20 } else { 16 };
 
-/// The calls of one error that are next to each other in the table of a filter: a call above the last of them skips them all.
-const GROUP: usize = 8;
-
 type CallRules = BTreeMap<i64, Vec<SeccompRule>>;
 
 /// Restricts this thread, and those that it starts.
@@ -157,7 +154,7 @@ fn filter(plan: &SandboxPlan) -> Result<BpfProgram, BackendError> {
 /// The instructions of a filter (`linux/filter.h`): load a word of the call, compare, go on elsewhere, end.
 const LOAD: u32 = libc::BPF_LD | libc::BPF_W | libc::BPF_ABS;
 const IS_EQUAL: u32 = libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K;
-const IS_GREATER: u32 = libc::BPF_JMP | libc::BPF_JGT | libc::BPF_K;
+const IS_AT_LEAST: u32 = libc::BPF_JMP | libc::BPF_JGE | libc::BPF_K;
 const HAS_ANY: u32 = libc::BPF_JMP | libc::BPF_JSET | libc::BPF_K;
 const GO: u32 = libc::BPF_JMP | libc::BPF_JA;
 const END: u32 = libc::BPF_RET | libc::BPF_K;
@@ -182,31 +179,81 @@ fn without_namespaces() -> [sock_filter; 6] {
     ]
 }
 
-/// Returns the instructions that refuse the loaded number of a call if it is in `calls`, with the error there.
+/// Returns the instructions that refuse the loaded number of a call if it is in `calls`, with the error there: a binary
+/// search whose steps lead to one end for each error, or behind all, where the filter goes on with the others.
 fn table(calls: &BTreeMap<u32, i32>) -> BpfProgram {
-    let errors: BTreeSet<i32> = calls.values().copied().chain([libc::ENOSYS]).collect();
-    let all: Vec<_> = calls.iter().collect();
-    let groups = all.chunks(GROUP);
-    // A check of the second table of `x86_64`, two steps more for each group, and a step over the ends.
-    let ends_at = calls.len() + 2 * groups.len() + 2;
-    let end_of = |error: i32| ends_at + errors.iter().take_while(|other| **other < error).count();
-    let over = |at: usize| u32::try_from(ends_at + errors.len() - at - 1).unwrap_or_default();
-    // It is refused as unknown, as by kernels that are built without it; other processors have no such numbers.
-    let mut program = vec![step(IS_GREATER, X32 - 1, end_of(libc::ENOSYS) - 1)];
-    for group in groups {
-        let last = group.last().map_or(0, |(number, _)| **number);
-        program.push(step(IS_GREATER, last, group.len() + 1));
-        for (number, error) in group {
-            let end = end_of(**error) - program.len() - 1;
-            program.push(step(IS_EQUAL, **number, end));
-        }
-        // It is in no other group either.
-        program.push(step(GO, over(program.len()), 0));
-    }
-    program.push(step(GO, over(program.len()), 0));
+    let ranges = ranges(calls);
+    let errors: BTreeSet<i32> = ranges.iter().filter_map(|(_, error)| *error).collect();
+    let mut program = Vec::new();
+    search(&ranges, &mut program);
+    let steps = program.len();
+    let end_of = |error: Option<i32>| match error {
+        Some(error) => steps + errors.range(..error).count(),
+        None => steps + errors.len(),
+    };
+    let resolved = program.iter().enumerate().map(|(at, one)| {
+        let [is_true, is_false] = one.targets.map(|target| match target {
+            Target::Step(next) => next - at - 1,
+            Target::End(error) => end_of(error) - at - 1,
+        });
+        let jf = u8::try_from(is_false).unwrap_or_default();
+        sock_filter { jf, ..step(IS_AT_LEAST, one.first, is_true) }
+    });
     let refusal = |error: &i32| libc::SECCOMP_RET_ERRNO | error.unsigned_abs();
-    program.extend(errors.iter().map(|error| step(END, refusal(error), 0)));
-    program
+    let ends = errors.iter().map(|error| step(END, refusal(error), 0));
+    resolved.chain(ends).collect()
+}
+
+/// A step of a search: numbers from `first` on lead to the first target, others to the second.
+struct SearchStep {
+    first: u32,
+    targets: [Target; 2],
+}
+
+#[derive(Clone, Copy)]
+enum Target {
+    /// Another step of the search.
+    Step(usize),
+    /// The end: the error, or none.
+    End(Option<i32>),
+}
+
+/// Returns the ranges of numbers that are decided alike, in order: the first number of each, and the error.
+fn ranges(calls: &BTreeMap<u32, i32>) -> Vec<(u32, Option<i32>)> {
+    let mut ranges = vec![(0, None)];
+    let mut add = |first: u32, error: Option<i32>| {
+        ranges.pop_if(|(last, _)| *last == first);
+        if ranges.last().is_none_or(|(_, last)| *last != error) {
+            ranges.push((first, error));
+        }
+    };
+    for (number, error) in calls {
+        add(*number, Some(*error));
+        add(number + 1, None);
+    }
+    // Refused as unknown, as by kernels that are built without this table; other processors have no such numbers.
+    add(X32, Some(libc::ENOSYS));
+    ranges
+}
+
+/// Adds the steps that find the range of a number to `program`. Returns the first of them.
+fn search(ranges: &[(u32, Option<i32>)], program: &mut Vec<SearchStep>) -> Target {
+    match ranges {
+        [] => Target::End(None),
+        [(_, error)] => Target::End(*error),
+        _ => {
+            let (below, above) = ranges.split_at(ranges.len() / 2);
+            let at = program.len();
+            let first = above.first().map_or(0, |(first, _)| *first);
+            program.push(SearchStep { first, targets: [Target::End(None); 2] });
+            let below = search(below, program);
+            let above = search(above, program);
+            if let Some(step) = program.get_mut(at) {
+                step.targets = [above, below];
+            }
+            Target::Step(at)
+        }
+    }
 }
 
 fn compiled(rules: CallRules) -> Result<BpfProgram, BackendError> {

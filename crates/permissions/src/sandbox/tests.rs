@@ -34,6 +34,21 @@ fn ports_follow_from_the_hosts() {
 }
 
 #[test]
+fn files_to_resolve_names_are_read_only_where_there_are_names() {
+    let root = Path::new("/");
+    let reads = |plan: &SandboxPlan| plan.read.contains(&"/etc/resolv.conf".into());
+    let of = |net: &[&str], http: &[&str]| {
+        reads(&plan(root, |it| (it.net, it.http) = (texts(net), texts(http))))
+    };
+    assert!(!of(&[], &[]) && !of(&["192.0.2.1", "[::1]:21"], &["192.0.2.1:80"]));
+    assert!(of(&["192.0.2.1", "a:21"], &[]) && of(&["192.0.2.1"], &["a"]) && of(&["*"], &[]));
+    assert!(reads(&plan(root, |it| it.run = texts(&["sh"]))));
+    let named = RunPermissions::new(&PermissionOptions::default(), root, true).unwrap();
+    let own = OwnPaths { has_names: true, ..OwnPaths::default() };
+    assert!(reads(&SandboxPlan::new(&named, &own)));
+}
+
+#[test]
 fn a_path_that_does_not_exist_opens_its_directory_and_never_the_root() {
     let scratch = tempfile::tempdir().unwrap();
     let base = scratch.path().canonicalize().unwrap();

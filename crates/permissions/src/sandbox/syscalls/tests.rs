@@ -94,7 +94,7 @@ fn the_filter_decides_as_those_of_the_library_in_fewer_steps() {
             }
         }
         let length: usize = both.iter().map(Vec::len).sum();
-        assert!(whole.len() * 2 < length && whole.len() < 255, "{} of {length}", whole.len());
+        assert!(whole.len() * 3 < length && whole.len() < 160, "{} of {length}", whole.len());
     }
 }
 
