@@ -258,6 +258,7 @@ impl Write for StandardOutput {
 
 /// Writes a file to standard output; returns `None` if that takes no more: a full disk is reported at the end, and a reader
 /// that has seen enough is no failure.
+#[expect(clippy::disallowed_methods, reason = "the pipe is widened, nothing is written")]
 async fn print_file(
     session: &mut Session,
     remote: &RemotePath,
