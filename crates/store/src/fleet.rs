@@ -58,6 +58,12 @@ pub struct WorkerRecord {
     pub clock_ahead_ms: i64,
     /// True if it ends when its runs have ended.
     pub is_draining: bool,
+    /// True if it never leads.
+    pub never_leads: bool,
+    /// The secrets that its jobs name and that it does not have, one in a line.
+    pub missing: String,
+    /// The reason why it cannot use the current release; empty if it can.
+    pub fault: String,
     /// The time of its start.
     pub started_at: Timestamp,
     /// The time of its last heartbeat. It is shown, and nothing is decided by it.
@@ -95,6 +101,8 @@ pub struct DispatchedRun {
     pub worker: String,
     /// The number of the start of its worker.
     pub boot: i64,
+    /// The release of the jobs by which the leader has decided it; empty if machines share no store.
+    pub release: String,
     /// True if an attempt has ended and the next one has not begun.
     pub is_between_attempts: bool,
     /// The reason for which it is to be stopped, if it is.
@@ -162,15 +170,18 @@ impl Store {
     pub fn register_worker(&mut self, worker: &WorkerRecord) -> Result<i64> {
         let number = "UPDATE leases SET fence = fence + 1 WHERE name = 'leader' RETURNING fence";
         let put = "INSERT INTO workers (name, boot, beat, labels, room, release, version, clock_ahead_ms, is_draining,
-                started_at, lease_ms, beat_at) VALUES ($1, $2, 0, $3, $4, $5, $6, $7, $8, $9, $10, $9)
+                started_at, lease_ms, beat_at, missing, fault, never_leads)
+            VALUES ($1, $2, 0, $3, $4, $5, $6, $7, $8, $9, $10, $9, $11, $12, $13)
             ON CONFLICT (name) DO UPDATE SET boot = excluded.boot, beat = 0, labels = excluded.labels,
                 room = excluded.room, release = excluded.release, version = excluded.version,
                 clock_ahead_ms = excluded.clock_ahead_ms, is_draining = excluded.is_draining,
-                started_at = excluded.started_at, lease_ms = excluded.lease_ms, beat_at = excluded.beat_at";
+                started_at = excluded.started_at, lease_ms = excluded.lease_ms, beat_at = excluded.beat_at,
+                missing = excluded.missing, fault = excluded.fault, never_leads = excluded.never_leads";
         self.transact(|sql| {
             let boot: i64 = sql.value(number, &[])?.unwrap_or_default();
             let WorkerRecord { name, labels, room, release, version, .. } = worker;
-            let WorkerRecord { clock_ahead_ms, is_draining, lease_ms, .. } = worker;
+            let WorkerRecord { clock_ahead_ms, is_draining, lease_ms, missing, fault, .. } = worker;
+            let never_leads = worker.never_leads;
             let since = worker.started_at.as_millisecond();
             let values = values![
                 name,
@@ -182,7 +193,10 @@ impl Store {
                 clock_ahead_ms,
                 is_draining,
                 since,
-                lease_ms
+                lease_ms,
+                missing,
+                fault,
+                never_leads
             ];
             sql.execute(put, &values)?;
             Ok(boot)
@@ -193,11 +207,23 @@ impl Store {
     /// process has its name.
     pub fn heartbeat(&mut self, worker: &WorkerRecord) -> Result<bool> {
         let beat = "UPDATE workers SET beat = beat + 1, clock_ahead_ms = $1, is_draining = $2, release = $3,
-            beat_at = $4, room = $5, labels = $6 WHERE name = $7 AND boot = $8";
+            beat_at = $4, room = $5, labels = $6, missing = $7, fault = $8 WHERE name = $9 AND boot = $10";
         let WorkerRecord { name, boot, release, clock_ahead_ms, is_draining, room, labels, .. } =
             worker;
-        let at = worker.beat_at.as_millisecond();
-        let values = values![clock_ahead_ms, is_draining, release, at, room, labels, name, boot];
+        let (at, missing, fault) =
+            (worker.beat_at.as_millisecond(), &worker.missing, &worker.fault);
+        let values = values![
+            clock_ahead_ms,
+            is_draining,
+            release,
+            at,
+            room,
+            labels,
+            missing,
+            fault,
+            name,
+            boot
+        ];
         Ok(self.transact(|sql| sql.execute(beat, &values))? == 1)
     }
 
@@ -215,7 +241,7 @@ impl Store {
     /// Returns the workers, sorted by name.
     pub fn workers(&self) -> Result<Vec<WorkerRecord>> {
         let query = "SELECT name, boot, beat, labels, room, release, version, clock_ahead_ms, is_draining, started_at,
-                lease_ms, beat_at
+                lease_ms, beat_at, missing, fault, never_leads
             FROM workers ORDER BY name";
         self.query(|sql| sql.all(query, &[], worker))
     }
@@ -230,7 +256,7 @@ impl Store {
         };
         // A cross join, for SQLite would read all runs in their order otherwise.
         let query = format!(
-            "SELECT {COLUMNS}, worker, boot, fence, is_between, stop, stopped_by
+            "SELECT {COLUMNS}, worker, boot, fence, is_between, stop, stopped_by, release
             FROM dispatches CROSS JOIN runs WHERE runs.id = dispatches.run {which} ORDER BY dispatches.run"
         );
         self.query(|sql| sql.all(&query, &values, dispatched))
@@ -315,7 +341,8 @@ pub(crate) fn put_dispatches(
     fence: i64,
     recorded: &mut [DecidedRow],
 ) -> SqlResult<()> {
-    let put = "INSERT INTO dispatches (run, worker, boot, fence, is_between) VALUES ($1, $2, $3, $4, FALSE)";
+    let put = "INSERT INTO dispatches (run, worker, boot, fence, is_between, release)
+        VALUES ($1, $2, $3, $4, FALSE, (SELECT release FROM leases WHERE name = 'leader'))";
     let mut rows = Vec::new();
     for (fence, dispatch) in (fence..).zip(dispatches) {
         let Some(recorded) = recorded.get_mut(dispatch.row) else { continue };
@@ -353,6 +380,9 @@ fn worker(row: &SqlRow) -> SqlResult<WorkerRecord> {
         started_at: Timestamp::from_millisecond(row.get("started_at")?).unwrap_or_default(),
         lease_ms: row.get("lease_ms")?,
         beat_at: Timestamp::from_millisecond(row.get("beat_at")?).unwrap_or_default(),
+        missing: row.get("missing")?,
+        fault: row.get("fault")?,
+        never_leads: row.get("never_leads")?,
     })
 }
 
@@ -362,6 +392,7 @@ fn dispatched(row: &SqlRow) -> SqlResult<DispatchedRun> {
         fence: row.get("fence")?,
         worker: row.get("worker")?,
         boot: row.get("boot")?,
+        release: row.get("release")?,
         is_between_attempts: row.get("is_between")?,
         stop: row.get("stop")?,
         stopped_by: row.get("stopped_by")?,

@@ -13,6 +13,7 @@ pub mod nat;
 mod place;
 #[cfg(feature = "postgres")]
 mod postgres;
+pub mod releases;
 pub mod routes;
 mod schema;
 mod sql;

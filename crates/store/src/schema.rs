@@ -283,6 +283,39 @@ const MIGRATIONS: &[&str] = &[
     ALTER TABLE runs ADD COLUMN machine TEXT",
     // 21: the release of the jobs by which the last leader has decided.
     "ALTER TABLE leases ADD COLUMN release TEXT NOT NULL DEFAULT ''",
+    // 22: published releases of jobs, which of them is current, and the release by which a run was dispatched.
+    "CREATE TABLE releases (
+        number BIGINT NOT NULL PRIMARY KEY,
+        digest TEXT NOT NULL,
+        jobs_digest TEXT NOT NULL,
+        format BIGINT NOT NULL,
+        version TEXT NOT NULL,
+        jobs_file TEXT NOT NULL,
+        published_at BIGINT NOT NULL,
+        published_by TEXT NOT NULL,
+        message TEXT,
+        files BIGINT NOT NULL,
+        bytes BIGINT NOT NULL,
+        current_at BIGINT NOT NULL,
+        current_by TEXT NOT NULL
+    );
+    CREATE TABLE release_files (
+        release BIGINT NOT NULL,
+        path TEXT NOT NULL,
+        digest TEXT NOT NULL,
+        bytes BIGINT NOT NULL,
+        is_program BOOLEAN NOT NULL,
+        PRIMARY KEY (release, path)
+    );
+    CREATE TABLE release_contents (
+        digest TEXT NOT NULL PRIMARY KEY,
+        content TEXT NOT NULL
+    );
+    ALTER TABLE leases ADD COLUMN published BIGINT NOT NULL DEFAULT 0;
+    ALTER TABLE dispatches ADD COLUMN release TEXT NOT NULL DEFAULT '';
+    ALTER TABLE workers ADD COLUMN never_leads BOOLEAN NOT NULL DEFAULT FALSE;
+    ALTER TABLE workers ADD COLUMN missing TEXT NOT NULL DEFAULT '';
+    ALTER TABLE workers ADD COLUMN fault TEXT NOT NULL DEFAULT ''",
 ];
 
 /// Applies the migrations that the file lacks, all or none; another process may do the same. Returns true if the file
@@ -337,7 +370,7 @@ mod tests {
     use super::*;
     use portolan_core::error::ErrorKind;
 
-    const TABLES: [&str; 23] = [
+    const TABLES: [&str; 26] = [
         "alerts",
         "arrived_files",
         "attempts",
@@ -353,6 +386,9 @@ mod tests {
         "nat_changes",
         "nat_rulesets",
         "notices",
+        "release_contents",
+        "release_files",
+        "releases",
         "requests",
         "routes",
         "run_files",

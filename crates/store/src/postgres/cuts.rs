@@ -2,6 +2,7 @@
 //! answer arrives. The writer tries again, and finds one row of each kind.
 
 use std::{
+    collections::BTreeSet,
     io::{Read, Write},
     net::{Ipv4Addr, Shutdown, TcpListener, TcpStream},
     sync::{
@@ -21,6 +22,7 @@ use crate::{
         AttemptRecord, Decisions, FileMoved, Health, JobStateRecord, NewNotice, RunEnd, RunState,
         Sum,
     },
+    releases::tests::new_release,
 };
 use portolan_core::error::Result;
 
@@ -227,5 +229,65 @@ fn a_cut_at_any_message_leaves_one_row_of_each_kind() {
         let lease = store.take_lease("one", &seen).unwrap().unwrap();
         let last = (0..500).find(|cut| life_of_a_run(&mut store, &lease, &cutter, *cut, boot));
         assert!(last > Some(20), "{last:?} messages were cut");
+    }
+}
+
+/// Returns the digest of the current release, after a look at whether all of it is there.
+fn whole_release(store: &Store) -> String {
+    let Some(current) = store.current_release().unwrap() else { return String::new() };
+    let files = store.release_files(current.number).unwrap();
+    assert_eq!(i64::try_from(files.len()).unwrap(), current.files, "{current:?}");
+    for file in files {
+        let content = store.release_content(&file.digest).unwrap();
+        assert_eq!(content.as_deref(), Some(file.digest.as_bytes()), "{current:?}: {file:?}");
+    }
+    assert_eq!(store.releases().unwrap().iter().filter(|one| one.is_current).count(), 1);
+    current.digest
+}
+
+#[test]
+fn a_cut_at_any_message_of_publish_leaves_the_old_release_or_the_new_one() {
+    let Some(database) = new_database() else { return };
+    let watcher = Store::connect(&database.settings()).unwrap();
+    let mut before = String::new();
+    for is_late in [false, true] {
+        let cutter = Arc::new(Cutter::default());
+        cutter.left.store(ALL, Ordering::SeqCst);
+        cutter.is_late.store(is_late, Ordering::SeqCst);
+        let address = format!(
+            "postgres://portolan@127.0.0.1:{}/{}?sslmode=disable",
+            proxy(database.port, &cutter),
+            database.name
+        );
+        let mut store = Store::connect(&PostgresSettings::parse(&address).unwrap()).unwrap();
+        let mut is_over = false;
+        let mut outcomes = BTreeSet::new();
+        for cut in 0..500 {
+            let digest = format!("digest-{is_late}-{cut}");
+            let content = format!("content-{is_late}-{cut}");
+            let files = [("jobs.toml", &*content), ("a.rhai", "same"), ("lib/b.rhai", &content)];
+            let new = new_release(&digest, &files);
+            cutter.left.store(cut, Ordering::SeqCst);
+            let first = store.publish(&new, at(60)).is_ok();
+            let found = whole_release(&watcher);
+            assert!([&before, &digest].contains(&&found), "{cut}: {found} after {before}");
+            outcomes.insert((first, found == digest));
+            let (current, _) = again(|| store.publish(&new, at(60)));
+            assert_eq!(current.unwrap().digest, digest);
+            assert_eq!(whole_release(&watcher), digest);
+            let numbers: Vec<_> = store.releases().unwrap().iter().map(|one| one.number).collect();
+            assert!(numbers.is_sorted_by(|one, next| one == &(next + 1)), "{numbers:?}");
+            before = digest;
+            is_over = cutter.left.swap(ALL, Ordering::SeqCst) > 0;
+            if is_over {
+                assert!(cut > 10, "{cut} messages were cut");
+                break;
+            }
+        }
+        assert!(is_over, "there is no end of messages");
+        // Written, and told; or neither; with answers that are lost also written and not told.
+        assert!(outcomes.contains(&(true, true)) && outcomes.contains(&(false, false)));
+        assert_eq!(outcomes.contains(&(false, true)), is_late, "{outcomes:?}");
+        assert!(!outcomes.contains(&(true, false)));
     }
 }
