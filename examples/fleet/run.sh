@@ -53,9 +53,10 @@ database=$!
 export PORTOLAN_STORE="postgres://portolan@$(echo "$folder/db" | sed 's,/,%2F,g')/postgres"
 until_true portolan runs
 
+portolan publish -m "the first jobs"
 echo "three machines share the schedule"
 for name in one two three; do
-    portolan serve --name "$name" --workers 4 --state "$folder/$name" 2>"$folder/$name.log" &
+    portolan serve --published --name "$name" --workers 4 --state "$folder/$name" 2>"$folder/$name.log" &
     eval "$name=\$!"
     processes="$processes $!"
 done

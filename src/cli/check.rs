@@ -68,17 +68,32 @@ pub(super) fn run(args: &Args, common: &Common) -> ExitResult {
         let all: Vec<_> = findings.iter().map(value).collect();
         report::json(&all);
     } else {
-        let text_of = |file: &str| {
-            if let Some((_, text)) = files.iter().find(|(shown, _)| shown == file) {
-                return Some(text.clone());
-            }
-            let known = sources.iter().find(|source| source.shown() == file);
-            known.or(sources.first()).and_then(|source| source.text_of(file))
-        };
-        report::findings(&findings, &text_of);
+        print_findings(&sources, &files, &findings);
         report::print(&(summary(&findings, files.len(), sources.len()) + "\n"));
     }
     Ok(if is_wrong { Exit::Script } else { Exit::Done })
+}
+
+/// Checks a jobs file with its scripts, and prints what is found. Returns false if anything is wrong.
+pub(super) fn is_right(path: &Path) -> anyhow::Result<bool> {
+    let Looked { sources, files, findings, .. } = look(&[path.to_owned()]).map_err(UsageError)?;
+    print_findings(&sources, &files, &findings);
+    Ok(!findings.iter().any(|finding| finding.level == Severity::Error))
+}
+
+fn print_findings(
+    sources: &[ScriptSource],
+    files: &[(String, String)],
+    findings: &[ScriptFinding],
+) {
+    let text_of = |file: &str| {
+        if let Some((_, text)) = files.iter().find(|(shown, _)| shown == file) {
+            return Some(text.clone());
+        }
+        let known = sources.iter().find(|source| source.shown() == file);
+        known.or(sources.first()).and_then(|source| source.text_of(file))
+    };
+    report::findings(findings, &text_of);
 }
 
 /// Prints the permissions of each script, and what its text does not show; for a job with the arguments that its file has.

@@ -30,7 +30,7 @@ const COMMANDS: KnownWords = &[
         &["download", "fetch", "mget", "pget", "ncftpget", "retr", "wget", "curl", "rcat"],
         "`portolan get URL… [LOCAL]` downloads files, also by patterns such as 'URL/*.csv', with -r directories",
     ),
-    (&["push", "publish", "release"], "`portolan deploy DIR URL` puts a built site on a server"),
+    (&["push", "release"], "`portolan deploy DIR URL` puts a built site on a server"),
     (
         &["catchup", "adopt"],
         "`portolan deploy --adopt DIR URL` takes over a site that is on the server already",

@@ -65,7 +65,7 @@ fn table(machines: &[MachineState]) -> String {
             machine.heartbeat(),
             visible(record.labels.replace('\n', " ")),
             visible(&record.version),
-            machine.release_words(),
+            visible(machine.release_words()),
             machine.clock_words(),
         ]);
     }

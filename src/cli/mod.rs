@@ -40,6 +40,7 @@ mod permissions;
 mod place;
 mod poller;
 mod prune;
+mod publish;
 mod put;
 mod record;
 mod recording;
@@ -113,6 +114,10 @@ enum Subcommand {
     /// List the machines that share a schedule.
     #[command(alias = "workers", alias = "nodes", alias = "fleet")]
     Machines(machines::Args),
+    /// Publish a jobs file with all that it names to the machines of a fleet.
+    Publish(publish::Args),
+    /// List the releases that were published, or the files of one.
+    Releases(publish::ReleasesArgs),
     /// Send a test notification of a job, or the digest of the last day.
     Notify(notify::Args),
     /// Add, list and revoke tokens for the page and its API.
@@ -202,6 +207,8 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Subcommand::Pause(args) => pause::run(&args, &common),
         Subcommand::Resume(args) => pause::resume::run(&args, &common),
         Subcommand::Machines(args) => machines::run(&args, &common),
+        Subcommand::Publish(args) => publish::run(&args, &common),
+        Subcommand::Releases(args) => publish::releases(&args, &common),
         Subcommand::Notify(args) => notify::run(&args, &common),
         Subcommand::Token(args) => token::run(&args, &common),
         Subcommand::Export(args) => export::run(&args, &common),

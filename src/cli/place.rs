@@ -20,7 +20,7 @@ use crate::{
 pub(super) const JOBS_FILE: &str = "portolan.toml";
 
 /// The option that selects the jobs file.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Clone, clap::Args)]
 pub(super) struct JobsFile {
     /// Jobs file [default: portolan.toml]
     #[arg(long = "jobs", value_name = "FILE")]
@@ -31,6 +31,11 @@ impl JobsFile {
     /// Returns the path of the jobs file.
     pub(super) fn path(&self) -> &Path {
         self.file.as_deref().unwrap_or(Path::new(JOBS_FILE))
+    }
+
+    /// Returns true if the user names it.
+    pub(super) const fn names_file(&self) -> bool {
+        self.file.is_some()
     }
 
     /// Returns the jobs file at `path`.

@@ -1,6 +1,11 @@
 //! `portolan serve`: runs the scheduler.
 
-use std::{net::SocketAddr, path::Path, sync::Arc};
+use std::{
+    net::SocketAddr,
+    path::Path,
+    sync::{Arc, mpsc::channel},
+    time::Duration,
+};
 
 use super::{
     ExitResult,
@@ -12,19 +17,20 @@ use super::{
 };
 use crate::{
     clock::Clock,
-    error::{Error, Result},
+    error::{Error, ErrorKind, Result},
     exit_code::Exit,
     files::owned,
     nat::ruleset_store::RulesetStore,
     observe::{EventEmitter, MessageLevel, metrics::Metrics},
     schedule::{
-        daemon::{Daemon, DaemonSetup, FleetSetup, follow_signals, raise_descriptors},
+        daemon::{Daemon, DaemonSetup, FleetSetup, ReadJobs, follow_signals, raise_descriptors},
         jobs::{self, Listen, parse_label},
         notify::host_name,
+        releases::ReleaseFolder,
         zone::Zones,
     },
     state_adapter::nat::NatLedger,
-    store::StorePlace,
+    store::{StorePlace, make_folder},
     web::{MetricsServer, WebServer, WebSetup},
 };
 
@@ -33,6 +39,9 @@ use crate::{
 pub(super) struct Args {
     #[command(flatten)]
     jobs: JobsStore,
+    /// With a shared store: run what `portolan publish` publishes there, without a jobs file of this machine
+    #[arg(long, conflicts_with = "file")]
+    published: bool,
     /// With a shared store: number of runs at a time on this machine; 0 to lead only [default: that of the jobs file]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(..=1000))]
     workers: Option<u32>,
@@ -53,6 +62,8 @@ pub(super) struct Args {
     listen: Option<SocketAddr>,
 }
 
+/// The time between two looks for a first release.
+const RELEASE_LOOK: Duration = Duration::from_secs(1);
 /// The maximum length of the name of a machine: that of a host.
 const NAME_CHARS_MAX: usize = 253;
 
@@ -66,8 +77,16 @@ fn machine_name(text: &str) -> Result<String, String> {
 
 impl Args {
     /// Returns the settings of this machine, if it shares a store with others.
-    fn fleet(&self, jobs: &jobs::Jobs) -> Result<Option<FleetSetup>> {
-        let Some(place) = self.jobs.shared(jobs)? else {
+    fn fleet(
+        &self,
+        jobs: &jobs::Jobs,
+        releases: Option<&ReleaseFolder>,
+    ) -> Result<Option<FleetSetup>> {
+        let place = match releases {
+            Some(releases) => Some(releases.place.clone()),
+            None => self.jobs.shared(jobs)?,
+        };
+        let Some(place) = place else {
             let flags = [
                 ("--workers", self.workers.is_some()),
                 ("--label", !self.labels.is_empty()),
@@ -92,11 +111,53 @@ impl Args {
         if room == Some(0) && !may_lead {
             return Err(Error::invalid("with --workers 0 and --never-lead there is nothing to do"));
         }
-        Ok(Some(FleetSetup { place, name, labels, room, may_lead }))
+        let follows_releases = releases.is_some();
+        Ok(Some(FleetSetup { place, name, labels, room, may_lead, follows_releases }))
+    }
+
+    /// Returns the directory of releases, if this machine runs what is published: it is told to, or it has no jobs file and
+    /// the user names a store.
+    fn releases(&self, common: &Common) -> Result<Option<ReleaseFolder>> {
+        let has_file = self.jobs.names_file() || self.jobs.path().exists();
+        if !self.published && (has_file || !self.jobs.names_store()) {
+            return Ok(None);
+        }
+        let place = self.jobs.named_server()?.ok_or_else(|| {
+            Error::invalid(
+                "`--published` needs the store of the fleet: --store or PORTOLAN_STORE names it",
+            )
+        })?;
+        let state = state_or_usual(common.named_state_folder())?;
+        let state = std::path::absolute(&state)
+            .map_err(|error| Error::local("find the state folder", &state, error))?;
+        make_folder(&state)?;
+        Ok(Some(ReleaseFolder { place, state }))
+    }
+}
+
+/// Reads the release that is current; waits for one if none is published yet.
+fn published(releases: &ReleaseFolder, observer: &EventEmitter) -> Result<jobs::Jobs> {
+    let (_sender, timer) = channel::<()>();
+    loop {
+        match releases.read(Clock::System.now()) {
+            Err(fault) if fault.kind == ErrorKind::NotFound && fault.path.is_none() => {
+                observer.warn_once(format!("{fault}; waiting for one"));
+            }
+            found => return found,
+        }
+        timer.recv_timeout(RELEASE_LOOK).ok();
     }
 }
 
 pub(super) fn run(args: &Args, common: &Common) -> ExitResult {
+    if let Some(releases) = args.releases(common).map_err(failed)? {
+        let observer = common.service_observer()?;
+        let jobs = published(&releases, &observer)?;
+        let listen = listen_of(args, &jobs).map_err(UsageError)?;
+        let fleet = args.fleet(&jobs, Some(&releases)).map_err(failed)?;
+        serve(args, (common, observer), listen, jobs, fleet, Some(releases))?;
+        return Ok(Exit::Done);
+    }
     if args.jobs.path().exists() {
         owned::guard(args.jobs.path())?;
     }
@@ -112,8 +173,8 @@ pub(super) fn run(args: &Args, common: &Common) -> ExitResult {
     let jobs = reading.into_jobs()?;
     jobs.included.iter().try_for_each(|file| owned::guard(file))?;
     let listen = listen_of(args, &jobs).map_err(UsageError)?;
-    let fleet = args.fleet(&jobs).map_err(failed)?;
-    serve(args, common, listen, jobs, fleet)?;
+    let fleet = args.fleet(&jobs, None).map_err(failed)?;
+    serve(args, (common, common.service_observer()?), listen, jobs, fleet, None)?;
     Ok(Exit::Done)
 }
 
@@ -158,41 +219,39 @@ fn serve_page(
 
 fn serve(
     args: &Args,
-    common: &Common,
+    (common, observer): (&Common, EventEmitter),
     listen: Listen,
     jobs: jobs::Jobs,
     fleet: Option<FleetSetup>,
+    releases: Option<ReleaseFolder>,
 ) -> Result<()> {
     raise_descriptors();
-    let observer = common.service_observer()?;
-    let state = match common.named_state_folder() {
-        Some(folder) => folder,
-        None => state_or_usual(jobs.runner.state.clone())?,
+    let state = match (&releases, common.named_state_folder()) {
+        (Some(releases), _) => releases.state.clone(),
+        (None, Some(folder)) => folder,
+        (None, None) => state_or_usual(jobs.runner.state.clone())?,
     };
     // Children run in another directory.
     let state = std::path::absolute(&state)
         .map_err(|error| Error::local("find the state folder", &state, error))?;
     let program = std::env::current_exe()
         .map_err(|error| Error::local("find the program", "portolan", error))?;
-    let file = jobs.file.clone();
     let metrics = Arc::new(Metrics::default());
     let address = args.metrics.or(jobs.runner.metrics);
     let (count, watches_nat) = (jobs.all.len(), jobs.runner.nat_watch);
     let place = fleet.as_ref().map(|fleet| fleet.place.clone());
     let place = place.unwrap_or_else(|| StorePlace::Folder(state.clone()));
-    let joined = fleet
-        .as_ref()
-        .map(|fleet| format!("machine `{}` shares the schedule of {}", fleet.name, fleet.place));
+    let of = jobs.published.map(|number| format!(", with release {number}")).unwrap_or_default();
+    let joined = fleet.as_ref().map(|fleet| {
+        format!("machine `{}` shares the schedule of {}{of}", fleet.name, fleet.place)
+    });
+    let work = releases.as_ref().map(|releases| releases.work(&jobs)).transpose()?;
     let setup = DaemonSetup {
         program,
+        read: reader(&jobs, releases),
         jobs,
-        read: Box::new(move |now| {
-            owned::guard(&file)?;
-            let jobs = jobs::read(&file, &Zones::newest(), now)?.into_jobs()?;
-            jobs.included.iter().try_for_each(|file| owned::guard(file))?;
-            Ok(jobs)
-        }),
         state: state.clone(),
+        work,
         clock: Clock::System,
         observer: observer.clone(),
         metrics: Arc::clone(&metrics),
@@ -216,6 +275,20 @@ fn serve(
     let ended = daemon.run();
     drop(watch);
     ended
+}
+
+/// Returns the function that reads the jobs again: the current release, or the jobs file.
+fn reader(jobs: &jobs::Jobs, releases: Option<ReleaseFolder>) -> ReadJobs {
+    if let Some(releases) = releases {
+        return Box::new(move |now| releases.read(now));
+    }
+    let file = jobs.file.clone();
+    Box::new(move |now| {
+        owned::guard(&file)?;
+        let jobs = jobs::read(&file, &Zones::newest(), now)?.into_jobs()?;
+        jobs.included.iter().try_for_each(|file| owned::guard(file))?;
+        Ok(jobs)
+    })
 }
 
 /// Watches the rulesets of the jobs, whose records are in the state directory of the scheduler, and those that were applied

@@ -59,6 +59,18 @@ impl JobsStore {
         self.address.is_some() || env::var_os(VARIABLE).is_some()
     }
 
+    /// Returns the place of the store that the user names.
+    pub(super) fn named_server(&self) -> Result<Option<StorePlace>> {
+        self.server(None, None)
+    }
+
+    /// Returns the same options with another jobs file, if one is named.
+    #[must_use]
+    pub(super) fn with_file(&self, path: Option<&Path>) -> Self {
+        let file = path.map_or_else(|| self.file.clone(), JobsFile::at);
+        Self { file, address: self.address.clone() }
+    }
+
     /// Returns the store of the jobs file at `path`.
     pub(super) fn at(path: &Path) -> Self {
         Self { file: JobsFile::at(path), address: None }

@@ -11,6 +11,7 @@ use crate::{
             ArrivedFile, AttemptRecord, FallBack, FileMoved, HistoryRun, JobStateRecord, Notice,
             ProgressPoint,
         },
+        releases::{PublishedRelease, ReleaseFile},
         routes::KnownServer,
     },
 };
@@ -112,10 +113,41 @@ pub fn machine(machine: &MachineState) -> Value {
         "draining": record.is_draining,
         "version": record.version,
         "release": record.release,
+        "release_number": machine.release_number,
         "has_leaders_jobs": machine.has_leaders_jobs,
+        "missing_secrets": record.missing.lines().collect::<Vec<_>>(),
+        "fault": Some(&record.fault).filter(|fault| !fault.is_empty()),
         "clock_ahead_s": if record.clock_ahead_ms < 0 { -ahead } else { ahead },
         "lease_s": seconds(record.lease_ms),
         "started_at": record.started_at.to_string(),
+    })
+}
+
+/// Returns a published release.
+pub fn release(release: &PublishedRelease) -> Value {
+    json!({
+        "number": release.number,
+        "current": release.is_current,
+        "digest": release.digest,
+        "published_at": release.published_at.to_string(),
+        "published_by": release.published_by,
+        "message": release.message,
+        "jobs_file": release.jobs_file,
+        "files": release.files,
+        "bytes": release.bytes,
+        "version": release.version,
+        "current_at": release.current_at.to_string(),
+        "current_by": release.current_by,
+    })
+}
+
+/// Returns a file of a release.
+pub fn release_file(file: &ReleaseFile) -> Value {
+    json!({
+        "path": file.path,
+        "bytes": file.bytes,
+        "digest": file.digest,
+        "executable": file.is_program,
     })
 }
 

@@ -4,11 +4,14 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::{
     error::Result,
-    store::{Store, fleet::WorkerRecord},
+    store::{Store, fleet::WorkerRecord, releases::PublishedRelease},
 };
 
 /// The difference of clocks from which on it is shown.
 const CLOCK_SHOWN_MS: i64 = 2_000;
+
+/// The number of missing secrets that are shown.
+const SECRETS_SHOWN: usize = 3;
 
 /// A machine, with what it does at a moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,8 +24,10 @@ pub struct MachineState {
     pub running: u32,
     /// The time since its last heartbeat.
     pub age: SignedDuration,
-    /// True if its jobs file is that of the leader.
+    /// True if its jobs are those of the leader.
     pub has_leaders_jobs: bool,
+    /// The number of the published release that its jobs are.
+    pub release_number: Option<i64>,
 }
 
 impl MachineState {
@@ -31,6 +36,15 @@ impl MachineState {
         let (lease, runs, workers) = (store.lease()?, store.dispatched(None)?, store.workers()?);
         let leader = workers.iter().find(|worker| worker.name == lease.lease.holder);
         let release = leader.map(|leader| leader.release.clone());
+        let published = store.releases()?;
+        let number_of = |release: &str| {
+            let is_of = |one: &&PublishedRelease| one.is_of(release);
+            let current = published.iter().filter(|one| one.is_current).find(is_of);
+            current.or_else(|| published.iter().find(is_of)).map(|one| one.number)
+        };
+        let is_same = |one: &str, other: &str| {
+            one == other || number_of(one).is_some_and(|number| number_of(other) == Some(number))
+        };
         let machine = |record: WorkerRecord| Self {
             leads: record.name == lease.lease.holder,
             running: u32::try_from(
@@ -40,7 +54,8 @@ impl MachineState {
             )
             .unwrap_or(u32::MAX),
             age: now.duration_since(record.beat_at).max(SignedDuration::ZERO),
-            has_leaders_jobs: release.as_ref().is_none_or(|release| *release == record.release),
+            has_leaders_jobs: release.as_ref().is_none_or(|one| is_same(one, &record.release)),
+            release_number: number_of(&record.release),
             record,
         };
         Ok(workers.into_iter().map(machine).collect())
@@ -70,10 +85,25 @@ impl MachineState {
         }
     }
 
-    /// Returns the release of its jobs file, and whether it is that of the leader.
+    /// Returns the release of its jobs, whether it is that of the leader, and what it lacks to run them.
     pub fn release_words(&self) -> String {
-        let other = if self.has_leaders_jobs { "" } else { " (not the leader's: no runs)" };
-        format!("{}{other}", self.record.release)
+        let WorkerRecord { release, missing, fault, .. } = &self.record;
+        let mut words = self
+            .release_number
+            .map_or_else(|| release.clone(), |number| format!("release {number}"));
+        if !self.has_leaders_jobs {
+            words.push_str(" (not the leader's: no runs)");
+        }
+        let mut lacks = Vec::new();
+        if !missing.is_empty() {
+            let names: Vec<_> = missing.lines().take(SECRETS_SHOWN).collect();
+            let more = if missing.lines().count() > SECRETS_SHOWN { ", …" } else { "" };
+            lacks.push(format!("no secret {}{more}", names.join(", ")));
+        }
+        if !fault.is_empty() {
+            lacks.push(fault.clone());
+        }
+        std::iter::once(words).chain(lacks).collect::<Vec<_>>().join("; ")
     }
 
     /// Returns how much its clock is wrong, if that is worth showing.

@@ -15,6 +15,7 @@ pub mod moments;
 pub mod notify;
 pub mod overview;
 pub mod plan;
+pub mod releases;
 pub mod simulate;
 pub mod slot_status;
 pub mod upcoming;

@@ -31,7 +31,7 @@ impl Worker {
     /// Takes up a run that was dispatched to this worker.
     pub(super) fn begin(&mut self, dispatched: &DispatchedRun) -> Result<()> {
         let (found, claim) = (&dispatched.run, dispatched.claim());
-        let jobs = self.context.jobs();
+        let jobs = self.context.view.jobs_of(&dispatched.release);
         let (Some(job), Some(slot)) = (jobs.get(&found.job), rows::slot_of(found)) else {
             return self.give_up(found, claim);
         };

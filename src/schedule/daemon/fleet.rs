@@ -14,6 +14,7 @@ use crate::{
     store::{
         Store, StorePlace,
         fleet::{LeaderState, WorkerRecord},
+        releases::PublishedRelease,
     },
 };
 
@@ -30,6 +31,8 @@ pub struct FleetSetup {
     pub room: Option<u32>,
     /// False if it never leads.
     pub may_lead: bool,
+    /// True if it runs the release that is published; false if it has a jobs file of its own.
+    pub follows_releases: bool,
 }
 
 /// The time between two looks at the lease of the leader, and at a machine of the same name.
@@ -112,6 +115,8 @@ pub(super) struct CandidateFacts<'f> {
     pub(super) lease: Duration,
     /// The release of its jobs.
     pub(super) release: &'f str,
+    /// The published release that is current, if there is one.
+    pub(super) published: Option<&'f PublishedRelease>,
 }
 
 /// A machine that does not lead, and watches the one that does.
@@ -157,8 +162,9 @@ impl LeaderCandidate {
         Ok((is_free || has_lapsed).then_some(state))
     }
 
-    /// Returns true if the jobs of this machine are those by which the last leader has decided, or if no machine with those
-    /// has given a sign of life for long. With other jobs it would drop what the fleet has planned.
+    /// Returns true if the jobs of this machine are the published ones, or without those the ones by which the last leader has
+    /// decided; or if no machine with those has given a sign of life for long. With other jobs it would drop what the fleet has
+    /// planned.
     fn has_fit_jobs(
         &mut self,
         store: &Store,
@@ -166,21 +172,27 @@ impl LeaderCandidate {
         own: CandidateFacts<'_>,
         observer: &EventEmitter,
     ) -> Result<bool> {
-        if state.release.is_empty() || state.release == own.release {
+        let is_wanted = |release: &str| match own.published {
+            Some(published) => published.is_of(release),
+            None => state.release.is_empty() || state.release == release,
+        };
+        if is_wanted(own.release) {
             self.others = None;
             return Ok(true);
         }
+        let wanted = own.published.map_or(&*state.release, PublishedRelease::short_digest);
         let now = boottime_ms();
-        let others = store.workers()?.into_iter().filter(|one| one.release == state.release);
+        let others = store.workers()?.into_iter();
+        let others = others.filter(|one| !one.never_leads && is_wanted(&one.release));
         let beats = others.map(|one| (one.boot, one.beat)).collect();
-        let known = self.others.take().filter(|known| known.release == state.release);
+        let known = self.others.take().filter(|known| known.release == wanted);
         let (since, moved) = known.map_or((now, now), |known| {
             (known.since, if known.beats == beats { known.moved } else { now })
         });
-        self.others = Some(OtherMachines { release: state.release.clone(), beats, since, moved });
-        // While a new jobs file is put on all machines they differ for a moment.
+        self.others = Some(OtherMachines { release: wanted.to_owned(), beats, since, moved });
+        // While new jobs come to all machines they differ for a moment.
         if u128::from(now - since) > own.lease.as_millis() {
-            self.warn_of_jobs(&state.release, own.release, observer);
+            self.warn_of_jobs(wanted, own.release, observer);
         }
         Ok(u128::from(now - moved) > own.lease.as_millis() * GONE_LEASES)
     }
@@ -191,8 +203,8 @@ impl LeaderCandidate {
             return;
         }
         observer.warn(format!(
-            "the jobs file of this machine (release {own}) is not that of its fleet (release {release}): it does not lead, \
-             and gets no runs, until they are the same ({FLEET_OTHER_RELEASE})"
+            "the jobs of this machine (release {own}) are not those of its fleet (release {release}): it does not lead, and \
+             gets no runs, until they are the same ({FLEET_OTHER_RELEASE})"
         ));
         self.warned = Some(pair);
     }
@@ -228,7 +240,7 @@ mod tests {
         store.release_lease(&lease)?;
         // Twenty of them are a second.
         let lease = Duration::from_millis(50);
-        let facts = |name, release| CandidateFacts { name, lease, release };
+        let facts = |name, release| CandidateFacts { name, lease, release, published: None };
         let observer = EventEmitter::new(Vec::new());
         let mut candidate = LeaderCandidate::default();
         let (_sender, timer) = channel::<()>();

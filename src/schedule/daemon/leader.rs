@@ -116,6 +116,11 @@ impl Leader {
         self.store.release_lease(&self.lease)
     }
 
+    /// Returns the name of the machine that it is on.
+    pub(super) fn name(&self) -> &str {
+        &self.worker.0
+    }
+
     /// Returns the number of its term.
     pub(super) const fn epoch(&self) -> i64 {
         self.lease.epoch

@@ -16,7 +16,10 @@ use crate::{
     error::Result,
     observe::EventEmitter,
     schedule::{child::lease::boottime_ms, plan::MachineRoom},
-    store::fleet::{DispatchedRun, WorkerRecord},
+    store::{
+        fleet::{DispatchedRun, WorkerRecord},
+        releases::PublishedRelease,
+    },
 };
 
 /// The time without a heartbeat after which a machine is declared dead, in tenths of its lease: it ends its runs earlier.
@@ -41,7 +44,11 @@ pub(super) struct FleetView {
     running: BTreeMap<String, u32>,
     /// The machine that led before, and lost the lease: it gets nothing until its counter moves.
     suspect: Option<String>,
-    /// The machines with another jobs file that were told of.
+    /// The published release that is current.
+    pub(super) published: Option<PublishedRelease>,
+    /// The machines with other jobs, and since when they have them.
+    differing: BTreeMap<(String, String), u64>,
+    /// Those of them that were told of.
     told: BTreeSet<(String, String)>,
 }
 
@@ -65,7 +72,8 @@ impl FleetView {
         let (seen, running, told) = (BTreeMap::new(), BTreeMap::new(), BTreeSet::new());
         let suspect = Some(before.to_owned()).filter(|before| !before.is_empty());
         let (renewed, looked) = (Instant::now(), boottime_ms());
-        Self { lease, renewed, seen, looked, running, suspect, told }
+        let (published, differing) = (None, BTreeMap::new());
+        Self { lease, renewed, seen, looked, running, suspect, published, differing, told }
     }
 
     /// Returns true if the lease of the leader is to be renewed although there is nothing to write.
@@ -113,22 +121,26 @@ impl FleetView {
         self.seen.get(name).map(|seen| seen.record.boot)
     }
 
-    /// Returns the machines on which runs can begin, and tells of those whose jobs file is another one.
+    /// Returns the machines on which runs can begin, and tells of those whose jobs are others.
     pub(super) fn rooms(&mut self, release: &str, observer: &EventEmitter) -> Vec<MachineRoom> {
         let mut rooms = Vec::new();
+        let before = std::mem::take(&mut self.differing);
         for (name, seen) in &self.seen {
-            let WorkerRecord { labels, room, is_draining, release: other, .. } = &seen.record;
+            let WorkerRecord { labels, room, is_draining, missing, .. } = &seen.record;
             let is_suspect = self.suspect.as_ref() == Some(name);
             if *is_draining || is_suspect || seen.is_silent_for(SILENT_TENTHS, self.lease) {
                 continue;
             }
-            if other != release {
-                if self.told.insert((name.clone(), other.clone())) {
-                    observer.warn(format!(
-                        "machine `{name}` has another jobs file (release {other}, here {release}): it gets no runs until \
-                         they are the same"
-                    ));
+            if !self.is_same(&seen.record.release, release) {
+                let key = (name.clone(), seen.record.release.clone());
+                let since = before.get(&key).copied().unwrap_or_else(boottime_ms);
+                // While new jobs come to all machines they differ for a moment.
+                let for_long = boottime_ms().saturating_sub(since);
+                let is_long = u128::from(for_long) > self.lease.as_millis();
+                if is_long && self.told.insert(key.clone()) {
+                    observer.warn(differs(&seen.record, release));
                 }
+                self.differing.insert(key, since);
                 continue;
             }
             let labels = labels.lines().filter_map(|label| label.split_once('='));
@@ -137,10 +149,40 @@ impl FleetView {
                 labels: labels.map(|(key, value)| (key.to_owned(), value.to_owned())).collect(),
                 room: u32::try_from(*room).unwrap_or(0),
                 running: self.running.get(name).copied().unwrap_or(0),
+                missing: missing.lines().map(str::to_owned).collect(),
             });
         }
         rooms
     }
+
+    /// Returns true if two releases of machines are the same: also that of a jobs file, and the same one published.
+    fn is_same(&self, one: &str, other: &str) -> bool {
+        let is_of = |published: &PublishedRelease| published.is_of(one) && published.is_of(other);
+        one == other || self.published.as_ref().is_some_and(is_of)
+    }
+
+    /// Returns true if a machine besides that of this name, which is alive and may lead, has the current release.
+    pub(super) fn has_heir(&self, name: &str) -> bool {
+        let Some(published) = &self.published else { return false };
+        self.seen.values().any(|seen| {
+            let WorkerRecord { name: other, never_leads, is_draining, release, .. } = &seen.record;
+            other != name
+                && !never_leads
+                && !is_draining
+                && published.is_of(release)
+                && !seen.is_silent_for(SILENT_TENTHS, self.lease)
+        })
+    }
+}
+
+/// Returns the warning about a machine whose jobs are not those of the leader.
+fn differs(record: &WorkerRecord, release: &str) -> String {
+    let WorkerRecord { name, release: other, fault, .. } = record;
+    let why = if fault.is_empty() { String::new() } else { format!("; it says: {fault}") };
+    format!(
+        "machine `{name}` has another jobs file (release {other}, here {release}): it gets no runs until they are the \
+         same{why}"
+    )
 }
 
 impl Leader {

@@ -20,6 +20,7 @@ mod machines;
 mod prune;
 mod rates;
 mod recover;
+mod releases;
 mod reload;
 mod rows;
 mod signals;
@@ -46,6 +47,7 @@ use self::{
     lock::Lock,
     prune::LogPruning,
     rates::SchedulerRates,
+    releases::ReleaseWatch,
     reload::FileWatch,
     worker::Worker,
 };
@@ -90,6 +92,8 @@ pub struct DaemonSetup {
     pub read: ReadJobs,
     /// The state folder.
     pub state: PathBuf,
+    /// The directory in which runs work, unless it is that of the jobs file.
+    pub work: Option<PathBuf>,
     /// The clock.
     pub clock: Clock,
     /// The observer for its events.
@@ -134,6 +138,7 @@ pub struct Daemon {
     worker: Worker,
     logs: LogPruning,
     watch: FileWatch,
+    releases: ReleaseWatch,
     rates: SchedulerRates,
     inbox: Receiver<Message>,
     told_fault: Option<String>,
@@ -161,11 +166,12 @@ impl Daemon {
     }
 
     fn start(setup: DaemonSetup, fleet: Option<FleetSetup>) -> Result<Self> {
-        let DaemonSetup { program, jobs, read, state, mut clock, observer, metrics } = setup;
+        let DaemonSetup { program, jobs, read, state, work, mut clock, observer, metrics } = setup;
         let lock = Lock::take(&state)?;
-        let folder = rows::folder_of(&jobs.file)?;
+        let folder = work.map_or_else(|| rows::folder_of(&jobs.file), Ok)?;
         let (outbox, inbox) = channel();
-        let watch = FileWatch::new(jobs.file.clone(), read, outbox.clone());
+        let file = jobs.published.is_none().then(|| jobs.file.clone());
+        let watch = FileWatch::new(file, read, outbox.clone());
         let own = || StorePlace::Folder(state.clone());
         let place = fleet.as_ref().map_or_else(own, |fleet| fleet.place.clone());
         let mut store = place.open()?;
@@ -216,6 +222,7 @@ impl Daemon {
             worker,
             logs: LogPruning::default(),
             watch,
+            releases: ReleaseWatch::default(),
             rates,
             inbox,
             told_fault,
@@ -328,19 +335,21 @@ impl Daemon {
 
     /// Keeps the place of this machine in its fleet: it registers anew if it was declared dead, and leads if no other does.
     fn keep_place(&mut self) -> Result<()> {
-        let Some(setup) = &self.context.fleet else { return Ok(()) };
         if let Err(fault) = self.worker.rejoin_if_lost() {
             if self.worker.is_displaced {
                 self.worker.stop();
             }
             return Err(fault);
         }
+        self.look_at_release()?;
+        let Some(setup) = &self.context.fleet else { return Ok(()) };
         if self.leader.is_some() || !setup.may_lead {
             return Ok(());
         }
         let jobs = self.context.jobs();
         let (name, lease, release) = (&*setup.name, self.context.lease, &*jobs.release);
-        let own = CandidateFacts { name, lease, release };
+        let published = self.releases.current.as_ref();
+        let own = CandidateFacts { name, lease, release, published };
         let free = self.candidate.look(&self.worker.store, own, &self.context.observer)?;
         if let Some(seen) = free {
             let context = Arc::clone(&self.context);

@@ -26,7 +26,8 @@ use crate::{
 
 /// The state of the watched files: the jobs file, and those that it names.
 pub(super) struct FileWatch {
-    path: PathBuf,
+    /// The jobs file; `None` if the jobs are those of a published release.
+    path: Option<PathBuf>,
     files: Vec<PathBuf>,
     /// The files as they were when they were last read.
     taken: Prints,
@@ -64,13 +65,13 @@ fn prints(files: &[PathBuf]) -> Prints {
 
 /// Reads the jobs file at each request, and sends what came of it.
 fn read_on_request(
-    path: &Path,
+    path: Option<&Path>,
     read: &ReadJobs,
     asks: &Receiver<Timestamp>,
     outbox: &Sender<Message>,
 ) {
     while let Ok(now) = asks.recv() {
-        let files = watched(path);
+        let files = path.map(watched).unwrap_or_default();
         let prints = prints(&files);
         let jobs = read(now);
         let message = Message::Read(Box::new(JobsRead { files, prints, jobs }));
@@ -81,14 +82,19 @@ fn read_on_request(
 }
 
 impl FileWatch {
-    pub(super) fn new(path: PathBuf, read: ReadJobs, outbox: Sender<Message>) -> Self {
+    pub(super) fn new(path: Option<PathBuf>, read: ReadJobs, outbox: Sender<Message>) -> Self {
         let (asks, asked) = channel();
         let file = path.clone();
-        thread::spawn(move || read_on_request(&file, &read, &asked, &outbox));
-        let files = watched(&path);
+        thread::spawn(move || read_on_request(file.as_deref(), &read, &asked, &outbox));
+        let files = path.as_deref().map(watched).unwrap_or_default();
         let taken = prints(&files);
         let (seen, looked) = (taken.clone(), Instant::now());
         Self { path, files, taken, seen, looked, asks, is_reading: false, is_asked: false }
+    }
+
+    /// Returns true while the file, or a release, is read.
+    pub(super) const fn is_reading(&self) -> bool {
+        self.is_reading
     }
 
     /// Returns true if the file has changed since it was read, and not since the last check: it may be half written.
@@ -99,7 +105,7 @@ impl FileWatch {
         self.looked = Instant::now();
         let now = prints(&self.files);
         // An editor may be about to put a new jobs file in the place of the old one.
-        let is_there = self.path.exists();
+        let is_there = self.path.as_ref().is_some_and(|path| path.exists());
         let is_still = is_there && now == self.seen;
         let is_other = now != self.taken;
         self.seen = now;
@@ -138,24 +144,22 @@ impl Daemon {
         }
         match jobs {
             Ok(jobs) => {
-                let count = jobs.all.len();
                 let jobs = Arc::new(jobs);
                 self.context.view.set_jobs(Arc::clone(&jobs));
                 self.context.metrics.jobs(jobs.all.iter().map(|job| &*job.name));
                 self.context.metrics.reloaded(true);
                 self.worker.note_jobs(&jobs);
+                self.took_release(&jobs);
                 if let Some(leader) = &mut self.leader {
-                    leader.take_jobs(jobs);
+                    leader.take_jobs(Arc::clone(&jobs));
                 }
-                self.context.observer.message(
-                    MessageLevel::Info,
-                    format!("the jobs file was read again: {count} jobs"),
-                );
+                self.tell_jobs(&jobs);
             }
             Err(fault) => {
                 self.context.metrics.reloaded(false);
-                let text =
-                    format!("the jobs file is rejected, the previous one stays in force: {fault}");
+                self.failed_release(&fault.to_string());
+                let what = if self.watch.path.is_some() { "the jobs file" } else { "the release" };
+                let text = format!("{what} is rejected, the previous one stays in force: {fault}");
                 self.context.observer.message(MessageLevel::Error, text);
             }
         }

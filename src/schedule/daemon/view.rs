@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
 };
 
 use jiff::Timestamp;
@@ -13,10 +14,16 @@ use crate::schedule::{
     slot::Slot,
 };
 
+/// The time for which the jobs that were in force before are kept: a hundred thousand need much memory, and a run comes
+/// within a second or two of its decision.
+const BEFORE_TIME: Duration = Duration::from_mins(1);
+
 /// The jobs in force, and the attempts in progress.
 #[derive(Debug)]
 pub struct SchedulerView {
     jobs: Mutex<Arc<Jobs>>,
+    /// The jobs that were in force before, and until when.
+    before: Mutex<Option<(Arc<Jobs>, Instant)>>,
     live: Mutex<BTreeMap<i64, ChildProgress>>,
     coming: Mutex<ComingSlots>,
 }
@@ -33,12 +40,24 @@ struct ComingSlots {
 impl SchedulerView {
     /// Creates a view of a scheduler that runs `jobs`.
     pub fn new(jobs: Arc<Jobs>) -> Self {
-        Self { jobs: Mutex::new(jobs), live: Mutex::default(), coming: Mutex::default() }
+        let (jobs, before) = (Mutex::new(jobs), Mutex::default());
+        Self { jobs, before, live: Mutex::default(), coming: Mutex::default() }
     }
 
     /// Returns the jobs as the scheduler has read them last.
     pub fn jobs(&self) -> Arc<Jobs> {
         Arc::clone(&self.jobs.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Returns the jobs of a release: those in force, unless it is that of those before. A run that was decided by those may
+    /// come a moment after the others.
+    pub(super) fn jobs_of(&self, release: &str) -> Arc<Jobs> {
+        let mut before = self.before.lock().unwrap_or_else(PoisonError::into_inner);
+        if before.as_ref().is_some_and(|(_, until)| until.elapsed() > BEFORE_TIME) {
+            *before = None;
+        }
+        let found = before.as_ref().filter(|(jobs, _)| jobs.release == release);
+        found.map_or_else(|| self.jobs(), |(jobs, _)| Arc::clone(jobs))
     }
 
     /// Returns the next slot after `now` of each of `jobs`. Only those that have passed since the last call are computed:
@@ -74,7 +93,13 @@ impl SchedulerView {
     }
 
     pub(super) fn set_jobs(&self, jobs: Arc<Jobs>) {
-        *self.jobs.lock().unwrap_or_else(PoisonError::into_inner) = jobs;
+        let mut current = self.jobs.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = std::mem::replace(&mut *current, jobs);
+        // A jobs file is changed in its place: its scripts are those of now.
+        if before.published.is_some() {
+            let mut place = self.before.lock().unwrap_or_else(PoisonError::into_inner);
+            *place = Some((before, Instant::now()));
+        }
     }
 
     pub(super) fn began(&self, run: i64, progress: ChildProgress) {

@@ -57,6 +57,10 @@ pub(super) struct Worker {
 const CALLS_IN_LEASE: u32 = 4;
 /// The least time limit of such a call, which a busy server may need.
 const CALL_TIME_MIN: Duration = Duration::from_secs(2);
+/// The maximum length of the reason why a release cannot be used: it is shown in one line.
+const FAULT_CHARS_MAX: usize = 300;
+/// The maximum number of missing secrets that a machine tells: a machine that lacks more is not meant to have them.
+const MISSING_MAX: usize = 1_000;
 /// The file of the lease, in the state folder.
 const LEASE: &str = "lease";
 
@@ -80,6 +84,7 @@ impl Worker {
                 setup.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
             record.name.clone_from(&setup.name);
             record.labels = labels.join("\n");
+            record.never_leads = !setup.may_lead;
             record.lease_ms = i64::try_from(context.lease.as_millis()).unwrap_or(i64::MAX);
             set_jobs(&mut record, &context, &context.jobs());
             fleet::check_name(&store, setup, &context.start.state, context.lease)?;
@@ -130,6 +135,16 @@ impl Worker {
     pub(super) fn note_jobs(&self, jobs: &Jobs) {
         if let Some(heartbeat) = &self.heartbeat {
             heartbeat.change(|record| set_jobs(record, &self.context, jobs));
+        }
+    }
+
+    /// Tells the fleet why the current release cannot be used here; nothing if it can.
+    pub(super) fn note_fault(&self, fault: &str) {
+        let is_new = |heartbeat: &&Heartbeat| heartbeat.record().fault != fault;
+        if let Some(heartbeat) = self.heartbeat.as_ref().filter(is_new) {
+            heartbeat.change(|record| {
+                record.fault = fault.chars().take(FAULT_CHARS_MAX).collect();
+            });
         }
     }
 
@@ -271,4 +286,6 @@ fn set_jobs(record: &mut WorkerRecord, context: &SchedulerContext, jobs: &Jobs) 
     let room = context.fleet.as_ref().and_then(|setup| setup.room);
     record.room = room.unwrap_or(jobs.runner.max_running).into();
     record.release.clone_from(&jobs.release);
+    let missing = jobs.missing.iter().take(MISSING_MAX).map(String::as_str);
+    record.missing = missing.collect::<Vec<_>>().join("\n");
 }

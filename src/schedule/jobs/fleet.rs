@@ -1,6 +1,11 @@
 //! The keys of `[runner]` and of jobs about several machines that share a store.
 
-use std::{collections::BTreeMap, ops::RangeInclusive, time::Duration};
+use std::{
+    collections::BTreeMap,
+    ops::RangeInclusive,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use toml::de::DeValue;
 
@@ -67,6 +72,18 @@ pub(super) fn of_runner(
         page.warn(value.span(), "`store_password` without `store`", hint);
     }
     runner.store_password = Some(Secret::new(text));
+}
+
+/// Reads the directory in which runs of a release work.
+pub(super) fn work(table: &mut JobsTable<'_>, page: &mut JobsDocument<'_>) -> Option<PathBuf> {
+    let (text, span) = table.text("work", page)?;
+    let path = Path::new(text);
+    if !path.is_absolute() {
+        let hint = Some("it is the same path on every machine, such as \"/srv/portolan\"".into());
+        page.error(span, "`work` wants an absolute path", hint);
+        return None;
+    }
+    Some(path.to_owned())
 }
 
 /// Parses a label, which is `KEY=VALUE`.

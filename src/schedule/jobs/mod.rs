@@ -12,6 +12,7 @@ mod glance;
 mod job;
 mod listen;
 mod options;
+mod own_files;
 mod rates;
 mod read;
 mod rows;
@@ -83,6 +84,10 @@ pub struct Jobs {
     pub included: Vec<PathBuf>,
     /// The digits of a hash of the file and of those that it includes: machines with the same have the same jobs.
     pub release: String,
+    /// The number of the published release that they are; `None` if they come from a file of this host.
+    pub published: Option<i64>,
+    /// The secrets that they name and that this machine does not have, as far as it was asked.
+    pub missing: Vec<String>,
     /// The place of each job in `all`.
     places: HashMap<Arc<str>, usize>,
 }
@@ -93,7 +98,8 @@ impl Jobs {
         let places = (0..).zip(&all).map(|(at, job)| (Arc::clone(&job.name), at)).collect();
         let (mail, digest) = (MailSettings::default(), None);
         let (included, release) = (Vec::new(), String::new());
-        Self { file, runner, mail, digest, all, included, release, places }
+        let (published, missing) = (None, Vec::new());
+        Self { file, runner, mail, digest, all, included, release, published, missing, places }
     }
 
     /// Returns the job of that name.
@@ -112,6 +118,8 @@ impl Jobs {
 pub struct Runner {
     /// The folder of the database and of the runs' logs. `--state` takes precedence.
     pub state: Option<PathBuf>,
+    /// The directory in which the runs of a published release work.
+    pub work: Option<PathBuf>,
     /// The address of a store that machines share; it may contain a password. `--store` takes precedence.
     pub store: Option<Secret>,
     /// The password of that store, or `secret:NAME`.
@@ -152,6 +160,7 @@ impl Default for Runner {
         let retention = Retention::default();
         Self {
             state: None,
+            work: None,
             store: None,
             store_password: None,
             lease: fleet::LEASE,
@@ -176,6 +185,12 @@ const RUNNER: OptionTable<Runner> = OptionTable {
             Own,
             "the folder of the database and of the runs' logs, relative to that of the jobs file; `--state` takes \
              precedence",
+        ),
+        OptionRow::<Runner>::new(
+            "work",
+            Own,
+            "the absolute path of the directory in which the runs of a published release work: relative local paths count \
+             from it; `work` in the state directory without it. See `portolan publish`",
         ),
         OptionRow::<Runner>::new(
             "store",

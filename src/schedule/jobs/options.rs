@@ -75,6 +75,8 @@ pub struct Job {
     pub locks: Vec<String>,
     /// The labels that the machine of a run must have, if several share the store.
     pub needs: BTreeMap<String, String>,
+    /// The names of the secrets that a run needs, as far as they are known.
+    pub secrets: Vec<String>,
     /// Jobs that must have succeeded since this job's last slot (or, without a schedule, since its last run).
     pub after: Vec<Arc<str>>,
     /// The notifications.
@@ -108,6 +110,7 @@ impl Default for Job {
             rate_limit: None,
             locks: Vec::new(),
             needs: BTreeMap::new(),
+            secrets: Vec::new(),
             after: Vec::new(),
             notify: Notify::default(),
         }

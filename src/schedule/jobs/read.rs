@@ -154,7 +154,10 @@ fn jobs(
     let mut scripts = BTreeSet::new();
     for table in tables.iter().take(JOBS_MAX) {
         secrets.of_table(&table.table);
-        let read = job::read(table, place, page);
+        let mut read = job::read(table, place, page);
+        if let Some(job) = &mut read.job {
+            job.secrets = SecretNames::of_job(&table.table);
+        }
         scripts.extend(read.script.clone());
         all.push(read);
     }
@@ -198,6 +201,7 @@ fn runner_of(
     let Some(mut table) = table else { return runner };
     table.fill(&RUNNER, &mut runner, page);
     runner.state = table.text("state", page).map(|(state, _)| place.folder.join(state));
+    runner.work = fleet::work(&mut table, page);
     runner.metrics = listen::address("metrics", "127.0.0.1:9464", &mut table, page);
     fleet::of_runner(&mut runner, &mut table, page);
     listen::read(&mut runner, &mut table, place, page);

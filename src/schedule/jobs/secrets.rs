@@ -37,6 +37,19 @@ impl SecretNames {
         }
     }
 
+    /// Returns those that a run of the job in this table needs: all but those of its notifications, in the order of their
+    /// names.
+    pub(super) fn of_job(table: &DeTable<'_>) -> Vec<String> {
+        let mut names = Self::default();
+        for (key, value) in table {
+            let key = &**key.get_ref();
+            if !OWN_TEXTS.contains(&key) && !key.starts_with("on_") {
+                names.of_value(value);
+            }
+        }
+        names.0.into_keys().collect()
+    }
+
     fn of_value(&mut self, value: &Value<'_>) {
         match value.get_ref() {
             DeValue::String(text) => self.add(text, value.span().start),

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use super::{
     decide::JobCursor,
     decision::{DecisionKind, PlannerStep, Trigger},
-    machines::{MachineRoom, choose},
+    machines::{JobNeeds, MachineRoom, choose},
     reason::DecisionReason,
     state::{JobPlanState, Moment, RunningJob, WaitingSlot},
 };
@@ -269,7 +269,7 @@ impl ResourceUsage<'_> {
     /// Takes a place on a machine for the run whose decision comes next.
     fn place(&mut self, job: &Job, step: &mut PlannerStep) {
         if let Some(machines) = &mut self.machines
-            && let Ok(machine) = choose(machines, (&job.name, &job.needs))
+            && let Ok(machine) = choose(machines, JobNeeds::of(job))
         {
             machine.running += 1;
             step.machines.insert(step.decisions.len(), Arc::clone(&machine.name));
@@ -282,7 +282,7 @@ impl ResourceUsage<'_> {
         let busy = self.running.len() + self.begun.len();
         match &mut self.machines {
             Some(machines) => {
-                if let Err(reason) = choose(machines, (&job.name, &job.needs)) {
+                if let Err(reason) = choose(machines, JobNeeds::of(job)) {
                     return Some(reason);
                 }
             }

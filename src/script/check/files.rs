@@ -109,6 +109,11 @@ impl<'e> ScriptFiles<'e> {
         self.all.iter().all(is_known).then(|| paths.collect())
     }
 
+    /// Returns the paths of the imports, as seen from the current directory.
+    pub(super) fn imported(&self) -> Vec<PathBuf> {
+        self.all.iter().skip(1).map(|file| PathBuf::from(&file.shown)).collect()
+    }
+
     /// Returns true if the file `real` is among the imports.
     pub(super) fn imports(&self, real: &Path) -> bool {
         self.seen.iter().any(|(path, _)| path == real)

@@ -12,7 +12,10 @@ pub mod permissions;
 mod types;
 mod walk;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+};
 
 use self::{
     calls::Calls,
@@ -86,6 +89,12 @@ pub fn check_all(sources: &[ScriptSource]) -> Vec<ScriptFinding> {
     let found = on_large_stack(|| on_this_thread(sources));
     let found = found.unwrap_or_else(|| sources.first().map(crashed).into_iter().collect());
     without_secrets(found, sources)
+}
+
+/// Returns the files that `source` imports by names that its text has, as seen from the current directory.
+pub fn import_files(source: &ScriptSource) -> Vec<PathBuf> {
+    let imports = || ScriptFiles::load(&Engines::new(), source).imported();
+    on_large_stack(imports).unwrap_or_default()
 }
 
 /// Runs `work` on a thread with the stack of a run, which deep expressions need; `None` if it panics.

@@ -27,10 +27,6 @@ const STARS: &str = "***";
 /// The minimum length in characters of a secret that is masked in messages: shorter ones occur in many words by chance.
 const WORD_LENGTH_MIN: usize = 4;
 
-/// The maximum size of a text in bytes: nothing is shown of a longer one, since some of the rules take quadratic time
-/// (0.1 s for a script of this size without a blank line).
-const TEXT_BYTES_MAX: usize = 256 * 1024;
-
 /// The parts of one text that must not be shown.
 #[derive(Debug, Clone, Default)]
 pub struct Veil {
@@ -41,11 +37,15 @@ pub struct Veil {
 }
 
 impl Veil {
+    /// The maximum size of a text in bytes: nothing is shown of a longer one, since some of the rules take quadratic time
+    /// (0.1 s for a script of this size without a blank line).
+    pub const TEXT_BYTES_MAX: usize = 256 * 1024;
+
     /// Returns the veil of `text`, which is that of `file`.
     pub fn of(file: &str, text: &str) -> Self {
         let is_toml = Path::new(file).extension().is_some_and(|end| end == "toml");
         let language = if is_toml { Language::Toml } else { Language::Rhai };
-        if text.len() > TEXT_BYTES_MAX {
+        if text.len() > Self::TEXT_BYTES_MAX {
             return Self { hidden: std::iter::once(0..text.len()).collect(), secrets: Vec::new() };
         }
         let mut hidden = rules::hidden(text, language);
@@ -73,6 +73,12 @@ impl Veil {
             is_joined
         });
         Self { hidden, secrets }
+    }
+
+    /// Returns the number (from 1) of the first line of `text` with a secret, if it has one.
+    pub fn first_line(&self, text: &str) -> Option<usize> {
+        let first = self.hidden.first()?.start;
+        Some(text.get(..first)?.matches('\n').count() + 1)
     }
 
     /// Returns line `number` of `text` (from 1) as it may be shown, and the position of its column `column` (from 1) in

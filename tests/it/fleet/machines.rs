@@ -44,6 +44,7 @@ impl Fleet {
     pub(crate) fn file(&self, name: &str, text: &str) {
         let path = self.path(name);
         let new = path.with_extension("new");
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(&new, text).unwrap();
         fs::rename(new, path).unwrap();
     }
@@ -74,9 +75,14 @@ impl Fleet {
     }
 
     pub(crate) fn start(&mut self, name: &str, more: &[&str]) {
-        let running = self.serve(name, more).spawn();
-        running.until_stderr_has("shares the schedule of");
-        self.machines.insert(name.to_owned(), running);
+        let program = self.serve(name, more);
+        self.started(name, &program);
+        self.machine(name).until_stderr_has("shares the schedule of");
+    }
+
+    /// Starts a machine, and does not wait for it.
+    pub(super) fn started(&mut self, name: &str, program: &Portolan) {
+        self.machines.insert(name.to_owned(), program.spawn());
     }
 
     pub(crate) fn machine(&self, name: &str) -> &Running {

@@ -4,5 +4,6 @@ mod commands;
 mod failover;
 mod kubernetes;
 pub(crate) mod machines;
+mod publish;
 mod refused;
 mod releases;

@@ -179,6 +179,7 @@ impl Set {
             jobs,
             read: Box::new(read),
             state: self.folder.path().join("state"),
+            work: None,
             clock: self.clock.clone(),
             observer: EventEmitter::default(),
             metrics: Arc::new(Metrics::default()),

@@ -62,6 +62,13 @@ pub const TRANSFER_SOURCE_CHANGED: &str = "transfer.source_changed";
 /// The target of a transfer exists.
 pub const TRANSFER_TARGET_EXISTS: &str = "transfer.target_exists";
 
+/// The explanation of [`LOCAL_NO_DIRECTORY`].
+pub(super) const LOCAL_NO_DIRECTORY_ROW: ErrorCode = row(
+    LOCAL_NO_DIRECTORY,
+    "The directory of a local file does not exist.",
+    "Directories above a file are not created by `get` and `put`.",
+    "folders above a file are not made by themselves: mkdir, or local::mkdir() in a script",
+);
 /// The explanation of [`LOGIN_DENIED`].
 pub(super) const LOGIN_DENIED_ROW: ErrorCode = row(
     LOGIN_DENIED,

@@ -9,7 +9,9 @@ pub use super::code_names::{
     TRANSFER_NAME_REFUSED, TRANSFER_NAME_SHORTENED, TRANSFER_RENAME_REFUSED,
     TRANSFER_SOURCE_CHANGED, TRANSFER_TARGET_EXISTS,
 };
-use super::code_names::{LOGIN_DENIED_ROW, LOGIN_TOO_MANY_SESSIONS_ROW, row};
+use super::code_names::{
+    LOCAL_NO_DIRECTORY_ROW, LOGIN_DENIED_ROW, LOGIN_TOO_MANY_SESSIONS_ROW, row,
+};
 
 /// Returns the explanation of `code`.
 pub fn explain(code: &str) -> Option<&'static ErrorCode> {
@@ -142,7 +144,11 @@ const FIRST: &[ErrorCode] = &[
         "A fault in what was deployed, or an address of `check_url` that never answers 200.",
         "look at the site's own error log; `check_url` wants an address that answers 200 before the deployment, too",
     ),
-    super::fleet_codes::OTHER_RELEASE,
+    super::fleet_codes::ROWS[0],
+    super::fleet_codes::ROWS[1],
+    super::fleet_codes::ROWS[2],
+    super::fleet_codes::ROWS[3],
+    super::fleet_codes::ROWS[4],
     row(
         LIMIT_MAX_TOTAL,
         "The run would transfer more than `max_total`.",
@@ -155,12 +161,7 @@ const FIRST: &[ErrorCode] = &[
         "The disk is nearly full, or the source has grown.",
         "make room on the disk, or lower `min_free`",
     ),
-    row(
-        LOCAL_NO_DIRECTORY,
-        "The directory of a local file does not exist.",
-        "Directories above a file are not created by `get` and `put`.",
-        "folders above a file are not made by themselves: mkdir, or local::mkdir() in a script",
-    ),
+    LOCAL_NO_DIRECTORY_ROW,
     LOGIN_DENIED_ROW,
     LOGIN_TOO_MANY_SESSIONS_ROW,
     row(
