@@ -100,10 +100,11 @@ fn check(runner: &str, is_logged_in: bool) {
 /// Returns true if a request to a path that ends so found its job or run.
 fn found(sent: &str, action: &str) -> bool {
     let sent: serde_json::Value = serde_json::from_str(sent).unwrap();
-    sent["log"]["entries"].as_array().unwrap().iter().any(|entry| {
-        let url = entry["request"]["url"].as_str().unwrap();
-        let status = entry["response"]["status"].as_u64().unwrap();
-        url.ends_with(action) && matches!(status, 200..=299 | 409)
+    let entries = sent.pointer("/log/entries").and_then(serde_json::Value::as_array).unwrap();
+    entries.iter().any(|entry| {
+        let url = entry.pointer("/request/url").and_then(serde_json::Value::as_str).unwrap();
+        let status = entry.pointer("/response/status").and_then(serde_json::Value::as_u64);
+        url.ends_with(action) && matches!(status.unwrap(), 200..=299 | 409)
     })
 }
 
