@@ -1,4 +1,5 @@
-//! The suite that every database passes: each of its tests is one for SQLite and one for PostgreSQL.
+//! The suite that every database passes: each of its tests is one for SQLite and two for PostgreSQL, with prepared
+//! statements and without.
 
 use super::Store;
 
@@ -10,6 +11,16 @@ macro_rules! conformance {
                 #[test]
                 fn $test() {
                     $crate::conformance::on_sqlite(super::$test);
+                }
+            )*
+        }
+
+        #[cfg(feature = "postgres")]
+        mod on_pooled_postgres {
+            $(
+                #[test]
+                fn $test() {
+                    $crate::conformance::on_pooled_postgres(super::$test);
                 }
             )*
         }
@@ -38,4 +49,11 @@ pub(crate) fn on_sqlite(test: impl FnOnce(&mut Store)) {
 pub(crate) fn on_postgres(test: impl FnOnce(&mut Store)) {
     let Some(database) = crate::postgres::test_server::new_database() else { return };
     test(&mut Store::connect(&database.settings()).unwrap());
+}
+
+/// Works like [`on_postgres`], with the statements as they are where a pooler shares the sessions of the server.
+#[cfg(feature = "postgres")]
+pub(crate) fn on_pooled_postgres(test: impl FnOnce(&mut Store)) {
+    let Some(database) = crate::postgres::test_server::new_database() else { return };
+    test(&mut Store::connect(&database.settings().pooled()).unwrap());
 }

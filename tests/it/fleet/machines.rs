@@ -20,6 +20,8 @@ pub(crate) const LEASE: u64 = 3;
 /// A fleet: one folder with the jobs file and its scripts, and one state folder for each machine.
 pub(crate) struct Fleet {
     pub(crate) server: PostgresServer,
+    /// The port by which the machines reach the server.
+    port: u16,
     folder: TempDir,
     machines: BTreeMap<String, Running>,
 }
@@ -27,9 +29,18 @@ pub(crate) struct Fleet {
 impl Fleet {
     /// Returns a fleet without machines; `None` if PostgreSQL is not here.
     pub(crate) fn new(jobs: &str) -> Option<Self> {
+        Self::behind(jobs, |server| Some(server.port()))
+    }
+
+    /// Works like [`Fleet::new`], with something in front of the server that listens at the port that `start` returns.
+    pub(crate) fn behind(
+        jobs: &str,
+        start: impl FnOnce(&PostgresServer) -> Option<u16>,
+    ) -> Option<Self> {
         let server = PostgresServer::start()?;
+        let port = start(&server)?;
         let folder = tempfile::Builder::new().prefix("portolan-fleet-").tempdir().unwrap();
-        let fleet = Self { server, folder, machines: BTreeMap::new() };
+        let fleet = Self { server, port, folder, machines: BTreeMap::new() };
         fleet.file(
             "portolan.toml",
             &format!("[runner]\nlease = \"{LEASE}s\"\nstore = \"{}\"\n{jobs}", fleet.address()),
@@ -38,7 +49,7 @@ impl Fleet {
     }
 
     pub(crate) fn address(&self) -> String {
-        self.server.address()
+        format!("postgres://portolan@127.0.0.1:{}/postgres", self.port)
     }
 
     pub(crate) fn file(&self, name: &str, text: &str) {

@@ -4,6 +4,7 @@ mod commands;
 mod failover;
 mod kubernetes;
 pub(crate) mod machines;
+mod pooled;
 mod publish;
 mod refused;
 mod releases;

@@ -5,6 +5,7 @@
 
 mod fault;
 mod passfile;
+mod pooler;
 mod row;
 mod settings;
 #[cfg(test)]
@@ -22,9 +23,14 @@ use std::{
 
 use futures_util::future::try_join_all;
 use tokio::{runtime::Handle, time::timeout};
-use tokio_postgres::{Client, Error, Statement, error::SqlState, types::ToSql};
+use tokio_postgres::{
+    Client, Error, Row, Statement,
+    error::SqlState,
+    types::{ToSql, Type},
+};
 
 pub(super) use self::fault::fault;
+use self::pooler::FirstAnswer;
 pub use self::settings::PostgresSettings;
 use super::sql::{Numbered, Sql, SqlError, SqlResult, SqlRow, SqlValue, values};
 
@@ -38,6 +44,9 @@ const CALL_TIME_MAX: Duration = Duration::from_secs(20);
 const SESSION: &str =
     "SET statement_timeout = '15s'; SET idle_in_transaction_session_timeout = '10s';
     SET client_min_messages = 'warning'; SET default_transaction_isolation = 'read committed'";
+/// The same for each transaction, where a pooler shares the sessions of the server: what is set in one is lost in the next.
+const POOLED_TRANSACTION: &str = "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL statement_timeout = '15s';
+    SET LOCAL idle_in_transaction_session_timeout = '10s'; SET LOCAL client_min_messages = 'warning'";
 /// The sequences that number new rows: no number is used twice by any writers.
 const SEQUENCES: &str =
     "CREATE SEQUENCE IF NOT EXISTS run_numbers; CREATE SEQUENCE IF NOT EXISTS notice_numbers";
@@ -58,14 +67,16 @@ pub(super) struct PostgresSession {
 /// A connection that was made.
 struct OpenConnection {
     client: Client,
-    statements: HashMap<String, Statement>,
+    /// The statements that are prepared; `None` where a pooler shares the sessions of the server, in which others have prepared
+    /// statements of the same names.
+    statements: Option<HashMap<String, Statement>>,
     /// The version of the server, such as 150018.
     version: u32,
 }
 
 impl std::fmt::Debug for OpenConnection {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "OpenConnection({} statements)", self.statements.len())
+        write!(f, "OpenConnection({:?} statements)", self.statements.as_ref().map(HashMap::len))
     }
 }
 
@@ -74,22 +85,51 @@ impl OpenConnection {
         let (client, connection) = settings.config.connect(settings.tls.clone()).await?;
         // It ends when the client is dropped, or when the connection breaks; calls get the error.
         drop(tokio::spawn(async { connection.await.ok() }));
-        client.batch_execute(SESSION).await?;
-        let version = client.query_one("SHOW server_version_num", &[]).await?;
-        let version = version.try_get::<_, String>(0)?.parse().unwrap_or(0);
-        Ok(Self { client, statements: HashMap::new(), version })
+        let FirstAnswer { version, is_pooled } = pooler::ask(&client).await?;
+        let is_pooled = is_pooled || settings.is_pooled;
+        if !is_pooled {
+            client.batch_execute(SESSION).await?;
+        }
+        Ok(Self { client, statements: (!is_pooled).then(HashMap::new), version })
     }
 
-    async fn statement(&mut self, text: &str) -> Result<Statement, Error> {
-        if let Some(known) = self.statements.get(text) {
-            return Ok(known.clone());
+    /// Returns the prepared statement; `None` if nothing may be prepared.
+    async fn statement(&mut self, text: &str) -> Result<Option<Statement>, Error> {
+        let Some(statements) = &mut self.statements else { return Ok(None) };
+        if let Some(known) = statements.get(text) {
+            return Ok(Some(known.clone()));
         }
-        if self.statements.len() >= STATEMENTS_MAX {
-            self.statements.clear();
+        if statements.len() >= STATEMENTS_MAX {
+            statements.clear();
         }
         let statement = self.client.prepare(text).await?;
-        self.statements.insert(text.to_owned(), statement.clone());
-        Ok(statement)
+        statements.insert(text.to_owned(), statement.clone());
+        Ok(Some(statement))
+    }
+
+    /// Runs a statement with each of these lists of values, all of which are sent at once.
+    async fn execute_all(&mut self, text: &str, lists: &[&[SqlValue]]) -> Result<Vec<u64>, Error> {
+        if let Some(statement) = self.statement(text).await? {
+            let lists: Vec<_> = lists.iter().map(|values| parameters(values)).collect();
+            return try_join_all(lists.iter().map(|row| self.client.execute(&statement, row)))
+                .await;
+        }
+        let lists: Vec<_> = lists.iter().map(|values| typed(values)).collect();
+        try_join_all(lists.iter().map(|row| self.client.execute_typed(text, row))).await
+    }
+
+    /// Asks a query with each of these lists of values, all of which are sent at once.
+    async fn query_all(
+        &mut self,
+        text: &str,
+        lists: &[&[SqlValue]],
+    ) -> Result<Vec<Vec<Row>>, Error> {
+        if let Some(statement) = self.statement(text).await? {
+            let lists: Vec<_> = lists.iter().map(|values| parameters(values)).collect();
+            return try_join_all(lists.iter().map(|row| self.client.query(&statement, row))).await;
+        }
+        let lists: Vec<_> = lists.iter().map(|values| typed(values)).collect();
+        try_join_all(lists.iter().map(|row| self.client.query_typed(text, row))).await
     }
 }
 
@@ -120,7 +160,10 @@ impl PostgresSession {
     /// Runs `work` in a transaction: all of its changes are written, or none; if the connection breaks at the end, it
     /// is unknown which.
     pub(super) fn transact<T>(&self, work: impl FnOnce(&dyn Sql) -> SqlResult<T>) -> SqlResult<T> {
-        self.batch("BEGIN")?;
+        self.call(&async |live: &mut OpenConnection| {
+            let begin = if live.statements.is_some() { "BEGIN" } else { POOLED_TRANSACTION };
+            live.client.batch_execute(begin).await
+        })?;
         self.is_in_transaction.store(true, Ordering::Relaxed);
         let done = work(self).and_then(|result| {
             self.batch("COMMIT")?;
@@ -202,29 +245,37 @@ fn parameters(values: &[SqlValue]) -> Vec<&(dyn ToSql + Sync)> {
     values.iter().map(|value| value as &(dyn ToSql + Sync)).collect()
 }
 
+/// Returns the values with their types, for a statement that is not prepared. Of texts and NULL the server finds the type, as it
+/// does when it prepares one.
+fn typed(values: &[SqlValue]) -> Vec<(&(dyn ToSql + Sync), Type)> {
+    let kind = |value: &SqlValue| match value {
+        SqlValue::Int(_) => Type::INT8,
+        SqlValue::Bool(_) => Type::BOOL,
+        SqlValue::Null | SqlValue::Text(_) => Type::UNKNOWN,
+    };
+    values.iter().map(|value| (value as &(dyn ToSql + Sync), kind(value))).collect()
+}
+
 impl Sql for PostgresSession {
     fn execute(&self, statement: &str, values: &[SqlValue]) -> SqlResult<u64> {
-        self.call(&async |live: &mut OpenConnection| {
-            let statement = live.statement(statement).await?;
-            live.client.execute(&statement, &parameters(values)).await
-        })
+        let changed = self.call(&async |live: &mut OpenConnection| {
+            live.execute_all(statement, &[values]).await
+        })?;
+        Ok(changed.into_iter().next().unwrap_or(0))
     }
 
     fn query(&self, query: &str, values: &[SqlValue]) -> SqlResult<Vec<SqlRow>> {
-        let rows = self.call(&async |live: &mut OpenConnection| {
-            let statement = live.statement(query).await?;
-            live.client.query(&statement, &parameters(values)).await
-        })?;
-        row::rows(&rows)
+        let answers =
+            self.call(&async |live: &mut OpenConnection| live.query_all(query, &[values]).await)?;
+        row::rows(answers.first().map_or(&[], Vec::as_slice))
     }
 
     fn execute_each(&self, statement: &str, rows: &[Vec<SqlValue>]) -> SqlResult<Vec<u64>> {
         let mut changed = Vec::with_capacity(rows.len());
         for part in rows.chunks(PIPELINE_MAX) {
+            let part: Vec<_> = part.iter().map(Vec::as_slice).collect();
             changed.extend(self.call(&async |live: &mut OpenConnection| {
-                let statement = live.statement(statement).await?;
-                let rows: Vec<_> = part.iter().map(|row| parameters(row)).collect();
-                try_join_all(rows.iter().map(|row| live.client.execute(&statement, row))).await
+                live.execute_all(statement, &part).await
             })?);
         }
         Ok(changed)
@@ -233,11 +284,9 @@ impl Sql for PostgresSession {
     fn query_each(&self, query: &str, rows: &[Vec<SqlValue>]) -> SqlResult<Vec<Option<SqlRow>>> {
         let mut found = Vec::with_capacity(rows.len());
         for part in rows.chunks(PIPELINE_MAX) {
-            let answers = self.call(&async |live: &mut OpenConnection| {
-                let statement = live.statement(query).await?;
-                let rows: Vec<_> = part.iter().map(|row| parameters(row)).collect();
-                try_join_all(rows.iter().map(|row| live.client.query(&statement, row))).await
-            })?;
+            let part: Vec<_> = part.iter().map(Vec::as_slice).collect();
+            let answers =
+                self.call(&async |live: &mut OpenConnection| live.query_all(query, &part).await)?;
             for answer in answers {
                 found.push(row::rows(&answer)?.into_iter().next());
             }

@@ -33,6 +33,8 @@ pub struct PostgresSettings {
     place: String,
     /// The time limit of a call.
     pub(super) calls: Duration,
+    /// True if a pooler is to be assumed between this host and the server. One that is there is noticed.
+    pub(super) is_pooled: bool,
 }
 
 impl std::fmt::Debug for PostgresSettings {
@@ -101,7 +103,13 @@ impl PostgresSettings {
         config.connect_timeout(HOST_TIME_MAX);
         config.keepalives(true).keepalives_idle(KEEP_ALIVE_IDLE).tcp_user_timeout(SILENT_TIME_MAX);
         let place = place_of(&config);
-        Ok(Self { config, tls, place, calls: CALL_TIME_MAX })
+        Ok(Self { config, tls, place, calls: CALL_TIME_MAX, is_pooled: false })
+    }
+
+    /// Returns the same settings, with a pooler assumed.
+    #[cfg(test)]
+    pub(crate) fn pooled(self) -> Self {
+        Self { is_pooled: true, ..self }
     }
 
     /// Returns the address without its password and its options.
