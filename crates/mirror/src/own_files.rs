@@ -20,13 +20,14 @@ const DATABASE: &[u8] = b"portolan.db";
 /// The database and the files that SQLite writes beside it.
 const DATABASES: [&[u8]; 3] = [DATABASE, b"portolan.db-wal", b"portolan.db-shm"];
 /// The other entries of a state directory.
-const PARTS: [&[u8]; 10] = [
+const PARTS: [&[u8]; 11] = [
     b"portolan.db.backup",
     b"portolan.db.backup.part",
     b"marks",
     b"temps",
     b"logs",
     b"leases",
+    b"releases",
     b"nat.lock",
     b"serve.lock",
     b"runs.lock",

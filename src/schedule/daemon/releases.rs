@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// The time between two looks at which release is current.
-const LOOK: Duration = Duration::from_millis(500);
+const LOOK: Duration = Duration::from_secs(1);
 /// The time after which a release that could not be used is tried again: what it lacks may have come.
 const RETRY: Duration = Duration::from_secs(30);
 
@@ -24,6 +24,8 @@ pub(super) struct ReleaseWatch {
     pub(super) current: Option<PublishedRelease>,
     /// The hash of the release that could not be used, and when.
     failed: Option<(String, Instant)>,
+    /// The time of the last look for secrets that were missing.
+    sought: Option<Instant>,
 }
 
 impl ReleaseWatch {
@@ -62,11 +64,32 @@ impl Daemon {
         if follows && is_wanted && !self.watch.is_reading() {
             self.reload();
         }
+        self.look_for_secrets()?;
         // One that is about to take the current release goes on as the leader.
         if is_another && (has_failed || !follows) {
             self.resign_to_current()?;
         }
         Ok(())
+    }
+
+    /// Looks for the secrets that this machine did not have, at intervals. If it has one, the release is read anew.
+    fn look_for_secrets(&mut self) -> Result<()> {
+        let Some(releases) = self.release_folder() else { return Ok(()) };
+        if self.releases.sought.is_some_and(|at| at.elapsed() < RETRY) {
+            return Ok(());
+        }
+        self.releases.sought = Some(Instant::now());
+        if !self.watch.is_reading() && releases.has_new_secret(&self.context.jobs())? {
+            self.reload();
+        }
+        Ok(())
+    }
+
+    /// Returns the directory of releases of a machine that follows them.
+    fn release_folder(&self) -> Option<ReleaseFolder> {
+        let setup = self.context.fleet.as_ref().filter(|setup| setup.follows_releases)?;
+        let (place, state) = (setup.place.clone(), self.context.start.state.clone());
+        Some(ReleaseFolder { place, state })
     }
 
     /// Gives the lease up to a machine that has the current release, which this one has not, if there is one.
@@ -89,9 +112,7 @@ impl Daemon {
     pub(super) fn took_release(&mut self, jobs: &Jobs) {
         self.releases.failed = None;
         self.worker.note_fault("");
-        let Some(setup) = self.context.fleet.as_ref().filter(|setup| setup.follows_releases) else {
-            return;
-        };
+        let Some(releases) = self.release_folder() else { return };
         if !jobs.missing.is_empty() {
             self.context.observer.warn(format!(
                 "this machine gets no runs of the jobs that need the secrets {}, which it does not have",
@@ -101,8 +122,7 @@ impl Daemon {
         let scripts = self.worker.active.values().map(|active| active.job.script.clone());
         let mut needed: Vec<_> = scripts.collect();
         needed.push(jobs.file.clone());
-        let (place, state) = (setup.place.clone(), self.context.start.state.clone());
-        if let Err(fault) = (ReleaseFolder { place, state }).prune(&needed) {
+        if let Err(fault) = releases.prune(&needed) {
             self.context.observer.warn(format!("an earlier release could not be removed: {fault}"));
         }
     }

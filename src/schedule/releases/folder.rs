@@ -82,6 +82,15 @@ impl ReleaseFolder {
         Ok(jobs)
     }
 
+    /// Returns true if this machine has a secret now that it did not have when it read the jobs.
+    pub fn has_new_secret(&self, jobs: &Jobs) -> Result<bool> {
+        if jobs.missing.is_empty() {
+            return Ok(false);
+        }
+        let work = self.work(jobs)?;
+        Ok(jobs.missing.iter().any(|name| secrets_here::is_here(name, &work)))
+    }
+
     /// Returns the directory of a release, with its files as they were published.
     fn fetch(&self, store: &Store, release: &PublishedRelease) -> Result<PathBuf> {
         if release.format > FORMAT {

@@ -47,6 +47,10 @@ pub(super) fn note(jobs: &mut Jobs, work: &Path) {
         }
     }
     let all: BTreeSet<&String> = jobs.all.iter().flat_map(|job| &job.secrets).collect();
-    let is_missing = |name: &&String| secrets::of_text_in(&format!("secret:{name}"), work).is_err();
-    jobs.missing = all.into_iter().filter(is_missing).cloned().collect();
+    jobs.missing = all.into_iter().filter(|name| !is_here(name, work)).cloned().collect();
+}
+
+/// Returns true if this machine has a secret.
+pub(super) fn is_here(name: &str, work: &Path) -> bool {
+    secrets::of_text_in(&format!("secret:{name}"), work).is_ok()
 }

@@ -1,6 +1,12 @@
 //! Published releases: machines without a jobs file take each one while they run, and no slot is lost or doubled.
 
-use std::{collections::BTreeMap, fs, os::unix::fs::symlink, thread, time::Duration};
+use std::{
+    collections::BTreeMap,
+    fs,
+    os::unix::fs::{PermissionsExt, symlink},
+    thread,
+    time::Duration,
+};
 
 use jiff::Timestamp;
 use portolan::store::{StorePlace, releases::NewRelease};
@@ -238,8 +244,14 @@ fn a_machine_without_a_secret_gets_no_runs_of_the_jobs_that_need_it() {
     let waits = fleet.until(|run| run["job"] == "with" && run["outcome"] == "waiting");
     assert_eq!(waits["reason_code"], "no-machine", "{waits}");
     assert_eq!(waits["reason"], "no machine with `secret:PARTNER_9X` is there");
-    follow(&mut fleet, "one", &["--label", "at=one"], &secret);
-    fleet.until(|run| run["id"] == waits["id"] && run["outcome"] == "done");
+    // A file with it is found without a restart.
+    let folder = fleet.path("state-two/work/secrets");
+    fs::create_dir(&folder).unwrap();
+    fs::write(folder.join("new"), PostgresServer::PASSWORD).unwrap();
+    fs::set_permissions(folder.join("new"), fs::Permissions::from_mode(0o600)).unwrap();
+    fs::rename(folder.join("new"), folder.join("PARTNER_9X")).unwrap();
+    let done = fleet.until(|run| run["id"] == waits["id"] && run["outcome"] == "done");
+    assert_eq!(done["machine"], "two");
     assert_eq!(fleet.read("acts").len(), 5);
     fleet.stop_all();
 }
@@ -366,8 +378,7 @@ fn the_files_of_a_release_are_closed_to_others_and_runs_work_in_a_directory_of_t
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(folder).unwrap() {
             let entry = entry.unwrap();
-            let bits =
-                std::os::unix::fs::PermissionsExt::mode(&entry.metadata().unwrap().permissions());
+            let bits = PermissionsExt::mode(&entry.metadata().unwrap().permissions());
             assert_eq!(bits & 0o077, 0, "{:?}", entry.path());
             if entry.path().is_dir() {
                 folders.push(entry.path());
