@@ -11,7 +11,7 @@ use jiff::{
     tz::{Offset, TimeZone},
 };
 
-use super::{Expression, ExpressionKind, Schedule, fields::CronFields};
+use super::{Expression, ExpressionKind, Schedule, StartLimits, fields::CronFields};
 use crate::slot::{Slot, SlotId};
 use portolan_core::limits::CRON_SEARCH_YEARS;
 
@@ -78,7 +78,7 @@ impl SlotWalk {
         }
     }
 
-    /// Returns the next slot of any expression, whatever its limits.
+    /// Returns the next slot of any expression; limits matter only for times in a gap.
     fn step(&mut self, schedule: &Schedule) -> Option<Slot> {
         let slot = if schedule.others.is_empty() {
             self.next_by(&schedule.expression, schedule)?
@@ -97,17 +97,24 @@ impl SlotWalk {
     fn next_by(&mut self, expression: &Expression, schedule: &Schedule) -> Option<Slot> {
         match &expression.kind {
             ExpressionKind::Every { period_s, phase_s } => every(self.after, *period_s, *phase_s),
-            ExpressionKind::Fields(fields) => self.next_of(fields, &schedule.zone.rules),
+            ExpressionKind::Fields(fields) => {
+                self.next_of(fields, &schedule.zone.rules, schedule.limits.as_deref())
+            }
         }
     }
 
-    fn next_of(&mut self, fields: &CronFields, zone: &TimeZone) -> Option<Slot> {
+    fn next_of(
+        &mut self,
+        fields: &CronFields,
+        zone: &TimeZone,
+        limits: Option<&StartLimits>,
+    ) -> Option<Slot> {
         let horizon = horizon(fields, self.after)?;
         let held = self.segment.take().filter(|segment| segment.holds(self.after));
         let mut segment = held.unwrap_or_else(|| Segment::of(self.after, zone));
         let mut low = segment.civil(self.after);
         loop {
-            if let Some(slot) = segment.next(fields, low, horizon) {
+            if let Some(slot) = segment.next(fields, low, horizon, limits) {
                 // A slot at the end of a segment belongs to the next one.
                 self.segment = segment.holds(slot.at).then_some(segment);
                 return Some(slot);
@@ -192,7 +199,13 @@ impl Segment {
     }
 
     /// Returns the first slot of this segment, or at its end, after the local time `low`.
-    fn next(&self, fields: &CronFields, mut low: DateTime, horizon: Timestamp) -> Option<Slot> {
+    fn next(
+        &self,
+        fields: &CronFields,
+        mut low: DateTime,
+        horizon: Timestamp,
+        limits: Option<&StartLimits>,
+    ) -> Option<Slot> {
         let put_back = self.put_back.filter(|_| !fields.is_interval);
         if let Some((reached, back)) = put_back
             && back <= SEASON_MAX
@@ -211,18 +224,26 @@ impl Segment {
             };
             return Some(Slot { id, at, moved_from: None });
         }
-        self.moved(fields)
+        self.moved(fields, limits)
     }
 
-    /// Returns the slot at the end of this segment for the fixed times in the gap that follows.
-    fn moved(&self, fields: &CronFields) -> Option<Slot> {
+    /// Returns the slot at the end of this segment for the fixed times in the gap that follows, the first of them that the
+    /// limits permit: one that they exclude hides neither a later one nor a time after the gap.
+    fn moved(&self, fields: &CronFields, limits: Option<&StartLimits>) -> Option<Slot> {
         let (end, next) = (self.end?, self.next?);
         let ahead = seconds(next) - seconds(self.offset);
         if fields.is_interval || ahead <= SignedDuration::ZERO || ahead > SEASON_MAX {
             return None;
         }
         let (from, to) = (self.civil(end), next.to_datetime(end));
-        let civil = fields.next(from.checked_sub(SECOND).ok()?, to.checked_sub(SECOND).ok()?)?;
+        let (mut low, last) = (from.checked_sub(SECOND).ok()?, to.checked_sub(SECOND).ok()?);
+        let civil = loop {
+            let civil = fields.next(low, last)?;
+            if limits.is_none_or(|limits| limits.allows(civil)) {
+                break civil;
+            }
+            low = civil;
+        };
         Some(Slot { id: SlotId::Civil(civil), at: end, moved_from: Some(civil) })
     }
 }

@@ -60,8 +60,13 @@ pub(super) fn with_defaults<'t>(
     // A zone is for a job that has times, of its own or from here, and no zone in them.
     let has_times = is_expected || ["window", "not_on", "rate_limit"].into_iter().any(has);
     let cron = job.get("cron").or_else(|| defaults.get("cron"));
-    let cron = cron.and_then(|cron| cron.get_ref().as_str());
-    let has_zone = cron.is_some_and(|cron| cron.trim_start().contains("TZ="));
+    let names_zone = |cron: &Value<'_>| {
+        cron.get_ref().as_str().is_some_and(|cron| cron.trim_start().contains("TZ="))
+    };
+    let has_zone = cron.is_some_and(|cron| match cron.get_ref() {
+        DeValue::Array(all) => all.iter().any(names_zone),
+        _ => names_zone(cron),
+    });
     let has_work = works().chain(["script"]).any(|key| job.contains_key(key));
     for (key, value) in defaults {
         let name = &**key.get_ref();

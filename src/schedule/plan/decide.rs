@@ -20,6 +20,9 @@ use crate::{
     },
 };
 
+/// The least time after the delay of a slot (`jitter`) in which it can start, even if the next one is due by then.
+const DELAYED_MIN: SignedDuration = SignedDuration::from_mins(1);
+
 /// A job, its decided state, and its next slot.
 #[derive(Debug, Clone)]
 pub(super) struct JobCursor {
@@ -128,7 +131,7 @@ impl JobCursor {
         let mut needs_since = since;
         for slot in passed.slots.drain(..) {
             let not_before = self.jittered(&slot);
-            let give_up = self.give_up(&slot);
+            let give_up = self.give_up(&slot, not_before);
             let trigger = Trigger::Schedule;
             let waiting = WaitingSlot {
                 slot,
@@ -301,13 +304,15 @@ impl JobCursor {
         part(self.job.jitter, &[&self.job.name, &slot.id.to_string()])
     }
 
-    /// Returns the time at which a slot that cannot start is given up.
-    fn give_up(&self, slot: &Slot) -> Timestamp {
+    /// Returns the time at which a slot that cannot start is given up: by default when the next one is due, but not before
+    /// its own delay is over.
+    fn give_up(&self, slot: &Slot, not_before: Timestamp) -> Timestamp {
         if let Some(deadline) = self.job.catch_up.start_deadline {
             return later(slot.at, signed(deadline));
         }
         let day = later(slot.at, DEADLINE_MAX);
-        self.next.map_or(day, |next| next.at.min(day))
+        let end = self.next.map_or(day, |next| next.at.min(day));
+        end.max(later(not_before, DELAYED_MIN))
     }
 
     /// Adds a slot of a job without `cron`.

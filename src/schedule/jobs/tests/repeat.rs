@@ -258,3 +258,13 @@ fn the_keys_about_time_and_programs_are_read() {
     assert_eq!(job.programs.after, [["echo", "a b"]]);
     assert_eq!(job.programs.finally.len(), 2);
 }
+
+#[test]
+fn a_zone_in_one_of_several_expressions_replaces_that_of_defaults() {
+    let folder = folder();
+    let job = BY_HAND.to_owned() + "cron = [\"CRON_TZ=Asia/Tokyo 0 3 * * *\", \"0 5 * * *\"]\n";
+    let text = format!("[defaults]\ntimezone = \"Europe/Berlin\"\n{job}");
+    let reading = read(&text, folder.path());
+    let jobs = reading.jobs.unwrap_or_else(|| panic!("{:#?}", reading.findings));
+    assert_eq!(jobs.all[0].time_zone().iana_name(), Some("Asia/Tokyo"));
+}

@@ -124,3 +124,31 @@ fn a_job_that_is_turned_off_has_no_runs() {
     let job = "[[job]]\nname = \"a\"\ncron = \"0 3 * * *\"\nenabled = false\n";
     assert!(simulated(job, &[]).is_empty());
 }
+
+#[test]
+fn a_time_in_a_gap_that_a_window_excludes_hides_no_other() {
+    for (cron, window, wanted) in [
+        // 02:00 is not in the window, and 02:30 is: both are in the gap.
+        ("\"0,30 2 * * *\"", "02:15-05:00", "2026-03-08T07:00:00Z"),
+        // 03:00 exists, at the same instant as the end of the gap.
+        ("\"0 2,3 * * *\"", "03:00-05:00", "2026-03-08T07:00:00Z"),
+        ("[\"30 2 * * *\", \"0 3 * * *\"]", "03:00-05:00", "2026-03-08T07:00:00Z"),
+    ] {
+        let job = format!(
+            "[[job]]\nname = \"a\"\ncron = {cron}\ntimezone = \"America/New_York\"\nwindow = \"{window}\"\n"
+        );
+        let found = simulated(&job, &[]);
+        let of_day: Vec<_> = found
+            .range(at("2026-03-08T00:00:00Z")..at("2026-03-09T00:00:00Z"))
+            .map(ToString::to_string)
+            .collect();
+        assert_eq!(of_day, [wanted], "{job}");
+        assert_eq!(found.len(), 365, "{job}");
+    }
+}
+
+#[test]
+fn a_slot_that_jitter_delays_beyond_the_next_one_runs() {
+    let job = "[[job]]\nname = \"a\"\ncron = \"0,1 3 * * *\"\ntimezone = \"UTC\"\njitter = \"10m\"\noverlap = \"allow\"\n";
+    assert_eq!(simulated(job, &[]).len(), 2 * 365);
+}

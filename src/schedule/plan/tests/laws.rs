@@ -10,7 +10,8 @@ use std::{
 use jiff::{SignedDuration, Timestamp};
 
 use super::{
-    Decision, DecisionKind, Moment, Planner, PlannerState, RunningJob, at, jobs, run_of, shown,
+    Decision, DecisionKind, Draw, Moment, Planner, PlannerState, RunningJob, at, jobs, run_of,
+    shown,
 };
 use crate::schedule::{
     jobs::{Jobs, Overlap},
@@ -20,21 +21,6 @@ use crate::schedule::{
 
 /// The default number of simulated lives; `PORTOLAN_PLAN_LIVES` sets another number, `PORTOLAN_SEED` another seed.
 const LIVES: u64 = 30;
-
-struct Draw(u64);
-
-impl Draw {
-    fn below(&mut self, limit: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % limit
-    }
-
-    fn of<'a>(&mut self, all: &[&'a str]) -> &'a str {
-        all[usize::try_from(self.below(all.len() as u64)).unwrap()]
-    }
-}
 
 /// Generates four jobs with settings of all kinds.
 fn file(draw: &mut Draw) -> String {

@@ -3,6 +3,7 @@
 mod calendar;
 mod files;
 mod laws;
+mod matrices;
 mod missed;
 mod rules;
 
@@ -15,6 +16,22 @@ use crate::schedule::{
     jobs::{Jobs, parse},
     zone::Zones,
 };
+
+/// Random numbers from a seed, which is not zero.
+struct Draw(u64);
+
+impl Draw {
+    fn below(&mut self, limit: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % limit
+    }
+
+    fn of<'a>(&mut self, all: &[&'a str]) -> &'a str {
+        all[usize::try_from(self.below(all.len() as u64)).unwrap()]
+    }
+}
 
 fn at(text: &str) -> Timestamp {
     text.parse().unwrap()
