@@ -75,6 +75,8 @@ pub struct Habits {
     pub takes_whole_login: Option<bool>,
     /// True if its listings by STAT were the same as those by LIST.
     pub lists_by_stat: bool,
+    /// True if EPRT or PORT must be answered before the transfer command is sent.
+    pub separate_ports: bool,
 }
 
 impl Habits {
@@ -87,9 +89,10 @@ impl Habits {
         sessions_max: 0,
         takes_whole_login: None,
         lists_by_stat: false,
+        separate_ports: false,
     };
 
-    /// Returns the words for storage: `alone`, `short-names`, `in-place`, `lists-by-stat`, `login=whole` or `login=apart`,
+    /// Returns the words for storage: `alone`, `short-names`, `in-place`, `lists-by-stat`, `separate-ports`, `login=whole` or `login=apart`,
     /// `sessions=2` and `twice=CWD`; empty for the usual behaviour.
     pub fn words(self) -> String {
         let twice = VERBS.iter().enumerate().filter(|(at, _)| self.twice >> at & 1 == 1);
@@ -99,6 +102,7 @@ impl Habits {
             ("short-names", self.short_names),
             ("in-place", self.in_place),
             ("lists-by-stat", self.lists_by_stat),
+            ("separate-ports", self.separate_ports),
         ];
         let flags = flags.into_iter().filter(|(_, is_set)| *is_set);
         let sessions = Some(self.sessions_max).filter(|count| *count > 0);
@@ -123,6 +127,7 @@ impl Habits {
             short_names: has("short-names"),
             in_place: has("in-place"),
             lists_by_stat: has("lists-by-stat"),
+            separate_ports: has("separate-ports"),
             sessions_max: sessions.and_then(|count| count.parse().ok()).unwrap_or(0),
             takes_whole_login: match words.split(' ').find_map(|word| word.strip_prefix(LOGIN)) {
                 Some(WHOLE) => Some(true),
@@ -171,6 +176,7 @@ impl Pipelining {
             sessions_max: 0,
             takes_whole_login: None,
             lists_by_stat: false,
+            separate_ports: false,
         }
     }
 

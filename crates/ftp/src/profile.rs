@@ -272,7 +272,9 @@ impl ServerProfile {
 
     /// Records that it answers a transfer command before the EPRT or PORT in front of it, and then may send no data.
     pub(super) fn record_separate_ports(&self) {
-        self.learned().separate_ports = true;
+        let mut learned = self.learned();
+        learned.separate_ports = true;
+        learned.save_habits(|habits| habits.separate_ports = true);
     }
 
     /// Returns the versions of TLS with which its data connections work.

@@ -275,7 +275,8 @@ impl ClientConnection {
         drop(timeout(FAREWELL, last).await);
     }
 
-    fn take_line(&mut self) -> Option<ReceivedLine> {
+    /// Returns the next command if it has arrived.
+    pub(super) fn take_line(&mut self) -> Option<ReceivedLine> {
         let end = self.received.iter().position(|byte| *byte == b'\n');
         let Some(end) = end else {
             if self.received.len() > COMMAND_BYTES_MAX {

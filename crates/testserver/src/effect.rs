@@ -23,6 +23,8 @@ pub(super) enum Effect {
     Passive(Passive),
     /// The data connection of active mode is not opened as it should be.
     Active(ActiveModeFault),
+    /// A download or listing in the packet of PORT or EPRT is answered before that, and sends nothing (pyftpdlib 2.2.0).
+    Overtaken,
     /// The bytes of these transfers are altered.
     Flow(Vec<Verb>, Bend),
     /// The final reply of these transfers is altered.

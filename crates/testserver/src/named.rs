@@ -132,6 +132,11 @@ pub(super) const ROWS: &[FaultRow] = &[
     plain("active-silent", "sends 150 in active mode, never connects, never replies", || {
         Effect::Active(ActiveModeFault::Silent)
     }),
+    plain(
+        "active-overtaken",
+        "answers RETR and LIST before a PORT or EPRT in the same packet, and sends no data",
+        || Effect::Overtaken,
+    ),
     plain("active-425", "answers transfers in active mode with 425", || {
         say_when(When::Active, &TRANSFERS, "425 Failed to establish connection.")
     }),

@@ -132,7 +132,33 @@ impl ClientSession {
                 )
                 .await
             }
-            ReceivedLine::Whole(line) => self.obey(&ClientCommand::parse(&line)).await,
+            ReceivedLine::Whole(line) => {
+                let command = ClientCommand::parse(&line);
+                let names_port = matches!(command.verb, Verb::Port | Verb::Eprt);
+                if names_port && self.stage.plans.have(&Effect::Overtaken) {
+                    return self.be_overtaken(&command).await;
+                }
+                self.obey(&command).await
+            }
+        }
+    }
+
+    /// Executes PORT or EPRT after a download that has arrived with it, whose data is not sent.
+    async fn be_overtaken(&mut self, port: &ClientCommand) -> io::Result<Next> {
+        let Some(ReceivedLine::Whole(line)) = self.control.take_line() else {
+            return self.obey(port).await;
+        };
+        let next = ClientCommand::parse(&line);
+        if matches!(next.verb, Verb::Retr | Verb::List | Verb::Mlsd | Verb::Nlst) {
+            let opening = ServerReply::new(ReplyCode::OPENING_DATA, "File status okay.");
+            self.say(&Scene::of(next.verb), opening).await?;
+            let next = self.obey(port).await?;
+            self.port = DataPort::Closed;
+            return Ok(next);
+        }
+        match self.obey(port).await? {
+            Next::Command => self.obey(&next).await,
+            Next::Close => Ok(Next::Close),
         }
     }
 

@@ -63,6 +63,7 @@ impl ServerProfile {
         let mut learned = self.learned();
         habits.in_place = learned.wants_in_place;
         habits.sessions_max = learned.sessions_max;
+        habits.separate_ports = learned.separate_ports;
         habits.lists_by_stat = learned.stat_listing == Support::Proven;
         habits.takes_whole_login = match learned.one_packet_login {
             Support::Proven => Some(true).filter(|_| is_proven),
@@ -115,6 +116,7 @@ impl Learned {
         }
         self.wants_in_place = known.habits.in_place;
         self.remembers_in_place = known.habits.in_place;
+        self.separate_ports = known.habits.separate_ports;
         self.sessions_max = known.habits.sessions_max;
         if known.habits.lists_by_stat {
             self.stat_listing.observe(true);

@@ -162,6 +162,33 @@ async fn a_mode_that_is_held_or_that_never_failed_is_not_left_for_a_remembered_o
 }
 
 #[tokio::test]
+async fn swapped_replies_in_active_mode_are_met_once_and_remembered() {
+    let mut bench = at(Mode::Active, &["active-overtaken"]);
+    bench.site.fallback = false;
+    for name in ["a", "b", "c"] {
+        bench.file(name, "bytes");
+    }
+    let mut runs = Runs::new();
+    // The first run logs in again after the transfer that got no data, the next one knows.
+    for logins in [2, 1] {
+        let before = bench.commands().len();
+        let mut session = Session::open(bench.site.clone(), runs.next()).await.unwrap();
+        for name in ["/a", "/b", "/c"] {
+            let (moved, bytes) = get(&mut session, name).await;
+            assert_eq!(bytes, b"bytes", "{moved:?}\n{:#?}", bench.server.log());
+        }
+        session.list(&path("/")).await.unwrap();
+        session.close().await;
+        let commands = bench.commands();
+        let users = commands.iter().skip(before).filter(|line| line.starts_with("USER")).count();
+        assert_eq!(users, logins, "{commands:#?}");
+    }
+    let known = runs.memory.known.lock().unwrap().unwrap();
+    assert!(known.habits.separate_ports && known.habits.words().contains("separate-ports"));
+    assert_eq!(Habits::read(&known.habits.words()), known.habits);
+}
+
+#[tokio::test]
 async fn a_list_option_that_the_server_refuses_is_not_tried_by_the_next_run() {
     let bench = at(Mode::Auto, &["no-mlsd", "no-mlst", "reply=LIST:501 no*1"]);
     bench.file("a", "bytes");

@@ -47,6 +47,14 @@ pub(super) const CASES: &[FaultCase] = &[
         assert!(client.ask("PASV").starts_with("227 Entering Passive Mode. 127,0,0,1,"));
         assert!(client.ask("EPSV").starts_with("229 Extended Passive Mode OK (!!!"));
     }),
+    ("active-overtaken", |scratch| {
+        let mut client = scratch.client();
+        client.send("PORT 127,0,0,1,9,9\r\nRETR a.txt");
+        assert_eq!(client.reply(), "150 File status okay.");
+        assert_eq!(client.reply(), "200 PORT command successful.");
+        // Sent by itself, it is answered in turn.
+        assert_eq!(client.ask("PORT 127,0,0,1,9,9"), "200 PORT command successful.");
+    }),
     ("active-late=100", |scratch| {
         let mut client = scratch.client();
         let listener = client.active();
