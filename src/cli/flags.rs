@@ -12,7 +12,7 @@ use crate::{
     error::Result,
     nat::check::Ports,
     option_table::{NUMBER_MAX, OptionKind, OptionRow, OptionTable, parse_pairs},
-    script::value::{parse_duration, parse_rate, parse_size},
+    script::value::{parse_duration, parse_rate, parse_size, time_in},
 };
 
 /// A command that takes the options of a family.
@@ -193,8 +193,15 @@ fn valued<T>(row: &OptionRow<T>, arg: Arg) -> Arg {
         }
         OptionKind::Size(_) => arg.value_name("SIZE").value_parser(size),
         OptionKind::Rate(_) => arg.value_name("RATE").value_parser(rate),
-        OptionKind::Duration(_) | OptionKind::DurationIn(..) => {
-            arg.value_name("TIME").value_parser(time)
+        OptionKind::Duration(_) => arg.value_name("TIME").value_parser(time),
+        OptionKind::DurationIn(range, _) => {
+            let range = range.clone();
+            let parser = move |text: &str| {
+                let time = time(text)?;
+                let wanted = || format!("it wants {}", time_in(&range));
+                range.contains(&time).then_some(time).ok_or_else(wanted)
+            };
+            arg.value_name("TIME").value_parser(parser)
         }
         OptionKind::Choice(_) if !row.flag.word.is_empty() => arg.action(ArgAction::SetTrue),
         OptionKind::Choice(words) => {

@@ -10,7 +10,7 @@ use super::{
     report::{self, UsageError},
 };
 use crate::{
-    error::Result,
+    error::{Error, ErrorKind, Origin, Result},
     exit_code::Exit,
     observe::{Event, Operation, format_size, visible::visible},
     option_table::OptionTable,
@@ -51,7 +51,7 @@ pub(super) fn run(args: &Args, common: &Common) -> ExitResult {
         let rules = args.rules.options()?;
         if rules.keep_last.is_none() && rules.older_than.is_none() {
             let message = "say what stays: --keep-last COUNT, --older-than AGE, or both";
-            return Err(crate::error::Error::invalid(message));
+            return Err(Error::invalid(message));
         }
         let (site, urls) = operands::urls(std::slice::from_ref(&args.url), common)?;
         let folder = match urls.first() {
@@ -79,8 +79,9 @@ pub(super) fn run(args: &Args, common: &Common) -> ExitResult {
                 "deleted": names.collect::<Vec<_>>(),
                 "kept": plan.kept,
                 "bytes": plan.bytes(),
+                "refused": plan.refusal,
             }));
-            return Ok(Exit::Done);
+            return refused(&plan);
         }
         if rules.is_dry_run {
             report::plan(&names.map(|name| format!("delete {name}")).collect::<Vec<_>>());
@@ -94,6 +95,13 @@ pub(super) fn run(args: &Args, common: &Common) -> ExitResult {
             let count = plan.timeless;
             context.observer.warn(format!("{count} of them have no time that the server tells"));
         }
-        Ok(Exit::Done)
+        refused(&plan)
     })
+}
+
+/// Returns the end of a run: that of a dry run is the one that the real run would have.
+fn refused(plan: &PrunePlan) -> ExitResult {
+    let Some(refusal) = &plan.refusal else { return Ok(Exit::Done) };
+    let message = format!("without --dry-run nothing would be deleted: {refusal}");
+    Err(Error::new(ErrorKind::Guard, Origin::Here, message).into())
 }

@@ -159,7 +159,8 @@ pub(super) fn failed(error: &anyhow::Error) -> Exit {
 
 /// Prints a fault of the command line itself, and returns the exit code.
 pub(super) fn fault(fault: &Error) -> Exit {
-    failure(&ScriptFailure::from(fault.clone()), None)
+    let message = fault.message.replace("`max_delete` allows", "`--max-delete` allows");
+    failure(&ScriptFailure::from(Error { message, ..fault.clone() }), None)
 }
 
 /// Prints a fault in the command line that was typed, and returns the exit code for it.

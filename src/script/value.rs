@@ -106,16 +106,10 @@ impl<'a> CallOptions<'a> {
         range: &RangeInclusive<Duration>,
     ) -> Result<Option<Duration>> {
         let time = self.duration(key)?;
-        if time.is_some_and(|time| !range.contains(&time)) {
-            let (least, hours) = (range.start().as_secs(), range.end().as_secs() / 3600);
-            let most = match hours % 24 {
-                0 => format!("{} days", hours / 24),
-                _ => format!("{hours} hours"),
-            };
-            let message = format!("`{key}` wants a time from {least} seconds to {most}");
-            return Err(Error::invalid(message));
+        match time.filter(|time| !range.contains(time)) {
+            Some(_) => Err(Error::invalid(format!("`{key}` wants {}", time_in(range)))),
+            None => Ok(time),
         }
-        Ok(time)
     }
 
     /// Returns a rate in bytes per second, of which 0 means no limit.
@@ -189,6 +183,20 @@ impl<'a> CallOptions<'a> {
     }
 }
 
+/// Returns what is wanted of a duration, such as `a time from 1 seconds to 9 hours`.
+pub fn time_in(range: &RangeInclusive<Duration>) -> String {
+    let (least, hours) = (range.start(), range.end().as_secs() / 3600);
+    let most = match hours % 24 {
+        0 => format!("{} days", hours / 24),
+        _ => format!("{hours} hours"),
+    };
+    // A part of a second is a bound that nobody needs to know.
+    match least.as_secs() {
+        0 if !least.is_zero() => format!("a time of more than 0 seconds, up to {most}"),
+        seconds => format!("a time from {seconds} seconds to {most}"),
+    }
+}
+
 /// Parses a whole number that the type can hold.
 pub(super) fn whole<N: TryFrom<i64>>(value: &Dynamic) -> Option<N> {
     N::try_from(value.as_int().ok()?).ok()
@@ -202,9 +210,35 @@ pub(super) fn shown(value: &Dynamic) -> String {
     }
 }
 
+/// Options as other programs call them, each with ours.
+const OTHERS: [(&[&str], &str); 8] = [
+    (
+        &[
+            "verify",
+            "verify_ssl",
+            "ssl_verify",
+            "tls_verify",
+            "verify_certificate",
+            "check_certificate",
+            "no_check_certificate",
+            "skip_verify",
+        ],
+        "insecure",
+    ),
+    (&["ssl", "ftps", "secure", "security"], "tls"),
+    (&["passive", "pasv", "active"], "mode"),
+    (&["charset", "codepage"], "encoding"),
+    (&["timeout"], "connect_timeout"),
+    (&["bandwidth", "limit_rate", "bwlimit"], "rate_limit"),
+    (&["fingerprint", "thumbprint"], "pin"),
+    (&["connections", "threads", "transfers", "concurrency"], "parallel"),
+];
+
 /// Returns the error message for an unknown option.
 pub fn unknown_option(key: &str, what: &str, known: &[&str]) -> String {
-    match nearest(key, known) {
+    let word = key.to_lowercase().replace('-', "_");
+    let other = OTHERS.iter().find(|(words, own)| words.contains(&&*word) && known.contains(own));
+    match other.map(|(_, own)| *own).or_else(|| nearest(key, known)) {
         Some(near) => format!("{what} has no option `{key}`; did you mean `{near}`?"),
         None => format!("{what} has no option `{key}`; it has {}", known.join(", ")),
     }

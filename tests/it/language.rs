@@ -51,6 +51,11 @@ fn tables_json_and_base64_come_back_as_they_were() {
     let run = |text: &str| Portolan::new().script(text).run().fails_with(3);
     run("json::parse(\"{\");").stderr_has("error: it is not JSON: EOF while parsing");
     run("csv::parse(\"a,b\\n1\\n\");").stderr_has("line 2 has 1 fields, and the header has 2");
+    run("csv::parse(\"a,b\\n1,\\\"x\\n2,y\\n\");")
+        .stderr_has("the quote at line 2, column 3 is never closed");
+    let rows = "for row in csv::rows(\"t\", #{ separator: \";\", header: false }) { print(row); }";
+    let ran = Portolan::new().file("t", "ä;\"x\n").script(rows).run().fails_with(3);
+    ran.stderr_has("t: it cannot be read as CSV: the quote at line 1, column 3 is never closed");
     run("csv::parse(\"a\", #{ separator: \"ab\" });").stderr_has("wants one ASCII character");
     run("csv::parse(\"a\", #{ seperator: \";\" });").stderr_has("did you mean `separator`?");
     run("\"x\".matches(\"(\");").stderr_has("`(` is not a regular expression: unclosed group");
@@ -278,7 +283,13 @@ fn prune_deletes_what_is_old_and_refuses_too_much() {
         Portolan::new().args(line.map(str::to_owned)).run()
     };
     let ran = run(&["--keep-last", "3", "--match", "db-*"]).fails_with(7);
-    ran.stderr_has("9 of the 12 files would be deleted, more than half");
+    ran.stderr_has("9 of the 12 files would be deleted, more than half: `--max-delete` allows it");
+    // A dry run shows the plan, and ends as the run would.
+    let ran = run(&["--keep-last", "3", "--match", "db-*", "--dry-run"]).fails_with(7);
+    let why = "without --dry-run nothing would be deleted: 9 of the 12 files would be deleted";
+    assert!(ran.stdout_text().starts_with("delete db-00.gz\ndelete db-01.gz\n"));
+    ran.any_stdout().stderr_has(why).stderr_has("9 files would be deleted");
+    assert!(server.bytes("backup/db-00.gz").is_some());
     let ran = run(&["--keep-last", "10", "--match", "db-*.gz", "--dry-run"]).succeeds();
     ran.stdout("delete db-00.gz\ndelete db-01.gz\n").any_stderr();
     assert!(server.bytes("backup/db-00.gz").is_some());

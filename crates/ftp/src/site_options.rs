@@ -11,12 +11,12 @@ use super::{
 use portolan_core::{
     encoding::from_hex,
     error::{Error, Result},
-    limits::{PARALLEL_MAX, RETRY_WAIT_MAX},
+    limits::{DURATION_MAX, PARALLEL_MAX, RETRY_WAIT_MAX},
     observe::visible::visible,
     option_table::{
         OptionKind::{
-            Address, Choice, CountOrAuto, Duration as Time, DurationIn, EachText, Flag, FlagOrAuto,
-            Pairs, Rate, Secret as Hidden, Size, Text,
+            Address, Choice, CountOrAuto, DurationIn, EachText, Flag, FlagOrAuto, Pairs, Rate,
+            Secret as Hidden, Size, Text,
         },
         OptionRow, OptionTable,
     },
@@ -25,6 +25,9 @@ use portolan_core::{
 
 /// The longest silence before a probe: Linux accepts 32,767 seconds.
 const KEEPALIVE_MAX: Duration = Duration::from_hours(9);
+
+/// The time limits of a connection: within no time at all nothing arrives.
+const TIME_LIMITS: RangeInclusive<Duration> = Duration::from_millis(1)..=DURATION_MAX;
 
 /// Every option of `ftp::connect`.
 pub const OPTIONS: OptionTable<Site> = OptionTable { rows: ROWS, usual: || Site::new("") };
@@ -143,19 +146,19 @@ const ROWS: &[SiteRow] = &[
     .usual("false"),
     SiteRow::new(
         "connect_timeout",
-        Time(|site, time| site.connect_timeout = time),
+        DurationIn(TIME_LIMITS, |site, time| site.connect_timeout = time),
         "the time limit for making a connection",
     )
     .usual("15s"),
     SiteRow::new(
         "data_timeout",
-        Time(|site, time| site.data_timeout = time),
+        DurationIn(TIME_LIMITS, |site, time| site.data_timeout = time),
         "the time limit without a byte on a data connection",
     )
     .usual("60s"),
     SiteRow::new(
         "reply_timeout",
-        Time(|site, time| site.reply_timeout = time),
+        DurationIn(TIME_LIMITS, |site, time| site.reply_timeout = time),
         "the time limit for a reply",
     )
     .usual("30s"),

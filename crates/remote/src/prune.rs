@@ -114,6 +114,8 @@ pub struct PrunePlan {
     pub kept: usize,
     /// The number of files that take part and whose time is not known: they stay.
     pub timeless: usize,
+    /// The reason why so many files are not removed.
+    pub refusal: Option<String>,
 }
 
 impl PrunePlan {
@@ -165,13 +167,13 @@ pub fn plan(listing: &DirectoryListing, rules: &PruneRules, now: Timestamp) -> R
         .map(|(_, it)| it.clone())
         .collect();
     deletes.reverse();
-    guard(deletes.len(), files.len(), rules)?;
+    let refusal = refusal(deletes.len(), files.len(), rules);
     let kept = files.len() - deletes.len();
-    Ok(PrunePlan { deletes, kept, timeless })
+    Ok(PrunePlan { deletes, kept, timeless, refusal })
 }
 
-/// Fails if so much is to be deleted that it is more likely a mistake than intended.
-fn guard(deletes: usize, files: usize, rules: &PruneRules) -> Result<()> {
+/// Returns the objection to so many deletes that they are more likely a mistake than intended.
+fn refusal(deletes: usize, files: usize, rules: &PruneRules) -> Option<String> {
     let message = match rules.max_delete {
         Some(max) if deletes as u64 > max => {
             format!("{deletes} deletes would be needed, and `max_delete` is {max}")
@@ -179,9 +181,9 @@ fn guard(deletes: usize, files: usize, rules: &PruneRules) -> Result<()> {
         None if files > FEW_FILES && deletes > files / 2 => format!(
             "{deletes} of the {files} files would be deleted, more than half: `max_delete` allows it"
         ),
-        _ => return Ok(()),
+        _ => return None,
     };
-    Err(Error::new(ErrorKind::Guard, Origin::Here, format!("{message}; nothing was deleted")))
+    Some(message)
 }
 
 /// Plans the retention of `folder`, and removes what goes unless it is a dry run; `removed` is called after each file.
@@ -196,6 +198,10 @@ pub async fn prune(
     let plan = plan(&listing, rules, now)?;
     if rules.is_dry_run {
         return Ok(plan);
+    }
+    if let Some(refusal) = plan.refusal {
+        let message = format!("{refusal}; nothing was deleted");
+        return Err(Error::new(ErrorKind::Guard, Origin::Here, message));
     }
     for entry in &plan.deletes {
         let path = folder.join(&entry.name)?;
@@ -283,13 +289,14 @@ mod tests {
         let all: Vec<_> = (0..20).map(|day| file(&format!("f{day:02}"), day)).collect();
         let keep = |count| PruneRules { keep_last: Some(count), ..PruneRules::default() };
         let whole = listing(all.clone());
-        let error = plan(&whole, &keep(5), now()).unwrap_err();
-        assert_eq!(error.kind, ErrorKind::Guard);
-        assert!(error.message.starts_with("15 of the 20 files would be deleted"), "{error}");
+        let stopped = plan(&whole, &keep(5), now()).unwrap();
+        let refusal = stopped.refusal.unwrap_or_default();
+        assert!(refusal.starts_with("15 of the 20 files would be deleted"), "{refusal}");
+        assert_eq!(stopped.deletes.len(), 15);
         let allowed = PruneRules { max_delete: Some(15), ..keep(5) };
-        assert_eq!(plan(&whole, &allowed, now()).unwrap().deletes.len(), 15);
+        assert_eq!(plan(&whole, &allowed, now()).unwrap().refusal, None);
         let fewer = PruneRules { max_delete: Some(14), ..keep(5) };
-        assert!(plan(&whole, &fewer, now()).is_err());
+        assert!(plan(&whole, &fewer, now()).unwrap().refusal.is_some());
         let broken = DirectoryListing { refused_count: 1, ..listing(all) };
         assert_eq!(plan(&broken, &keep(15), now()).unwrap_err().kind, ErrorKind::Guard);
     }

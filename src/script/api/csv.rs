@@ -1,5 +1,7 @@
 //! CSV: tables of spreadsheets and databases.
 
+mod quotes;
+
 use std::{
     fs::File,
     io::Read,
@@ -9,6 +11,7 @@ use std::{
 use csv::{ReaderBuilder, StringRecord, Trim, WriterBuilder};
 use rhai::{Array, Dynamic, Map, NativeCallContext, Position, export_module};
 
+use self::quotes::QuoteWatch;
 use super::sizes::{fits_array, fits_text};
 use crate::{
     error::{Error, Result},
@@ -126,7 +129,7 @@ const COLUMNS: OptionRow<CsvOptions> = OptionRow::<CsvOptions>::new(
 
 /// The rows of a table, read one by one.
 struct Rows<R> {
-    reader: csv::Reader<R>,
+    reader: csv::Reader<QuoteWatch<R>>,
     header: Option<StringRecord>,
     record: StringRecord,
 }
@@ -140,7 +143,7 @@ impl<R: Read> Rows<R> {
             .trim(if options.is_trimmed { Trim::All } else { Trim::None })
             .has_headers(false)
             .flexible(true)
-            .from_reader(source);
+            .from_reader(QuoteWatch::new(source, options));
         let mut header = None;
         if options.has_header {
             let mut first = StringRecord::new();
@@ -176,7 +179,10 @@ impl<R: Read> Rows<R> {
 }
 
 /// Reads a row; returns false at the end.
-fn read<R: Read>(reader: &mut csv::Reader<R>, record: &mut StringRecord) -> Result<bool> {
+fn read<R: Read>(
+    reader: &mut csv::Reader<QuoteWatch<R>>,
+    record: &mut StringRecord,
+) -> Result<bool> {
     let is_first = reader.position().record() == 0;
     let found = reader.read_record(record).map_err(|error| {
         let text = match error.kind() {
@@ -188,6 +194,13 @@ fn read<R: Read>(reader: &mut csv::Reader<R>, record: &mut StringRecord) -> Resu
         };
         Error::invalid(format!("it cannot be read as CSV: {text}"))
     })?;
+    if let Some(quote) = reader.get_ref().unclosed() {
+        let (line, column) = (quote.line, quote.column);
+        let message = format!(
+            "it cannot be read as CSV: the quote at line {line}, column {column} is never closed"
+        );
+        return Err(Error::invalid(message));
+    }
     if record.len() > COLUMNS_MAX || record.as_slice().len() > SCRIPT_STRING_BYTES_MAX {
         return Err(Error::invalid("a row of the table is too large"));
     }
@@ -293,7 +306,7 @@ impl Iterator for CsvRows {
 #[export_module]
 pub mod functions {
     /// Returns the rows of a table: maps with the names of the first row as keys; all values are strings. Raises `invalid` for
-    /// a row with more or fewer fields than the first.
+    /// a row with more or fewer fields than the first, and for a quote that is never closed.
     ///
     /// ```rhai
     /// for row in csv::parse("id,name\n7,\"Müller, Ltd\"\n") { print(row.name); }

@@ -88,7 +88,12 @@ pub mod functions {
                 let path = path.to_string();
                 observer.emit(&Event::Done { verb: Operation::Delete, path });
             };
-            prune::prune(session, &folder, &rules, run.context.clock.now(), removed).await
+            let now = run.context.clock.now();
+            let plan = prune::prune(session, &folder, &rules, now, removed).await?;
+            if let Some(refusal) = &plan.refusal {
+                observer.warn(format!("without `dry_run` nothing would be deleted: {refusal}"));
+            }
+            Ok(plan)
         })?;
         let path = |entry: &crate::remote::entry::Entry| {
             let path = folder.join(&entry.name).or_raise(&ctx)?;

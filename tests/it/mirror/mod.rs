@@ -36,7 +36,10 @@ fn too_many_deletes_end_with_code_7_and_nothing_is_deleted() {
         stage.file(&format!("in/{number}"), "x");
     }
     let program = mirror(&stage).file("dist/0", "x").args(["--delete", "dist", &url(&stage)]);
-    let ran = program.run().fails_with(7).stderr_has("more than half: nothing was changed");
+    let ran = program
+        .run()
+        .fails_with(7)
+        .stderr_has("more than half: nothing was changed; `--max-delete` allows more");
     drop(ran.any_stderr());
     assert_eq!(std::fs::read_dir(stage.root().join("in")).unwrap().count(), 12);
 }

@@ -38,6 +38,7 @@ impl Diff<'_> {
             |(path, act): &&(&[u8], Action)| *act == Action::DeleteFile && !self.is_deployed(path);
         let files = self.deletes.iter().filter(counts).count();
         let known = self.target.files();
+        let mut advice = "";
         let message = if self.source.files() == 0 {
             let noun = if deletes == 1 { "delete" } else { "deletes" };
             format!("the source has no files at all, and {deletes} {noun} would follow")
@@ -47,11 +48,12 @@ impl Diff<'_> {
             format!("{deletes} {noun} would be needed, and `max_delete` is {max}")
         } else if self.options.max_delete.is_none() && known > FEW_FILES && files > known / 2 {
             // A `max_delete` is the user's own answer to how many are too many.
+            advice = "; `max_delete` allows more";
             format!("{files} of the {known} files of the target would be deleted, more than half")
         } else {
             return Ok(());
         };
-        let message = format!("{message}: nothing was changed");
+        let message = format!("{message}: nothing was changed{advice}");
         Err(Error::new(ErrorKind::Guard, Origin::Here, message))
     }
 

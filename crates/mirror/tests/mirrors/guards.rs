@@ -106,7 +106,7 @@ async fn s54_too_many_deletes_stop_the_run_before_anything_is_changed() {
     assert_eq!(fault.kind, ErrorKind::Guard);
     assert_eq!(
         fault.message,
-        "7 of the 12 files of the target would be deleted, more than half: nothing was changed"
+        "7 of the 12 files of the target would be deleted, more than half: nothing was changed; `max_delete` allows more"
     );
     write(&bench.here(), "5", "new content");
     let rules = MirrorOptions { max_delete: Some(5), ..deleting() };
