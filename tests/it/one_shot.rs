@@ -2,15 +2,15 @@
 
 use std::{
     fs,
-    io::{Read, Write},
+    io::Write,
     os::unix::fs::{FileTypeExt, PermissionsExt},
-    process::{Command, Stdio},
+    process::Command,
 };
 
 use crate::{
     oneliners::{each, portolan, url},
     support::{
-        program::Portolan,
+        program::{Portolan, leaks::assert_kept},
         rehearsal::Rehearsal,
         server::{Kind, Options, RealServer},
     },
@@ -76,15 +76,19 @@ fn standard_input_and_output_are_files_of_unknown_length() {
         put.run().stderr_has("1 up");
         assert!(server.bytes("big") == bytes);
         let program = env!("CARGO_BIN_EXE_portolan");
+        let folder = tempfile::tempdir().unwrap();
         let ca = format!("ca_file={}", server.ca().display());
         for command in [&["get", "URL", "-"][..], &["cat", "URL"]] {
             let got = Command::new(program)
                 .args(["--set", &ca])
                 .args(command.iter().map(|word| word.replace("URL", &url(server, "big"))))
                 .env("PORTOLAN_PASSWORD", RealServer::PASSWORD)
+                .env("HOME", folder.path())
+                .current_dir(&folder)
                 .output()
                 .unwrap();
             assert!(got.status.success() && got.stdout == bytes, "{command:?}");
+            assert_kept(&[RealServer::PASSWORD], &got, folder.path());
         }
         server.file("small", "x\n");
         let both = portolan(server).args(["cat", &url(server, "small"), &url(server, "small")]);
@@ -131,16 +135,16 @@ fn a_stream_survives_a_failed_data_connection_and_a_broken_one_early() {
         let put = embedded().stdin(bytes.clone()).args(["put", "-", &there]).run();
         put.any_stderr();
         assert!(server.bytes("a").as_ref() == Some(&bytes), "{faults:?}");
-        let mut child = Command::new(env!("CARGO_BIN_EXE_portolan"))
+        let folder = tempfile::tempdir().unwrap();
+        let got = Command::new(env!("CARGO_BIN_EXE_portolan"))
             .args(["get", &there, "-"])
             .env("PORTOLAN_PASSWORD", "open+sesame-21")
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
+            .env("HOME", folder.path())
+            .current_dir(&folder)
+            .output()
             .unwrap();
-        let mut got = Vec::new();
-        child.stdout.take().unwrap().read_to_end(&mut got).unwrap();
-        assert!(child.wait().unwrap().success() && got == bytes, "{faults:?}");
+        assert!(got.status.success() && got.stdout == bytes, "{faults:?}");
+        assert_kept(&["open+sesame-21"], &got, folder.path());
     }
 }
 

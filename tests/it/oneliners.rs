@@ -4,7 +4,7 @@ use std::{fs, os::unix::fs::PermissionsExt};
 
 use crate::support::{
     certificates::Certificate,
-    program::Portolan,
+    program::{Portolan, leaks::assert_kept},
     server::{Kind, Options, RealServer, Tls, free_ports},
 };
 
@@ -255,13 +255,16 @@ fn a_reader_that_goes_away_is_no_bug() {
     }
     server.own_all();
     let program = env!("CARGO_BIN_EXE_portolan");
+    let home = tempfile::tempdir().unwrap();
     for command in ["ls", "ls --json"] {
         let line = format!("{program} {command} {} | head -n 1", server.url());
         let done = std::process::Command::new("sh")
             .args(["-c", &line])
             .env("PORTOLAN_PASSWORD", RealServer::PASSWORD)
+            .env("HOME", home.path())
             .output()
             .unwrap();
+        assert_kept(&[RealServer::PASSWORD], &done, home.path());
         let errors = String::from_utf8_lossy(&done.stderr);
         assert!(!errors.contains("panic") && !errors.contains("error"), "{errors}");
         assert_eq!(String::from_utf8_lossy(&done.stdout).lines().count(), 1);

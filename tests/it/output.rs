@@ -12,7 +12,7 @@ use std::{
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
-use crate::support::{rehearsal::Rehearsal, wait};
+use crate::support::{program::leaks::assert_kept, rehearsal::Rehearsal, wait};
 
 /// The commands that write no result to standard output: they make files, or report in the log.
 const WITHOUT_RESULTS: [&str; 6] = ["chmod", "man", "mkdir", "mv", "rm", "serve"];
@@ -151,6 +151,9 @@ fn furnished() -> TempDir {
     folder
 }
 
+/// The password of the server.
+const PASSWORD: &str = "open+sesame-21";
+
 fn play(row: &Row, folder: &Path, url: &str, stdout: Stdio) -> Output {
     let fresh = folder.join("fresh");
     if fresh.is_dir() {
@@ -165,7 +168,7 @@ fn play(row: &Row, folder: &Path, url: &str, stdout: Stdio) -> Output {
         .args(words)
         .current_dir(folder)
         .env("HOME", folder.join("home"))
-        .env("PORTOLAN_PASSWORD", "open+sesame-21")
+        .env("PORTOLAN_PASSWORD", PASSWORD)
         .env("TZ", "UTC")
         .env_remove("PORTOLAN_STATE")
         .stdin(Stdio::piped())
@@ -174,7 +177,9 @@ fn play(row: &Row, folder: &Path, url: &str, stdout: Stdio) -> Output {
         .spawn()
         .unwrap();
     child.stdin.take().unwrap().write_all(row.stdin.as_bytes()).unwrap();
-    child.wait_with_output().unwrap()
+    let ran = child.wait_with_output().unwrap();
+    assert_kept(&[PASSWORD], &ran, folder);
+    ran
 }
 
 /// Runs every row with the standard output that `stdout` makes, and passes the result to `check`.

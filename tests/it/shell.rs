@@ -16,7 +16,7 @@ use tempfile::TempDir;
 use crate::{
     serve::scheduler::TIME_MAX,
     support::{
-        program::Portolan,
+        program::{Portolan, leaks::assert_unsaid},
         server::{Kind, Options, RealServer, Tls},
         wait,
     },
@@ -314,6 +314,11 @@ impl Drop for Terminal {
     fn drop(&mut self) {
         self.child.kill().ok();
         drop(self.child.wait());
+        if !thread::panicking() {
+            let shown = self.shown.lock().unwrap().clone();
+            let said = [("the terminal", &*shown)];
+            assert_unsaid(&[RealServer::PASSWORD], &said, self.folder.path());
+        }
     }
 }
 

@@ -10,6 +10,7 @@ use std::{
 
 use crate::support::{
     net::Space,
+    program::leaks::assert_kept,
     server::RealServer,
     tree::{Manifest, assert_same},
 };
@@ -109,6 +110,9 @@ impl Task<'_> {
         command.env("HOME", folder).env("LC_ALL", "C").env_remove("PORTOLAN_STATE");
         command.env("SITE_PASSWORD", RealServer::PASSWORD).stdin(Stdio::null());
         let ran = self.space.within(|| command.output().unwrap());
+        if words.first().is_some_and(|program| program == env!("CARGO_BIN_EXE_portolan")) {
+            assert_kept(&[RealServer::PASSWORD], &ran, folder);
+        }
         for bytes in [ran.stdout, ran.stderr] {
             said.push_str(&String::from_utf8_lossy(&bytes));
         }

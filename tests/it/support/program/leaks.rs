@@ -323,10 +323,15 @@ fn logins_in(text: &str) -> BTreeSet<String> {
 /// Fails if one of `secrets` is in the output of a program that a test has started itself, or below `folder`.
 #[track_caller]
 pub(crate) fn assert_kept(secrets: &[&str], output: &std::process::Output, folder: &Path) {
+    assert_unsaid(secrets, &[("stdout", &output.stdout), ("stderr", &output.stderr)], folder);
+}
+
+/// Fails if one of `secrets` is in the texts of a program that a test has started itself, or below `folder`.
+#[track_caller]
+pub(crate) fn assert_unsaid(secrets: &[&str], said: &[(&str, &[u8])], folder: &Path) {
     let secrets = secrets.iter().map(|secret| (*secret).to_owned()).collect();
     let Some(search) = SecretSearch::of(&secrets) else { return };
-    let said = [("stdout", &output.stdout), ("stderr", &output.stderr)];
-    let leak = said.into_iter().find_map(|(place, bytes)| search.in_text(place, bytes));
+    let leak = said.iter().find_map(|(place, bytes)| search.in_text(place, bytes));
     let leak = leak.or_else(|| search.below(folder, &is_users_file));
     assert!(leak.is_none(), "{}", leak.unwrap());
 }
