@@ -50,7 +50,7 @@ pub(super) fn run(common: &Common) -> ExitResult {
     let sinks: Vec<Box<dyn Sink>> = vec![Box::new(lines), Box::new(drain)];
     let (mut context, states) = common.child_context(stop, sinks)?;
     (context.permissions, settings.states) = (Arc::new(permissions), states);
-    context.paces = paces;
+    (context.paces, context.sessions_max) = (paces, order.sessions);
     sandbox.report(&context.observer);
     let stop = context.stop.clone();
     let ended = interruptible(&stop, move || Ok(around(&order, &source, settings, &context)));

@@ -5,7 +5,7 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 use jiff::{SignedDuration, Timestamp};
 
 use super::{
-    jobs::Jobs,
+    jobs::{Jobs, LockPlaces},
     plan::{
         Decision, DecisionKind, Moment, Planner, PlannerNote, PlannerState, PlannerStep, RunId,
         RunningJob,
@@ -46,7 +46,7 @@ struct Play {
     /// The end of the run at the same index of `running`.
     ends: Vec<Timestamp>,
     /// The locks of each job.
-    locks: HashMap<Arc<str>, Vec<String>>,
+    locks: HashMap<Arc<str>, Vec<LockPlaces>>,
     run_time: SignedDuration,
     last_run: i64,
 }
@@ -86,7 +86,7 @@ pub fn simulate(
 ) {
     let planner = Planner::new(Arc::clone(jobs), PlannerState::default(), scenario.from);
     let run_time = SignedDuration::try_from(scenario.run_time).unwrap_or(SignedDuration::MAX);
-    let locks = jobs.all.iter().map(|job| (Arc::clone(&job.name), job.locks.clone()));
+    let locks = jobs.all.iter().map(|job| (Arc::clone(&job.name), jobs.runner.locks_of(job)));
     let mut play = Play {
         planner,
         running: Vec::new(),

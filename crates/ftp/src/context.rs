@@ -52,6 +52,9 @@ pub struct RunContext {
     pub temps: TempRecords,
     /// The rate limits of each host.
     pub paces: HostRateLimiters,
+    /// The maximum number of sessions that the run has with a server at a time, for what one session does in parallel; without
+    /// it there is no limit.
+    pub sessions_max: Option<u16>,
     /// The recorder of what passes between the run and its servers, if it is recorded.
     pub recorder: Option<Arc<RunRecorder>>,
     /// The results of connections in a recorded run that is played again.

@@ -15,7 +15,11 @@ impl Session {
     /// Returns true if both modes are to be tried at once: there is no server record yet, and either mode may be used.
     pub(super) fn wants_race(&self) -> bool {
         // Through a proxy no server can connect to us, so there is nothing to race with.
-        self.site.modes() == (Mode::Race, true) && self.data_path.profile.known().is_none()
+        // And where the run may make one login only, there is no second session.
+        let may_open = self.context.sessions_max.is_none_or(|most| most > 1);
+        self.site.modes() == (Mode::Race, true)
+            && may_open
+            && self.data_path.profile.known().is_none()
     }
 }
 

@@ -125,6 +125,10 @@ impl RemoteFs for Session {
         Self::open_sibling(self)
     }
 
+    fn sessions_max(&self) -> Option<u16> {
+        self.context.sessions_max
+    }
+
     fn session_limit(&self) -> Option<u16> {
         self.data_path.profile.session_limit()
     }

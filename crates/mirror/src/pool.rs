@@ -107,6 +107,7 @@ impl<'a, R: RemoteFs> SessionPool<'a, R> {
     pub(super) fn new(first: &'a mut R, options: PoolOptions) -> Self {
         let (limit, is_near) = (first.session_limit(), first.is_near());
         let size = PoolSizer::new(options.parallel, limit, is_near, Instant::now());
+        let size = size.at_most(first.sessions_max());
         let retries = options.retries;
         let (others, coming) = (Vec::new(), FuturesUnordered::new());
         let in_place = options.in_place.map(|in_place| first.set_in_place(in_place));

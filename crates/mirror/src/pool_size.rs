@@ -13,6 +13,8 @@ use portolan_core::limits::{
 pub(super) struct PoolSizer {
     /// The number that the user or the throughput probe wants.
     wanted: usize,
+    /// The number that it never exceeds.
+    most: usize,
     /// The limit of the server, if it has refused sessions.
     taken: Option<ServerLimit>,
     /// The throughput probe, if the number is automatic.
@@ -65,7 +67,14 @@ impl PoolSizer {
             again_at: now + SESSION_WAIT,
             wait: SESSION_WAIT,
         });
-        Self { wanted: usize::from(wanted), taken, tide, gives_way_at: None }
+        let most = usize::from(PARALLEL_MAX);
+        Self { wanted: usize::from(wanted), most, taken, tide, gives_way_at: None }
+    }
+
+    /// Returns it with at most `count` sessions, however much more would bring.
+    pub(super) fn at_most(self, count: Option<u16>) -> Self {
+        let most = count.map_or(usize::from(PARALLEL_MAX), |count| usize::from(count.max(1)));
+        Self { wanted: self.wanted.min(most), most, ..self }
     }
 
     /// Returns true if the user has named the number.
@@ -157,7 +166,7 @@ impl PoolSizer {
             tide.is_high = true;
         } else {
             tide.before = rate;
-            self.wanted = (self.wanted * 2).min(usize::from(PARALLEL_MAX));
+            self.wanted = (self.wanted * 2).min(self.most);
             tide.is_high = self.wanted == there;
         }
     }
@@ -185,6 +194,26 @@ mod tests {
             assert_eq!(size.lacking(3, now), 0, "{waits}");
             assert_eq!(size.shrink(3, now), None, "the same number is no news");
         }
+    }
+
+    #[test]
+    fn a_limit_of_the_run_holds_for_a_number_and_for_auto() {
+        let now = Instant::now();
+        for (parallel, most, lacking) in
+            [(8, Some(3), 2), (2, Some(3), 1), (8, None, 7), (PARALLEL_AUTO, Some(4), 3)]
+        {
+            let mut size = PoolSizer::new(parallel, None, false, now).at_most(most);
+            assert_eq!(size.lacking(1, now), lacking, "{parallel} {most:?}");
+        }
+        // However much more sessions bring.
+        let mut size = PoolSizer::new(PARALLEL_AUTO, None, true, now).at_most(Some(3));
+        let mut there = 1;
+        for turn in 0..10_000_u32 {
+            let now = now + SECOND / 20 * turn;
+            there += size.lacking(there, now);
+            size.moved(1_000_000 * u64::from(turn), there, now);
+        }
+        assert_eq!(there, 3);
     }
 
     #[test]

@@ -109,6 +109,10 @@ pub trait RemoteFs: Sized + 'static {
     fn open_sibling(&self) -> impl Future<Output = Result<Self>> + use<Self>;
     /// Returns true if the error of a further session means that the server does not accept so many.
     fn refuses_session(fault: &Error) -> bool;
+    /// Returns the maximum number of sessions that the run may have with the server at a time, if it has one.
+    fn sessions_max(&self) -> Option<u16> {
+        None
+    }
     /// Returns the number of sessions at a time that the server accepted when it refused one more, in this run or an
     /// earlier one.
     fn session_limit(&self) -> Option<u16> {

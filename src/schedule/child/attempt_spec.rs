@@ -60,6 +60,9 @@ pub struct AttemptSpec {
     /// The file of the rate limits that it shares with other runs.
     #[serde(default)]
     pub rates: Option<PathBuf>,
+    /// The maximum number of sessions with a server at a time, if a lock limits them.
+    #[serde(default)]
+    pub sessions: Option<u16>,
     /// The lease of its worker, if it is one of a fleet: the run ends when that does.
     #[serde(default)]
     pub lease: Option<LeaseSpec>,
@@ -104,6 +107,7 @@ impl AttemptSpec {
             allow_nat: job.allow.contains(&Allowed::Nat),
             permissions: job.permissions.clone(),
             rates: None,
+            sessions: None,
             lease: None,
             parent: std::process::id(),
             lock: PathBuf::new(),
@@ -195,6 +199,7 @@ mod tests {
             allow_nat: true,
             permissions: Some(PermissionOptions::default()),
             rates: Some("state/rates".into()),
+            sessions: Some(3),
             lease: Some(LeaseSpec { file: "state/lease".into(), grace_ms: 3 }),
             parent: 1,
             lock: "state/runs.lock".into(),

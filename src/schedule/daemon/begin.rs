@@ -12,13 +12,14 @@ use super::{
 };
 use crate::{
     error::{Error, Result},
-    observe::MessageLevel,
+    observe::{MessageLevel, counted, visible::visible},
     schedule::{
         child::{
             Child, is_shortage,
             log::{self, RunLog},
             verdict::AttemptResult,
         },
+        jobs::LoginLimit,
         notify::of_start,
     },
     store::{
@@ -120,7 +121,9 @@ impl Worker {
         };
         let last = self.store.job_state(&active.job.name)?.and_then(|state| state.last_success);
         let lease = self.heartbeat.as_ref().map(|heartbeat| heartbeat.lease().spec());
-        let order = rows::order(active, number, last, lease, &context.start.state);
+        let logins = context.jobs().runner.logins_of(&active.job);
+        let limits = (lease, logins.as_ref());
+        let order = rows::order(active, number, last, limits, &context.start.state);
         let outbox = context.outbox.clone();
         let wake = move || drop(outbox.send(Message::Wake));
         let started = order
@@ -150,7 +153,14 @@ impl Worker {
         active.stage = match started {
             Ok((mut child, order)) => {
                 let name = &active.job.name;
-                child.order(&order, &format!("attempt {number} of run {run}, job `{name}`"));
+                let of_lock = logins.filter(|limit| limit.is_less).map(|limit| {
+                    let LoginLimit { lock, places, .. } = limit;
+                    let sessions = counted(places, "session");
+                    format!(", with {sessions} at most: it takes as many places of `{lock}`")
+                });
+                let of_lock = visible(of_lock.unwrap_or_default());
+                let text = format!("attempt {number} of run {run}, job `{name}`{of_lock}");
+                child.order(&order, &text);
                 self.context.view.began(run, child.progress());
                 RunStage::Running(Box::new(child))
             }

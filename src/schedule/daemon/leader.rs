@@ -384,13 +384,14 @@ impl Leader {
         let run = &found.run;
         let known = self.running.get(&run.id);
         let job = self.planner.jobs().get(&run.job);
-        let locks = known.map(|known| &known.locks).or_else(|| job.map(|job| &job.locks));
+        let locks = known.map(|known| known.locks.clone());
+        let locks = locks.or_else(|| Some(self.planner.jobs().runner.locks_of(job?)));
         Some(RunningJob {
             run: RunId(run.id),
             job: job.map_or_else(|| run.job.as_str().into(), |job| Arc::clone(&job.name)),
             slot: rows::slot_of(run)?,
             started_at: run.started_at.unwrap_or(run.decided_at),
-            locks: locks.cloned().unwrap_or_default(),
+            locks: locks.unwrap_or_default(),
             between_attempts: found.is_between_attempts,
             is_ending: found.stop.is_some(),
         })

@@ -14,7 +14,7 @@ use crate::{
     schedule::{
         child::{attempt_spec::AttemptSpec, lease::LeaseSpec},
         cron::stable_hash,
-        jobs::{Jobs, args},
+        jobs::{self, Jobs, LoginLimit, args},
         plan::{
             Decision, DecisionKind, DecisionReason, JobPlanState, Pause, Planner, PlannerState,
             PlannerStep, WaitingSlot,
@@ -210,7 +210,7 @@ pub(super) fn order(
     active: &ActiveRun,
     attempt: i64,
     last_success: Option<Timestamp>,
-    lease: Option<LeaseSpec>,
+    (lease, logins): (Option<LeaseSpec>, Option<&LoginLimit>),
     state: &Path,
 ) -> Result<AttemptSpec> {
     Ok(AttemptSpec {
@@ -221,6 +221,7 @@ pub(super) fn order(
         last_success: last_success.map(Timestamp::as_second),
         files: active.files.clone(),
         lease,
+        sessions: logins.map(|limit| jobs::sessions(limit.places)),
         rates: Some(state.join(super::rates::RATES)),
         lock: state.join(super::lock::RUNS),
         args: args::merged(&active.job.args, &active.args),

@@ -16,8 +16,8 @@ use super::{
     around::{JobNames, around},
     circles::components,
     expand::JobTable,
-    files, fleet,
-    table::{JobsDocument, JobsTable, SpannedKey, Value, choice, twice},
+    files, fleet, locks,
+    table::{JobsDocument, JobsTable, SpannedKey, Value, choice},
     task, tell,
     when::{self, DateFiles},
 };
@@ -46,6 +46,8 @@ pub(super) struct ParsedJob {
     /// The name, with its position.
     pub(super) name: Option<(Arc<str>, Range<usize>)>,
     pub(super) after: JobNames,
+    /// The position of its locks.
+    pub(super) locks: Option<Range<usize>>,
     /// The script, if it exists.
     pub(super) script: Option<PathBuf>,
     /// The job, if name and script could be read; other values that could not be read have their defaults.
@@ -86,7 +88,7 @@ pub(super) fn read(
     (job.args, job.connect) = (args(table, page), connect(table, page));
     retry(table, &mut job.retry, page);
     timeouts(table, &mut job.timeouts, page);
-    (job.locks, job.allow) = (locks(table, page), allow(table, page));
+    (job.locks, job.allow) = (locks::read(table, page), allow(table, page));
     job.permissions = permissions(table, page);
     job.needs = fleet::needs(table, page);
     job.notify = Notify { remind: job.notify.remind, ..tell::notify(table, page) };
@@ -94,7 +96,8 @@ pub(super) fn read(
     let named = name.clone().zip(script.clone());
     let script = script.filter(|_| job.task.is_none());
     let job = named.map(|((name, _), script)| Job { name, script, ..job });
-    ParsedJob { name, after, script, job }
+    let locks = table.get("locks").map(Value::span);
+    ParsedJob { name, after, locks, script, job }
 }
 
 /// Checks the values of `[defaults]` that a job may never take, since it has its own.
@@ -306,21 +309,6 @@ fn timeouts(table: &mut JobsTable<'_>, timeouts: &mut Timeouts, page: &mut JobsD
         let hint = Some("`run_timeout` is for all attempts and the waits between them".to_owned());
         page.warn(span, "`attempt_timeout` is longer than `run_timeout`", hint);
     }
-}
-
-fn locks(table: &mut JobsTable<'_>, page: &mut JobsDocument<'_>) -> Vec<String> {
-    let all = table.texts("locks", page);
-    if let Some((lock, span)) = twice(&all) {
-        page.error(span, format!("the lock \"{}\" is named twice", visible(lock)), None);
-    }
-    for (_, span) in all.iter().filter(|(lock, _)| lock.trim().is_empty()) {
-        page.error(
-            span.clone(),
-            "a lock has a name",
-            Some("such as \"host:ftp.example.com\"".into()),
-        );
-    }
-    all.into_iter().map(|(lock, _)| lock.to_owned()).collect()
 }
 
 fn allow(table: &mut JobsTable<'_>, page: &mut JobsDocument<'_>) -> Vec<Allowed> {

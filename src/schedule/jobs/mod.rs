@@ -11,6 +11,7 @@ mod fleet;
 mod glance;
 mod job;
 mod listen;
+mod locks;
 mod options;
 mod own_files;
 mod rates;
@@ -42,6 +43,8 @@ pub use self::files::{FileTrigger, TriggerSite};
 pub use self::fleet::label as parse_label;
 pub use self::glance::{Glance, glance};
 pub use self::listen::Listen;
+pub(in crate::schedule) use self::locks::sessions;
+pub use self::locks::{JobLock, LockPlaces, LoginLimit};
 pub use self::options::{ExpectBy, Job, JobLimits};
 use self::options::{JOB, POSITIVE};
 pub use self::rates::RateRule;
@@ -142,17 +145,8 @@ pub struct Runner {
     pub rate_limit: Option<RateRule>,
     /// The rate limits of all runs together for hosts, by their names in lower case.
     pub host_rate_limits: BTreeMap<String, RateRule>,
-    /// The number of runs that may hold a lock at a time, if more than one.
+    /// The number of places of locks that have more than one, by names and patterns.
     pub locks: BTreeMap<String, u32>,
-}
-
-impl Runner {
-    /// Returns the number of runs that may hold a lock at a time: that of its name, or of the longest pattern that fits it.
-    pub fn lock_limit(&self, lock: &str) -> u32 {
-        let patterns = self.locks.iter().filter(|(name, _)| rules::fits(name, lock));
-        let longest = patterns.max_by_key(|(name, _)| name.len()).map(|(_, most)| *most);
-        self.locks.get(lock).copied().or(longest).unwrap_or(1)
-    }
 }
 
 impl Default for Runner {
@@ -295,8 +289,9 @@ const RUNNER: OptionTable<Runner> = OptionTable {
         OptionRow::<Runner>::new(
             "locks",
             Own,
-            "the number of runs that may hold a lock at a time, if more than one: `{ \"host:ftp.example.com\" = 2 }`. A `*` in the \
-             name is any text: with `\"host:*\" = 4` each host has four; the name itself, then the longest pattern counts",
+            "the number of places of a lock, if it has more than one: `{ \"host:ftp.example.com\" = 2 }`. A `*` in the name is \
+             any text: with `\"host:*\" = 4` each host has four; the name itself, then the longest pattern counts. A run takes \
+             one place; of a lock whose name begins with `host:` as many as it makes logins, and makes no more than it takes",
         ),
     ],
     usual: Runner::default,

@@ -6,8 +6,8 @@ use jiff::{Timestamp, civil::Time, tz::TimeZone};
 use serde_json::Value;
 
 use super::{
-    Allowed, CatchUp, Connect, FileTrigger, Misfire, Notify, Overlap, RateRule, Retry, Task,
-    Timeouts,
+    Allowed, CatchUp, Connect, FileTrigger, JobLock, Misfire, Notify, Overlap, RateRule, Retry,
+    Task, Timeouts,
 };
 use crate::{
     error::Error,
@@ -71,8 +71,8 @@ pub struct Job {
     pub jitter: Duration,
     /// The rate limit of its runs.
     pub rate_limit: Option<RateRule>,
-    /// Names of locks, each held by one run at a time, of any job.
-    pub locks: Vec<String>,
+    /// The locks that a run takes.
+    pub locks: Vec<JobLock>,
     /// The labels that the machine of a run must have, if several share the store.
     pub needs: BTreeMap<String, String>,
     /// The names of the secrets that a run needs, as far as they are known.
@@ -379,7 +379,11 @@ const JOB_ROWS: &[JobRow] = &[
     JobRow::new(
         "locks",
         Own,
-        "names of locks, each held by one run at a time, of any job, such as [\"host:ftp.example.com\", \"disk\"]",
+        "names of locks, each held by one run at a time, of any job, such as [\"host:ftp.example.com\", \"disk\"]; of one that has \
+         more places in `[runner]`, a run takes one. Places of a lock `host:…` are logins: a job without a script takes as \
+         many as its `parallel` (8 for \"auto\") or `segments`, one with a script as many as `parallel` of `[job.connect]`, else \
+         one; at most all there are. A table names another number: `{ \"host:ftp.example.com\" = 3 }`. A run makes no more \
+         logins than it takes",
     ),
     JobRow::new(
         "needs",

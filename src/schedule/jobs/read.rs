@@ -12,7 +12,7 @@ use toml::de::DeTable;
 use super::{
     Jobs, MailSettings, RETENTION, RUNNER, Runner, around, expand, fleet,
     job::{self, JobContext},
-    listen, rates,
+    listen, locks, rates,
     secrets::{NamedSecret, SecretNames},
     sources::{self, SourceText, Sources},
     table::{JobsDocument, JobsTable},
@@ -163,6 +163,11 @@ fn jobs(
     }
     around::name_groups(&mut all);
     job::names(&all, page);
+    for read in &all {
+        if let (Some(job), Some(span)) = (&read.job, &read.locks) {
+            locks::check(job, &runner, span, page);
+        }
+    }
     let all = all.into_iter().filter_map(|read| read.job.map(Arc::new)).collect();
     let jobs = Jobs::new(path.to_owned(), runner, all);
     (Some(Jobs { mail, digest, ..jobs }), scripts)
@@ -211,7 +216,7 @@ fn runner_of(
     rates::of_runner(&mut runner, &mut table, place, page);
     if let Some(locks) = table.open_table("locks", page) {
         for (name, value) in locks {
-            if let Some(most) = page.number(name.get_ref(), value, 1, 1000) {
+            if let Some(most) = page.number(name.get_ref(), value, 1, locks::PLACES_MAX) {
                 runner.locks.insert(name.get_ref().to_string(), most);
             }
         }

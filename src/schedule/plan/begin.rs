@@ -1,6 +1,9 @@
 //! Admission of waiting slots: decides which of them start now.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use jiff::Timestamp;
 
@@ -13,7 +16,7 @@ use super::{
 };
 use crate::{
     limits::DEADLINE_MAX,
-    schedule::jobs::{Job, Misfire, Overlap, Runner},
+    schedule::jobs::{Job, LockPlaces, Misfire, Overlap, Runner},
 };
 
 /// The current use of run places and locks.
@@ -21,14 +24,23 @@ struct ResourceUsage<'m> {
     runner: &'m Runner,
     now: Timestamp,
     running: &'m [RunningJob],
-    /// The slots started by this step, with their jobs.
-    begun: Vec<(Arc<Job>, Timestamp)>,
+    /// The slots started by this step.
+    begun: Vec<BegunSlot>,
+    /// The locks for whose places a slot waits, each with the job of the first.
+    awaited: BTreeMap<String, Arc<str>>,
     /// The runs cancelled by this step.
     ending: Vec<super::RunId>,
     /// The last success of the job of each line.
     successes: &'m [Option<Timestamp>],
     /// The machines, with what begins on them; `None` if there is this one only.
     machines: Option<Vec<MachineRoom>>,
+}
+
+/// A slot that a step has started.
+struct BegunSlot {
+    job: Arc<Job>,
+    at: Timestamp,
+    locks: Vec<LockPlaces>,
 }
 
 /// Starts the slots of the lines `busy` that can start, the earliest first, and gives up those whose deadline has
@@ -52,6 +64,7 @@ pub(super) fn begin(
         now: moment.now,
         running: moment.running,
         begun: Vec::new(),
+        awaited: BTreeMap::new(),
         ending: Vec::new(),
         successes,
         machines: machines.map(<[MachineRoom]>::to_vec),
@@ -114,7 +127,9 @@ impl ResourceUsage<'_> {
                         let reason = self.why(&one);
                         self.place(&line.job, step);
                         step.decisions.push(line.decision(&one, DecisionKind::Start, reason));
-                        self.begun.push((Arc::clone(&line.job), one.slot.at));
+                        let (job, at) = (Arc::clone(&line.job), one.slot.at);
+                        let locks = self.runner.locks_of(&job);
+                        self.begun.push(BegunSlot { job, at, locks });
                     }
                 }
             }
@@ -217,8 +232,8 @@ impl ResourceUsage<'_> {
             let waits = !is_scheduled || joins || is_replace;
             return Some(if waits { Blocked::Hold(reason) } else { Blocked::Skip(reason) });
         }
-        if let Some((_, slot)) = self.begun.iter().find(|(begun, _)| begun.name == job.name) {
-            let reason = DecisionReason::StillWaiting { slot: *slot };
+        if let Some(begun) = self.begun.iter().find(|begun| begun.job.name == job.name) {
+            let reason = DecisionReason::StillWaiting { slot: begun.at };
             let waits = !is_scheduled || job.overlap == Overlap::Queue || is_replace;
             return Some(if waits { Blocked::Hold(reason) } else { Blocked::Skip(reason) });
         }
@@ -291,16 +306,37 @@ impl ResourceUsage<'_> {
             }
             None => {}
         }
-        job.locks.iter().find_map(|lock| {
+        self.locked(job)
+    }
+
+    /// Checks whether a lock has too few places left. Those that an earlier slot waits for are not taken from it.
+    fn locked(&mut self, job: &Job) -> Option<DecisionReason> {
+        if job.locks.is_empty() {
+            return None;
+        }
+        let wanted = self.runner.locks_of(job);
+        let locked = wanted.iter().find_map(|lock| {
             let running = self.running.iter().map(|running| (&running.job, &running.locks));
-            let begun = self.begun.iter().map(|(job, _)| (&job.name, &job.locks));
-            let holders = running.chain(begun).filter(|(_, locks)| locks.contains(lock));
-            let holders: Vec<_> = holders.map(|(name, _)| name).collect();
-            let room = self.runner.lock_limit(lock);
-            let is_full = holders.len() >= usize::try_from(room).unwrap_or(usize::MAX);
-            let by = holders.first().filter(|_| is_full)?;
-            Some(DecisionReason::Locked { lock: lock.clone(), by: Arc::clone(by) })
-        })
+            let begun = self.begun.iter().map(|begun| (&begun.job.name, &begun.locks));
+            let held = running.chain(begun).filter_map(|(name, locks)| {
+                Some((name, locks.iter().find(|held| held.name == lock.name)?.places))
+            });
+            let held: Vec<_> = held.collect();
+            let limit = self.runner.lock_limit(&lock.name);
+            let used: u32 = held.iter().map(|(_, places)| *places).sum();
+            let places = (lock.places > 1).then_some((lock.places, limit));
+            let (name, holder) = (lock.name.clone(), held.first().map(|(by, _)| Arc::clone(by)));
+            if used.saturating_add(lock.places) > limit {
+                return Some(DecisionReason::Locked { lock: name, by: holder?, places });
+            }
+            let by = Arc::clone(self.awaited.get(&name)?);
+            Some(DecisionReason::LockAwaited { lock: name, by })
+        });
+        // One job may have several slots that wait.
+        if let Some(DecisionReason::Locked { lock, .. }) = &locked {
+            self.awaited.entry(lock.clone()).or_insert_with(|| Arc::clone(&job.name));
+        }
+        locked
     }
 }
 

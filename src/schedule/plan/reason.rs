@@ -83,6 +83,15 @@ pub enum DecisionReason {
         lock: String,
         /// The job whose run holds it.
         by: Arc<str>,
+        /// The places that the run takes, and those that the lock has, if it takes several.
+        places: Option<(u32, u32)>,
+    },
+    /// An earlier slot waits for places of a lock.
+    LockAwaited {
+        /// The name of the lock.
+        lock: String,
+        /// The job of that slot.
+        by: Arc<str>,
     },
     /// A job that it follows has not succeeded.
     Awaits {
@@ -148,7 +157,7 @@ impl DecisionReason {
             Self::StillWaiting { .. } => "still-waiting",
             Self::Replaced { .. } => "replaced",
             Self::MaxRunning { .. } => "max-running",
-            Self::Locked { .. } => "locked",
+            Self::Locked { .. } | Self::LockAwaited { .. } => "locked",
             Self::Awaits { .. } => "awaits",
             Self::GaveUp { .. } => "gave-up",
             Self::QueueFull => "queue-full",
@@ -197,8 +206,13 @@ impl fmt::Display for DecisionReason {
             Self::Replaced { by } => write!(f, "replaced by the slot of {by}"),
             Self::MaxRunning { most: 1 } => write!(f, "another run is in progress (`max_running`)"),
             Self::MaxRunning { most } => write!(f, "{most} runs are in progress (`max_running`)"),
-            Self::Locked { lock, by } => {
-                write!(f, "`{}` holds the lock `{}`", visible(&**by), visible(lock))
+            Self::Locked { lock, by, places } => {
+                write!(f, "`{}` holds the lock `{}`", visible(&**by), visible(lock))?;
+                let Some((wanted, limit)) = places else { return Ok(()) };
+                write!(f, ", of whose {limit} places this run takes {wanted}")
+            }
+            Self::LockAwaited { lock, by } => {
+                write!(f, "`{}` waits for the lock `{}` before it", visible(&**by), visible(lock))
             }
             Self::Awaits { job, since } => {
                 write!(f, "`{}` has not succeeded since {since:.0}", visible(&**job))

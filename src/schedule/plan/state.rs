@@ -8,7 +8,10 @@ use std::{
 use jiff::{Timestamp, civil::DateTime};
 
 use super::{decision::Trigger, reason::DecisionReason};
-use crate::schedule::slot::{Slot, SlotId};
+use crate::schedule::{
+    jobs::LockPlaces,
+    slot::{Slot, SlotId},
+};
 
 /// The decided state of all jobs, by name. A job that is not in it is new: it never fires for the past.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -93,7 +96,7 @@ pub struct RunningJob {
     /// The start time.
     pub started_at: Timestamp,
     /// The locks it holds: those that its job had when it started.
-    pub locks: Vec<String>,
+    pub locks: Vec<LockPlaces>,
     /// True if an attempt has failed and the next one has not started.
     pub between_attempts: bool,
     /// True if it has been told to stop: it is not told again.

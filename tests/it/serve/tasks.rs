@@ -5,7 +5,7 @@ use std::fs::{self, File};
 use jiff::SignedDuration;
 use portolan::clock::Clock;
 
-use super::scheduler::{Scheduler, on_request};
+use super::scheduler::{Scheduler, TIME_MAX, on_request};
 use crate::support::{program::Portolan, rehearsal::Rehearsal, wait};
 
 /// Returns a job without a script that runs when it is triggered.
@@ -222,4 +222,64 @@ fn exports_of_jobs_without_a_script_run_the_job() {
         let ran = program.clone().args(["export"]).args(to.iter().copied()).run();
         drop(ran.succeeds().stdout_has(words).any_stderr().any_stdout());
     }
+}
+
+/// Returns the number of connections that a server has at a port of this host.
+fn connections(port: u16) -> usize {
+    let all = fs::read_to_string("/proc/net/tcp").unwrap();
+    // The local address of the server, and the state ESTABLISHED.
+    let local = format!("0100007F:{port:04X}");
+    let rows = all.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+    rows.filter(|row| row.get(1) == Some(&&*local) && row.get(3) == Some(&"01")).count()
+}
+
+#[test]
+fn runs_make_no_more_logins_than_the_places_of_the_lock_of_their_host() {
+    let server = Rehearsal::start(&[], false);
+    for number in 0..24 {
+        server.file(&format!("pub/{number}"), [7; 20_000]);
+    }
+    let mirror = |name: &str, more: &str| {
+        let table = format!(
+            "{more}[job.mirror]\nfrom = \"{}\"\nto = \"{name}\"\nrate_limit = \"200KiB\"\n",
+            url(&server, "pub")
+        );
+        task(name, &table)
+    };
+    let lock = "locks = [\"host:a\"]\n";
+    let text = [
+        "locks = { \"host:*\" = 3 }\n".to_owned(),
+        mirror("eight", lock) + "parallel = 8\n",
+        mirror("auto", lock),
+        mirror("one", "locks = { \"host:a\" = 1 }\n"),
+    ];
+    let mut scheduler = Scheduler::new(&text.concat()).env("FTP", "open+sesame-21");
+    scheduler.start();
+    for name in ["eight", "auto", "one"] {
+        scheduler.command(&["trigger", name]).succeeds().any_stdout().any_stderr();
+    }
+    let (mut most, mut why) = (0, String::new());
+    let is_done = wait::until(TIME_MAX, || {
+        most = most.max(connections(server.site.port));
+        if why.is_empty() {
+            let told = scheduler.command(&["runs"]);
+            let told = told.any_code().any_stdout().any_stderr().stdout_text().to_owned();
+            why = Some(told).filter(|told| told.contains(" holds the lock")).unwrap_or_default();
+        }
+        let done = fs::read_dir(scheduler.path("one")).is_ok_and(|files| files.count() == 24);
+        done.then_some(())
+    });
+    assert!(is_done.is_some(), "{:?}", scheduler.runs());
+    assert_eq!(most, 3);
+    let expected = "`eight` holds the lock `host:a`, of whose 3 places this run takes 3";
+    assert!(why.contains(expected), "{why}");
+    for name in ["eight", "auto", "one"] {
+        let run = scheduler.until_outcome(name, "done");
+        let log = scheduler.command(&["show", &run["id"].to_string(), "--log"]);
+        let log = log.succeeds().any_stdout().any_stderr();
+        let log = log.stdout_text();
+        let told = "with 3 sessions at most: it takes as many places of `host:a`";
+        assert_eq!(log.contains(told), name != "one", "{log}");
+    }
+    scheduler.stop();
 }

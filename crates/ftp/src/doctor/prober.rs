@@ -121,6 +121,7 @@ impl<'a> Prober<'a> {
             port_provider: outer.port_provider.clone(),
             answered: outer.answered.clone(),
             paces: outer.paces.clone(),
+            sessions_max: outer.sessions_max,
             temps: TempRecords::default(),
             recorder: outer.recorder.clone(),
             is_watched: outer.is_watched,

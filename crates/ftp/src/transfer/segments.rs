@@ -53,6 +53,7 @@ impl Session {
         keep_time: bool,
     ) -> Result<TransferStats> {
         let remote = self.absolute(remote)?;
+        let sessions = sessions.min(self.context.sessions_max.unwrap_or(sessions)).max(1);
         let known = self.ask_and_fetch(&remote, &landing, sessions.into()).await?;
         match known {
             (known, Some(moved)) => {

@@ -159,7 +159,7 @@ pub struct Task {
     /// The kind of work.
     pub kind: TaskKind,
     /// The values that its script gets as `args`. A URL in them may contain a password.
-    values: Json,
+    pub(super) values: Json,
 }
 
 impl fmt::Debug for Task {

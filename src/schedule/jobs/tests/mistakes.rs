@@ -120,6 +120,15 @@ fn a_wrong_key_or_value_is_shown_in_its_place() {
         ),
         ("locks = [\"a\", «\"a\"]", "error: the lock \"a\" is named twice | "),
         ("locks = «\"\"", "error: a lock has a name | such as \"host:ftp.example.com\""),
+        (
+            "locks = { \"host:h\" = «0 }",
+            "error: `host:h` wants a whole number from 1 to 1000, got 0 | ",
+        ),
+        ("locks = { «\"\" = 1 }", "error: a lock has a name | such as \"host:ftp.example.com\""),
+        (
+            "locks = «{ \"host:h\" = 3 }",
+            "warning: the lock \"host:h\" has no places to count: one run holds it at a time | `[runner]` says how many it has: `locks = { \"host:h\" = 4 }`",
+        ),
         ("locks = [\"a\", «1]", "error: `locks` wants a string or an array of strings, got 1 | "),
         ("after = [«\"b\"]", "error: there is no job `b` | "),
         ("after = «\"a\"", "error: a job cannot come after itself | "),
@@ -410,6 +419,18 @@ fn a_wrong_name_script_or_table_is_shown_in_its_place() {
         (
             job("\"a\"", nightly) + "[runner.locks]\nx = «0",
             "error: `x` wants a whole number from 1 to 1000, got 0 | ",
+        ),
+        (
+            "[runner.locks]\n\"host:*\" = 2\n".to_owned()
+                + &*job("\"a\"", nightly)
+                + "locks = «{ \"host:h\" = 3 }",
+            "warning: 3 places of \"host:h\" are more than it has: a run takes the 2 places | ",
+        ),
+        (
+            "[runner.locks]\n\"host:*\" = 1\n".to_owned()
+                + &*job("\"a\"", nightly)
+                + "locks = «\"host:h\"\n[job.connect]\nparallel = 3",
+            "warning: 3 sessions are more than the one place of \"host:h\": a run makes no more | `[runner] locks` has the number of logins that the server allows",
         ),
         (
             "[«job]\nname = \"a\"".to_owned(),

@@ -13,7 +13,7 @@ state = "state"
 max_running = 8
 metrics = "127.0.0.1:9464"
 retention = { runs = 50, total = 100_000, age = "90d", log = "1MiB" }
-locks = { "host:ftp.example.com" = 2 }
+locks = { "host:ftp.example.com" = 4 }
 
 [[job]]
 name = "catalogue"
@@ -66,7 +66,7 @@ fn every_key_is_read() {
     let jobs = reading.jobs.unwrap();
     let runner = &jobs.runner;
     assert_eq!(runner.state.as_deref(), Some(&*folder.path().join("state")));
-    assert_eq!((runner.max_running, runner.locks["host:ftp.example.com"]), (8, 2));
+    assert_eq!((runner.max_running, runner.locks["host:ftp.example.com"]), (8, 4));
     assert_eq!(runner.metrics.unwrap().port(), 9464);
     assert_eq!((runner.retention.runs, runner.retention.log_bytes), (50, 1 << 20));
     assert_eq!(runner.retention.total, 100_000);
@@ -91,7 +91,8 @@ fn every_key_is_read() {
     assert_eq!((job.catch_up.most, job.catch_up.spread), (3, Duration::ZERO));
     assert_eq!(job.catch_up.late_after, Duration::from_mins(5));
     assert_eq!(job.jitter, Duration::from_secs(30));
-    assert_eq!(job.locks, ["host:ftp.example.com", "disk"]);
+    let locks: Vec<_> = job.locks.iter().map(|lock| (&*lock.name, lock.places)).collect();
+    assert_eq!(locks, [("host:ftp.example.com", None), ("disk", None)]);
     assert_eq!(job.after.iter().map(|name| &**name).collect::<Vec<_>>(), ["prices"]);
     assert_eq!(job.allow, [Allowed::Nat]);
     let failure = job.notify.on_failure.as_ref().unwrap();

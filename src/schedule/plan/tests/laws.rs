@@ -132,7 +132,10 @@ impl World {
             assert!(!same, "two runs of a job that must not overlap");
         }
         for lock in &job.locks {
-            let held = self.running.iter().any(|running| running.locks.contains(lock));
+            let held = self
+                .running
+                .iter()
+                .any(|running| running.locks.iter().any(|held| held.name == lock.name));
             assert!(!held, "two runs hold one lock");
         }
         self.runs += 1;

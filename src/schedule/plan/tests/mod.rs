@@ -103,7 +103,7 @@ fn run_of(decision: &Decision, number: i64, now: &str, jobs: &Jobs) -> RunningJo
         job: Arc::clone(&decision.job),
         slot: decision.slot,
         started_at: at(now),
-        locks: jobs.get(&decision.job).unwrap().locks.clone(),
+        locks: jobs.runner.locks_of(jobs.get(&decision.job).unwrap()),
         between_attempts: false,
         is_ending: false,
     }

@@ -231,3 +231,66 @@ fn slots_of_a_job_that_is_gone_or_changed_do_not_wait_for_ever() {
     let told = decided(&mut planner, "2026-06-01T01:05:00Z", &[]);
     assert_eq!(told, ["b: skip 2026-06-01T01:00:00Z schedule: the jobs file has the job no more"]);
 }
+
+/// Returns a job with a task that makes `parallel` logins.
+fn mirror(name: &str, minute: u8, parallel: &str) -> String {
+    format!(
+        "[[job]] # without a script\nname = \"{name}\"\ncron = \"{minute} * * * *\"\ntimezone = \"UTC\"\nlocks = \"host:h\"\n\
+         [job.mirror]\nfrom = \"ftp://h/\"\nto = \"x\"\nparallel = {parallel}\n"
+    )
+}
+
+#[test]
+fn a_run_takes_as_many_places_of_a_host_as_logins_it_makes() {
+    let text = "[runner]\nlocks = { \"host:*\" = 4 }\n".to_owned();
+    let text = [text, mirror("a", 0, "3"), mirror("b", 0, "2"), mirror("c", 0, "1")].concat();
+    let jobs = jobs(&text);
+    let mut planner = back(&jobs, BEGIN, BEGIN);
+    let step = planner.step(&moment("2026-06-01T01:00:00Z", &[]));
+    let told: Vec<_> = step.decisions.iter().map(super::shown).collect();
+    // The third would fit, but the second waits for those places: it is not overtaken for ever.
+    assert_eq!(
+        told,
+        [
+            "a: start 2026-06-01T01:00:00Z schedule: due",
+            "b: wait 2026-06-01T01:00:00Z schedule: `a` holds the lock `host:h`, of whose 4 places this run takes 2",
+            "c: wait 2026-06-01T01:00:00Z schedule: `b` waits for the lock `host:h` before it",
+        ]
+    );
+    let told = decided(&mut planner, "2026-06-01T01:00:30Z", &[]);
+    assert_eq!(told.len(), 2, "{told:?}");
+    assert!(told.iter().all(|one| one.contains("start")), "{told:?}");
+}
+
+#[test]
+fn a_run_that_wants_more_places_than_there_are_gets_those() {
+    for (limit, parallel) in [("4", "8"), ("4", "\"auto\""), ("1", "2")] {
+        let text = format!("[runner]\nlocks = {{ \"host:*\" = {limit} }}\n");
+        let jobs = jobs(&[text, mirror("a", 0, parallel), mirror("b", 0, "1")].concat());
+        let mut planner = back(&jobs, BEGIN, BEGIN);
+        let told = decided(&mut planner, "2026-06-01T01:00:00Z", &[]);
+        assert_eq!(told[0], "a: start 2026-06-01T01:00:00Z schedule: due", "{limit} {parallel}");
+        assert!(told[1].ends_with("`a` holds the lock `host:h`"), "{told:?}");
+        let most = jobs.runner.logins_of(&jobs.all[0]).unwrap();
+        assert_eq!((most.places.to_string().as_str(), most.is_less), (limit, true));
+    }
+}
+
+#[test]
+fn a_script_takes_the_places_that_the_file_names_or_one() {
+    let text = "[runner]\nlocks = { \"host:*\" = 4, disk = 2 }\n".to_owned()
+        + &*two("locks = { \"host:h\" = 3, disk = 1 }")
+        + "[[job]]\nname = \"c\"\nafter = \"a\"\nlocks = [\"host:h\", \"other\"]\n";
+    let jobs = jobs(&text);
+    let held = |index: usize| {
+        let held = jobs.runner.locks_of(&jobs.all[index]);
+        held.iter().map(|lock| format!("{}:{}", lock.name, lock.places)).collect::<Vec<_>>()
+    };
+    assert_eq!(held(0), ["disk:1", "host:h:3"]);
+    assert_eq!(held(2), ["host:h:1", "other:1"]);
+    let logins: Vec<_> =
+        jobs.all.iter().map(|job| jobs.runner.logins_of(job).unwrap().places).collect();
+    assert_eq!(logins, [3, 3, 1]);
+    let told = decided(&mut back(&jobs, BEGIN, BEGIN), "2026-06-01T01:00:00Z", &[]);
+    assert!(told[1].ends_with("of whose 4 places this run takes 3"), "{told:?}");
+}
