@@ -268,6 +268,7 @@ impl Worker {
             return;
         }
         self.is_stopping = true;
+        self.look_again();
         let grace = self.active.values().map(|active| active.job.timeouts.kill_grace).max();
         super::system::stopping(grace.unwrap_or_default());
         if let Some(heartbeat) = &self.heartbeat {

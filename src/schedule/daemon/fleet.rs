@@ -2,11 +2,13 @@
 
 use std::{
     fs,
+    os::unix::fs::MetadataExt,
     path::Path,
     sync::mpsc::channel,
     time::{Duration, Instant},
 };
 
+use super::heartbeat::BEATS;
 use crate::{
     error::{Error, ErrorKind, Origin, Result, fleet_codes::FLEET_OTHER_RELEASE},
     observe::EventEmitter,
@@ -37,11 +39,16 @@ pub struct FleetSetup {
 
 /// The time between two looks at the lease of the leader, and at a machine of the same name.
 const LOOK: Duration = Duration::from_millis(500);
+/// The number of heartbeats in which one of a machine that is alive comes, also of a busy one.
+const CLONE_BEATS: u32 = 3;
+/// The file with the number of the start of this host.
+const HOST_BOOT: &str = "/proc/sys/kernel/random/boot_id";
 /// The file in the state folder with the name of the machine and the number of its last start.
 const MACHINE: &str = "machine";
 
 /// Fails if another process that is alive has the name: its counter moves. A row of an earlier process with this state
-/// folder, which is locked, is our own.
+/// folder, which is locked, is our own; with one that was copied, as that of a cloned machine, it may be that of the
+/// original.
 pub(super) fn check_name(
     store: &Store,
     setup: &FleetSetup,
@@ -54,19 +61,32 @@ pub(super) fn check_name(
     };
     let Some(found) = of_name()? else { return Ok(()) };
     let own = fs::read_to_string(state.join(MACHINE)).unwrap_or_default();
-    if own == own_line(name, found.boot) {
+    if own == own_lines(name, found.boot, state)? {
         return Ok(());
     }
     let of_other = Duration::from_millis(u64::try_from(found.lease_ms).unwrap_or(0));
-    // What it runs ends within its lease, if it is cut off: nothing of it is begun here before.
-    let end = Instant::now() + lease.max(of_other) * 12 / 10;
+    let is_like_ours = own.lines().next() == own_lines(name, found.boot, state)?.lines().next();
+    let end = if is_like_ours {
+        // That of this machine before it was started again, unless the next heartbeats come.
+        Instant::now() + lease.max(of_other) / BEATS * CLONE_BEATS
+    } else {
+        // What it runs ends within its lease, if it is cut off: nothing of it is begun here before.
+        Instant::now() + lease.max(of_other) * 12 / 10
+    };
     let (_sender, timer) = channel::<()>();
     while Instant::now() < end {
         timer.recv_timeout(LOOK).ok();
         // It has left, or was declared dead.
         let Some(now) = of_name()? else { return Ok(()) };
         if (now.boot, now.beat) != (found.boot, found.beat) {
-            return Err(taken(name));
+            let fault = taken(name);
+            let copied =
+                "; its state folder is a copy of that one's: begin with an empty one as well";
+            return Err(if is_like_ours {
+                Error { message: fault.message + copied, ..fault }
+            } else {
+                fault
+            });
         }
     }
     Ok(())
@@ -80,14 +100,19 @@ pub(super) fn taken(name: &str) -> Error {
     Error::new(ErrorKind::Busy, Origin::Here, message)
 }
 
-fn own_line(name: &str, boot: i64) -> String {
-    format!("{name} {boot}\n")
+/// Returns the text of a start: its name and number, and on a second line what a copy of the folder does not have.
+fn own_lines(name: &str, boot: i64, state: &Path) -> Result<String> {
+    let cannot = |error| Error::local("look at the state folder", state, error);
+    let folder = fs::metadata(state).map_err(cannot)?;
+    // A suspended copy of this host, with its memory, is found by its next heartbeat.
+    let host = fs::read_to_string(HOST_BOOT).unwrap_or_default();
+    Ok(format!("{name} {boot}\n{} {} {}\n", folder.dev(), folder.ino(), host.trim()))
 }
 
 /// Notes the number of a start, by which the next one knows that it is its own.
 pub(super) fn note_start(state: &Path, name: &str, boot: i64) -> Result<()> {
     let path = state.join(MACHINE);
-    fs::write(&path, own_line(name, boot))
+    fs::write(&path, own_lines(name, boot, state)?)
         .map_err(|error| Error::local("write the name of the machine", &path, error))
 }
 

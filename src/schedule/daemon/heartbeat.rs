@@ -24,7 +24,7 @@ use crate::{
 };
 
 /// The number of heartbeats in the time of a lease.
-const BEATS: u32 = 4;
+pub(super) const BEATS: u32 = 4;
 /// The difference between the clocks of this host and of the database from which on it is told.
 const AHEAD_MAX_MS: i64 = 2_000;
 /// The longest question for the time whose answer is used: half of it is the error.

@@ -308,7 +308,7 @@ impl Daemon {
         self.worker.reap()?;
         self.worker.time_out();
         if self.worker.is_stopping {
-            return Ok(());
+            return self.worker.give_back();
         }
         self.keep_place()?;
         if let Some(leader) = self.leader.as_mut().filter(|_| self.is_unsure) {

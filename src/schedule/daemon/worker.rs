@@ -28,6 +28,7 @@ use crate::{
     store::{
         Store,
         fleet::{DispatchedRun, WorkerRecord},
+        history::{RunEnd, RunState, Sum},
     },
 };
 
@@ -261,6 +262,33 @@ impl Worker {
         }
         for active in self.active.values_mut().filter(|active| !ours.contains(&active.claim)) {
             active.cut(TerminationCause::Lost, now);
+        }
+        self.seen = Some(version);
+        Ok(())
+    }
+
+    /// Gives back what was dispatched to it and has not begun, since it is to end: the leader did not know that yet.
+    pub(super) fn give_back(&mut self) -> Result<()> {
+        let version = self.store.version_of_data()?;
+        if self.heartbeat.is_none() || self.seen == Some(version) {
+            return Ok(());
+        }
+        for found in self.store.dispatched(Some((&self.name, self.boot)))? {
+            if self.active.contains_key(&found.run.id) {
+                continue;
+            }
+            let sum = Sum {
+                error_kind: Some("interrupted".into()),
+                error: Some("its machine was stopped before it began".into()),
+                ..found.run.sum.clone()
+            };
+            let (job, state, at) =
+                (&*found.run.job, RunState::Interrupted, self.context.clock.now());
+            let end = RunEnd { claim: found.claim(), job, state, sum: &sum, health: None, at };
+            if self.store.close(&end, |_, _, _| Vec::new())? {
+                let text = format!("run {} of `{job}` is given back", found.run.id);
+                self.context.observer.message(MessageLevel::Info, text);
+            }
         }
         self.seen = Some(version);
         Ok(())

@@ -166,3 +166,41 @@ fn a_machine_with_another_jobs_file_gets_no_runs_and_is_told_of() {
     wait::until(TIME_MAX, || fleet.row("other").is_none().then_some(())).unwrap();
     fleet.stop_all();
 }
+
+/// Copies a folder with the files in it.
+fn copy_folder(from: &std::path::Path, to: &std::path::Path) {
+    std::fs::create_dir(to).unwrap();
+    std::fs::set_permissions(to, std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        if entry.file_type().unwrap().is_file() {
+            std::fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_machine_with_a_copied_state_folder_is_refused_while_the_original_is_alive() {
+    let Some(mut fleet) = Fleet::new(&job("a", ON_REQUEST, "")) else { return };
+    fleet.file("a.rhai", "");
+    fleet.start("one", &[]);
+    assert_eq!(fleet.leader(), "one");
+    fleet.until_known("a");
+    copy_folder(&fleet.path("state-one"), &fleet.path("state-copy"));
+    let second = fleet.serve_in("one", "state-copy", &[]).run();
+    second
+        .any_code()
+        .any_stdout()
+        .stderr_has("its state folder is a copy of that one's")
+        .any_stderr();
+    // The original has not noticed, and goes on.
+    fleet.command(&["trigger", "a", "--wait"]).succeeds().any_stdout().any_stderr();
+    assert_eq!(fleet.leader(), "one");
+    // Of a machine that is gone the copy is the successor.
+    fleet.kill("one");
+    copy_folder(&fleet.path("state-one"), &fleet.path("state-moved"));
+    let moved = fleet.serve_in("one", "state-moved", &[]).spawn();
+    moved.until_stderr_has("machine `one` leads: term 2");
+    moved.signal(rustix::process::Signal::TERM);
+    moved.wait().succeeds().any_stdout().any_stderr();
+}
