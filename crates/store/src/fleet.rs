@@ -6,11 +6,14 @@
 //! its counter is still the one that was seen. The token of a run is larger than those of all dispatches before: what a
 //! worker writes counts only as long as the run has the token that the worker was given.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 
 use super::{
     Store,
     history::{COLUMNS, DecidedRow, HistoryRun, interrupt_in, read_run},
+    notify::{Addressee, wake_in, wake_worker_of},
     sql::{Sql, SqlResult, SqlRow, values},
 };
 use portolan_core::error::Result;
@@ -270,6 +273,7 @@ impl Store {
             let is_ours = renew_in(sql, lease, 0)?.is_some();
             if is_ours {
                 sql.execute(ask, &values![why, run])?;
+                wake_worker_of(sql, run)?;
             }
             Ok(is_ours)
         })
@@ -287,7 +291,13 @@ impl Store {
     pub fn ask_to_stop_by(&mut self, run: i64, name: &str) -> Result<bool> {
         let ask = "UPDATE dispatches SET stop = $1, stopped_by = $2 WHERE run = $3 AND COALESCE(stop, '') = ''";
         let why = format!("stopped by `{name}`");
-        Ok(self.transact(|sql| sql.execute(ask, &values![why, name, run]))? == 1)
+        self.transact(|sql| {
+            let is_asked = sql.execute(ask, &values![why, name, run])? == 1;
+            if is_asked {
+                wake_worker_of(sql, run)?;
+            }
+            Ok(is_asked)
+        })
     }
 
     /// Declares one start of a worker dead: its runs are interrupted, and what it still writes about them does not count.
@@ -343,14 +353,16 @@ pub(crate) fn put_dispatches(
 ) -> SqlResult<()> {
     let put = "INSERT INTO dispatches (run, worker, boot, fence, is_between, release)
         VALUES ($1, $2, $3, $4, FALSE, (SELECT release FROM leases WHERE name = 'leader'))";
-    let mut rows = Vec::new();
+    let (mut rows, mut workers) = (Vec::new(), BTreeSet::new());
     for (fence, dispatch) in (fence..).zip(dispatches) {
         let Some(recorded) = recorded.get_mut(dispatch.row) else { continue };
         let Some(run) = recorded.run else { continue };
         recorded.fence = Some(fence);
         rows.push(values![run, dispatch.worker, dispatch.boot, fence].into());
+        workers.insert(dispatch.worker);
     }
-    sql.execute_each(put, &rows).map(drop)
+    sql.execute_each(put, &rows)?;
+    workers.into_iter().try_for_each(|worker| wake_in(sql, Addressee::Worker(worker)))
 }
 
 /// Records that an attempt of a run begins, or has ended. Returns false if the run has another token, or none.

@@ -10,6 +10,7 @@ mod conformance;
 pub mod fleet;
 pub mod history;
 pub mod nat;
+mod notify;
 mod place;
 #[cfg(feature = "postgres")]
 mod postgres;
@@ -31,7 +32,8 @@ use jiff::Timestamp;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 use rustix::fs::{Access, access};
 
-pub use self::place::StorePlace;
+pub use self::notify::StoreNews;
+pub use self::place::{StoreListener, StorePlace};
 #[cfg(feature = "postgres")]
 use self::postgres::PostgresSession;
 #[cfg(feature = "postgres")]

@@ -7,9 +7,23 @@ use std::{
 };
 
 #[cfg(feature = "postgres")]
-use super::PostgresSettings;
-use super::Store;
+use super::{PostgresSettings, postgres, server_fault};
+use super::{Store, StoreNews};
 use portolan_core::{error::Result, secret::Secret};
+
+/// A listener for what other processes write. It ends when it is dropped.
+#[derive(Debug)]
+pub struct StoreListener(#[cfg(feature = "postgres")] postgres::NotificationListener);
+
+impl StoreListener {
+    /// Listens for what is meant for the leader, or no longer does.
+    pub fn set_leader(&self, is_leader: bool) {
+        #[cfg(feature = "postgres")]
+        self.0.set_leader(is_leader);
+        #[cfg(not(feature = "postgres"))]
+        let _ = is_leader;
+    }
+}
 
 /// The place of a store.
 #[derive(Debug, Clone)]
@@ -75,6 +89,22 @@ impl StorePlace {
             Self::Folder(folder) => Self::Folder(folder),
             #[cfg(feature = "postgres")]
             Self::Server(settings) => Self::Server(Box::new(settings.within(time))),
+        }
+    }
+
+    /// Starts to listen for what others tell the worker of this name; `None` if the store is a file of this host. `tell` is
+    /// called with all news.
+    pub fn listen(
+        &self,
+        worker: &str,
+        tell: impl Fn(StoreNews) + Send + Sync + 'static,
+    ) -> Result<Option<StoreListener>> {
+        match self {
+            Self::Folder(_) => Ok(None),
+            #[cfg(feature = "postgres")]
+            Self::Server(settings) => postgres::NotificationListener::start(settings, worker, tell)
+                .map(|listening| Some(StoreListener(listening)))
+                .map_err(|error| server_fault("listen to the store", settings.place(), error)),
         }
     }
 

@@ -80,6 +80,10 @@ pub(crate) trait Sql {
     /// Returns numbers for new rows, in ascending order, which no other row ever gets.
     fn new_numbers(&self, table: Numbered, count: usize) -> SqlResult<Vec<i64>>;
 
+    /// Wakes whoever listens on a channel once the transaction has been committed. It does nothing where changes are seen
+    /// without it.
+    fn notify(&self, channel: &str) -> SqlResult<()>;
+
     /// Waits until no other transaction holds the lock of this name, and holds it until the end of this one. It does
     /// nothing where only one transaction writes at a time.
     fn lock(&self, name: &str) -> SqlResult<()>;

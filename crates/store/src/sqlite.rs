@@ -96,6 +96,10 @@ impl Sql for Connection {
         Ok((last + 1..).take(count).collect())
     }
 
+    fn notify(&self, _channel: &str) -> SqlResult<()> {
+        Ok(())
+    }
+
     fn lock(&self, _name: &str) -> SqlResult<()> {
         Ok(())
     }

@@ -121,6 +121,11 @@ impl Leader {
         &self.worker.0
     }
 
+    /// Looks at the store at the next call of [`Leader::turn`].
+    pub(super) const fn look_again(&mut self) {
+        self.seen = None;
+    }
+
     /// Returns the number of its term.
     pub(super) const fn epoch(&self) -> i64 {
         self.lease.epoch

@@ -27,6 +27,7 @@ mod signals;
 mod system;
 mod tell;
 mod view;
+mod wakeups;
 mod worker;
 
 use std::{
@@ -49,6 +50,7 @@ use self::{
     rates::SchedulerRates,
     releases::ReleaseWatch,
     reload::FileWatch,
+    wakeups::WakeUps,
     worker::Worker,
 };
 use super::{
@@ -62,7 +64,7 @@ use crate::{
     error::Result,
     limits::DAEMON_TURN_MAX,
     observe::{EventEmitter, MessageLevel, metrics::Metrics},
-    store::StorePlace,
+    store::{StoreNews, StorePlace},
 };
 
 pub use self::{
@@ -74,10 +76,6 @@ pub use self::{
     system::{raise_descriptors, ready as tell_ready, stopping as tell_stopping},
     view::SchedulerView,
 };
-
-/// The maximum time for deliveries in progress when the scheduler ends: most take less, and a service manager is
-/// waiting.
-const NOTICE_END_TIME_MAX: Duration = Duration::from_secs(2);
 
 /// A function that reads the jobs file again.
 pub type ReadJobs = Box<dyn Fn(Timestamp) -> Result<Jobs> + Send>;
@@ -127,6 +125,8 @@ pub enum Message {
     Read(Box<JobsRead>),
     /// Old history was removed, or could not be.
     Pruned(Result<()>),
+    /// Another machine has written to the store.
+    Store(StoreNews),
 }
 
 /// The scheduler: its leader and its worker, which share nothing but the store and the means to work.
@@ -140,6 +140,8 @@ pub struct Daemon {
     watch: FileWatch,
     releases: ReleaseWatch,
     rates: SchedulerRates,
+    /// Listens for what other machines write, if some share the store.
+    listener: Option<WakeUps>,
     inbox: Receiver<Message>,
     told_fault: Option<String>,
     /// Set when a tick failed: the planner may know decisions that were not written.
@@ -215,6 +217,7 @@ impl Daemon {
             Some(leader.ok_or_else(leader::deposed)?)
         };
         let (told_fault, is_unsure) = (None, false);
+        let listener = WakeUps::start(&context)?;
         Ok(Self {
             context,
             leader,
@@ -224,6 +227,7 @@ impl Daemon {
             watch,
             releases: ReleaseWatch::default(),
             rates,
+            listener,
             inbox,
             told_fault,
             is_unsure,
@@ -271,6 +275,7 @@ impl Daemon {
             self.tell_jump(ahead - drift);
             drift = ahead;
         }
+        self.listener = None;
         self.end_notices();
         self.worker.leave();
         self.context.observer.message(MessageLevel::Info, "stopped");
@@ -315,6 +320,9 @@ impl Daemon {
             leader.plan_anew()?;
         }
         self.is_unsure = false;
+        if let Some(listener) = &mut self.listener {
+            listener.watch(&self.context);
+        }
         self.reload_if_changed();
         let decided = self.lead();
         // What was dispatched begins, also by a tick that failed afterwards.
@@ -363,6 +371,9 @@ impl Daemon {
             }
             None => self.candidate.news().map(|name| format!("machine `{name}` leads")),
         };
+        if let Some(listener) = self.listener.as_ref().filter(|_| self.leader.is_some()) {
+            listener.set_leader(true);
+        }
         if let Some(news) = news {
             self.context.observer.message(MessageLevel::Info, news);
         }
@@ -380,6 +391,9 @@ impl Daemon {
             self.context.observer.warn("another machine has taken the lease of the leader");
             leader.notifier.end();
             self.leader = None;
+            if let Some(listener) = &self.listener {
+                listener.set_leader(false);
+            }
             return Ok(());
         }
         decided
@@ -410,6 +424,7 @@ impl Daemon {
             }
             Message::StopRun(run, by) => self.worker.stop_run(run, by),
             Message::Read(read) => self.take_jobs(*read),
+            Message::Store(news) => self.hear(news),
             Message::Pruned(result) => {
                 if let Some(leader) = &mut self.leader {
                     leader.pruned(result);
@@ -422,22 +437,6 @@ impl Daemon {
         if let Some(leader) = &mut self.leader {
             leader.note_told(told);
         }
-    }
-
-    /// Waits briefly for deliveries in progress, and kills commands that do not finish: undelivered notices are left to
-    /// the next scheduler.
-    fn end_notices(&mut self) {
-        let Some(leader) = &mut self.leader else { return };
-        let end = Instant::now() + NOTICE_END_TIME_MAX;
-        while !leader.notifier.is_idle() {
-            let left = end.saturating_duration_since(Instant::now());
-            match self.inbox.recv_timeout(left) {
-                Ok(Message::Told(told)) => leader.note_told(&told),
-                Ok(_) => {}
-                Err(_) => break,
-            }
-        }
-        leader.notifier.end();
     }
 
     /// Returns the time until there is something to do, unless a message arrives.

@@ -1,10 +1,13 @@
 //! Notices of the scheduler, and the results of their delivery.
 
-use std::sync::Arc;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use jiff::SignedDuration;
 
-use super::Leader;
+use super::{Daemon, Leader, Message};
 use crate::{
     error::Result,
     limits::NOTICE_WAITS,
@@ -15,6 +18,10 @@ use crate::{
 
 /// The maximum number of due notices that are looked at in a turn: those of a target that hangs are passed over.
 const DUE_NOTICES_MAX: u32 = 500;
+
+/// The maximum time for deliveries in progress when the scheduler ends: most take less, and a service manager is
+/// waiting.
+const NOTICE_END_TIME_MAX: Duration = Duration::from_secs(2);
 
 impl Leader {
     pub(super) fn tell_missed(&mut self, run: i64, job: &Arc<str>) {
@@ -113,5 +120,23 @@ impl Leader {
             // It stays due and will be delivered once more: better twice than never.
             self.context.observer.message(MessageLevel::Error, fault.to_string());
         }
+    }
+}
+
+impl Daemon {
+    /// Waits briefly for deliveries in progress, and kills commands that do not finish: undelivered notices are left to
+    /// the next scheduler.
+    pub(super) fn end_notices(&mut self) {
+        let Some(leader) = &mut self.leader else { return };
+        let end = Instant::now() + NOTICE_END_TIME_MAX;
+        while !leader.notifier.is_idle() {
+            let left = end.saturating_duration_since(Instant::now());
+            match self.inbox.recv_timeout(left) {
+                Ok(Message::Told(told)) => leader.note_told(&told),
+                Ok(_) => {}
+                Err(_) => break,
+            }
+        }
+        leader.notifier.end();
     }
 }

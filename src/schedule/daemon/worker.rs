@@ -132,6 +132,11 @@ impl Worker {
         self.seen = None;
     }
 
+    /// Sends a notification to itself.
+    pub(super) fn wake_itself(&mut self) -> Result<()> {
+        self.store.wake_worker(&self.name)
+    }
+
     /// Tells the fleet of other jobs.
     pub(super) fn note_jobs(&self, jobs: &Jobs) {
         if let Some(heartbeat) = &self.heartbeat {

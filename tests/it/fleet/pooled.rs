@@ -113,6 +113,7 @@ fn a_fleet_behind_a_pooler_in_transaction_mode_loses_and_doubles_nothing() {
         fleet.start(name, &[]);
     }
     let leader = fleet.leader();
+    fleet.machine(&leader).until_stderr_has("no notifications of the database arrive");
     fleet.until_known("a");
     fleet
         .command(&["trigger", "a", "--wait"])

@@ -9,6 +9,7 @@ use super::{
 use crate::{
     Store,
     fleet::{RunClaim, release_run},
+    notify::{Addressee, wake_in},
 };
 use portolan_core::error::Result;
 
@@ -43,6 +44,7 @@ impl Store {
                 return Ok(false);
             }
             finish_in(sql, end.claim.run, end.state, None, end.sum, end.at)?;
+            wake_in(sql, Addressee::Leader)?;
             let Some(health) = end.health else { return Ok(true) };
             let success = (end.state == RunState::Done).then_some(end.at);
             let before = fares_in(sql, end.job, health, success)?;

@@ -6,6 +6,7 @@ use strum::{EnumString, IntoStaticStr};
 use super::look::instant;
 use crate::{
     Store,
+    notify::{Addressee, wake_in},
     sql::{Sql, SqlResult, SqlRow, values},
 };
 use portolan_core::error::Result;
@@ -176,6 +177,7 @@ impl Store {
                 sql.execute(put, &values![job, last, args, slot])?;
                 asked.push(instant(last));
             }
+            wake_in(sql, Addressee::Leader)?;
             Ok(asked)
         })
     }
@@ -205,7 +207,10 @@ impl Store {
             ON CONFLICT (job) DO UPDATE SET paused_at = COALESCE(job_states.paused_at, excluded.paused_at),
                 pause_reason = excluded.pause_reason";
         let values = values![job, now.as_millisecond(), reason, Health::Unknown.as_str()];
-        self.transact(|sql| sql.execute(put, &values).map(drop))
+        self.transact(|sql| {
+            sql.execute(put, &values)?;
+            wake_in(sql, Addressee::Leader)
+        })
     }
 
     /// Resumes a job. Returns true if it was paused.
@@ -214,7 +219,11 @@ impl Store {
         let put = "UPDATE job_states SET paused_at = NULL, pause_reason = NULL, resumed_at = $1
             WHERE job = $2 AND paused_at IS NOT NULL";
         let values = values![now.as_millisecond(), job];
-        self.transact(|sql| sql.execute(put, &values).map(|rows| rows > 0))
+        self.transact(|sql| {
+            let is_resumed = sql.execute(put, &values)? > 0;
+            wake_in(sql, Addressee::Leader)?;
+            Ok(is_resumed)
+        })
     }
 }
 

@@ -4,6 +4,7 @@
 //! not known. The next call connects again, but never in the middle of a transaction.
 
 mod fault;
+mod listen;
 mod passfile;
 mod pooler;
 mod row;
@@ -30,6 +31,7 @@ use tokio_postgres::{
 };
 
 pub(super) use self::fault::fault;
+pub(crate) use self::listen::NotificationListener;
 use self::pooler::FirstAnswer;
 pub use self::settings::PostgresSettings;
 use super::sql::{Numbered, Sql, SqlError, SqlResult, SqlRow, SqlValue, values};
@@ -320,6 +322,10 @@ impl Sql for PostgresSession {
             (self as &dyn Sql).all(&query, &values![count], |row| row.at(0))?;
         numbers.sort_unstable();
         Ok(numbers)
+    }
+
+    fn notify(&self, channel: &str) -> SqlResult<()> {
+        self.query("SELECT pg_notify($1, '')::text", &values![channel]).map(drop)
     }
 
     fn lock(&self, name: &str) -> SqlResult<()> {

@@ -131,3 +131,46 @@ fn what_belongs_to_one_host_is_not_in_a_store_of_many() {
     assert_eq!(fault.kind, ErrorKind::Unsupported);
     assert!(fault.to_string().contains("in the state folder of each host"), "{fault}");
 }
+
+#[test]
+fn what_one_process_writes_wakes_the_leader_and_the_worker_that_it_is_for() {
+    let Some(database) = new_database() else { return };
+    let mut store = Store::connect(&database.settings()).unwrap();
+    let place = crate::StorePlace::Server(Box::new(database.settings()));
+    let listen = |worker: &str| {
+        let (tell, news) = std::sync::mpsc::channel();
+        let listener = place.listen(worker, move |one| drop(tell.send(one))).unwrap().unwrap();
+        assert_eq!(news.recv_timeout(Duration::from_secs(20)), Ok(crate::StoreNews::Open));
+        (listener, news)
+    };
+    let now = Timestamp::UNIX_EPOCH;
+    let (first, of_first) = listen("one");
+    let (_second, of_second) = listen("two");
+    let wait = Duration::from_secs(20);
+    // Nobody leads yet.
+    store.ask("a", now).unwrap();
+    store.wake_worker("one").unwrap();
+    assert_eq!(of_first.recv_timeout(wait), Ok(crate::StoreNews::Worker));
+    first.set_leader(true);
+    // An order that was not taken yet comes before what is heard.
+    let mut heard = None;
+    for _ in 0..50 {
+        store.pause("a", None, now).unwrap();
+        heard = of_first.recv_timeout(Duration::from_millis(200)).ok();
+        if heard.is_some() {
+            break;
+        }
+    }
+    assert_eq!(heard, Some(crate::StoreNews::Leader));
+    store.wake_worker("two").unwrap();
+    assert_eq!(of_second.recv_timeout(wait), Ok(crate::StoreNews::Worker));
+    assert!(of_second.try_recv().is_err());
+    // A listener whose connection breaks says so, and listens again.
+    let end = "SELECT pg_terminate_backend(pid)::text FROM pg_stat_activity WHERE application_name = 'portolan listen'";
+    while of_first.try_recv().is_ok() {}
+    store.query(|sql| sql.query(end, &[])).unwrap();
+    assert!(matches!(of_first.recv_timeout(wait), Ok(crate::StoreNews::Lost(_))));
+    assert_eq!(of_first.recv_timeout(wait), Ok(crate::StoreNews::Open));
+    store.ask("a", now).unwrap();
+    assert_eq!(of_first.recv_timeout(wait), Ok(crate::StoreNews::Leader));
+}
