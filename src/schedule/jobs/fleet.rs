@@ -10,8 +10,8 @@ use std::{
 use toml::de::DeValue;
 
 use super::{
-    Runner,
-    job::{SECRET, secret_of},
+    Runner, TaskKind,
+    job::{ParsedJob, SECRET, secret_of},
     table::{JobsDocument, JobsTable},
 };
 use crate::{
@@ -121,4 +121,29 @@ pub(super) fn needs(
         }
     }
     needs
+}
+
+/// Warns of a job that uses directories of its machine, and may run on any of those that share the store.
+pub(super) fn check_places(read: &ParsedJob, page: &mut JobsDocument<'_>) {
+    let Some(job) = read.job.as_ref().filter(|job| job.needs.is_empty()) else { return };
+    let hint = |of: &str| {
+        let hint = format!(
+            "`needs = {{ disk = \"NAME\" }}` keeps it on {of} (`portolan serve --label disk=NAME`)"
+        );
+        Some(hint)
+    };
+    let is_local = |kind: TaskKind| kind != TaskKind::Prune;
+    if let (Some(task), Some(span)) = (&job.task, &read.work)
+        && is_local(task.kind)
+    {
+        let kind = task.kind.as_str();
+        let message = format!(
+            "the local side of `[job.{kind}]` is that of whichever machine runs it: they share the store, not their files"
+        );
+        page.warn(span.clone(), message, hint("the machines that have its directory"));
+    }
+    if let Some(span) = &read.watch {
+        let message = "`watch` looks at the directory of the machine that leads, and any machine may run this job";
+        page.warn(span.clone(), message, hint("the machines that have or share it"));
+    }
 }

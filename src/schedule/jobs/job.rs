@@ -48,6 +48,10 @@ pub(super) struct ParsedJob {
     pub(super) after: JobNames,
     /// The position of its locks.
     pub(super) locks: Option<Range<usize>>,
+    /// The position of its work, if it has some without a script.
+    pub(super) work: Option<Range<usize>>,
+    /// The position of `watch`.
+    pub(super) watch: Option<Range<usize>>,
     /// The script, if it exists.
     pub(super) script: Option<PathBuf>,
     /// The job, if name and script could be read; other values that could not be read have their defaults.
@@ -70,7 +74,7 @@ pub(super) fn read(
     let script = match &task {
         Some(task) => Some(PathBuf::from(task.kind.as_str())),
         // It has been found wrong.
-        None if task::is_in(table) => None,
+        None if task::place(table).is_some() => None,
         None => script(table, &span, place, page),
     };
     let (after, programs) = around(table, page);
@@ -97,7 +101,9 @@ pub(super) fn read(
     let script = script.filter(|_| job.task.is_none());
     let job = named.map(|((name, _), script)| Job { name, script, ..job });
     let locks = table.get("locks").map(Value::span);
-    ParsedJob { name, after, locks, script, job }
+    let work = task::place(table);
+    let watch = table.place("watch");
+    ParsedJob { name, after, locks, work, watch, script, job }
 }
 
 /// Checks the values of `[defaults]` that a job may never take, since it has its own.

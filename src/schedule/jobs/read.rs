@@ -167,6 +167,9 @@ fn jobs(
         if let (Some(job), Some(span)) = (&read.job, &read.locks) {
             locks::check(job, &runner, span, page);
         }
+        if runner.store.is_some() {
+            fleet::check_places(read, page);
+        }
     }
     let all = all.into_iter().filter_map(|read| read.job.map(Arc::new)).collect();
     let jobs = Jobs::new(path.to_owned(), runner, all);

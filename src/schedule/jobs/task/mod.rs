@@ -255,9 +255,9 @@ pub(super) fn read(
     Some(Task { kind, values })
 }
 
-/// Returns true if a job has work of its own, right or wrong.
-pub(super) fn is_in(table: &JobsTable<'_>) -> bool {
-    TaskKind::ALL.iter().any(|kind| table.get(kind.as_str()).is_some())
+/// Returns the position of the work of a job, right or wrong.
+pub(super) fn place(table: &JobsTable<'_>) -> Option<Range<usize>> {
+    TaskKind::ALL.iter().find_map(|kind| table.place(kind.as_str()))
 }
 
 /// Checks the options of each kind of work, without its places.

@@ -421,6 +421,16 @@ fn a_wrong_name_script_or_table_is_shown_in_its_place() {
             "error: `x` wants a whole number from 1 to 1000, got 0 | ",
         ),
         (
+            "[runner]\nstore = \"postgres://p@localhost/p\"\n[[job]]\nname = \"a\"\ncron = \"0 2 * * *\"\n[job.«put]\nfrom = \"x\"\nto = \"ftp://h/in/\""
+                .to_owned(),
+            "warning: the local side of `[job.put]` is that of whichever machine runs it: they share the store, not their files | `needs = { disk = \"NAME\" }` keeps it on the machines that have its directory (`portolan serve --label disk=NAME`)",
+        ),
+        (
+            "[runner]\nstore = \"postgres://p@localhost/p\"\n[[job]]\nname = \"a\"\nscript = \"s.rhai\"\n«watch = { directory = \".\" }"
+                .to_owned(),
+            "warning: `watch` looks at the directory of the machine that leads, and any machine may run this job | `needs = { disk = \"NAME\" }` keeps it on the machines that have or share it (`portolan serve --label disk=NAME`)",
+        ),
+        (
             "[runner.locks]\n\"host:*\" = 2\n".to_owned()
                 + &*job("\"a\"", nightly)
                 + "locks = «{ \"host:h\" = 3 }",
