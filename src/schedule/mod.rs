@@ -16,6 +16,7 @@ pub mod notify;
 pub mod overview;
 pub mod plan;
 pub mod releases;
+pub mod shared_log;
 pub mod simulate;
 pub mod slot_status;
 pub mod upcoming;

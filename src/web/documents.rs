@@ -155,7 +155,8 @@ impl RunDetails {
             fallbacks.extend(detours);
             progress.extend(facts::points(attempt, &live.points()));
         }
-        let has_log = log::path(folder, &run.job, id).is_file();
+        let has_file = log::path(folder, &run.job, id).is_file();
+        let has_log = has_file || store.is_shared() && store.log_end(id)? > 0;
         let notices = store.notices_of(id)?;
         let given = store.files_given(id)?;
         Ok(Self { run, attempts, files, fallbacks, notices, given, progress, has_log })

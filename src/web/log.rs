@@ -25,7 +25,11 @@ use super::{
 use crate::{
     error::{Error, ErrorKind, Origin, Result},
     limits::LOG_TAIL_BYTES,
-    schedule::child::log,
+    schedule::{
+        child::log,
+        shared_log::{self, SharedLog},
+    },
+    store::{Store, history::HistoryRun},
 };
 
 /// The header with the number of bytes up to the end of the response, from which the next request continues.
@@ -46,18 +50,32 @@ pub(super) async fn text(
         let (id, folder) = (run_id(id)?, web.stores.folder.clone());
         let opened = web.stores.with(move |store| {
             let run = store.run(id)?.ok_or_else(|| no_run(id))?;
-            open(&log::path(&folder, &run.job, id), offset)
+            let path = log::path(&folder, &run.job, id);
+            match shared_log::read(store, &run, &path, offset)? {
+                Some(shared) => Ok(LogText::Shared(shared)),
+                None => open(&path, offset).map(|(file, left, end)| LogText::File(file, left, end)),
+            }
         });
         opened.await
     };
     match found.await {
-        Ok((file, left, end)) => {
+        Ok(text) => {
             connection.may_last(LOG_TIME_MAX);
             let kind = (CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
-            ([kind, (OFFSET, end.into())], pieces(file, left)).into_response()
+            let (body, end) = match text {
+                LogText::Shared(shared) => (Body::from(shared.text), shared.end),
+                LogText::File(file, left, end) => (pieces(file, left), end),
+            };
+            ([kind, (OFFSET, end.into())], body).into_response()
         }
         Err(fault) => failure(&fault),
     }
+}
+
+/// The log of a run: what machines share of it, or its file with the bytes that follow and its length.
+enum LogText {
+    Shared(SharedLog),
+    File(File, u64, u64),
 }
 
 /// Opens a log at `offset`. Returns it with the number of bytes that follow, and its length.
@@ -75,7 +93,10 @@ fn open(path: &Path, offset: u64) -> Result<(File, u64, u64)> {
 }
 
 /// Returns the end of a log in whole lines, and its length.
-pub(super) fn tail(path: &Path) -> Result<(String, u64)> {
+pub(super) fn tail(store: &Store, run: &HistoryRun, path: &Path) -> Result<(String, u64)> {
+    if let Some(shared) = shared_log::read(store, run, path, 0)? {
+        return Ok((shared.text, shared.end));
+    }
     let (_, _, length) = open(path, 0)?;
     let (file, _, _) = open(path, length.saturating_sub(LOG_TAIL_BYTES))?;
     let mut bytes = Vec::new();

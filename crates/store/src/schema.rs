@@ -316,6 +316,14 @@ const MIGRATIONS: &[&str] = &[
     ALTER TABLE workers ADD COLUMN never_leads BOOLEAN NOT NULL DEFAULT FALSE;
     ALTER TABLE workers ADD COLUMN missing TEXT NOT NULL DEFAULT '';
     ALTER TABLE workers ADD COLUMN fault TEXT NOT NULL DEFAULT ''",
+    // 23: the beginnings and ends of logs, if several machines share the store.
+    "CREATE TABLE run_logs (
+        run BIGINT NOT NULL,
+        start_at BIGINT NOT NULL,
+        bytes BIGINT NOT NULL,
+        text TEXT NOT NULL,
+        PRIMARY KEY (run, start_at)
+    )",
 ];
 
 /// Applies the migrations that the file lacks, all or none; another process may do the same. Returns true if the file
@@ -370,7 +378,7 @@ mod tests {
     use super::*;
     use portolan_core::error::ErrorKind;
 
-    const TABLES: [&str; 26] = [
+    const TABLES: [&str; 27] = [
         "alerts",
         "arrived_files",
         "attempts",
@@ -392,6 +400,7 @@ mod tests {
         "requests",
         "routes",
         "run_files",
+        "run_logs",
         "run_progress",
         "runs",
         "script_values",

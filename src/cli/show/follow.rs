@@ -11,7 +11,7 @@ use crate::{
     cli::{report, store::is_served},
     error::{Error, ErrorKind, Origin, Result},
     observe::visible::visible,
-    schedule::child::log,
+    schedule::{child::log, shared_log},
     store::{
         Store,
         history::{HistoryRun, RunState},
@@ -32,7 +32,13 @@ pub(super) fn follow(state: &Path, store: &Store, id: i64) -> Result<()> {
         let run = store.run(id)?.ok_or_else(|| no_run(id))?;
         let is_served = run.slot.is_none() || is_served(state, store)?;
         let path = log::path(state, &run.job, id);
-        while print_from(&path, &mut read)? {}
+        match shared_log::read(store, &run, &path, read)? {
+            Some(shared) => {
+                print(&shared.text);
+                read = shared.end;
+            }
+            None => while print_from(&path, &mut read)? {},
+        }
         if !matches!(run.state, RunState::Waiting | RunState::Running) {
             tell_end(&run);
             return Ok(());
@@ -67,10 +73,14 @@ fn print_from(path: &Path, read: &mut u64) -> Result<bool> {
     let whole =
         if whole == 0 && bytes.len() as u64 == PART_BYTES_MAX { bytes.len() } else { whole };
     let text = String::from_utf8_lossy(bytes.get(..whole).unwrap_or_default()).into_owned();
-    let lines = text.lines().map(|line| format!("{}\n", visible(line)));
-    report::output(&lines.collect::<String>());
+    print(&text);
     *read += whole as u64;
     Ok(bytes.len() as u64 == PART_BYTES_MAX)
+}
+
+fn print(text: &str) {
+    let lines = text.lines().map(|line| format!("{}\n", visible(line)));
+    report::output(&lines.collect::<String>());
 }
 
 fn tell_end(run: &HistoryRun) {

@@ -12,7 +12,11 @@ use crate::{
     error::{Error, ErrorKind, Origin, Result},
     exit_code::Exit,
     observe::{counted, format_size, visible::visible},
-    schedule::{child::log, facts},
+    schedule::{
+        child::log,
+        facts,
+        shared_log::{self, SharedLog},
+    },
     store::{
         Store,
         history::{ArrivedFile, AttemptRecord, FallBack, FileMoved, HistoryRun, Notice},
@@ -56,7 +60,13 @@ pub(super) fn run(args: &Args, common: &Common) -> ExitResult {
         }
         let whole = Whole::read(&store, id)?;
         let path = log::path(&state, &whole.run.job, id);
+        let shared = shared_log::read(&store, &whole.run, &path, 0)?;
         if args.log {
+            if let Some(shared) = shared {
+                let lines = shared.text.lines().map(|line| format!("{}\n", visible(line)));
+                report::output(&lines.collect::<String>());
+                return Ok(());
+            }
             if let Some(elsewhere) = elsewhere(&whole.run, &path) {
                 let message = format!("the log of run {id} is {elsewhere}");
                 return Err(Error::new(ErrorKind::NotFound, Origin::Here, message));
@@ -75,7 +85,7 @@ pub(super) fn run(args: &Args, common: &Common) -> ExitResult {
             }
             report::json(&value);
         } else {
-            report::output(&whole.text(&path));
+            report::output(&whole.text(&path, shared.as_ref()));
         }
         Ok(())
     };
@@ -85,9 +95,7 @@ pub(super) fn run(args: &Args, common: &Common) -> ExitResult {
 
 /// Returns where the log of a run is, if it is that of another machine.
 fn elsewhere(run: &HistoryRun, path: &Path) -> Option<String> {
-    let machine = run.machine.as_ref().filter(|_| !path.exists())?;
-    let file = Path::new("logs").join(&run.job).join(format!("{}.log", run.id));
-    Some(format!("on machine `{}`, in {} of its state folder", visible(machine), file.display()))
+    shared_log::elsewhere(run).filter(|_| !path.exists())
 }
 
 /// Returns the number of the run that `text` means: a number, `last`, or a job.
@@ -122,7 +130,7 @@ impl Whole {
         })
     }
 
-    fn text(&self, path: &Path) -> String {
+    fn text(&self, path: &Path, shared: Option<&SharedLog>) -> String {
         let mut parts = vec![self.head(), self.given_text()];
         if self.attempts.len() > 1 {
             parts.push(format!("\n{}", self.attempts_text()));
@@ -134,16 +142,25 @@ impl Whole {
         }));
         parts.push(self.files_text());
         parts.extend(self.notices.iter().map(told));
-        if let Some(elsewhere) = elsewhere(&self.run, path) {
+        let elsewhere = match shared {
+            Some(_) => shared_log::elsewhere(&self.run),
+            None => elsewhere(&self.run, path),
+        };
+        if let Some(elsewhere) = elsewhere {
             parts.push(format!("\nlog: {elsewhere}\n"));
         }
-        if let Ok(log) = log::tail(path) {
-            parts.push(format!("\nlog ({})\n", path.display()));
+        let is_shared = shared.is_some();
+        let own = || log::tail(path).ok();
+        if let Some(log) = shared.map(|shared| shared.text.clone()).or_else(own) {
+            if !is_shared {
+                parts.push(format!("\nlog ({})\n", path.display()));
+            }
             let lines: Vec<_> = log.lines().collect();
             let more = lines.len().saturating_sub(SHOWN_MAX);
             if more > 0 {
                 let id = self.run.id;
-                parts.push(format!("  … lines before: `portolan show {id} --log` has all\n"));
+                let has = if is_shared { "more" } else { "all" };
+                parts.push(format!("  … lines before: `portolan show {id} --log` has {has}\n"));
             }
             let shown = lines.iter().skip(more);
             parts.extend(shown.map(|line| format!("  {}\n", visible(line))));

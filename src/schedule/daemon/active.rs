@@ -15,6 +15,7 @@ use crate::{
             verdict::{AttemptResult, TerminationCause},
         },
         jobs::{Job, Timeouts},
+        shared_log::LogCursor,
         slot::Slot,
     },
     store::{fleet::RunClaim, history::Trigger},
@@ -37,6 +38,8 @@ pub(super) struct ActiveRun {
     pub(super) files: Vec<String>,
     /// The start by the monotonic clock.
     pub(super) begun: Instant,
+    /// The part of its log that other machines have, if some share the store.
+    pub(super) shared_log: Option<LogCursor>,
     /// The number of the attempt, from 1, counted across all resumptions of the run.
     pub(super) attempt: i64,
     /// The number of attempts made by this scheduler process.

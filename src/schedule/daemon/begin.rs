@@ -21,6 +21,7 @@ use crate::{
         },
         jobs::LoginLimit,
         notify::of_start,
+        shared_log::LogCursor,
     },
     store::{
         fleet::{DispatchedRun, RunClaim},
@@ -49,8 +50,16 @@ impl Worker {
         let slow_after = self.slow_after(&job)?;
         self.context.observer.message(MessageLevel::Info, text);
         let moment = Instant::now();
+        let shared_log = match &self.heartbeat {
+            Some(_) => {
+                let path = log::path(&self.context.start.state, &job.name, run);
+                Some(LogCursor::new(&self.store, run, &path)?)
+            }
+            None => None,
+        };
         let active = ActiveRun {
             slow_after,
+            shared_log,
             claim,
             job,
             slot,

@@ -1,6 +1,6 @@
 //! The end of attempts, and of runs with their last attempt.
 
-use std::time::Instant;
+use std::{sync::Arc, time::Instant};
 
 use jiff::Timestamp;
 
@@ -103,10 +103,14 @@ impl Worker {
         }
         let is_told = end.has_told(verdict.error.as_deref());
         let mut log = end.log.take();
+        let (name, shared) = (Arc::clone(&active.job.name), active.shared_log);
+        // Whoever follows it reads it to this line, and then that the run has ended.
+        let shared = self.send_log(run, &name, shared);
         self.finish(run, &verdict, &attempt.sum, at)?;
         let error = verdict.error.filter(|_| !is_told);
         let text = error.map_or_else(String::new, |error| format!(": {error}"));
         log.end(MessageLevel::Info, &format!("run {run} is {}{text}", verdict.state.as_str()));
+        self.send_log(run, &name, shared);
         Ok(())
     }
 
@@ -157,7 +161,7 @@ impl Worker {
         let verdict = &verdict;
         let sum =
             Sum { error_kind: verdict.kind.clone(), error: verdict.error.clone(), ..last.clone() };
-        let (claim, job) = (active.claim, std::sync::Arc::clone(&active.job));
+        let (claim, job) = (active.claim, Arc::clone(&active.job));
         let health = match verdict.state {
             RunState::Done => Some(Health::Good),
             RunState::Partial | RunState::Failed => Some(Health::Bad),

@@ -16,6 +16,7 @@ mod fleet;
 mod heartbeat;
 mod leader;
 mod lock;
+mod logs;
 mod machines;
 mod prune;
 mod rates;
@@ -313,6 +314,7 @@ impl Daemon {
         self.worker.reap()?;
         self.worker.time_out();
         if self.worker.is_stopping {
+            self.worker.share_logs();
             return self.worker.give_back();
         }
         self.keep_place()?;
@@ -332,6 +334,7 @@ impl Daemon {
         decided?;
         self.worker.begin_attempts()?;
         self.worker.tell_slow_runs()?;
+        self.worker.share_logs();
         if let Some(leader) = &mut self.leader {
             leader.turn_after()?;
         }

@@ -48,6 +48,8 @@ pub(super) struct Worker {
     seen: Option<i64>,
     /// The heartbeat, if machines share the store.
     pub(super) heartbeat: Option<Heartbeat>,
+    /// The time at which it last put the logs of its runs into the store.
+    pub(super) logs_shared: Option<Instant>,
     /// The number of times at which the lease had lapsed, as far as runs were ended for it.
     lapses: u64,
     /// The start and the counter of a machine of its name, found when it was declared dead, and when.
@@ -117,6 +119,7 @@ impl Worker {
             is_displaced: false,
             seen: None,
             heartbeat,
+            logs_shared: None,
             lapses: 0,
             rival: None,
         })

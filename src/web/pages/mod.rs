@@ -124,7 +124,8 @@ pub(super) async fn run(
         let details = web.run(run_id(id)?).await?;
         let path =
             crate::schedule::child::log::path(&web.stores.folder, &details.run.job, details.run.id);
-        let log = web.stores.with(move |_| super::log::tail(&path)).await.ok();
+        let row = details.run.clone();
+        let log = web.stores.with(move |store| super::log::tail(store, &row, &path)).await.ok();
         Ok(run::page(&details, log.as_ref(), query.note.as_deref(), &caller))
     };
     answer(found.await)

@@ -40,9 +40,11 @@ fn commands_work_from_a_host_that_has_only_the_address() {
         .any_stdout();
     fleet
         .command(&["show", "last", "--log"])
-        .fails_with(5)
-        .stderr_has("is on machine `one`")
-        .any_stderr();
+        .succeeds()
+        .stdout_has("attempt 1 of run 1, job `a`")
+        .stdout_has("hello")
+        .stdout_has("run 1 is done")
+        .any_stdout();
     // By the variable, and by the jobs file.
     let by_variable = fleet.program().args(["runs"]).env("PORTOLAN_STORE", fleet.address());
     by_variable.run().succeeds().stdout_has("done").any_stdout();
@@ -99,4 +101,57 @@ fn the_environment_of_runs_has_no_login_of_the_database() {
         .any_stderr();
     assert!(!fleet.read("seen").contains("PGPASSWORD"), "{}", fleet.read("seen"));
     fleet.stop_all();
+}
+
+#[test]
+fn the_log_of_a_run_is_read_and_followed_from_any_machine() {
+    let secret = "open+sesame-21";
+    let Some(fleet) = Fleet::new(&job("a", ON_REQUEST, "[job.args]\nlines = 3000")) else {
+        return;
+    };
+    fleet.file(
+        "a.rhai",
+        "print(`begins ${secret(\"FTP\")}`); print(\"\\x1b[31mred\\x00\\xff\"); sleep(3.0);\n\
+         print(\"half\"); for i in 0..args.lines { print(`line ${i} of a log that is long enough`); }\n\
+         sleep(3.0); print(\"ends\");",
+    );
+    let running = fleet.serve("one", &[]).env("FTP", secret).spawn();
+    running.until_stderr_has("shares the schedule of");
+    fleet.until_known("a");
+    fleet.command(&["trigger", "a"]).succeeds().any_stdout().any_stderr();
+    let run = fleet.until(|run| run["job"] == "a" && run["outcome"] == "running");
+    let id = run["id"].to_string();
+    // It is followed while it is written.
+    let follow =
+        fleet.program().args(["show", &id, "--follow", "--store", &fleet.address()]).spawn();
+    follow.until_stdout_has("begins");
+    assert_eq!(fleet.json(&["show", &id])["outcome"], "running");
+    let printed = follow.wait().succeeds().any_stderr().any_stdout();
+    let shown = fleet.command(&["show", &id, "--log"]).succeeds().any_stderr().any_stdout();
+    for ran in [&printed, &shown] {
+        let text = ran.stdout_text();
+        assert!(
+            !text.contains(secret) && !text.contains('\u{1b}') && !text.contains('\0'),
+            "{text}"
+        );
+        for words in ["begins ", "[31mred", "half", "line 0 of", "line 2999 of", "ends"] {
+            assert!(text.contains(words), "{words}: {text}");
+        }
+    }
+    // A bounded part of it is shared.
+    let text = shown.stdout_text();
+    assert!(
+        text.contains("bytes are left out: all is on machine `one`, in logs/a/1.log"),
+        "{text}"
+    );
+    assert!(
+        text.len() < 80 * 1024 && text.contains(&format!("run {id} is done")),
+        "{}",
+        text.len()
+    );
+    // On its own machine it is whole.
+    let path = fleet.path("state-one").join("logs/a").join(format!("{id}.log"));
+    assert!(std::fs::metadata(&path).unwrap().len() > 100_000);
+    running.signal(rustix::process::Signal::TERM);
+    running.wait().succeeds().any_stdout().any_stderr();
 }

@@ -195,7 +195,7 @@ fn past_slots_run_once_each_in_their_order() {
     let ran =
         scheduler.command(&["trigger", "a", "--wait", "--slot", "2026-02-03", "--arg", "n=1"]);
     drop(ran.succeeds().stdout_has("is done"));
-    let found = wait::until(super::scheduler::TIME_MAX, || {
+    let found = wait::until(TIME_MAX, || {
         Some(scheduler.read("done.txt")).filter(|text| text.lines().count() == 6)
     });
     let text = found.unwrap();
@@ -237,7 +237,7 @@ fn connections(port: u16) -> usize {
 fn runs_make_no_more_logins_than_the_places_of_the_lock_of_their_host() {
     let server = Rehearsal::start(&[], false);
     for number in 0..24 {
-        server.file(&format!("pub/{number}"), [7; 20_000]);
+        server.file(&format!("pub/{number}"), vec![7; 20_000]);
     }
     let mirror = |name: &str, more: &str| {
         let table = format!(

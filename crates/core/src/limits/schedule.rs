@@ -92,6 +92,11 @@ pub const CHILD_PIPE_TIME_MAX: Duration = Duration::from_secs(2);
 pub const CHILD_MEMORY_BYTES_MAX: u64 = 4 * 1024 * 1024 * 1024;
 /// The number of bytes of the end of a log that are sent with a ping; Healthchecks keeps 100 kB, others 10 kB.
 pub const LOG_TAIL_BYTES: u64 = 10_000;
+/// The number of bytes of the beginning of a log that machines share through the store.
+pub const LOG_SHARED_HEAD_BYTES: u64 = 16 * 1024;
+/// The number of bytes of its end that they share: with the beginning as much as a person reads, and for a million runs of the
+/// usual few lines as much as a database holds well.
+pub const LOG_SHARED_END_BYTES: u64 = 48 * 1024;
 /// The number of bytes reserved at the end of a full log, so that it shows how the run ended.
 pub const LOG_END_BYTES: u64 = 4 * 1024;
 /// The maximum time between two turns of the scheduler when nothing is due: clocks are set, hosts sleep, and other

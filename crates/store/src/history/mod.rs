@@ -7,6 +7,7 @@ mod by_hand;
 mod close;
 mod decide;
 mod jobs;
+mod logs;
 mod look;
 mod notices;
 mod parts;
@@ -20,6 +21,7 @@ pub use self::{
     close::RunEnd,
     decide::{DecidedRow, Decisions},
     jobs::{Health, JobStateRecord, RunRequest},
+    logs::LogPart,
     notices::{NewNotice, Notice},
     parts::{AttemptRecord, FallBack, FileMoved, ProgressPoint},
 };

@@ -9,10 +9,11 @@ use crate::{
 use portolan_core::{error::Result, limits::PRUNE_ROWS_MAX};
 
 /// The tables with the parts of runs, and that of runs, with the column of their number.
-const TABLES: [(&str, &str); 6] = [
+const TABLES: [(&str, &str); 7] = [
     ("attempts", "run"),
     ("run_files", "run"),
     ("run_progress", "run"),
+    ("run_logs", "run"),
     ("fallbacks", "run"),
     ("notices", "run"),
     ("runs", "id"),
