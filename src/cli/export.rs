@@ -49,6 +49,9 @@ pub(super) struct Args {
     /// With --fleet: number of runs at a time in each pod [default: that of the jobs file]
     #[arg(long, value_name = "N", requires = "fleet", value_parser = clap::value_parser!(u32).range(1..=1000))]
     workers: Option<u32>,
+    /// With --fleet: pods run the published release, and the manifest has no jobs file
+    #[arg(long, requires = "fleet")]
+    published: bool,
     #[command(flatten)]
     jobs: JobsFile,
 }
@@ -102,7 +105,12 @@ fn fleet(args: &Args) -> Result<Exported> {
         let message = "this password would stand in a ConfigMap, which is no place for secrets: write `secret:NAME`";
         return Err(Error::invalid(message).at(format!("{}:{}", place.file, place.line)));
     }
-    let (files, elsewhere) = files_of(args.jobs.path(), &reading)?;
+    let (files, elsewhere) = if args.published {
+        // The release has them; the jobs file is read for its labels.
+        (Vec::new(), Vec::new())
+    } else {
+        files_of(args.jobs.path(), &reading)?
+    };
     let jobs = reading.into_jobs()?;
     let (image, replicas, workers) = (args.image.clone(), args.replicas, args.workers);
     let setting = FleetSetting { image, replicas, workers, files, elsewhere };

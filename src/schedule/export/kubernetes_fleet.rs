@@ -47,7 +47,7 @@ pub struct FleetSetting {
     pub replicas: u32,
     /// The number of runs at a time in each pod; `max_running` of the jobs file without it.
     pub workers: Option<u32>,
-    /// The files that all machines get, the jobs file first.
+    /// The files that all machines get, the jobs file first; none if they run what is published.
     pub files: Vec<FleetFile>,
     /// The files that are not below the directory of the jobs file.
     pub elsewhere: Vec<PathBuf>,
@@ -60,7 +60,10 @@ pub fn kubernetes_fleet(jobs: &Jobs, setting: &FleetSetting) -> Result<Exported>
     let needed: BTreeSet<_> = jobs.all.iter().map(|job| &job.needs).collect();
     let none = BTreeMap::new();
     let sets = std::iter::once(&none).chain(needed.into_iter().filter(|set| !set.is_empty()));
-    let mut parts = vec![config_map(&setting.files)?];
+    let mut parts = Vec::new();
+    if !setting.files.is_empty() {
+        parts.push(config_map(&setting.files)?);
+    }
     let mut names = BTreeSet::new();
     for labels in sets {
         for (key, value) in labels {
@@ -84,8 +87,25 @@ pub fn kubernetes_fleet(jobs: &Jobs, setting: &FleetSetting) -> Result<Exported>
     out.losses.push(
         "the logs of runs and the records of mirrors end with each pod: its state is in an emptyDir".to_owned(),
     );
-    out.text = parts.join("---\n");
+    let is_published = setting.files.is_empty();
+    if is_published {
+        out.notes.push("the pods wait until `portolan publish` has published a release".to_owned());
+    }
+    out.text = format!("{}{}", heading(is_published), parts.join("---\n"));
     Ok(out)
+}
+
+/// Returns the comment at the top of the manifest: what it needs, and how it is applied.
+fn heading(is_published: bool) -> String {
+    let flag = if is_published { " --published" } else { "" };
+    format!(
+        "# kubectl create secret generic portolan-store --from-file=url=FILE --from-file=password=FILE
+#     the address of the database, such as postgres://portolan@db.example.com/portolan, and its password, without line ends
+# kubectl create secret generic portolan-secrets --from-file=NAME=FILE
+#     the secrets that jobs name; each file is one secret
+# portolan export kubernetes --fleet{flag} | kubectl apply --server-side -f -
+"
+    )
 }
 
 fn pairs(labels: &BTreeMap<String, String>) -> impl Iterator<Item = String> {
@@ -147,19 +167,14 @@ fn config_map(files: &[FleetFile]) -> Result<String> {
     if bytes > CONFIG_MAP_BYTES_MAX {
         return Err(Error::invalid(format!(
             "the jobs file and its scripts have {bytes} bytes, and a ConfigMap takes {CONFIG_MAP_BYTES_MAX}: put the scripts \
-             into the image, and name them by absolute paths"
+             into the image and name them by absolute paths, or use `portolan publish` and `--published`"
         )));
     }
     let datum =
         |(key, file): (String, &FleetFile)| format!("  {}: {}\n", yaml(&key), yaml(&file.text));
     let data: String = keys.into_iter().zip(files).map(datum).collect();
     Ok(format!(
-        "# kubectl create secret generic portolan-store --from-file=url=FILE --from-file=password=FILE
-#     the address of the database, such as postgres://portolan@db.example.com/portolan, and its password, without line ends
-# kubectl create secret generic portolan-secrets --from-file=NAME=FILE
-#     the secrets that jobs name; each file is one secret
-# portolan export kubernetes --fleet | kubectl apply --server-side -f -
-apiVersion: v1
+        "apiVersion: v1
 kind: ConfigMap
 metadata:
   name: portolan
@@ -195,12 +210,23 @@ pub fn is_below(path: &Path) -> bool {
     parts.all(|part| matches!(part, Component::Normal(name) if !name.as_encoded_bytes().starts_with(b"..")))
 }
 
+/// Returns the volume of the files, each at its path.
 fn items(files: &[FleetFile]) -> String {
     let item = |(key, file): (String, &FleetFile)| {
         let path = file.path.display().to_string();
         format!("              - {{key: {}, path: {}}}\n", yaml(&key), yaml(&path))
     };
-    keys(files).into_iter().zip(files).map(item).collect()
+    if files.is_empty() {
+        return String::new();
+    }
+    let items: String = keys(files).into_iter().zip(files).map(item).collect();
+    format!(
+        "        - name: jobs
+          configMap:
+            name: portolan
+            items:
+{items}"
+    )
 }
 
 fn deployment(
@@ -210,8 +236,11 @@ fn deployment(
     setting: &FleetSetting,
 ) -> String {
     let file = setting.files.first().map(|file| format!("{FOLDER}/{}", file.path.display()));
-    let mut args: Vec<String> = ["serve", "--jobs"].map(str::to_owned).to_vec();
-    args.push(file.unwrap_or_default());
+    let mut args = vec!["serve".to_owned()];
+    match file {
+        Some(file) => args.extend(["--jobs".to_owned(), file]),
+        None => args.push("--published".to_owned()),
+    }
     args.extend(["--state", "/var/lib/portolan", "--name", "$(POD_NAME)"].map(str::to_owned));
     args.extend(["--metrics", "0.0.0.0:9464"].map(str::to_owned));
     if let Some(workers) = setting.workers {
@@ -230,6 +259,8 @@ fn deployment(
         if selector.is_empty() { selector } else { format!("      nodeSelector:\n{selector}") };
     let grace = jobs.all.iter().map(|job| job.timeouts.kill_grace).max().unwrap_or_default();
     let grace = grace.saturating_add(LEAVE_TIME).as_secs();
+    let mount = format!("            - {{name: jobs, mountPath: {FOLDER}, readOnly: true}}\n");
+    let mount = if setting.files.is_empty() { "" } else { &*mount };
     let runs = setting.workers.unwrap_or(jobs.runner.max_running);
     let (base, each) = MEMORY;
     let memory = base + each * runs;
@@ -266,7 +297,7 @@ spec:
 {}{}{}",
         setting.replicas,
         LEAVE_TIME.as_secs(),
-        containers(&yaml(&setting.image), &args.join(", "), memory, base),
+        containers(&yaml(&setting.image), &args.join(", "), memory, base, mount),
         SCRATCH,
         items(&setting.files),
     )
@@ -274,7 +305,7 @@ spec:
 
 /// The container, and the one that makes the state directory: everybody may write an emptyDir, and the scheduler wants a
 /// directory that only it can write.
-fn containers(image: &str, args: &str, memory: u32, request: u32) -> String {
+fn containers(image: &str, args: &str, memory: u32, request: u32, mount: &str) -> String {
     format!(
         "      initContainers:
         - name: state
@@ -312,8 +343,7 @@ fn containers(image: &str, args: &str, memory: u32, request: u32) -> String {
             requests: {{cpu: 100m, memory: {request}Mi}}
             limits: {{memory: {memory}Mi}}
 {SECURITY}          volumeMounts:
-            - {{name: jobs, mountPath: {FOLDER}, readOnly: true}}
-            - {{name: secrets, mountPath: /run/portolan/secrets, readOnly: true}}
+{mount}            - {{name: secrets, mountPath: /run/portolan/secrets, readOnly: true}}
             - {{name: state, mountPath: /var/lib/portolan, subPath: state}}
             - {{name: scratch, mountPath: /tmp}}
 "
@@ -327,15 +357,11 @@ const SECURITY: &str = "          securityContext:
             capabilities: {drop: [ALL]}
 ";
 
-/// The volumes, before the files of the last one.
+/// The volumes, but for the files.
 const SCRATCH: &str = "      volumes:
         - {name: state, emptyDir: {sizeLimit: 4Gi}}
         - {name: scratch, emptyDir: {sizeLimit: 1Gi}}
         - {name: secrets, secret: {secretName: portolan-secrets, optional: true}}
-        - name: jobs
-          configMap:
-            name: portolan
-            items:
 ";
 
 #[cfg(test)]

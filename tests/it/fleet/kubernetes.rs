@@ -150,6 +150,26 @@ fn kubernetes_takes_a_fleet_with_a_deployment_for_each_set_of_labels() {
     }
 }
 
+#[test]
+fn pods_that_run_what_is_published_have_no_config_map() {
+    let Some(checker) = checker() else { return };
+    let words = ["export", "kubernetes", "--fleet", "--published"];
+    let ran = host().clone_with(words).run().succeeds();
+    let text = ran.stdout_text().to_owned();
+    ran.stderr_has("note: the pods wait until `portolan publish`").any_stdout().any_stderr();
+    let all = documents(&checker, &text);
+    assert_eq!(all.len(), 3);
+    for one in &all {
+        assert_eq!(one["kind"], "Deployment");
+        let pod = at(one, "/spec/template/spec");
+        let args = at(pod, "/containers/0/args").as_array().unwrap();
+        assert_eq!((&args[0], &args[1]), (&"serve".into(), &"--published".into()));
+        assert!(!pod.to_string().contains("/etc/portolan"), "{pod:#}");
+        let volumes = at(pod, "/volumes").as_array().unwrap();
+        assert!(volumes.iter().all(|volume| volume["name"] != "jobs"), "{volumes:?}");
+    }
+}
+
 /// Returns what a JSON pointer leads to.
 fn at<'v>(value: &'v Value, pointer: &str) -> &'v Value {
     value.pointer(pointer).unwrap_or_else(|| panic!("no {pointer} in {value:#}"))
