@@ -170,7 +170,8 @@ fn play(row: &Row, folder: &Path, url: &str, stdout: Stdio) -> Output {
         .env("HOME", folder.join("home"))
         .env("PORTOLAN_PASSWORD", PASSWORD)
         .env("TZ", "UTC")
-        .env_remove("PORTOLAN_STATE")
+        // That of the jobs file; of commands without one it is that of root otherwise, which is this host's own.
+        .env("PORTOLAN_STATE", folder.join("state"))
         .stdin(Stdio::piped())
         .stdout(stdout)
         .stderr(Stdio::piped())
