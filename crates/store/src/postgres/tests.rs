@@ -174,3 +174,22 @@ fn what_one_process_writes_wakes_the_leader_and_the_worker_that_it_is_for() {
     store.ask("a", now).unwrap();
     assert_eq!(of_first.recv_timeout(wait), Ok(crate::StoreNews::Leader));
 }
+
+#[test]
+fn statements_are_prepared_unless_a_pooler_shares_the_sessions() {
+    let Some(database) = new_database() else { return };
+    let prepared = |settings: &PostgresSettings| {
+        let count = "SELECT count(*) AS number FROM pg_prepared_statements";
+        let store = Store::connect(settings).unwrap();
+        let count = store.query(|sql| sql.first(count, &[], |row| row.get::<i64>("number")));
+        count.unwrap().unwrap()
+    };
+    let own = database.certificate.display().to_string();
+    let (port, name) = (database.port, &database.name);
+    let with_tls =
+        format!("postgres://portolan@localhost:{port}/{name}?sslrootcert={own}&hostaddr=127.0.0.1");
+    let settings = || database.settings();
+    assert!(prepared(&settings()) > 0);
+    assert!(prepared(&PostgresSettings::parse(&with_tls).unwrap()) > 0);
+    assert_eq!(prepared(&settings().pooled()), 0);
+}
