@@ -10,14 +10,16 @@ use portolan_core::{
     error::{Error, Result},
     limits::{PIPE_BYTES, STREAM_REPLAY_BYTES},
 };
-use rustix::pipe::fcntl_setpipe_size;
+use rustix::pipe::{fcntl_getpipe_size, fcntl_setpipe_size};
 
 use super::source_sink::{ByteSink, ByteSource};
 
 /// Lets a pipe hold more, so that its two ends wait for each other less often. Files that are no pipes stay as they are, and
-/// so does one that may not grow (`pipe-user-pages-soft`, pipe(7)).
+/// so does a pipe that holds as much, or may not grow (`pipe-user-pages-soft`, pipe(7)).
 pub fn widen_pipe(file: impl AsFd) {
-    fcntl_setpipe_size(file, PIPE_BYTES).ok();
+    if fcntl_getpipe_size(&file).is_ok_and(|bytes| bytes < PIPE_BYTES) {
+        fcntl_setpipe_size(&file, PIPE_BYTES).ok();
+    }
 }
 
 /// A source that can be read once. Its beginning is kept, so that an attempt that fails early can be repeated.
@@ -143,7 +145,7 @@ impl<W: Write> ByteSink for StreamSink<W> {
 
 #[cfg(test)]
 mod tests {
-    use rustix::pipe::{fcntl_getpipe_size, pipe};
+    use rustix::pipe::pipe;
 
     use super::*;
 
@@ -190,6 +192,11 @@ mod tests {
         let (reader, _writer) = pipe().unwrap();
         widen_pipe(&reader);
         assert_eq!(fcntl_getpipe_size(&reader).unwrap(), PIPE_BYTES);
+        let (large, _writer) = pipe().unwrap();
+        // Beyond the limit of users only root may go; then the pipe has the default of Linux.
+        let before = fcntl_setpipe_size(&large, 2 * PIPE_BYTES);
+        widen_pipe(&large);
+        assert_eq!(fcntl_getpipe_size(&large).unwrap(), before.unwrap_or(PIPE_BYTES));
         widen_pipe(std::fs::File::open("/dev/null").unwrap());
     }
 }
