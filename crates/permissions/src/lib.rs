@@ -126,6 +126,11 @@ impl RunPermissions {
         self.nat
     }
 
+    /// Returns true if the script may start programs, those of NAT included, without recording it as used.
+    pub fn has_programs(&self) -> bool {
+        self.nat || !self.run.is_empty()
+    }
+
     /// Returns true if the script may connect with `host`, without recording it as used.
     pub fn has_net(&self, host: &str, port: u16) -> bool {
         !self.is_named || self.net.iter().any(|one| one.matches(host, port))

@@ -128,10 +128,10 @@ impl RunSandbox {
             }
             return Ok(Self::default());
         }
-        let temp = RunTemp::take()?;
+        let programs: Vec<_> = programs.names().map(str::to_owned).collect();
+        let temp = RunTemp::take(permissions.has_programs() || !programs.is_empty())?;
         // A file on its way between two names of a server passes through a temporary one here.
         tempfile::env::override_temp_dir(temp.path()).ok();
-        let programs = programs.names().map(str::to_owned).collect();
         let has_names = settings.overrides.has("proxy") || is_proxy_set();
         let mut own = OwnPaths { programs, has_names, ..OwnPaths::default() };
         own.write.push(temp.path().to_owned());

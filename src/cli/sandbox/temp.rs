@@ -1,8 +1,8 @@
 //! The temporary directory of a confined run.
 //!
 //! It must be there before the run is confined, although few runs put a file there. A new one for each run would cost a
-//! fifth of the whole sandbox, so runs use the directories of those before: each is locked while it is used (`flock(2)`),
-//! and empty when it is not.
+//! fifth of the whole sandbox, so runs without programs use the directories of those before: each is locked while it is
+//! used (`flock(2)`), and empty when it is not. A program may outlive its run, with the rights that it had there.
 
 use std::{
     env,
@@ -41,14 +41,14 @@ pub(super) enum RunTemp {
 }
 
 impl RunTemp {
-    /// Takes one that no other run uses, or makes one.
+    /// Takes one that no other run uses, or makes one; always makes one for a run that `has_programs`.
     ///
     /// # Errors
     ///
     /// `local` if none can be made.
-    pub(super) fn take() -> Result<Self> {
+    pub(super) fn take(has_programs: bool) -> Result<Self> {
         let place = place();
-        if let Some(place) = &place
+        if let Some(place) = place.as_ref().filter(|_| !has_programs)
             && let Some(shared) = (0..SHARED_MAX).find_map(|number| shared(place, number))
         {
             return Ok(shared);

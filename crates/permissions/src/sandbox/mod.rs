@@ -175,7 +175,7 @@ impl SandboxPlan {
             grants.iter().filter_map(|one| folder_of(&one.real)).collect()
         };
         let has_nat = permissions.nat;
-        let has_programs = has_nat || !own.programs.is_empty() || !permissions.run.is_empty();
+        let has_programs = !own.programs.is_empty() || permissions.has_programs();
         let mut read: Vec<PathBuf> = reals(&permissions.read);
         read.extend(own.read.iter().cloned());
         read.extend(SYSTEM.map(PathBuf::from));
