@@ -16,6 +16,7 @@ use super::{
 use crate::{
     error::{Error, Result},
     exit_code::Exit,
+    files::ops::with_nearest_name,
     ftp::{path::RemotePath, session::Session, site::Site, url::Url},
     mirror::{
         self, Direction, MirrorOptions, MirrorPlan, MirrorRequest, report::Report,
@@ -102,6 +103,12 @@ pub(super) fn run(args: &Args, common: &Common) -> ExitResult {
     let (sides, site, rules, dry_run, filter, run) = prepared().map_err(UsageError)?;
     if let Some(path) = &args.explain {
         return Ok(explain(path, &sides.local, &filter, common.json()));
+    }
+    if sides.direction == Direction::Up
+        && let Err(error) = std::fs::metadata(&sides.local)
+    {
+        let fault = Error::local("open the folder", &sides.local, error);
+        return Err(with_nearest_name(fault, &sides.local).into());
     }
     let (stop, json) = (run.0.stop.clone(), common.json());
     if args.watch {

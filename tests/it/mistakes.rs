@@ -194,6 +194,10 @@ fn a_wrong_path() {
     line(program, &["put", "report.cvs", &url("")], &told(5, &[near]));
     let local = told(5, &["error: gone.csv: cannot open: no such file or directory\n"]);
     line(knowing("open+sesame-21"), &["put", "gone.csv", &url("")], &local);
+    let near =
+        "error: dits: cannot open the folder: no such file or directory; did you mean `dist`?\n";
+    let program = knowing("open+sesame-21").file("dist/a", "");
+    line(program, &["mirror", "--delete", "dits", &url("")], &told(5, &[near]));
     let into = told(
         5,
         &[
