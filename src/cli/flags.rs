@@ -258,7 +258,8 @@ fn size(text: &str) -> Result<u64, String> {
     parse_size(text).ok_or_else(|| "a size is wanted, such as 4096 or 64MiB".to_owned())
 }
 
-fn time(text: &str) -> Result<Duration, String> {
+/// Parses a time such as `90s`.
+pub(super) fn time(text: &str) -> Result<Duration, String> {
     parse_duration(text).ok_or_else(|| "a time is wanted, such as 90s, 36h or 7d".to_owned())
 }
 

@@ -7,12 +7,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use jiff::Timestamp;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{
     ExitResult,
     common::Common,
+    flags::time,
     place::failed,
     report,
     store::{self, JobsStore, is_served},
@@ -20,8 +20,8 @@ use super::{
 use crate::{
     error::{Error, ErrorKind, Origin, Result},
     exit_code::Exit,
-    limits::TRIGGER_TIME_MAX,
-    observe::counted,
+    limits::{TRIGGER_BEGIN_TIME, TRIGGER_TIME_MAX},
+    observe::{counted, format_duration},
     schedule::{facts, slot::SlotId},
     store::{
         Store,
@@ -37,6 +37,12 @@ pub(super) struct Args {
     /// Wait for the run to end and exit with its code
     #[arg(long)]
     wait: bool,
+    /// With --wait: time for the scheduler to take up the request, then exit code 4 [default: 10m]
+    #[arg(long, value_name = "TIME", requires = "wait", value_parser = time)]
+    begin_within: Option<Duration>,
+    /// Follow an earlier request (`request` of `trigger --json`) instead of making one
+    #[arg(long, value_name = "REQUEST", conflicts_with_all = ["values", "slot", "from", "to"], value_parser = request)]
+    request: Option<String>,
     /// Argument of the job that replaces its own in this run; may be repeated
     #[arg(long = "arg", value_name = "KEY=VALUE")]
     values: Vec<String>,
@@ -51,6 +57,14 @@ pub(super) struct Args {
     to: Option<String>,
     #[command(flatten)]
     jobs: JobsStore,
+}
+
+/// Parses the key of a request, which is the slot of its run.
+fn request(text: &str) -> std::result::Result<String, String> {
+    match text.parse() {
+        Ok(SlotId::Asked(_)) => Ok(text.to_owned()),
+        _ => Err("the `request` that `trigger --json` has printed is wanted".to_owned()),
+    }
 }
 
 pub(super) fn run(args: &Args, common: &Common) -> ExitResult {
@@ -74,27 +88,33 @@ fn ask(args: &Args, common: &Common) -> Result<Exit> {
              `portolan run --job {job}` runs it here"
         )));
     }
-    let asked = store.ask_for(&args.job, given.as_deref(), &slots, now)?;
-    if !is_there {
-        tell_asked(args, common);
-        let what = if asked.len() == 1 { "a run" } else { "runs" };
+    let requests = if let Some(request) = &args.request {
+        vec![request.clone()]
+    } else {
+        let asked = store.ask_for(&args.job, given.as_deref(), &slots, now)?;
+        asked.into_iter().map(|at| SlotId::Asked(at).to_string()).collect()
+    };
+    if !is_there && args.request.is_none() {
+        tell_asked(args, common, &requests);
+        let what = if requests.len() == 1 { "a run" } else { "runs" };
         report::print(&format!(
             "asked for {what} of `{}`; no scheduler is running on {on}, so it begins when `portolan serve` does\n",
             args.job
         ));
         return Ok(Exit::Done);
     }
-    if let [asked_at] = asked[..] {
-        return follow(args, common, &store, &state, asked_at);
+    let follower = RunFollower { store: &store, state: &state };
+    if let [request] = &requests[..] {
+        return follow(args, common, &follower, request);
     }
     if !args.wait {
-        tell_asked(args, common);
-        report::print(&format!("requested {} of `{}`\n", counted(asked.len(), "run"), args.job));
+        tell_asked(args, common, &requests);
+        report::print(&format!("requested {} of `{}`\n", counted(requests.len(), "run"), args.job));
         return Ok(Exit::Done);
     }
     let mut worst = Exit::Done;
-    for asked_at in asked {
-        let exit = follow(args, common, &store, &state, asked_at)?;
+    for request in &requests {
+        let exit = follow(args, common, &follower, request)?;
         if worst == Exit::Done {
             worst = exit;
         }
@@ -102,54 +122,66 @@ fn ask(args: &Args, common: &Common) -> Result<Exit> {
     Ok(worst)
 }
 
-fn tell_asked(args: &Args, common: &Common) {
-    if common.json() {
-        report::json(&json!({ "job": args.job, "id": null, "outcome": "asked" }));
+fn tell_asked(args: &Args, common: &Common, requests: &[String]) {
+    if !common.json() {
+        return;
     }
+    let asked = json!({ "job": args.job, "id": null, "outcome": "asked" });
+    report::json(&match requests {
+        [request] => with(asked, json!({ "request": request })),
+        _ => asked,
+    });
+}
+
+/// Returns a document with more fields.
+fn with(mut document: Value, more: Value) -> Value {
+    if let (Value::Object(document), Value::Object(more)) = (&mut document, more) {
+        document.extend(more);
+    }
+    document
 }
 
 /// Waits until the run of a request begins, and with `--wait` until it ends.
-fn follow(
-    args: &Args,
-    common: &Common,
-    store: &Store,
-    state: &Path,
-    asked_at: Timestamp,
-) -> Result<Exit> {
-    let slot = SlotId::Asked(asked_at).to_string();
-    let find = |store: &Store| store.run_of_request(&args.job, &slot);
+fn follow(args: &Args, common: &Common, follower: &RunFollower<'_>, request: &str) -> Result<Exit> {
+    let begin_within = args.begin_within.unwrap_or(TRIGGER_BEGIN_TIME);
     // One of several waits for those before it.
-    let time = (!args.wait || args.from.is_none()).then_some(TRIGGER_TIME_MAX);
-    let started = wait_for(store, time, |store| {
-        let found = find(store)?;
-        let is_served = found.is_some() || time.is_some() || is_served(state, store)?;
-        if is_served { Ok(found) } else { Err(gone(None)) }
+    let patience = args.from.is_none().then_some(begin_within);
+    let time = if args.wait { patience } else { Some(TRIGGER_TIME_MAX) };
+    let started = wait_for(time, || {
+        let find = || follower.store.run_of_request(&args.job, request);
+        let found = find()?;
+        // Where all machines of a fleet are away, one may be on its way.
+        let is_hopeless =
+            || Ok(args.wait && !follower.store.is_shared() && !follower.is_served()?);
+        if found.is_some() || !is_hopeless()? {
+            return Ok(found);
+        }
+        // Checked once more: it may have been the last thing that the scheduler took up.
+        find()?.ok_or_else(|| gone(None)).map(Some)
     })?;
     let Some(run) = started else {
-        tell_asked(args, common);
-        report::print("requested; the scheduler has not started it yet: see `portolan runs`\n");
-        return Ok(Exit::Done);
+        tell_asked(args, common, &[request.to_owned()]);
+        if !args.wait {
+            report::print("requested; the scheduler has not started it yet: see `portolan runs`\n");
+            return Ok(Exit::Done);
+        }
+        report::print(&format!(
+            "no scheduler has taken up the request within {}; it is kept, and `--request {request}` follows it\n",
+            format_duration(begin_within)
+        ));
+        return Ok(Exit::Later);
     };
     if !args.wait {
         if common.json() {
-            report::json(&facts::run(&run));
+            let lease = follower.lease()?.map(|lease| lease.as_secs_f64());
+            let more = json!({ "request": request, "lease_s": lease });
+            report::json(&with(facts::run(&run), more));
         } else {
             report::output(&format!("run {} of `{}` is {}\n", run.id, run.job, run.state.as_str()));
         }
         return Ok(Exit::Done);
     }
-    let is_over = |run: &HistoryRun| !matches!(run.state, RunState::Waiting | RunState::Running);
-    let ended = wait_for(store, None, |store| {
-        if let Some(run) = store.run(run.id)?.filter(is_over) {
-            return Ok(Some(run));
-        }
-        if is_served(state, store)? {
-            return Ok(None);
-        }
-        // Checked once more: the end may have been the last thing that the scheduler wrote.
-        store.run(run.id)?.filter(is_over).ok_or_else(|| gone(Some(run.id))).map(Some)
-    })?;
-    let Some(run) = ended else { return Ok(Exit::Done) };
+    let run = follower.end(run.id)?;
     if common.json() {
         report::json(&facts::run(&run));
     } else {
@@ -163,6 +195,62 @@ fn follow(
         ));
     }
     Ok(code(&run))
+}
+
+/// A follower of runs: the store of a scheduler, and its state directory.
+struct RunFollower<'s> {
+    store: &'s Store,
+    state: &'s Path,
+}
+
+impl RunFollower<'_> {
+    fn is_served(&self) -> Result<bool> {
+        is_served(self.state, self.store)
+    }
+
+    /// Returns the longest lease of the machines of a fleet; `None` without a fleet.
+    fn lease(&self) -> Result<Option<Duration>> {
+        if !self.store.is_shared() {
+            return Ok(None);
+        }
+        let longest = self.store.workers()?.iter().map(|worker| worker.lease_ms).max();
+        Ok(longest.and_then(|lease| u64::try_from(lease).ok()).map(Duration::from_millis))
+    }
+
+    /// Waits until a run has ended. In a fleet a run that was interrupted goes on elsewhere as soon as the leader has seen it,
+    /// or the machine that leads next: it has ended if it stays interrupted for two leases.
+    fn end(&self, id: i64) -> Result<HistoryRun> {
+        let is_over =
+            |run: &HistoryRun| !matches!(run.state, RunState::Waiting | RunState::Running);
+        let mut lease = self.lease()?;
+        let mut interrupted: Option<(i64, Instant)> = None;
+        let ended = wait_for(None, || {
+            let run = self.store.run(id)?.filter(is_over);
+            let is_broken_off = |run: &HistoryRun| {
+                run.state == RunState::Interrupted
+                    && run.sum.error_kind.as_deref() == Some("interrupted")
+            };
+            let Some(run) = run else {
+                interrupted = None;
+                if self.is_served()? {
+                    return Ok(None);
+                }
+                // Checked once more: the end may have been the last thing that the scheduler wrote.
+                return self.store.run(id)?.filter(is_over).ok_or_else(|| gone(Some(id))).map(Some);
+            };
+            if !is_broken_off(&run) {
+                return Ok(Some(run));
+            }
+            lease = self.lease()?.or(lease);
+            let Some(lease) = lease else { return Ok(Some(run)) };
+            let (_, since) = interrupted
+                .filter(|(attempts, _)| *attempts == run.attempts)
+                .unwrap_or((run.attempts, Instant::now()));
+            interrupted = Some((run.attempts, since));
+            Ok((since.elapsed() >= 2 * lease).then_some(run))
+        })?;
+        ended.ok_or_else(|| gone(Some(id)))
+    }
 }
 
 /// Returns the error for a scheduler that has ended while a run is awaited.
@@ -192,13 +280,12 @@ fn code(run: &HistoryRun) -> Exit {
 
 /// Polls the store until `ask` returns a value or `time` has passed.
 fn wait_for<T>(
-    store: &Store,
     time: Option<Duration>,
-    ask: impl Fn(&Store) -> Result<Option<T>>,
+    mut ask: impl FnMut() -> Result<Option<T>>,
 ) -> Result<Option<T>> {
     let begun = Instant::now();
     loop {
-        if let Some(answer) = ask(store)? {
+        if let Some(answer) = ask()? {
             return Ok(Some(answer));
         }
         if time.is_some_and(|time| begun.elapsed() >= time) {

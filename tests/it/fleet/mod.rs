@@ -1,5 +1,6 @@
 //! Several machines that share a schedule on PostgreSQL: each is a scheduler with a name and a state folder of its own.
 
+mod awaited;
 mod commands;
 mod failover;
 mod kubernetes;

@@ -126,3 +126,5 @@ pub const NOTICE_WAITS: [Duration; 5] = [
 ];
 /// The time limit for the scheduler to start a requested run; it checks every second.
 pub const TRIGGER_TIME_MAX: Duration = Duration::from_secs(5);
+/// The usual time for a scheduler to take up a request that is waited for: a fleet may be without a leader for some leases.
+pub const TRIGGER_BEGIN_TIME: Duration = Duration::from_mins(10);
