@@ -145,6 +145,7 @@ fn a_dag_in_a_real_airflow_retries_what_a_retry_may_cure_and_shows_no_password()
     let wanted = [
         ("deferred", "success", 1),
         ("deferred_failure", "failed", 1),
+        ("deferred_relative", "success", 1),
         ("fleet", "success", 1),
         ("fleet_deferred", "success", 1),
         ("local", "success", 1),
@@ -167,7 +168,7 @@ fn a_dag_in_a_real_airflow_retries_what_a_retry_may_cure_and_shows_no_password()
     }
     let seen = local.runs();
     let asked = |name: &str| seen.iter().filter(|run| run["job"] == name).count();
-    assert_eq!((asked("day"), asked("slow"), asked("bad")), (1, 1, 1), "{seen:#?}");
+    assert_eq!((asked("day"), asked("slow"), asked("bad")), (1, 2, 1), "{seen:#?}");
     fleet.stop_all();
     local.stop().any_stderr();
 }

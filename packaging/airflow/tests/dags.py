@@ -22,6 +22,8 @@ with DAG(
     PortolanOperator(task_id="permanent", script=f"{FOLDER}/permanent.rhai")
     PortolanOperator(task_id="local", job="day", arguments={"day": "{{ dag.dag_id }}"}, **LOCAL)
     PortolanOperator(task_id="deferred", job="slow", deferrable=True, poll_interval=0.2, **LOCAL)
+    relative = {"jobs": "portolan.toml", "state": "state", "directory": FOLDER}
+    PortolanOperator(task_id="deferred_relative", job="slow", deferrable=True, poll_interval=0.2, **relative)
     PortolanOperator(task_id="deferred_failure", job="bad", deferrable=True, poll_interval=0.2, **LOCAL)
     fleet = {"job": "day", "arguments": {"day": "portolan"}, "portolan_conn_id": "fleet"}
     PortolanOperator(task_id="fleet", **fleet)

@@ -26,6 +26,15 @@ sys.stderr.write(os.environ.get("COMPLAINT", ""))
 sys.exit(int(os.environ.get("CODE", "0")))
 """
 
+ANSWER_BY_TURNS = """#!/usr/bin/env python3
+import json, pathlib, sys
+calls = pathlib.Path("calls")
+number = len(calls.read_text().splitlines()) if calls.exists() else 0
+with calls.open("a") as record:
+    record.write(json.dumps(sys.argv[1:]) + "\\n")
+print(pathlib.Path(f"answer{number}").read_text())
+"""
+
 
 class WithProgram(unittest.TestCase):
     """Tests with a program that records its command line and its environment."""
@@ -171,9 +180,54 @@ class Deferring(WithProgram):
         self.assertEqual(PortolanTrigger(**kwargs).serialize(), (path, kwargs))
         self.assertEqual(kwargs["run"], 7)
 
-    def test_a_run_that_nobody_has_begun_is_not_awaited(self):
-        raised, _ = self.run_with({"job": "a", "deferrable": True}, {"job": "a", "id": None, "outcome": "asked"})
-        self.assertEqual(type(raised), AirflowException)
+    def test_a_request_that_nobody_has_taken_up_is_no_success(self):
+        asked = {"job": "a", "id": None, "outcome": "asked"}
+        for deferrable, answer in [(True, asked), (False, asked), (False, {**asked, "request": "M1"})]:
+            raised, _ = self.run_with({"job": "a", "deferrable": deferrable}, answer)
+            self.assertEqual(type(raised), AirflowException, answer)
+
+    def test_a_deferred_task_follows_its_request_until_it_has_a_run(self):
+        folder = self.program.parent
+        options = {"job": "a", "deferrable": True, "state": "state", "directory": str(folder), "poll_interval": 0.01}
+        raised, _ = self.run_with(options, {"job": "a", "id": None, "outcome": "asked", "request": "M1"})
+        self.assertIsInstance(raised, TaskDeferred)
+        _, kwargs = raised.trigger.serialize()
+        self.assertEqual((kwargs["run"], kwargs["request"], kwargs["directory"]), (None, "M1", str(folder)))
+        # The program answers from where it runs.
+        answers = [{"id": None, "outcome": "asked"}, {"id": 7, "outcome": "running"}, {"id": 7, "outcome": "done"}]
+        for number, answer in enumerate(answers):
+            (folder / f"answer{number}").write_text(json.dumps(answer))
+        self.program.write_text(ANSWER_BY_TURNS)
+        payload = asyncio.run(self.first(PortolanTrigger(**kwargs)))
+        self.assertEqual(payload, {"run": {"id": 7, "outcome": "done"}})
+        asked = ["--json", "--no-progress", "trigger", "--request=M1", "--state=state", "--", "a"]
+        shown = ["--json", "--no-progress", "show", "--state=state", "--", "7"]
+        calls = [json.loads(line) for line in (folder / "calls").read_text().splitlines()]
+        self.assertEqual(calls, [asked, asked, shown])
+
+    def test_an_interrupted_run_of_a_fleet_has_ended_after_two_leases(self):
+        interrupted = {"id": 7, "outcome": "interrupted", "error_kind": "interrupted", "attempts": 1}
+        done = {"id": 7, "outcome": "done", "attempts": 2}
+        stopped = {**interrupted, "error_kind": "stopped"}
+        for lease, answers, wanted in [
+            (10, [interrupted, {"id": 7, "outcome": "waiting"}, done], done),
+            (0.02, [interrupted] * 99, interrupted),
+            (None, [interrupted, done], interrupted),
+            (10, [stopped, done], stopped),
+        ]:
+            trigger = PortolanTrigger(run=7, lease=lease, poll_interval=0.01)
+            with mock.patch.object(trigger, "_ask", mock.AsyncMock(side_effect=[(run, "") for run in answers])) as ask:
+                self.assertEqual(asyncio.run(self.first(trigger)), {"run": wanted})
+                self.assertEqual(ask.await_count > 3, lease == 0.02)
+        raised, _ = self.run_with({"job": "a", "deferrable": True}, {**interrupted, "lease_s": 15.0})
+        self.assertIsInstance(raised, TaskDeferred)
+        self.assertEqual(raised.trigger.serialize()[1]["lease"], 15.0)
+
+    @staticmethod
+    async def first(trigger):
+        """Returns the first event of a trigger."""
+        async for event in trigger.run():
+            return event.payload
 
     def test_a_run_that_is_over_is_the_end(self):
         run = {"id": 7, "outcome": "failed", "exit_code": 5, "error": "gone"}

@@ -45,8 +45,13 @@ def ending_of_run(run: dict) -> int:
 
 
 def is_over(run: dict) -> bool:
-    """Returns true for a run that neither waits nor is in progress."""
+    """Returns true for a run that neither waits nor is in progress, nor is a request that no scheduler has taken up."""
     return run.get("outcome") not in ("waiting", "running", "asked")
+
+
+def may_go_on(run: dict) -> bool:
+    """Returns true for a run that another machine of a fleet may go on with: the leader decides that within two leases."""
+    return run.get("outcome") == "interrupted" and run.get("error_kind") == "interrupted"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,15 +107,16 @@ def trigger_words(
     wait: bool,
     arguments: dict | None = None,
     slot: str | None = None,
+    request: str | None = None,
     jobs: str | None = None,
     state: str | None = None,
 ) -> tuple[str, ...]:
-    """Returns the words of `portolan trigger`."""
+    """Returns the words of `portolan trigger`; with `request` it follows an earlier one and asks for nothing."""
     words = ["trigger", *(["--wait"] if wait else [])]
     for key, value in (arguments or {}).items():
         text = value if isinstance(value, str) else json.dumps(value)
         words.append(f"--arg={key}={text}")
-    words += _options(jobs=jobs, slot=slot, state=state)
+    words += _options(jobs=jobs, slot=slot, request=request, state=state)
     # What follows is a name, whatever it begins with.
     return (*words, "--", job)
 

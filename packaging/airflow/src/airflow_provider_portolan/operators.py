@@ -15,6 +15,7 @@ from airflow_provider_portolan.command import (
     ending,
     ending_of_run,
     is_over,
+    may_go_on,
     reason,
     run_words,
     trigger_words,
@@ -115,18 +116,23 @@ class PortolanOperator(BaseOperator):
             directory=self.directory,
         )
         result, code, errors = self._run(command)
+        is_asked = ending(code) is Ending.DONE and result.get("outcome") == "asked"
+        if is_asked and not (self.deferrable and result.get("request")):
+            # Nothing has run, and there is nothing to follow. A retry asks for another run.
+            raise AirflowException(f"no scheduler has begun the run of {self.job}: {' '.join(errors)}")
         if not self.deferrable or ending(code) is not Ending.DONE:
             return self._end(result, code, errors)
-        if result.get("id") is None:
-            # Without its number nothing can be waited for. A retry asks for another run.
-            raise AirflowException(f"no scheduler has begun the run of {self.job}: {' '.join(errors)}")
-        if is_over(result):
+        if is_over(result) and not (may_go_on(result) and result.get("lease_s")):
             return self._end_of_run(result)
         self.defer(
             trigger=PortolanTrigger(
-                run=result["id"],
+                run=result.get("id"),
+                job=self.job,
+                request=result.get("request"),
+                lease=result.get("lease_s"),
                 portolan_conn_id=self.portolan_conn_id,
                 program=self.program,
+                directory=self.directory,
                 poll_interval=self.poll_interval,
                 **place,
             ),

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
-from airflow_provider_portolan.command import Command, is_over, show_words
+from airflow_provider_portolan.command import Command, Store, is_over, may_go_on, show_words, trigger_words
 from airflow_provider_portolan.connection import store_of
 
 #: The time that one question may take.
@@ -19,23 +20,37 @@ FAILURES_MAX = 30
 
 
 class PortolanTrigger(BaseTrigger):
-    """Follows a run by its number. It asks for nothing, so a triggerer that starts again follows the same run."""
+    """Follows a run by its number, or a request by its key until it has a run. It asks for nothing, so a triggerer that
+    starts again follows the same run.
+
+    :param lease: the lease of the fleet in seconds: a run that was interrupted has ended if it stays so for two of them
+    """
 
     def __init__(
         self,
-        run: int,
+        run: int | None = None,
+        job: str | None = None,
+        request: str | None = None,
+        lease: float | None = None,
         portolan_conn_id: str | None = None,
         program: str = "portolan",
         jobs: str | None = None,
         state: str | None = None,
+        directory: str | None = None,
         poll_interval: float = 5.0,
     ) -> None:
         super().__init__()
+        if run is None and (job is None or request is None):
+            raise ValueError("PortolanTrigger wants either `run`, or `job` and `request`")
         self.run_number = run
+        self.job = job
+        self.request = request
+        self.lease = lease
         self.portolan_conn_id = portolan_conn_id
         self.program = program
         self.jobs = jobs
         self.state = state
+        self.directory = directory
         self.poll_interval = poll_interval
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
@@ -44,10 +59,14 @@ class PortolanTrigger(BaseTrigger):
             "airflow_provider_portolan.triggers.PortolanTrigger",
             {
                 "run": self.run_number,
+                "job": self.job,
+                "request": self.request,
+                "lease": self.lease,
                 "portolan_conn_id": self.portolan_conn_id,
                 "program": self.program,
                 "jobs": self.jobs,
                 "state": self.state,
+                "directory": self.directory,
                 "poll_interval": self.poll_interval,
             },
         )
@@ -55,19 +74,36 @@ class PortolanTrigger(BaseTrigger):
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Asks for the run at intervals, until it is over."""
         store = await asyncio.to_thread(store_of, self.portolan_conn_id)
-        words = show_words(self.run_number, jobs=self.jobs, state=self.state)
-        command = Command(words=words, program=self.program, store=store)
+        number, lease = self.run_number, self.lease
         failures = 0
+        interrupted: tuple[Any, float] | None = None
         while True:
-            run, error = await self._ask(command)
-            if run is not None and is_over(run):
+            run, error = await self._ask(self._command(number, store))
+            if run is not None:
+                number = run.get("id") or number
+                lease = run.get("lease_s") or lease
+            if run is None or not may_go_on(run) or not lease:
+                interrupted = None
+            elif interrupted is None or interrupted[0] != run.get("attempts"):
+                interrupted = (run.get("attempts"), time.monotonic())
+            is_settled = interrupted is None or time.monotonic() - interrupted[1] >= 2 * lease
+            if run is not None and is_over(run) and is_settled:
                 yield TriggerEvent({"run": run})
                 return
             failures = failures + 1 if run is None else 0
             if failures > FAILURES_MAX:
-                yield TriggerEvent({"error": f"run {self.run_number} cannot be followed: {error}"})
+                what = f"the request {self.request}" if number is None else f"run {number}"
+                yield TriggerEvent({"error": f"{what} cannot be followed: {error}"})
                 return
             await asyncio.sleep(self.poll_interval)
+
+    def _command(self, number: int | None, store: Store | None) -> Command:
+        place = {"jobs": self.jobs, "state": self.state}
+        if number is None:
+            words = trigger_words(self.job, wait=False, request=self.request, **place)
+        else:
+            words = show_words(number, **place)
+        return Command(words=words, program=self.program, store=store, directory=self.directory)
 
     async def _ask(self, command: Command) -> tuple[dict | None, str]:
         try:
@@ -77,6 +113,7 @@ class PortolanTrigger(BaseTrigger):
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.PIPE,
                 env=command.environ(),
+                cwd=command.directory,
             )
         except OSError as error:
             return None, str(error)
