@@ -15,15 +15,17 @@ use super::{
     times::local,
 };
 use crate::{
+    clock::Clock,
     error::{Error, Result},
     exit_code::Exit,
     observe::{counted, visible::visible},
     schedule::{
         facts,
-        jobs::Jobs,
+        jobs::{self, Jobs},
         releases::{KEEP, ReleasePlan, publisher},
+        zone::Zones,
     },
-    script::source::ScriptSource,
+    script::{raise::ScriptLocation, source::ScriptSource},
     store::{Store, releases::PublishedRelease},
 };
 
@@ -51,8 +53,8 @@ pub(super) struct Args {
 }
 
 const HELP: &str = "\
-Machines that were started with `portolan serve --published` take a release within a second or two. Runs in progress
-end with the release that they began with. Secrets are never published: each machine has its own.
+Machines that were started with `portolan serve --published` take a release within a second or two.
+Runs in progress end with the release that they began with. Secrets are never published: each machine has its own.
 
 Examples:
     portolan publish --store postgres://portolan@db.example.com/portolan -m \"nightly mirror at 3\"
@@ -73,10 +75,10 @@ pub(super) struct ReleasesArgs {
 const MESSAGE_CHARS_MAX: usize = 500;
 
 pub(super) fn run(args: &Args, common: &Common) -> ExitResult {
-    let jobs = args.jobs.with_file(args.path.as_deref());
+    let named = args.jobs.with_file(args.path.as_deref());
     if let Some(number) = args.release {
         let release = (|| {
-            let mut store = shared(&jobs, common)?;
+            let mut store = shared(&named, common)?;
             let now = store::now(&store)?;
             store.publish_again(number, &publisher(), now)?.ok_or_else(|| unknown(number))
         })();
@@ -89,13 +91,16 @@ pub(super) fn run(args: &Args, common: &Common) -> ExitResult {
         return Err(UsageError(Error::invalid(message)).into());
     }
     // Before the work: nobody waits for a check whose result has no place.
-    let store = if args.dry_run { None } else { Some(shared(&jobs, common).map_err(failed)?) };
-    if !check::is_right(jobs.path())? {
+    let store = if args.dry_run { None } else { Some(shared(&named, common).map_err(failed)?) };
+    if !check::is_right(named.path())? {
         report::print("nothing was published\n");
         return Ok(Exit::Script);
     }
-    let found = jobs.read().map_err(UsageError)?;
-    let plan = plan(&found).map_err(failed)?;
+    let reading = jobs::read(named.path(), &Zones::newest(), Clock::System.now());
+    let mut reading = reading.map_err(UsageError)?;
+    let passwords = std::mem::take(&mut reading.passwords);
+    let found = reading.into_jobs().map_err(UsageError)?;
+    let plan = plan(&found, &passwords).map_err(failed)?;
     for warning in &plan.warnings {
         report::print(&format!("warning: {}\n", visible(warning)));
     }
@@ -115,12 +120,12 @@ pub(super) fn run(args: &Args, common: &Common) -> ExitResult {
 }
 
 /// Returns the plan of a release, which was checked once more by itself.
-fn plan(jobs: &Jobs) -> Result<ReleasePlan> {
+fn plan(jobs: &Jobs, passwords: &[ScriptLocation]) -> Result<ReleasePlan> {
     let mut paths: Vec<_> = jobs.all.iter().filter(|job| job.task.is_none()).collect();
     paths.sort_by_key(|job| &job.script);
     paths.dedup_by_key(|job| &job.script);
     let scripts: Result<Vec<_>> = paths.iter().map(|job| ScriptSource::read(&job.script)).collect();
-    let plan = ReleasePlan::read(jobs, &scripts?)?;
+    let plan = ReleasePlan::read(jobs, &scripts?, passwords)?;
     plan.check()?;
     Ok(plan)
 }

@@ -202,7 +202,7 @@ fn arrival(
         Ok((site, has_password)) => {
             if let Some(span) = span.filter(|_| has_password) {
                 let hint = "`[job.connect]` takes it from a secret: `password = \"secret:NAME\"`";
-                page.warn(span, "a password stands in the URL", Some(hint.into()));
+                page.warn_of_password(span, "a password stands in the URL", Some(hint.into()));
             }
             trigger.site = Some(site);
         }

@@ -22,7 +22,7 @@ use super::{
     when::{self, DateFiles},
 };
 use crate::{
-    ftp::{secret::Secret, site::OPTIONS as CONNECT},
+    ftp::{proxy::Proxy, secret::Secret, site::OPTIONS as CONNECT},
     limits::JOB_NAME_BYTES_MAX,
     observe::visible::visible,
     permissions::{PERMISSIONS, PermissionOptions},
@@ -269,10 +269,18 @@ fn connect(table: &mut JobsTable<'_>, page: &mut JobsDocument<'_>) -> Connect {
                 continue;
             }
         };
-        if let Err(fault) = Overrides::read(&[format!("{name}={text}")]) {
+        // A run reads the secret, and checks what it is then.
+        let is_secret_proxy = name == "proxy" && text.starts_with(SECRET);
+        if !is_secret_proxy && let Err(fault) = Overrides::read(&[format!("{name}={text}")]) {
             page.error(value.span(), visible(fault.message), None);
         }
-        if matches!(name, "password" | "account") && !text.starts_with(SECRET) {
+        if name == "proxy" && Proxy::parse(&text).is_ok_and(|proxy| proxy.has_password()) {
+            let hint = "name the whole address as a secret: `proxy = \"secret:NAME\"`";
+            let message = "a password stands in this proxy";
+            page.warn_of_password(value.span(), message, Some(hint.into()));
+        }
+        let is_plain = !text.is_empty() && !text.starts_with(SECRET);
+        if matches!(name, "password" | "account") && is_plain {
             let hint = "the script can take it from secret(\"NAME\"), which no file shows";
             let message = format!("this {name} stands in the jobs file");
             page.warn_of_password(value.span(), message, Some(hint.into()));

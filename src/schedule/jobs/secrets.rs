@@ -80,6 +80,9 @@ impl SecretNames {
     }
 }
 
+/// The maximum number of passwords whose places are kept: a file with one is refused already.
+const PASSWORDS_MAX: usize = 20;
+
 impl JobsDocument<'_> {
     /// Warns of a password that is written out.
     pub(super) fn warn_of_password(
@@ -88,7 +91,15 @@ impl JobsDocument<'_> {
         message: impl Into<String>,
         hint: Option<String>,
     ) {
-        self.passwords.extend(self.source(span.start).map(|source| source.place(span.start)));
+        if let Some(source) = self.source(span.start)
+            && self.passwords.len() < PASSWORDS_MAX
+        {
+            let place = source.place(span.start);
+            // Of a default that many jobs share there is one.
+            if !self.passwords.contains(&place) {
+                self.passwords.push(place);
+            }
+        }
         self.warn(span, message, hint);
     }
 }

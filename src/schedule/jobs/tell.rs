@@ -172,7 +172,30 @@ fn address(table: &mut JobsTable<'_>, key: &str, page: &mut JobsDocument<'_>) ->
         page.error(span, format!("`{key}` wants an address of the web"), hint);
         return None;
     }
+    let host = rest.and_then(|rest| rest.split(['/', '?', '#']).next()).unwrap_or_default();
+    let login = host.rsplit_once('@').map(|(login, _)| login);
+    if login.is_some_and(|login| login.contains(':')) {
+        let hint = format!("write `{key} = \"secret:NAME\"`, which no file shows");
+        page.warn_of_password(span, "a password stands in the URL", Some(hint));
+    }
     Some(Secret::new(text))
+}
+
+/// Returns true for the name of a header whose value is a login.
+fn is_login_header(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    let parts = ["auth", "token", "secret", "password", "passwd", "cookie"];
+    let is_key = name.split(['-', '_']).any(|part| part == "key" || part == "apikey");
+    is_key || parts.iter().any(|part| name.contains(part))
+}
+
+/// Warns of a value that is written out in place of the name of a secret.
+fn warn_if_plain(what: &str, text: &Secret, span: Range<usize>, page: &mut JobsDocument<'_>) {
+    let text = text.reveal();
+    if !text.is_empty() && !text.starts_with(SECRET) {
+        let hint = "`\"secret:NAME\"` in its place is a secret, which no file shows".to_owned();
+        page.warn_of_password(span, format!("this {what} stands in the jobs file"), Some(hint));
+    }
 }
 
 /// Returns true for a table that is more than the name of a secret.
@@ -199,6 +222,9 @@ fn webhook(table: &mut JobsTable<'_>, page: &mut JobsDocument<'_>) -> Option<Web
         let text = text_or_secret(value).filter(|text| text.reveal().bytes().all(is_of_header));
         match text {
             Some(text) if !name.is_empty() && name.chars().all(is_name) => {
+                if is_login_header(name) {
+                    warn_if_plain("header", &text, value.span(), page);
+                }
                 all.push((name.to_string(), text));
             }
             _ => page.error(value.span(), "this cannot be a header", None),
@@ -301,6 +327,8 @@ fn chat(
         let absent: Vec<_> = wanted.into_iter().filter(|key| inner.get(key).is_none()).collect();
         let message = format!("`{key}` has no `{}`", absent.join("` and no `"));
         page.error(span, message, None);
+    } else if let (Some(text), Some(at)) = (&token, inner.place("token")) {
+        warn_if_plain("token", text, at, page);
     }
     Some(ChatTarget { service, url: url?, token, chat })
 }

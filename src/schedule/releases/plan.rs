@@ -19,16 +19,16 @@ use crate::{
     files::ops,
     observe::visible::visible,
     schedule::{
-        jobs::{self, Job, Jobs, watched},
+        jobs::{self, Jobs, watched},
         notify::host_name,
         zone::Zones,
     },
     script::{
         check::{Severity, check_all, import_files},
+        raise::ScriptLocation,
         redact::Veil,
         source::ScriptSource,
     },
-    store::StorePlace,
 };
 
 /// The extensions of files whose text is looked through for passwords.
@@ -50,8 +50,13 @@ pub struct ReleasePlan {
 impl ReleasePlan {
     /// Reads the jobs file, what it includes and names, and the imports of its scripts. Fails if one of them is a secret,
     /// is outside of the directory of the jobs file, or if they are too many or too large.
-    pub fn read(jobs: &Jobs, scripts: &[ScriptSource]) -> Result<Self> {
-        refuse_passwords(jobs)?;
+    /// `passwords` are the places of those that stand in the jobs file.
+    pub fn read(
+        jobs: &Jobs,
+        scripts: &[ScriptSource],
+        passwords: &[ScriptLocation],
+    ) -> Result<Self> {
+        refuse_passwords(passwords)?;
         let folder = jobs.file.parent().unwrap_or(Path::new(""));
         let mut plan = Collector { folder, files: BTreeMap::new(), bytes: 0, outside: Vec::new() };
         plan.add(&jobs.file)?;
@@ -222,50 +227,28 @@ fn secret(message: impl Into<String>) -> Error {
 }
 
 /// Fails if a password stands in the jobs file, in place of the name of a secret.
-fn refuse_passwords(jobs: &Jobs) -> Result<()> {
-    let is_plain = |text: &str| !text.is_empty() && !text.starts_with("secret:");
-    let runner = &jobs.runner;
-    let address = runner.store.as_ref().map(|store| StorePlace::server(store.reveal(), None, None));
-    let has_password = address.and_then(Result::ok).is_some_and(|place| place.has_password());
-    let password = |secret: &Option<crate::secret::Secret>| {
-        secret.as_ref().is_some_and(|secret| is_plain(secret.reveal()))
-    };
-    let mut found = Vec::new();
-    if has_password {
-        found.push("`store` in [runner]".to_owned());
-    }
-    if password(&runner.store_password) {
-        found.push("`store_password` in [runner]".to_owned());
-    }
-    if password(&jobs.mail.password) {
-        found.push("`password` in [mail]".to_owned());
-    }
-    let of_job = |job: &Job| {
-        let texts = job.connect.texts();
-        let mut settings = texts.iter().filter_map(|text| text.split_once('='));
-        settings.any(|(key, value)| matches!(key, "password" | "account") && is_plain(value))
-    };
-    let named = jobs.all.iter().filter(|job| of_job(job));
-    found.extend(named.map(|job| format!("[job.connect] of `{}`", job.name)).take(3));
-    if found.is_empty() {
-        return Ok(());
-    }
-    let message = format!(
-        "a password stands in {}, and secrets are not published: `secret:NAME` takes it from a secret of each machine",
-        found.join(" and in ")
-    );
-    let shown = visible(jobs.file.as_os_str().as_encoded_bytes());
-    Err(secret(message).at(shown))
+fn refuse_passwords(passwords: &[ScriptLocation]) -> Result<()> {
+    let Some(first) = passwords.first() else { return Ok(()) };
+    let message = "a password stands in the jobs file, and secrets are not published: `secret:NAME` takes it from a \
+                   secret of each machine";
+    Err(secret(message).at(format!("{}:{}", visible(&first.file), first.line)))
 }
 
 /// Returns a warning if a line of a script or of a jobs file looks like one with a password.
 fn password_in(file: &ReleaseFile, bytes: &[u8]) -> Option<String> {
     let extension = Path::new(&file.path).extension()?.to_str()?;
-    // Of a longer text nothing is known.
-    let is_text = TEXTS.contains(&extension) && bytes.len() <= Veil::TEXT_BYTES_MAX;
-    let text = str::from_utf8(bytes).ok().filter(|_| is_text)?;
-    let line = Veil::of(&file.path, text).first_line(text)?;
+    if !TEXTS.contains(&extension) {
+        return None;
+    }
     let path = visible(&file.path);
+    if bytes.len() > Veil::TEXT_BYTES_MAX {
+        let limit = Veil::TEXT_BYTES_MAX / 1024;
+        return Some(format!(
+            "{path}: it is longer than {limit} KiB, so it was not looked through for passwords"
+        ));
+    }
+    let text = str::from_utf8(bytes).ok()?;
+    let line = Veil::of(&file.path, text).first_line(text)?;
     Some(format!(
         "{path}:{line}: this looks like a password, which everybody would see who has the login of the database: \
          secret(\"NAME\") takes it from each machine"

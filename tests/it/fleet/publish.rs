@@ -301,7 +301,11 @@ fn a_release_that_a_machine_cannot_use_is_told_and_the_one_before_goes_on() {
     check_seconds(&fleet, "tick");
 }
 
+/// The beginning of the error of a password in a jobs file.
+const PASSWORD: &str = "a password stands in the jobs file, and secrets are not published";
+
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn what_cannot_be_published_is_one_clear_error_and_the_release_before_stays() {
     let Some(fleet) = Fleet::new(&job("a", ON_REQUEST, "")) else { return };
     fleet.file("a.rhai", "");
@@ -320,6 +324,17 @@ fn what_cannot_be_published_is_one_clear_error_and_the_release_before_stays() {
     }
     symlink(fleet.path("_netrc"), fleet.path("plain.sh")).unwrap();
     let connect = |line: &str| format!("{jobs}[job.connect]\n{line}\n");
+    let tell = |line: &str| format!("{jobs}on_failure = {{ {line} }}\n");
+    let header = |name: &str| {
+        tell(&format!(
+            "webhook = {{ url = \"https://h\", headers = {{ {name} = \"open-door-7\" }} }}"
+        ))
+    };
+    let arrival =
+        |url: &str| format!("{jobs}arrival = {{ site = \"{url}\", directory = \"out\" }}\n");
+    let mirror = |url: &str| {
+        format!("{jobs}\n[[job]]\nname = \"m\"\nmirror = {{ from = \"{url}\", to = \"in\" }}\n")
+    };
     let before = |program: &str| format!("{jobs}before = [[\"{program}\"]]\n");
     for (text, code, words) in [
         (
@@ -327,7 +342,16 @@ fn what_cannot_be_published_is_one_clear_error_and_the_release_before_stays() {
             7,
             "certs/own.pem: it has a private key, and secrets are not published",
         ),
-        (connect("password = \"open-door-7\""), 7, "a password stands in [job.connect] of `a`"),
+        (connect("password = \"open-door-7\""), 7, PASSWORD),
+        (connect("proxy = \"socks5://u:open-door-7@h\""), 7, PASSWORD),
+        (tell("ping = \"https://u:open-door-7@h/\""), 7, PASSWORD),
+        (tell("ntfy = { url = \"https://h/x\", token = \"open-door-7\" }"), 7, PASSWORD),
+        (tell("gotify = { url = \"https://h\", token = \"open-door-7\" }"), 7, PASSWORD),
+        (tell("telegram = { token = \"open-door-7\", chat = \"1\" }"), 7, PASSWORD),
+        (header("Authorization"), 7, PASSWORD),
+        (header("X-Api-Key"), 7, PASSWORD),
+        (arrival("ftp://u:open-door-7@h"), 7, PASSWORD),
+        (mirror("ftp://u:open-door-7@h/out"), 7, PASSWORD),
         (before("secrets/hook.sh"), 7, "it is in a directory of secrets"),
         (before("./plain.sh"), 7, "files of this name hold passwords"),
         (before("./big.sh"), 2, "a release has at most 5000 files with 16 MiB together"),

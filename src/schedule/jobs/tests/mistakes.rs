@@ -174,6 +174,18 @@ fn a_wrong_key_or_value_is_shown_in_its_place() {
             "on_failure = { gotify = «\"https://h\" }",
             "error: `gotify` wants a table | write `gotify = { url = \"https://push.example.com\", token = \"secret:GOTIFY\" }`",
         ),
+        (
+            "on_failure = { ntfy = { url = \"https://h/x\", «token = \"hunter2\" } }",
+            "warning: this token stands in the jobs file | `\"secret:NAME\"` in its place is a secret, which no file shows",
+        ),
+        (
+            "on_failure = { webhook = { url = \"https://h\", headers = { X-Api-Key = «\"hunter2\" } } }",
+            "warning: this header stands in the jobs file | `\"secret:NAME\"` in its place is a secret, which no file shows",
+        ),
+        (
+            "ping = «\"https://u:hunter2@h/\"",
+            "warning: a password stands in the URL | write `ping = \"secret:NAME\"`, which no file shows",
+        ),
         ("on_failure = { telegram = «{ token = \"x\" } }", "error: `telegram` has no `chat` | "),
         (
             "on_failure = { slack = «\"hooks.slack.com/x\" }",
@@ -234,6 +246,10 @@ fn a_wrong_key_or_value_is_shown_in_its_place() {
         (
             "[job.connect]\npassword = «\"hunter2\"",
             "warning: this password stands in the jobs file | the script can take it from secret(\"NAME\"), which no file shows",
+        ),
+        (
+            "[job.connect]\nproxy = «\"socks5://u:hunter2@h\"",
+            "warning: a password stands in this proxy | name the whole address as a secret: `proxy = \"secret:NAME\"`",
         ),
         (
             "timezone = «\"Europe/Berln\"",
