@@ -174,13 +174,13 @@ fn make_folder(path: &Path) -> Result<()> {
     made.map_err(|error| Error::local("make the folder", path, error))
 }
 
-/// Writes a new file, with the directories above it: nobody else may read it.
+/// Writes a new file, with the directories above it: nobody else may read it, and a run does not write into it by mistake.
 pub(super) fn write(path: &Path, is_program: bool, bytes: &[u8]) -> Result<()> {
     let cannot = |error| Error::local("write", path, error);
     if let Some(parent) = path.parent() {
         make_folder(parent)?;
     }
-    let mode = if is_program { 0o700 } else { 0o600 };
+    let mode = if is_program { 0o500 } else { 0o400 };
     let mut file =
         OpenOptions::new().write(true).create_new(true).mode(mode).open(path).map_err(cannot)?;
     file.write_all(bytes).and_then(|()| file.sync_all()).map_err(cannot)
@@ -237,7 +237,8 @@ mod tests {
         let found = releases.fetch(&store, &release).unwrap();
         let mode = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o777;
         assert_eq!(mode(&found), 0o700);
-        assert_eq!((mode(&found.join("a/b.sh")), mode(&found.join("jobs.toml"))), (0o700, 0o600));
+        assert_eq!((mode(&found.join("a/b.sh")), mode(&found.join("jobs.toml"))), (0o500, 0o400));
+        fs::remove_file(found.join("a/b.sh")).unwrap();
         fs::write(found.join("a/b.sh"), "other").unwrap();
         assert_eq!(releases.fetch(&store, &release).unwrap(), found);
         assert_eq!(fs::read_to_string(found.join("a/b.sh")).unwrap(), "x");
