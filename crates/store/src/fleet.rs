@@ -63,7 +63,8 @@ pub struct WorkerRecord {
     pub is_draining: bool,
     /// True if it never leads.
     pub never_leads: bool,
-    /// The secrets that its jobs name and that it does not have, one in a line.
+    /// The secrets that its jobs name and that it does not have, one in a line; a last line [`WorkerRecord::MORE`] stands for
+    /// those that are too many to tell.
     pub missing: String,
     /// The reason why it cannot use the current release; empty if it can.
     pub fault: String,
@@ -71,6 +72,11 @@ pub struct WorkerRecord {
     pub started_at: Timestamp,
     /// The time of its last heartbeat. It is shown, and nothing is decided by it.
     pub beat_at: Timestamp,
+}
+
+impl WorkerRecord {
+    /// The line of missing secrets that are too many to tell.
+    pub const MORE: &str = "*";
 }
 
 /// The dispatch of a run that is recorded in the same turn.

@@ -62,7 +62,7 @@ const CALLS_IN_LEASE: u32 = 4;
 const CALL_TIME_MIN: Duration = Duration::from_secs(2);
 /// The maximum length of the reason why a release cannot be used: it is shown in one line.
 const FAULT_CHARS_MAX: usize = 300;
-/// The maximum number of missing secrets that a machine tells: a machine that lacks more is not meant to have them.
+/// The maximum number of missing secrets that a machine tells: one that lacks more gets no runs that need a secret.
 const MISSING_MAX: usize = 1_000;
 /// The file of the lease, in the state folder.
 const LEASE: &str = "lease";
@@ -322,6 +322,26 @@ fn set_jobs(record: &mut WorkerRecord, context: &SchedulerContext, jobs: &Jobs) 
     let room = context.fleet.as_ref().and_then(|setup| setup.room);
     record.room = room.unwrap_or(jobs.runner.max_running).into();
     record.release.clone_from(&jobs.release);
-    let missing = jobs.missing.iter().take(MISSING_MAX).map(String::as_str);
-    record.missing = missing.collect::<Vec<_>>().join("\n");
+    record.missing = missing_lines(&jobs.missing);
+}
+
+/// Returns the secrets that a machine does not have, as it tells them.
+fn missing_lines(missing: &[String]) -> String {
+    let more = (missing.len() > MISSING_MAX).then_some(WorkerRecord::MORE);
+    let told = missing.iter().take(MISSING_MAX).map(String::as_str).chain(more);
+    told.collect::<Vec<_>>().join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn missing_secrets_that_are_too_many_to_tell_end_in_a_mark() {
+        let names: Vec<_> = (0..=MISSING_MAX).map(|at| format!("S{at}")).collect();
+        let (all, most) = (missing_lines(&names), missing_lines(&names[1..]));
+        assert_eq!(all.lines().last(), Some(WorkerRecord::MORE));
+        assert_eq!(all.lines().count(), MISSING_MAX + 1);
+        assert_eq!((most.lines().count(), most.lines().last()), (MISSING_MAX, Some("S1000")));
+    }
 }

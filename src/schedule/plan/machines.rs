@@ -6,7 +6,10 @@ use std::{
 };
 
 use super::reason::DecisionReason;
-use crate::schedule::{cron::stable_hash, jobs::Job};
+use crate::{
+    schedule::{cron::stable_hash, jobs::Job},
+    store::fleet::WorkerRecord,
+};
 
 /// A machine that is alive, and has the jobs that are planned.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,7 +22,7 @@ pub struct MachineRoom {
     pub room: u32,
     /// The number of runs that it has.
     pub running: u32,
-    /// The secrets that it does not have.
+    /// The secrets that it does not have; with [`WorkerRecord::MORE`] among them it counts as one that has none.
     pub missing: BTreeSet<String>,
 }
 
@@ -46,8 +49,12 @@ impl MachineRoom {
         needs.labels.iter().all(|(key, value)| self.labels.get(key) == Some(value))
     }
 
+    fn lacks(&self, secret: &str) -> bool {
+        self.missing.contains(secret) || self.missing.contains(WorkerRecord::MORE)
+    }
+
     fn has_secrets(&self, needs: JobNeeds<'_>) -> bool {
-        !needs.secrets.iter().any(|name| self.missing.contains(name))
+        !needs.secrets.iter().any(|name| self.lacks(name))
     }
 }
 
@@ -65,8 +72,7 @@ pub(super) fn choose<'m>(
         return Err(DecisionReason::NoMachine { needs: words() });
     }
     if !able().any(|machine| machine.has_secrets(needs)) {
-        let is_missing =
-            |name: &&String| able().all(|machine| machine.missing.contains(name.as_str()));
+        let is_missing = |name: &&String| able().all(|machine| machine.lacks(name));
         let missing = needs.secrets.iter().filter(is_missing).map(|name| format!("secret:{name}"));
         return Err(DecisionReason::NoMachine {
             needs: labels().chain(missing).collect::<Vec<_>>().join(" "),
@@ -130,7 +136,9 @@ mod tests {
             missing: missing.iter().map(|name| (*name).to_owned()).collect(),
             ..machine(name, &[("network", "dmz")], 2, 0)
         };
-        let mut all = [without("a", &["ftp", "mail"]), without("b", &["mail"])];
+        // What is left of a list that was cut may be any secret.
+        let cut = without("c", &["ftp", WorkerRecord::MORE]);
+        let mut all = [without("a", &["ftp", "mail"]), without("b", &["mail"]), cut];
         let labels = labels(&[("network", "dmz")]);
         let mut chosen = |secrets: &[&str]| {
             let secrets: Vec<_> = secrets.iter().map(|name| (*name).to_owned()).collect();
