@@ -57,7 +57,7 @@ impl PublishedRelease {
     }
 
     /// Returns true if `release`, as a machine tells it, is this one: that of a machine that follows published releases, or of
-    /// one that has the same jobs file.
+    /// one that has the same jobs file, whose scripts are not compared.
     pub fn is_of(&self, release: &str) -> bool {
         release == self.short_digest() || release == self.jobs_digest
     }
@@ -140,8 +140,8 @@ impl Store {
     }
 
     /// Writes a release and makes it current, and removes the oldest ones. If the current release has the same files it
-    /// stays: of a call whose answer was lost, the second one changes nothing. Returns the current release, and whether it
-    /// is a new one.
+    /// stays: of a call whose answer was lost, a second one with the same time changes nothing. Returns the current release,
+    /// and whether it is that of this call.
     pub fn publish(
         &mut self,
         new: &NewRelease,
@@ -151,13 +151,17 @@ impl Store {
             sql.lock("releases")?;
             let before = current(sql)?;
             if before.as_ref().is_some_and(|before| before.digest == new.digest) {
-                return Ok((before, false));
+                // Of a call whose answer was lost, this is the second attempt.
+                let is_own = before.as_ref().is_some_and(|before| {
+                    before.published_at.as_millisecond() == now.as_millisecond()
+                        && before.published_by == new.by
+                });
+                return Ok((before, is_own));
             }
             let last: i64 = sql.value("SELECT MAX(number) FROM releases", &[])?.unwrap_or(0);
             put(sql, last + 1, new, now)?;
-            make_current(sql, last + 1, &new.by, now)?;
-            prune(sql, new.keep)?;
-            Ok((current(sql)?, true))
+            prune(sql, new.keep, last + 1)?;
+            Ok((make_current(sql, last + 1, &new.by, now)?, true))
         })
     }
 
@@ -170,10 +174,7 @@ impl Store {
     ) -> Result<Option<PublishedRelease>> {
         self.transact(|sql| {
             sql.lock("releases")?;
-            if !make_current(sql, number, by, now)? {
-                return Ok(None);
-            }
-            current(sql)
+            make_current(sql, number, by, now)
         })
     }
 }
@@ -249,22 +250,27 @@ fn put(sql: &dyn Sql, number: i64, new: &NewRelease, now: Timestamp) -> SqlResul
     Ok(())
 }
 
-/// Makes a release current. Returns false if it is not kept.
-fn make_current(sql: &dyn Sql, number: i64, by: &str, now: Timestamp) -> SqlResult<bool> {
+/// Makes a release current, and returns it; `None` if it is not kept. It is the last act of its transaction: the row of the
+/// lease, for which the leader and each machine that starts would wait, is locked for one round trip.
+fn make_current(
+    sql: &dyn Sql,
+    number: i64,
+    by: &str,
+    now: Timestamp,
+) -> SqlResult<Option<PublishedRelease>> {
     let note = "UPDATE releases SET current_at = $1, current_by = $2 WHERE number = $3";
     let point = "UPDATE leases SET published = $1 WHERE name = 'leader'";
-    let is_kept = sql.execute(note, &values![now.as_millisecond(), by, number])? == 1;
-    if is_kept {
-        sql.execute(point, &values![number])?;
-    }
-    Ok(is_kept)
+    let query = format!("SELECT {COLUMNS} FROM releases WHERE number = $1");
+    sql.execute(note, &values![now.as_millisecond(), by, number])?;
+    let Some(found) = sql.first(&query, &values![number], release)? else { return Ok(None) };
+    sql.execute(point, &values![number])?;
+    Ok(Some(PublishedRelease { is_current: true, ..found }))
 }
 
-/// Removes the oldest releases, so that as many are left as are to be kept besides the current one.
-fn prune(sql: &dyn Sql, keep: u32) -> SqlResult<()> {
-    let others = "SELECT number FROM releases WHERE number <> (SELECT published FROM leases WHERE name = 'leader')
-        ORDER BY number DESC";
-    let others: Vec<i64> = sql.all(others, &[], |row| row.at(0))?;
+/// Removes the oldest releases, so that as many are left as are to be kept besides the one that becomes current.
+fn prune(sql: &dyn Sql, keep: u32, current: i64) -> SqlResult<()> {
+    let others = "SELECT number FROM releases WHERE number <> $1 ORDER BY number DESC";
+    let others: Vec<i64> = sql.all(others, &values![current], |row| row.at(0))?;
     let keep = usize::try_from(keep).unwrap_or(usize::MAX);
     let old: Vec<_> = others.iter().skip(keep).map(|number| values![*number].into()).collect();
     if old.is_empty() {
@@ -316,6 +322,8 @@ pub(crate) mod tests {
         assert!(is_new && found.is_current);
         assert_eq!((found.number, found.files, found.bytes), (1, 3, 9));
         assert_eq!(store.current_release().unwrap().as_ref(), Some(&found));
+        let (again, is_new) = store.publish(&first, at(10)).unwrap();
+        assert_eq!((again.as_ref(), is_new), (Some(&found), true), "its answer was lost");
         let (again, is_new) = store.publish(&first, at(11)).unwrap();
         assert_eq!((again.as_ref(), is_new), (Some(&found), false));
         let files: Vec<_> =
