@@ -241,7 +241,10 @@ impl Store {
         let remove = "DELETE FROM workers WHERE name = $1 AND boot = $2";
         let forget = "UPDATE leases SET release = ''
             WHERE name = 'leader' AND holder = '' AND NOT EXISTS (SELECT 1 FROM workers)";
+        // As a start of a machine does: of two that leave at once, the second one sees that the first one has left.
+        let lock = "UPDATE leases SET fence = fence WHERE name = 'leader'";
         self.transact(|sql| {
+            sql.execute(lock, &[])?;
             sql.execute(remove, &values![name, boot])?;
             sql.execute(forget, &[]).map(drop)
         })

@@ -131,6 +131,13 @@ struct OtherMachines {
 /// The number of leases after which a machine with other jobs may lead, if none with those of the fleet gives a sign of life.
 const GONE_LEASES: u128 = 20;
 
+/// The number of leases after which it may if none with those of the fleet is registered: all have left in order, and were not
+/// started again.
+const LEFT_LEASES: u128 = 3;
+/// The number of leases after which a machine with the jobs of the last leader may lead, if no machine that has the published ones
+/// gives a sign of life.
+const LEADERS_LEASES: u128 = 1;
+
 /// The facts of a machine that matter for who leads.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct CandidateFacts<'f> {
@@ -188,8 +195,8 @@ impl LeaderCandidate {
     }
 
     /// Returns true if the jobs of this machine are the published ones, or without those the ones by which the last leader has
-    /// decided; or if no machine with those has given a sign of life for long. With other jobs it would drop what the fleet has
-    /// planned.
+    /// decided; or if no machine with those is registered, or none has given a sign of life for long. With other jobs it would
+    /// drop what the fleet has planned.
     fn has_fit_jobs(
         &mut self,
         store: &Store,
@@ -209,7 +216,8 @@ impl LeaderCandidate {
         let now = boottime_ms();
         let others = store.workers()?.into_iter();
         let others = others.filter(|one| !one.never_leads && is_wanted(&one.release));
-        let beats = others.map(|one| (one.boot, one.beat)).collect();
+        let beats: Vec<_> = others.map(|one| (one.boot, one.beat)).collect();
+        let is_none_left = beats.is_empty();
         let known = self.others.take().filter(|known| known.release == wanted);
         let (since, moved) = known.map_or((now, now), |known| {
             (known.since, if known.beats == beats { known.moved } else { now })
@@ -219,7 +227,14 @@ impl LeaderCandidate {
         if u128::from(now - since) > own.lease.as_millis() {
             self.warn_of_jobs(wanted, own.release, observer);
         }
-        Ok(u128::from(now - moved) > own.lease.as_millis() * GONE_LEASES)
+        let leases = if !state.release.is_empty() && state.release == own.release {
+            LEADERS_LEASES
+        } else if is_none_left {
+            LEFT_LEASES
+        } else {
+            GONE_LEASES
+        };
+        Ok(u128::from(now - moved) > own.lease.as_millis() * leases)
     }
 
     fn warn_of_jobs(&mut self, release: &str, own: &str, observer: &EventEmitter) {
@@ -283,5 +298,54 @@ mod tests {
         timer.recv_timeout(2 * LOOK).ok();
         assert!(look(&store, facts("two", "r2"))?, "none of them has given a sign of life");
         Ok(())
+    }
+
+    #[test]
+    fn other_jobs_lead_soon_when_all_machines_with_those_of_the_fleet_have_left() -> Result<()> {
+        let folder = tempfile::tempdir().unwrap();
+        let mut store = Store::open(folder.path())?;
+        let worker = |name: &str, release: &str| WorkerRecord {
+            name: name.into(),
+            release: release.into(),
+            ..WorkerRecord::default()
+        };
+        let boot = store.register_worker(&worker("one", "r1"))?;
+        store.register_worker(&worker("two", "r2"))?;
+        let lease = store.take_lease("one", &store.lease()?)?.unwrap();
+        assert!(store.lead_with(&lease, "r1")?);
+        store.release_lease(&lease)?;
+        let published = store.publish(&new_release("r2"), jiff::Timestamp::UNIX_EPOCH)?.0;
+        let mut candidates = [LeaderCandidate::default(), LeaderCandidate::default()];
+        let (_sender, timer) = channel::<()>();
+        let observer = EventEmitter::new(Vec::new());
+        // Three of them are 1.5 seconds, and twenty are ten.
+        let lease = Duration::from_millis(500);
+        let mut look = |store: &Store, release, published| {
+            let [first, second] = &mut candidates;
+            let candidate = if release == "r1" { first } else { second };
+            let own = CandidateFacts { name: "two", lease, release, published };
+            timer.recv_timeout(LOOK + LOOK / 10).ok();
+            candidate.look(store, own, &observer).map(|found| found.is_some())
+        };
+        assert!(!look(&store, "r2", None)?);
+        store.remove_worker("one", boot)?;
+        for _ in 0..2 {
+            assert!(!look(&store, "r2", None)?);
+        }
+        timer.recv_timeout(4 * LOOK).ok();
+        assert!(look(&store, "r2", None)?);
+        // The published release is one that no machine can use: the jobs of the last leader do.
+        let published = published.filter(|published| published.digest == "r2").map(|published| {
+            PublishedRelease { digest: "r3".into(), jobs_digest: "r3".into(), ..published }
+        });
+        assert!(!look(&store, "r1", published.as_ref())?);
+        assert!(!look(&store, "r4", published.as_ref())?);
+        timer.recv_timeout(LOOK).ok();
+        assert!(look(&store, "r1", published.as_ref())?);
+        Ok(())
+    }
+
+    fn new_release(digest: &str) -> crate::store::releases::NewRelease {
+        crate::store::releases::NewRelease { digest: digest.into(), ..Default::default() }
     }
 }

@@ -2,7 +2,7 @@ use super::{
     test_server::{TestDatabase, new_database},
     *,
 };
-use crate::{Store, history::Health};
+use crate::{Store, fleet::WorkerRecord, history::Health};
 use jiff::Timestamp;
 use portolan_core::error::ErrorKind;
 
@@ -92,6 +92,33 @@ fn many_may_open_a_new_store_at_once() {
             one.join().unwrap().unwrap();
         }
     });
+}
+
+#[test]
+fn the_release_of_the_leader_is_forgotten_when_the_last_two_machines_leave_at_once() {
+    let Some(database) = new_database() else { return };
+    let mut store = Store::connect(&database.settings()).unwrap();
+    let mut others = [0, 1].map(|_| Store::connect(&database.settings()).unwrap());
+    for round in 0..20 {
+        let boots = ["one", "two"].map(|name| {
+            let worker = WorkerRecord { name: name.into(), ..WorkerRecord::default() };
+            (name, store.register_worker(&worker).unwrap())
+        });
+        let lease = store.take_lease("one", &store.lease().unwrap()).unwrap().unwrap();
+        assert!(store.lead_with(&lease, "r1").unwrap());
+        store.release_lease(&lease).unwrap();
+        let start = std::sync::Barrier::new(2);
+        std::thread::scope(|scope| {
+            for (other, (name, boot)) in others.iter_mut().zip(boots) {
+                let start = &start;
+                scope.spawn(move || {
+                    start.wait();
+                    other.remove_worker(name, boot).unwrap();
+                });
+            }
+        });
+        assert_eq!(store.lease().unwrap().release, "", "round {round}");
+    }
 }
 
 /// Ends all other connections with the database, as a server that is restarted does.
