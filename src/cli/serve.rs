@@ -26,7 +26,7 @@ use crate::{
         daemon::{Daemon, DaemonSetup, FleetSetup, ReadJobs, follow_signals, raise_descriptors},
         jobs::{self, Listen, parse_label},
         notify::host_name,
-        releases::ReleaseFolder,
+        releases::{ReadFault, ReleaseFolder},
         zone::Zones,
     },
     state_adapter::nat::NatLedger,
@@ -135,15 +135,25 @@ impl Args {
     }
 }
 
-/// Reads the release that is current; waits for one if none is published yet.
+/// Reads the release that is current, or that was in force here last if that one cannot be used; waits for one if none is
+/// published yet.
 fn published(releases: &ReleaseFolder, observer: &EventEmitter) -> Result<jobs::Jobs> {
     let (_sender, timer) = channel::<()>();
     loop {
-        match releases.read(Clock::System.now()) {
-            Err(fault) if fault.kind == ErrorKind::NotFound && fault.path.is_none() => {
-                observer.warn_once(format!("{fault}; waiting for one"));
-            }
-            found => return found,
+        let now = Clock::System.now();
+        let ReadFault { release, fault } = match releases.read(now) {
+            Ok(jobs) => return Ok(jobs),
+            Err(found) => found,
+        };
+        if release.is_none() && fault.kind == ErrorKind::NotFound && fault.path.is_none() {
+            observer.warn_once(format!("{fault}; waiting for one"));
+        } else {
+            // The scheduler reads the current one again, and tells the fleet of its fault.
+            let last = if release.is_some() { releases.read_last(now)? } else { None };
+            let Some(jobs) = last else { return Err(*fault) };
+            observer
+                .warn(format!("{fault}; this machine begins with the release that it had last"));
+            return Ok(jobs);
         }
         timer.recv_timeout(RELEASE_LOOK).ok();
     }
@@ -280,7 +290,7 @@ fn serve(
 /// Returns the function that reads the jobs again: the current release, or the jobs file.
 fn reader(jobs: &jobs::Jobs, releases: Option<ReleaseFolder>) -> ReadJobs {
     if let Some(releases) = releases {
-        return Box::new(move |now| releases.read(now));
+        return Box::new(move |now| releases.read(now).map_err(|found| *found.fault));
     }
     let file = jobs.file.clone();
     Box::new(move |now| {

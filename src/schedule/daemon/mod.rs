@@ -174,6 +174,7 @@ impl Daemon {
         let folder = work.map_or_else(|| rows::folder_of(&jobs.file), Ok)?;
         let (outbox, inbox) = channel();
         let file = jobs.published.is_none().then(|| jobs.file.clone());
+        let read = reload::reader(read, fleet.as_ref(), &state);
         let watch = FileWatch::new(file, read, outbox.clone());
         let own = || StorePlace::Folder(state.clone());
         let place = fleet.as_ref().map_or_else(own, |fleet| fleet.place.clone());

@@ -7,7 +7,10 @@ use super::Daemon;
 use crate::{
     error::Result,
     observe::MessageLevel,
-    schedule::{jobs::Jobs, releases::ReleaseFolder},
+    schedule::{
+        jobs::Jobs,
+        releases::{ReadFault, ReleaseFolder},
+    },
     store::releases::PublishedRelease,
 };
 
@@ -15,6 +18,9 @@ use crate::{
 const LOOK: Duration = Duration::from_secs(1);
 /// The time after which a release that could not be used is tried again: what it lacks may have come.
 const RETRY: Duration = Duration::from_secs(30);
+
+/// The number of missing secrets that are named in one line of the log.
+const SECRETS_NAMED: usize = 20;
 
 /// The knowledge of a machine about releases.
 #[derive(Debug, Default)]
@@ -109,29 +115,41 @@ impl Daemon {
     }
 
     /// Notes that the jobs of a release are in force, and removes the files of those that nobody needs.
-    pub(super) fn took_release(&mut self, jobs: &Jobs) {
+    pub(super) fn took_release(&mut self, jobs: &Jobs, before: &Jobs) {
         self.releases.failed = None;
         self.worker.note_fault("");
         let Some(releases) = self.release_folder() else { return };
         if !jobs.missing.is_empty() {
+            let (named, more) = jobs.missing.split_at(jobs.missing.len().min(SECRETS_NAMED));
+            let more =
+                if more.is_empty() { String::new() } else { format!(" and {} more", more.len()) };
             self.context.observer.warn(format!(
-                "this machine gets no runs of the jobs that need the secrets {}, which it does not have",
-                jobs.missing.join(", ")
+                "this machine gets no runs of the jobs that need the secrets {}{more}, which it does not have",
+                named.join(", ")
             ));
+        }
+        if jobs.runner.work != before.runner.work {
+            self.context.observer.warn(
+                "`work` in [runner] is another one than before: restart this machine, whose runs work in the old one until then",
+            );
         }
         let scripts = self.worker.active.values().map(|active| active.job.script.clone());
         let mut needed: Vec<_> = scripts.collect();
-        needed.push(jobs.file.clone());
+        // Runs that were dispatched with the jobs before may still come.
+        needed.extend([jobs.file.clone(), before.file.clone()]);
         if let Err(fault) = releases.prune(&needed) {
             self.context.observer.warn(format!("an earlier release could not be removed: {fault}"));
         }
     }
 
-    /// Notes that the current release cannot be used here: the fleet is told, and the jobs before stay in force.
-    pub(super) fn failed_release(&mut self, fault: &str) {
-        let Some(current) = &self.releases.current else { return };
-        self.releases.failed = Some((current.digest.clone(), Instant::now()));
-        self.worker.note_fault(fault);
+    /// Notes that a release cannot be used here: the fleet is told, and the jobs before stay in force. One that could not be
+    /// read because of a passing fault is tried again at the next look.
+    pub(super) fn failed_release(&mut self, found: &ReadFault) {
+        let Some(digest) = found.release.as_ref().filter(|_| !found.fault.is_retryable()) else {
+            return;
+        };
+        self.releases.failed = Some((digest.clone(), Instant::now()));
+        self.worker.note_fault(&found.fault.to_string());
     }
 
     /// Tells that other jobs are in force.

@@ -16,12 +16,15 @@ use std::{
 
 use jiff::Timestamp;
 
-use super::{Daemon, Message, ReadJobs, system};
+use super::{Daemon, FleetSetup, Message, ReadJobs, system};
 use crate::{
-    error::{Error, ErrorKind, Origin, Result},
+    error::{Error, ErrorKind, Origin},
     limits::DAEMON_TURN_MAX,
     observe::MessageLevel,
-    schedule::jobs::{Jobs, watched},
+    schedule::{
+        jobs::{Jobs, watched},
+        releases::{ReadFault, ReleaseFolder},
+    },
 };
 
 /// The state of the watched files: the jobs file, and those that it names.
@@ -41,6 +44,18 @@ pub(super) struct FileWatch {
     is_asked: bool,
 }
 
+/// A function that reads the jobs again, and says of which release an error is.
+type ReadAgain = Box<dyn Fn(Timestamp) -> Result<Jobs, ReadFault> + Send>;
+
+/// Returns that function: of the published release if this machine follows those, otherwise `read`.
+pub(super) fn reader(read: ReadJobs, fleet: Option<&FleetSetup>, state: &Path) -> ReadAgain {
+    if let Some(setup) = fleet.filter(|setup| setup.follows_releases) {
+        let releases = ReleaseFolder { place: setup.place.clone(), state: state.to_owned() };
+        return Box::new(move |now| releases.read(now));
+    }
+    Box::new(move |now| read(now).map_err(ReadFault::from))
+}
+
 /// The fingerprint of a file: device, inode, size, modification time.
 type Print = (u64, u64, u64, i64, i64);
 
@@ -52,7 +67,7 @@ type Prints = Vec<Option<Print>>;
 pub struct JobsRead {
     files: Vec<PathBuf>,
     prints: Prints,
-    jobs: Result<Jobs>,
+    jobs: Result<Jobs, ReadFault>,
 }
 
 fn prints(files: &[PathBuf]) -> Prints {
@@ -66,7 +81,7 @@ fn prints(files: &[PathBuf]) -> Prints {
 /// Reads the jobs file at each request, and sends what came of it.
 fn read_on_request(
     path: Option<&Path>,
-    read: &ReadJobs,
+    read: &ReadAgain,
     asks: &Receiver<Timestamp>,
     outbox: &Sender<Message>,
 ) {
@@ -82,7 +97,7 @@ fn read_on_request(
 }
 
 impl FileWatch {
-    pub(super) fn new(path: Option<PathBuf>, read: ReadJobs, outbox: Sender<Message>) -> Self {
+    pub(super) fn new(path: Option<PathBuf>, read: ReadAgain, outbox: Sender<Message>) -> Self {
         let (asks, asked) = channel();
         let file = path.clone();
         thread::spawn(move || read_on_request(file.as_deref(), &read, &asked, &outbox));
@@ -129,7 +144,7 @@ impl Daemon {
             let message = "the thread that reads the jobs file has ended";
             let fault = Error::new(ErrorKind::Local, Origin::Here, message);
             let (files, prints) = (self.watch.files.clone(), self.watch.seen.clone());
-            self.take_jobs(JobsRead { files, prints, jobs: Err(fault) });
+            self.take_jobs(JobsRead { files, prints, jobs: Err(fault.into()) });
         }
     }
 
@@ -145,11 +160,12 @@ impl Daemon {
         match jobs {
             Ok(jobs) => {
                 let jobs = Arc::new(jobs);
+                let before = self.context.jobs();
                 self.context.view.set_jobs(Arc::clone(&jobs));
                 self.context.metrics.jobs(jobs.all.iter().map(|job| &*job.name));
                 self.context.metrics.reloaded(true);
                 self.worker.note_jobs(&jobs);
-                self.took_release(&jobs);
+                self.took_release(&jobs, &before);
                 if let Some(leader) = &mut self.leader {
                     leader.take_jobs(Arc::clone(&jobs));
                 }
@@ -157,10 +173,17 @@ impl Daemon {
             }
             Err(fault) => {
                 self.context.metrics.reloaded(false);
-                self.failed_release(&fault.to_string());
+                self.failed_release(&fault);
+                let ReadFault { fault, .. } = fault;
                 let what = if self.watch.path.is_some() { "the jobs file" } else { "the release" };
-                let text = format!("{what} is rejected, the previous one stays in force: {fault}");
-                self.context.observer.message(MessageLevel::Error, text);
+                if self.watch.path.is_none() && fault.is_retryable() {
+                    let text = format!("{what} could not be read, and is tried again: {fault}");
+                    self.context.observer.warn_once(text);
+                } else {
+                    let text =
+                        format!("{what} is rejected, the previous one stays in force: {fault}");
+                    self.context.observer.message(MessageLevel::Error, text);
+                }
             }
         }
         system::ready(&self.status());

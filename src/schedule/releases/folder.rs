@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeSet,
-    fs::{self, DirBuilder, OpenOptions},
+    fs::{self, DirBuilder, File, OpenOptions},
     io::Write,
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::{Component, Path, PathBuf},
@@ -13,7 +13,7 @@ use std::{
 use crate::store::releases::{PublishedRelease, ReleaseFile};
 use jiff::Timestamp;
 
-use super::{BYTES_MAX, FORMAT, content_digest, release_digest, secrets_here};
+use super::{BYTES_MAX, FORMAT, ReadFault, content_digest, release_digest, secrets_here};
 use crate::{
     error::{
         Error, ErrorKind, Origin, Result,
@@ -60,15 +60,37 @@ impl ReleaseFolder {
 
     /// Writes the current release into its directory, unless it is there, and reads its jobs. Fails with `not_found` if none is
     /// published.
-    pub fn read(&self, now: Timestamp) -> Result<Jobs> {
+    pub fn read(&self, now: Timestamp) -> std::result::Result<Jobs, ReadFault> {
         let store = self.place.open()?;
         let Some(current) = store.current_release()? else {
             let message = "no release is published yet: `portolan publish` does";
-            return Err(Error::new(ErrorKind::NotFound, Origin::Here, message));
+            return Err(Error::new(ErrorKind::NotFound, Origin::Here, message).into());
         };
-        let what = format!("release {}", current.number);
-        let folder = self.fetch(&store, &current).map_err(|fault| within(&what, fault))?;
-        let file = folder.join(&current.jobs_file);
+        let found = self.read_release(&store, &current, now);
+        found.map_err(|fault| ReadFault { release: Some(current.digest), fault: Box::new(fault) })
+    }
+
+    /// Reads the jobs of the release that was in force here last, of those that can be used; `None` if there is none.
+    pub fn read_last(&self, now: Timestamp) -> Result<Option<Jobs>> {
+        let store = self.place.open()?;
+        let others = store.releases()?.into_iter().filter(|release| !release.is_current);
+        let time = |folder: PathBuf| folder.metadata().ok()?.modified().ok();
+        let mut found: Vec<_> =
+            others.filter_map(|one| Some((time(self.folder_of(&one))?, one))).collect();
+        found.sort_by_key(|(time, _)| std::cmp::Reverse(*time));
+        let mut usable = found.iter().map(|(_, release)| self.read_release(&store, release, now));
+        Ok(usable.find_map(Result::ok))
+    }
+
+    fn read_release(
+        &self,
+        store: &Store,
+        release: &PublishedRelease,
+        now: Timestamp,
+    ) -> Result<Jobs> {
+        let what = format!("release {}", release.number);
+        let folder = self.fetch(store, release).map_err(|fault| within(&what, fault))?;
+        let file = folder.join(&release.jobs_file);
         owned::guard(&file)?;
         let reading = jobs::read(&file, &Zones::newest(), now)?;
         let mut jobs = reading.into_jobs().map_err(|fault| within(&what, fault))?;
@@ -76,10 +98,19 @@ impl ReleaseFolder {
         for job in &mut jobs.all {
             Arc::make_mut(job).place_in(&folder);
         }
-        current.short_digest().clone_into(&mut jobs.release);
-        jobs.published = Some(current.number);
+        release.short_digest().clone_into(&mut jobs.release);
+        jobs.published = Some(release.number);
         secrets_here::note(&mut jobs, &work);
+        // It is the newest one now, also after one that was published later.
+        let touched = File::open(&folder).and_then(|folder| folder.set_modified(now.into()));
+        touched.map_err(|error| Error::local("set the time of", &folder, error))?;
         Ok(jobs)
+    }
+
+    /// Returns the directory of a release, whether it exists or not.
+    fn folder_of(&self, release: &PublishedRelease) -> PathBuf {
+        let name = release.digest.get(..NAME_DIGITS).unwrap_or(&release.digest);
+        self.state.join(FOLDER).join(name)
     }
 
     /// Returns true if this machine has a secret now that it did not have when it read the jobs.
@@ -109,8 +140,8 @@ impl ReleaseFolder {
             return Err(damaged("its list of files is not what was published"));
         }
         let all = self.state.join(FOLDER);
-        let name = release.digest.get(..NAME_DIGITS).unwrap_or(&release.digest);
-        let folder = all.join(name);
+        let folder = self.folder_of(release);
+        let name = folder.file_name().unwrap_or_default().to_string_lossy();
         if folder.is_dir() {
             if files.iter().all(|file| is_whole(&folder, file)) {
                 return Ok(folder);
@@ -136,7 +167,8 @@ impl ReleaseFolder {
         Ok(folder)
     }
 
-    /// Removes the directories of earlier releases but the newest, and but those with a file among `needed`.
+    /// Removes the directories of earlier releases but the newest, and but those with a file among `needed`; and what was not
+    /// written completely. No release is read meanwhile.
     pub fn prune(&self, needed: &[PathBuf]) -> Result<()> {
         let all = self.state.join(FOLDER);
         let Ok(entries) = fs::read_dir(&all) else { return Ok(()) };
@@ -147,6 +179,13 @@ impl ReleaseFolder {
             })
             .collect();
         found.sort_by(|one, other| other.cmp(one));
+        let is_incomplete = |path: &Path| {
+            path.file_name()
+                .is_some_and(|name| name.as_encoded_bytes().starts_with(INCOMPLETE.as_bytes()))
+        };
+        let (incomplete, found): (Vec<_>, Vec<_>) =
+            found.into_iter().partition(|(_, path)| is_incomplete(path));
+        incomplete.iter().try_for_each(|(_, path)| remove(path))?;
         let kept: BTreeSet<_> = found
             .iter()
             .filter(|(_, path)| needed.iter().any(|file| file.starts_with(path)))
@@ -269,10 +308,10 @@ mod tests {
         let place = StorePlace::Folder(folder.path().to_owned());
         let releases = ReleaseFolder { place, state: folder.path().to_owned() };
         let all = folder.path().join(FOLDER);
-        for (age, name) in ["f", "e", "d", "c", "b", "a"].iter().enumerate() {
+        for (age, name) in ["f", ".new-x-1", "e", "d", "c", "b", "a"].iter().enumerate() {
             fs::create_dir_all(all.join(name)).unwrap();
             let time = SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1000 - age as u64);
-            fs::File::open(all.join(name)).unwrap().set_modified(time).unwrap();
+            File::open(all.join(name)).unwrap().set_modified(time).unwrap();
         }
         releases.prune(&[all.join("a/jobs.toml"), all.join("e/jobs.toml")]).unwrap();
         let mut left: Vec<_> = fs::read_dir(all)

@@ -8,12 +8,27 @@ mod plan;
 mod secret_files;
 mod secrets_here;
 
-use crate::store::releases::ReleaseFile;
+use crate::{error::Error, store::releases::ReleaseFile};
 
 pub use self::{
     folder::ReleaseFolder,
     plan::{ReleasePlan, publisher},
 };
+
+/// An error in reading the jobs anew.
+#[derive(Debug)]
+pub struct ReadFault {
+    /// The hash of the release that was read; `None` if it was not known yet, or the jobs are those of a file.
+    pub release: Option<String>,
+    /// The error.
+    pub fault: Box<Error>,
+}
+
+impl From<Error> for ReadFault {
+    fn from(fault: Error) -> Self {
+        Self { release: None, fault: Box::new(fault) }
+    }
+}
 
 /// The form of releases that this version writes, and the highest that it reads.
 pub const FORMAT: i64 = 1;

@@ -294,6 +294,13 @@ fn a_release_that_a_machine_cannot_use_is_told_and_the_one_before_goes_on() {
         let count = fleet.runs().len();
         wait::until(TIME_MAX, || (fleet.runs().len() > count + 3).then_some(())).unwrap();
     }
+    // One that starts meanwhile begins with the one that it had.
+    fleet.stop("one").any_stderr();
+    follow(&mut fleet, "one", &[], &[]);
+    fleet.machine("one").until_stderr_has("this machine begins with the release that it had last");
+    let count = fleet.runs().len();
+    wait::until(TIME_MAX, || (fleet.runs().len() > count + 3).then_some(())).unwrap();
+    assert!(fleet.row("one").is_some_and(|row| row["fault"].is_string()));
     fleet.command(&["publish", "--release", "1"]).succeeds().any_stdout();
     let is_well = |row: &Value| row["fault"].is_null() && row["release_number"] == 1;
     wait::until(TIME_MAX, || fleet.row("one").filter(is_well)).unwrap();
