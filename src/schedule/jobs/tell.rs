@@ -328,7 +328,7 @@ fn chat(
         let message = format!("`{key}` has no `{}`", absent.join("` and no `"));
         page.error(span, message, None);
     } else if let (Some(text), Some(at)) = (&token, inner.place("token")) {
-        warn_if_plain("token", text, at, page);
+        warn_if_plain("login", text, at, page);
     }
     Some(ChatTarget { service, url: url?, token, chat })
 }

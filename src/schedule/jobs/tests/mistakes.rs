@@ -176,7 +176,7 @@ fn a_wrong_key_or_value_is_shown_in_its_place() {
         ),
         (
             "on_failure = { ntfy = { url = \"https://h/x\", «token = \"hunter2\" } }",
-            "warning: this token stands in the jobs file | `\"secret:NAME\"` in its place is a secret, which no file shows",
+            "warning: this login stands in the jobs file | `\"secret:NAME\"` in its place is a secret, which no file shows",
         ),
         (
             "on_failure = { webhook = { url = \"https://h\", headers = { X-Api-Key = «\"hunter2\" } } }",
