@@ -33,11 +33,13 @@ fn number(count: u64) -> i64 {
 
 impl Store {
     /// Adds a part to the log of a run whose last attempt is that of `machine`, and removes from the middle of the log what
-    /// is more than is kept. A part that is there already, and one of another machine, changes nothing.
+    /// is more than is kept. One of another machine changes nothing, and neither does a part that is there already, unless it
+    /// has grown since its answer was lost.
     pub fn add_log(&mut self, run: i64, machine: &str, part: &LogPart) -> Result<()> {
         let put = "INSERT INTO run_logs (run, start_at, bytes, text)
             SELECT id, $1, $2, $3 FROM runs WHERE id = $4 AND machine = $5
-            ON CONFLICT (run, start_at) DO NOTHING";
+            ON CONFLICT (run, start_at) DO UPDATE SET bytes = excluded.bytes, text = excluded.text
+                WHERE excluded.bytes > run_logs.bytes";
         let trim =
             "DELETE FROM run_logs WHERE run = $1 AND start_at >= $2 AND start_at + bytes <= $3";
         // What PostgreSQL cannot keep in a text.
@@ -118,9 +120,10 @@ mod tests {
         };
         let count = 100;
         for index in 0..count {
-            // An answer may be lost, and the part is sent again.
-            for _ in 0..2 {
-                store.add_log(run, "one", &part(index)).unwrap();
+            // An answer may be lost, and the part is sent again, with what has come since.
+            let begun = LogPart { bytes: 7, text: "part".to_owned(), ..part(index) };
+            for part in [&begun, &part(index), &begun] {
+                store.add_log(run, "one", part).unwrap();
             }
         }
         let parts = store.log_parts(run, 0).unwrap();
