@@ -14,7 +14,7 @@ use crate::{
             Child, EndedAttempt,
             verdict::{AttemptResult, TerminationCause},
         },
-        jobs::{Job, Timeouts},
+        jobs::{Job, LoginLimit, Timeouts},
         shared_log::LogCursor,
         slot::Slot,
     },
@@ -28,6 +28,8 @@ pub(super) struct ActiveRun {
     pub(super) claim: RunClaim,
     /// The job as it was when the run started: a reload does not change runs in progress.
     pub(super) job: Arc<Job>,
+    /// The logins that each of its attempts may make: the places that it was dispatched with do not change.
+    pub(super) logins: Option<LoginLimit>,
     pub(super) slot: Slot,
     pub(super) cause: Trigger,
     /// The arguments of the request for the run.

@@ -61,6 +61,7 @@ impl Worker {
             slow_after,
             shared_log,
             claim,
+            logins: jobs.runner.logins_of(&job),
             job,
             slot,
             cause,
@@ -130,7 +131,7 @@ impl Worker {
         };
         let last = self.store.job_state(&active.job.name)?.and_then(|state| state.last_success);
         let lease = self.heartbeat.as_ref().map(|heartbeat| heartbeat.lease().spec());
-        let logins = context.jobs().runner.logins_of(&active.job);
+        let logins = active.logins.clone();
         let limits = (lease, logins.as_ref());
         let order = rows::order(active, number, last, limits, &context.start.state);
         let outbox = context.outbox.clone();

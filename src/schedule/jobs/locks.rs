@@ -73,14 +73,17 @@ impl Runner {
         job.locks.iter().map(held).collect()
     }
 
-    /// Returns the number of logins that a run of a job may make; `None` if none of its locks counts them.
+    /// Returns the number of logins that a run of a job may make; `None` if none of its locks counts them. A script for which the
+    /// file names no number makes as many as it likes, as it did when locks counted runs only.
     pub fn logins_of(&self, job: &Job) -> Option<LoginLimit> {
-        let limits =
-            job.locks.iter().filter(|lock| lock.name.starts_with(HOST)).filter_map(|lock| {
-                let places = job.places_wanted(lock).min(self.places_of(&lock.name)?);
-                let is_less = job.logins().is_none_or(|logins| logins > places);
-                Some(LoginLimit { lock: lock.name.clone(), places, is_less })
-            });
+        let is_counted = |lock: &&JobLock| {
+            lock.name.starts_with(HOST) && (lock.places.is_some() || job.logins().is_some())
+        };
+        let limits = job.locks.iter().filter(is_counted).filter_map(|lock| {
+            let places = job.places_wanted(lock).min(self.places_of(&lock.name)?);
+            let is_less = job.logins().is_none_or(|logins| logins > places);
+            Some(LoginLimit { lock: lock.name.clone(), places, is_less })
+        });
         limits.min_by_key(|limit| limit.places)
     }
 }
