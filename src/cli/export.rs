@@ -1,10 +1,7 @@
 //! `portolan export`: the scheduler as a service, or the jobs for another scheduler, and what is lost in the
 //! conversion.
 
-use std::{
-    collections::BTreeSet,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
 
@@ -18,11 +15,10 @@ use crate::{
     clock::Clock,
     error::{Error, Result},
     exit_code::Exit,
-    files::ops,
-    limits::JOBS_FILE_BYTES_MAX,
     schedule::{
-        export::{self, Exported, FleetFile, FleetSetting, Setting},
-        jobs::{self, Jobs, JobsReading},
+        export::{self, Exported, FleetFile, FleetFiles, FleetSetting, Setting},
+        jobs::{self, Jobs},
+        releases::ReleasePlan,
         zone::Zones,
     },
     script::{check::permissions::imports, source::ScriptSource},
@@ -105,63 +101,39 @@ fn fleet(args: &Args) -> Result<Exported> {
         let message = "this password would stand in a ConfigMap, which is no place for secrets: write `secret:NAME`";
         return Err(Error::invalid(message).at(format!("{}:{}", place.file, place.line)));
     }
-    let (files, elsewhere) = if args.published {
-        // The release has them; the jobs file is read for its labels.
-        (Vec::new(), Vec::new())
-    } else {
-        files_of(args.jobs.path(), &reading)?
-    };
+    let scripts = reading.scripts.clone();
     let jobs = reading.into_jobs()?;
+    let files = if args.published {
+        // The release has them; the jobs file is read for its labels.
+        None
+    } else {
+        Some(files_of(&jobs, &scripts)?)
+    };
     let (image, replicas, workers) = (args.image.clone(), args.replicas, args.workers);
-    let setting = FleetSetting { image, replicas, workers, files, elsewhere };
-    export::kubernetes_fleet(&jobs, &setting)
+    export::kubernetes_fleet(&jobs, &FleetSetting { image, replicas, workers, files })
 }
 
-/// Returns the files that all machines need: the jobs file, what it includes and names, and what scripts import. Those that
-/// are not below its directory are only named.
-fn files_of(path: &Path, reading: &JobsReading) -> Result<(Vec<FleetFile>, Vec<PathBuf>)> {
-    let absolute =
-        |path: &Path| path.canonicalize().map_err(|error| Error::local("find", path, error));
-    let main = std::path::absolute(path).map_err(|error| Error::local("find", path, error))?;
-    let folder = absolute(main.parent().unwrap_or(&main))?;
-    let included = reading.jobs.iter().flat_map(|jobs| jobs.included.iter());
-    let mut paths: BTreeSet<PathBuf> = BTreeSet::new();
-    for file in included.chain(&reading.date_files).chain(&reading.scripts) {
-        // A link is followed in its directory: its name is the one that machines look for.
-        let parent = absolute(
-            file.parent().filter(|it| !it.as_os_str().is_empty()).unwrap_or(Path::new(".")),
-        )?;
-        paths.insert(file.file_name().map_or_else(|| parent.clone(), |name| parent.join(name)));
-    }
-    for script in &reading.scripts {
-        let imported = imports(&ScriptSource::read(script)?);
+/// Returns the files that all machines need, which are those of a release. Those with absolute paths elsewhere are only named.
+fn files_of(jobs: &Jobs, scripts: &[PathBuf]) -> Result<FleetFiles> {
+    let scripts: Result<Vec<_>> = scripts.iter().map(ScriptSource::read).collect();
+    let scripts = scripts?;
+    if let Some(script) = scripts.iter().find(|script| imports(script).is_none()) {
         let message =
             "an import whose name is known only at run time cannot be put into a ConfigMap";
-        let named = script.to_string_lossy();
-        paths.extend(imported.ok_or_else(|| Error::invalid(message).at(named))?);
+        return Err(Error::invalid(message).at(script.shown()));
     }
-    let name = main.file_name().map_or_else(PathBuf::new, PathBuf::from);
-    let (mut files, mut elsewhere) = (vec![file_of(&main, name.clone())?], Vec::new());
-    for path in paths {
-        match path.strip_prefix(&folder).map(Path::to_owned) {
-            Ok(relative) if relative == name => {}
-            Ok(relative) if export::is_below(&relative) => files.push(file_of(&path, relative)?),
-            _ => elsewhere.push(path),
-        }
+    let plan = ReleasePlan::read(jobs, &scripts, &[])?;
+    let mut all = Vec::new();
+    for (file, bytes) in plan.files {
+        let text = String::from_utf8(bytes).map_err(|_| {
+            let message = "it is not UTF-8, and cannot be put into a ConfigMap: put it into the image, and name it by an \
+                 absolute path, or use `portolan publish` and `--published`";
+            Error::invalid(message).at(&*file.path)
+        })?;
+        let file = FleetFile { path: file.path.into(), text, is_program: file.is_program };
+        all.push(file);
     }
-    Ok((files, elsewhere))
-}
-
-fn file_of(from: &Path, path: PathBuf) -> Result<FleetFile> {
-    let bytes = ops::read(from, JOBS_FILE_BYTES_MAX)?;
-    let text = String::from_utf8(bytes).map_err(|_| {
-        Error::invalid("it is not UTF-8, and cannot be put into a ConfigMap")
-            .at(from.to_string_lossy())
-    })?;
-    // The name of a file stands for itself there.
-    if path.to_str().is_none() {
-        let message = "the name is not UTF-8, and cannot be that of a file in a ConfigMap";
-        return Err(Error::invalid(message).at(from.to_string_lossy()));
-    }
-    Ok(FleetFile { path, text })
+    let name = PathBuf::from(plan.jobs_file);
+    all.sort_by_key(|file| file.path != name);
+    Ok(FleetFiles { all, digest: plan.digest, elsewhere: plan.outside })
 }

@@ -16,7 +16,7 @@ use std::{
 };
 
 use rustix::{
-    fs::{OFlags, StatVfsMountFlags},
+    fs::OFlags,
     process::{getegid, geteuid},
 };
 
@@ -108,19 +108,11 @@ pub fn guard(path: &Path) -> Result<()> {
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
             Err(error) => return Err(cannot(folder, error)),
         };
-        if let Some(exposed) = judge_above(folder, Rights::of(&data), us)
-            && (exposed.is_foreign || data.uid() != 0 || !is_read_only(folder))
-        {
+        if let Some(exposed) = judge_above(folder, Rights::of(&data), us) {
             return Err(exposed.fault());
         }
     }
     Ok(())
-}
-
-/// Returns true for a directory of a file system that is mounted read-only. The volumes of `ConfigMap`s are such ones:
-/// everybody may write their directory by its mode, and only the kubelet can.
-fn is_read_only(folder: &Path) -> bool {
-    rustix::fs::statvfs(folder).is_ok_and(|it| it.f_flag.contains(StatVfsMountFlags::RDONLY))
 }
 
 /// Resolves the links in the part of the path that exists.

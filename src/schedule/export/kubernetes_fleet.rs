@@ -5,7 +5,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    path::{Component, Path, PathBuf},
+    path::PathBuf,
     time::Duration,
 };
 
@@ -13,7 +13,7 @@ use super::{Exported, quote::yaml};
 use crate::{
     error::{Error, Result},
     observe::visible::visible,
-    schedule::jobs::Jobs,
+    schedule::jobs::{Jobs, TaskKind},
 };
 
 /// The largest `ConfigMap` that an API server takes, in bytes of its values.
@@ -26,8 +26,10 @@ const LABEL_CHARS_MAX: usize = 63;
 const LEAVE_TIME: Duration = Duration::from_secs(30);
 /// The memory of the scheduler itself, and of a run, in MiB.
 const MEMORY: (u32, u32) = (256, 128);
-/// The directory of the jobs file in a pod.
-const FOLDER: &str = "/etc/portolan";
+/// The memory of a jobs file for each job, twice while it is read again, in KiB.
+const JOB_MEMORY: u32 = 16;
+/// The directory of the jobs file in a pod. Relative local paths count from it, so that it is a copy that can be written.
+const FOLDER: &str = "/srv/portolan";
 
 /// A file for the machines.
 #[derive(Debug, Clone)]
@@ -36,6 +38,19 @@ pub struct FleetFile {
     pub path: PathBuf,
     /// The contents.
     pub text: String,
+    /// True for a program.
+    pub is_program: bool,
+}
+
+/// The files that all machines get.
+#[derive(Debug, Clone)]
+pub struct FleetFiles {
+    /// The files, the jobs file first.
+    pub all: Vec<FleetFile>,
+    /// The hash of all of them.
+    pub digest: String,
+    /// The files with absolute paths elsewhere.
+    pub elsewhere: Vec<PathBuf>,
 }
 
 /// The fleet as it is wanted.
@@ -47,10 +62,8 @@ pub struct FleetSetting {
     pub replicas: u32,
     /// The number of runs at a time in each pod; `max_running` of the jobs file without it.
     pub workers: Option<u32>,
-    /// The files that all machines get, the jobs file first; none if they run what is published.
-    pub files: Vec<FleetFile>,
-    /// The files that are not below the directory of the jobs file.
-    pub elsewhere: Vec<PathBuf>,
+    /// The files that all machines get; `None` if they run what is published.
+    pub files: Option<FleetFiles>,
 }
 
 /// Returns a `ConfigMap` with the files and a `Deployment` for each set of labels. Fails with `invalid` for what a cluster
@@ -61,8 +74,10 @@ pub fn kubernetes_fleet(jobs: &Jobs, setting: &FleetSetting) -> Result<Exported>
     let none = BTreeMap::new();
     let sets = std::iter::once(&none).chain(needed.into_iter().filter(|set| !set.is_empty()));
     let mut parts = Vec::new();
-    if !setting.files.is_empty() {
-        parts.push(config_map(&setting.files)?);
+    if let Some(files) = &setting.files {
+        parts.push(config_map(&files.all)?);
+        let elsewhere = files.elsewhere.iter().map(|path| visible(path.display().to_string()));
+        out.notes.extend(elsewhere.map(|path| format!("the image must have {path}")));
     }
     let mut names = BTreeSet::new();
     for labels in sets {
@@ -79,15 +94,18 @@ pub fn kubernetes_fleet(jobs: &Jobs, setting: &FleetSetting) -> Result<Exported>
         }
         parts.push(deployment(&name, labels, jobs, setting));
     }
-    let elsewhere = setting.elsewhere.iter().map(|path| visible(path.display().to_string()));
-    out.notes.extend(elsewhere.map(|path| format!("the image must have {path}")));
-    if jobs.runner.listen.cert.is_some() {
-        out.notes.push("the image must have the certificate of `listen_cert`".to_owned());
-    }
     out.losses.push(
         "the logs of runs and the records of mirrors end with each pod: its state is in an emptyDir".to_owned(),
     );
-    let is_published = setting.files.is_empty();
+    let is_local = |kind: TaskKind| kind != TaskKind::Prune;
+    let local = jobs.all.iter().filter(|job| job.task.as_ref().is_some_and(|it| is_local(it.kind)));
+    out.losses.extend(local.map(|job| {
+        format!(
+            "`{}`: local directories with relative paths are in an emptyDir, and end with each pod",
+            job.name
+        )
+    }));
+    let is_published = setting.files.is_none();
     if is_published {
         out.notes.push("the pods wait until `portolan publish` has published a release".to_owned());
     }
@@ -204,21 +222,13 @@ fn keys(files: &[FleetFile]) -> Vec<String> {
     files.iter().enumerate().map(key).collect()
 }
 
-/// Returns true for a path that stays below the directory of the jobs file.
-pub fn is_below(path: &Path) -> bool {
-    let mut parts = path.components();
-    parts.all(|part| matches!(part, Component::Normal(name) if !name.as_encoded_bytes().starts_with(b"..")))
-}
-
 /// Returns the volume of the files, each at its path.
 fn items(files: &[FleetFile]) -> String {
     let item = |(key, file): (String, &FleetFile)| {
         let path = file.path.display().to_string();
-        format!("              - {{key: {}, path: {}}}\n", yaml(&key), yaml(&path))
+        let mode = if file.is_program { ", mode: 0755" } else { "" };
+        format!("              - {{key: {}, path: {}{mode}}}\n", yaml(&key), yaml(&path))
     };
-    if files.is_empty() {
-        return String::new();
-    }
     let items: String = keys(files).into_iter().zip(files).map(item).collect();
     format!(
         "        - name: jobs
@@ -235,7 +245,9 @@ fn deployment(
     jobs: &Jobs,
     setting: &FleetSetting,
 ) -> String {
-    let file = setting.files.first().map(|file| format!("{FOLDER}/{}", file.path.display()));
+    let files = setting.files.as_ref();
+    let file = files.and_then(|files| files.all.first());
+    let file = file.map(|file| format!("{FOLDER}/{}", file.path.display()));
     let mut args = vec!["serve".to_owned()];
     match file {
         Some(file) => args.extend(["--jobs".to_owned(), file]),
@@ -259,11 +271,15 @@ fn deployment(
         if selector.is_empty() { selector } else { format!("      nodeSelector:\n{selector}") };
     let grace = jobs.all.iter().map(|job| job.timeouts.kill_grace).max().unwrap_or_default();
     let grace = grace.saturating_add(LEAVE_TIME).as_secs();
-    let mount = format!("            - {{name: jobs, mountPath: {FOLDER}, readOnly: true}}\n");
-    let mount = if setting.files.is_empty() { "" } else { &*mount };
     let runs = setting.workers.unwrap_or(jobs.runner.max_running);
     let (base, each) = MEMORY;
-    let memory = base + each * runs;
+    let count = u32::try_from(jobs.all.len()).unwrap_or(u32::MAX);
+    let base = base.saturating_add(count.saturating_mul(JOB_MEMORY) / 1024);
+    let memory = base.saturating_add(each.saturating_mul(runs));
+    // Pods are replaced when it changes.
+    let digest = files.map_or_else(String::new, |files| {
+        format!("      annotations: {{portolan/files: {}}}\n", yaml(&files.digest))
+    });
     format!(
         "apiVersion: apps/v1
 kind: Deployment
@@ -277,7 +293,7 @@ spec:
   template:
     metadata:
       labels: {{app.kubernetes.io/name: portolan, app.kubernetes.io/component: {name}}}
-    spec:
+{digest}    spec:
 {selector}      topologySpreadConstraints:
         - maxSkew: 1
           topologyKey: kubernetes.io/hostname
@@ -297,25 +313,31 @@ spec:
 {}{}{}",
         setting.replicas,
         LEAVE_TIME.as_secs(),
-        containers(&yaml(&setting.image), &args.join(", "), memory, base, mount),
+        containers(&yaml(&setting.image), &args.join(", "), memory, base, files.is_some()),
         SCRATCH,
-        items(&setting.files),
+        files.map_or_else(String::new, |files| items(&files.all)),
     )
 }
 
-/// The container, and the one that makes the state directory: everybody may write an emptyDir, and the scheduler wants a
-/// directory that only it can write.
-fn containers(image: &str, args: &str, memory: u32, request: u32, mount: &str) -> String {
+/// The container, and the one that makes the state directory: everybody may write an emptyDir, and by its mode the volume
+/// of a `ConfigMap`, and the scheduler wants directories that only it can write. So the files are copied.
+fn containers(image: &str, args: &str, memory: u32, request: u32, has_files: bool) -> String {
+    let (command, from, to) = if has_files {
+        let to = format!("            - {{name: state, mountPath: {FOLDER}, subPath: jobs}}\n");
+        (COPY, "            - {name: jobs, mountPath: /etc/portolan, readOnly: true}\n", to)
+    } else {
+        (MAKE, "", String::new())
+    };
     format!(
         "      initContainers:
         - name: state
           image: {image}
-          command: [\"mkdir\", \"-p\", \"-m\", \"0700\", \"/volume/state\"]
+          command: {command}
           resources:
             requests: {{cpu: 10m, memory: 16Mi}}
             limits: {{memory: 16Mi}}
 {SECURITY}          volumeMounts:
-            - {{name: state, mountPath: /volume}}
+{from}            - {{name: state, mountPath: /volume}}
       containers:
         - name: portolan
           image: {image}
@@ -343,12 +365,18 @@ fn containers(image: &str, args: &str, memory: u32, request: u32, mount: &str) -
             requests: {{cpu: 100m, memory: {request}Mi}}
             limits: {{memory: {memory}Mi}}
 {SECURITY}          volumeMounts:
-{mount}            - {{name: secrets, mountPath: /run/portolan/secrets, readOnly: true}}
+{to}            - {{name: secrets, mountPath: /run/portolan/secrets, readOnly: true}}
             - {{name: state, mountPath: /var/lib/portolan, subPath: state}}
             - {{name: scratch, mountPath: /tmp}}
 "
     )
 }
+
+/// Makes the state directory.
+const MAKE: &str = r#"["mkdir", "-p", "-m", "0700", "/volume/state"]"#;
+
+/// Makes the state directory, and copies the files: not the links and directories of the kubelet, which begin with `..`.
+const COPY: &str = r#"["sh", "-c", "set -e; umask 077; mkdir -p /volume/state /volume/jobs; cd /etc/portolan; for it in * .[!.]*; do if [ -e \"$it\" ]; then cp -RL -- \"$it\" /volume/jobs/; fi; done"]"#;
 
 /// The rights of a container: none.
 const SECURITY: &str = "          securityContext:
@@ -369,7 +397,7 @@ mod tests {
     use super::*;
 
     fn file(path: &str, text: &str) -> FleetFile {
-        FleetFile { path: path.into(), text: text.into() }
+        FleetFile { path: path.into(), text: text.into(), is_program: false }
     }
 
     #[test]

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 pub use self::{
     crontab::crontab,
     kubernetes::kubernetes,
-    kubernetes_fleet::{FleetFile, FleetSetting, is_below, kubernetes_fleet},
+    kubernetes_fleet::{FleetFile, FleetFiles, FleetSetting, kubernetes_fleet},
     systemd::{service, timers},
 };
 use super::jobs::{Job, Misfire};

@@ -45,6 +45,8 @@ pub struct ReleasePlan {
     pub files: Vec<(ReleaseFile, Vec<u8>)>,
     /// Warnings: files that are not part of it, and lines that look like passwords.
     pub warnings: Vec<String>,
+    /// The files with absolute paths elsewhere, which are not part of it.
+    pub outside: Vec<PathBuf>,
 }
 
 impl ReleasePlan {
@@ -81,7 +83,7 @@ impl ReleasePlan {
         let name = jobs.file.file_name().unwrap_or_default();
         let jobs_file = name.to_string_lossy().into_owned();
         let digest = release_digest(&jobs_file, files.iter().map(|(file, _)| file));
-        Ok(Self { jobs_file, digest, files, warnings })
+        Ok(Self { jobs_file, digest, files, warnings, outside })
     }
 
     /// Checks the release by itself, as a machine will have it. Fails if it lacks a file, or if files were changed after the

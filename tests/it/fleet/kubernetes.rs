@@ -4,6 +4,7 @@ use std::{
     env, fs,
     io::{Read, Write},
     net::TcpStream,
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
@@ -151,6 +152,41 @@ fn kubernetes_takes_a_fleet_with_a_deployment_for_each_set_of_labels() {
 }
 
 #[test]
+fn a_config_map_has_the_programs_and_certificates_that_jobs_name() {
+    let Some(checker) = checker() else { return };
+    let keys = "before = [\"./hook.sh\"]\nfinally = [\"sh\", \"last.sh\"]\n[job.connect]\nca_file = \"ca.pem\"\n";
+    let mirror = format!(
+        "\n[[job]]\nname = \"m\"\ncron = \"{ON_REQUEST}\"\nmirror = {{ from = \"ftp://h/a\", to = \"catalogue\" }}\n"
+    );
+    let host = Portolan::new()
+        .file("portolan.toml", [job("a", ON_REQUEST, keys), mirror].concat())
+        .file("a.rhai", "")
+        .file("hook.sh", "#!/bin/sh\n")
+        .file("last.sh", "exit 0\n")
+        .file("ca.pem", "-----BEGIN CERTIFICATE-----\n");
+    let program = fs::Permissions::from_mode(0o755);
+    fs::set_permissions(host.folder().join("hook.sh"), program).unwrap();
+    let ran = host.clone_with(["export", "kubernetes", "--fleet"]).run().succeeds();
+    let all = documents(&checker, ran.stdout_text());
+    ran.stderr_has("lost: `m`: local directories with relative paths are in an emptyDir")
+        .any_stdout()
+        .any_stderr();
+    let items = at(&all[1], "/spec/template/spec/volumes/3/configMap/items").as_array().unwrap();
+    let found: Vec<_> = items
+        .iter()
+        .map(|item| (item["path"].as_str().unwrap(), item.get("mode").and_then(Value::as_i64)))
+        .collect();
+    let wanted = [
+        ("portolan.toml", None),
+        ("a.rhai", None),
+        ("ca.pem", None),
+        ("hook.sh", Some(0o755)),
+        ("last.sh", None),
+    ];
+    assert_eq!(found, wanted);
+}
+
+#[test]
 fn pods_that_run_what_is_published_have_no_config_map() {
     let Some(checker) = checker() else { return };
     let words = ["export", "kubernetes", "--fleet", "--published"];
@@ -256,8 +292,8 @@ fn what_a_cluster_would_refuse_or_show_is_refused() {
 }
 
 /// The directories of a pod, as the kubelet makes them: everybody may write those of volumes by their modes, the files of a
-/// `ConfigMap` are behind links, and its mount is read-only.
-fn pod(folder: &Path, config: &Path) -> Option<Mounts> {
+/// `ConfigMap` are behind links, and its mount is read-only. `init` is the command of the container that begins first.
+fn pod(folder: &Path, config: &Path, init: &str) -> Option<Mounts> {
     Mounts::open(&format!(
         "mount -t tmpfs -o mode=0777 tmpfs {0}/etc
         mkdir {0}/etc/..2026_12_01
@@ -266,7 +302,11 @@ fn pod(folder: &Path, config: &Path) -> Option<Mounts> {
         ln -s ..2026_12_01 {0}/etc/..data
         for file in {1}/*; do ln -s ..data/\"${{file##*/}}\" {0}/etc/; done
         chmod 0777 {0}/etc
-        [ -e {0}/writable ] || mount -o remount,ro {0}/etc
+        mount -o remount,ro {0}/etc
+        mount -t tmpfs -o mode=0777 tmpfs {0}/volume
+        ( {init} )
+        mount --bind {0}/volume/state {0}/state
+        mount --bind {0}/volume/jobs {0}/jobs
         mount -t tmpfs -o mode=0777 tmpfs {0}/secrets
         mkdir {0}/secrets/..2026_12_01
         printf word >{0}/secrets/..2026_12_01/WORD
@@ -279,7 +319,8 @@ fn pod(folder: &Path, config: &Path) -> Option<Mounts> {
 
 /// Does what the kubelet does with the volumes of the manifest.
 fn lay_out(fleet: &Fleet, all: &[Value]) {
-    for folder in ["config", "pod", "pod/etc", "pod/secrets", "pod/state"] {
+    for folder in ["config", "pod", "pod/etc", "pod/secrets", "pod/state", "pod/jobs", "pod/volume"]
+    {
         fs::create_dir(fleet.path(folder)).unwrap();
     }
     let [config, _, deployment] = all else { panic!("{all:#?}") };
@@ -304,7 +345,7 @@ fn a_pod_of_the_manifest_joins_the_fleet_and_runs_its_jobs() {
     fleet.file("portolan.toml", &lines.collect::<Vec<_>>().join("\n"));
     fleet.file(
         "scripts/a.rhai",
-        "if secret(\"WORD\") == \"\" { throw \"none\" }\nprint(\"hello\");",
+        "if secret(\"WORD\") == \"\" { throw \"none\" }\nlocal::write(\"seen\", \"x\");",
     );
     let ran = fleet
         .program()
@@ -316,9 +357,11 @@ fn a_pod_of_the_manifest_joins_the_fleet_and_runs_its_jobs() {
     let all = documents(&checker, &text);
     let pod_spec = &all[2]["spec"]["template"]["spec"];
     lay_out(&fleet, &all);
+    let path = |name: &str| fleet.path("pod").join(name).display().to_string();
     let place = |text: &str| {
-        let path = |name: &str| fleet.path("pod").join(name).display().to_string();
         text.replace("/etc/portolan", &path("etc"))
+            .replace("/volume", &path("volume"))
+            .replace("/srv/portolan", &path("jobs"))
             .replace("/var/lib/portolan", &path("state"))
             .replace("/run/portolan/secrets", &path("secrets"))
             .replace("$(POD_NAME)", "pod-1")
@@ -332,22 +375,22 @@ fn a_pod_of_the_manifest_joins_the_fleet_and_runs_its_jobs() {
         .map(|arg| place(arg.as_str().unwrap()))
         .collect();
     let secrets = place(container["env"][3]["value"].as_str().unwrap());
-    let start = |mounts: &Mounts| {
-        let program = Portolan::new().watched(&fleet.path("pod")).args(args.clone());
+    let start = |mounts: &Mounts, args: &[String]| {
+        let program = Portolan::new().watched(&fleet.path("pod")).args(args.to_vec());
         let program = program
             .env("PGPASSWORD", PostgresServer::PASSWORD)
             .env("PORTOLAN_STORE", fleet.address());
         mounts.enter(program.env("CREDENTIALS_DIRECTORY", &secrets)).spawn()
     };
-    // A directory in which anybody can swap the jobs is refused.
-    fs::write(fleet.path("pod/writable"), "").unwrap();
-    let Some(mounts) = pod(&fleet.path("pod"), &fleet.path("config")) else { return };
-    let ran = start(&mounts).wait();
+    let init = at(pod_spec, "/initContainers/0/command").as_array().unwrap();
+    assert_eq!((&init[0], &init[1]), (&"sh".into(), &"-c".into()));
+    let init = place(init[2].as_str().unwrap());
+    let Some(mounts) = pod(&fleet.path("pod"), &fleet.path("config"), &init) else { return };
+    // Whoever may write the directory by its mode can swap the jobs outside of this mount.
+    let exposed: Vec<_> = args.iter().map(|arg| arg.replace(&path("jobs"), &path("etc"))).collect();
+    let ran = start(&mounts, &exposed).wait();
     ran.any_code().stderr_has("everybody may swap what is in this folder").any_stderr().any_files();
-    drop(mounts);
-    fs::remove_file(fleet.path("pod/writable")).unwrap();
-    let Some(mounts) = pod(&fleet.path("pod"), &fleet.path("config")) else { return };
-    let running = start(&mounts);
+    let running = start(&mounts, &args);
     running.until_stderr_has("machine `pod-1` shares the schedule of");
     let answer =
         wait::until(TIME_MAX, || Some(health(&running)).filter(|text| text.contains("200 OK")));
@@ -360,6 +403,8 @@ fn a_pod_of_the_manifest_joins_the_fleet_and_runs_its_jobs() {
         .any_stdout()
         .any_stderr();
     assert_eq!(fleet.json(&["show", "last"])["machine"], "pod-1");
+    let seen = mounts.path(&fleet.path("pod/jobs/seen"));
+    assert_eq!(fs::read_to_string(seen).unwrap(), "x");
     running.signal(Signal::TERM);
     running.wait().succeeds().any_stdout().any_stderr().any_files();
 }
