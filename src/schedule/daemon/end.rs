@@ -104,8 +104,8 @@ impl Worker {
         let is_told = end.has_told(verdict.error.as_deref());
         let mut log = end.log.take();
         let (name, shared) = (Arc::clone(&active.job.name), active.shared_log);
-        // Whoever follows it reads it to this line, and then that the run has ended.
-        let shared = self.send_log(run, &name, shared);
+        // Readers who follow it get as far as this line, and are then told that the run has ended.
+        let (shared, _) = self.send_log(run, &name, shared);
         self.finish(run, &verdict, &attempt.sum, at)?;
         let error = verdict.error.filter(|_| !is_told);
         let text = error.map_or_else(String::new, |error| format!(": {error}"));

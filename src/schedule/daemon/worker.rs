@@ -50,6 +50,8 @@ pub(super) struct Worker {
     pub(super) heartbeat: Option<Heartbeat>,
     /// The time at which it last put the logs of its runs into the store.
     pub(super) logs_shared: Option<Instant>,
+    /// The run whose log was put there last.
+    pub(super) logs_sent: Option<i64>,
     /// The number of times at which the lease had lapsed, as far as runs were ended for it.
     lapses: u64,
     /// The start and the counter of a machine of its name, found when it was declared dead, and when.
@@ -120,6 +122,7 @@ impl Worker {
             seen: None,
             heartbeat,
             logs_shared: None,
+            logs_sent: None,
             lapses: 0,
             rival: None,
         })
@@ -285,11 +288,14 @@ impl Worker {
             if self.active.contains_key(&found.run.id) {
                 continue;
             }
-            let sum = Sum {
-                error_kind: Some("interrupted".into()),
-                error: Some("its machine was stopped before it began".into()),
-                ..found.run.sum.clone()
+            // One that was stopped or replaced in the meantime is not begun again.
+            let (kind, error) = match (&found.stopped_by, &found.stop) {
+                (Some(by), _) => ("stopped", format!("stopped by `{by}`")),
+                (None, Some(why)) if !why.is_empty() => ("replaced", why.clone()),
+                _ => ("interrupted", "its machine was stopped before it began".to_owned()),
             };
+            let sum =
+                Sum { error_kind: Some(kind.into()), error: Some(error), ..found.run.sum.clone() };
             let (job, state, at) =
                 (&*found.run.job, RunState::Interrupted, self.context.clock.now());
             let end = RunEnd { claim: found.claim(), job, state, sum: &sum, health: None, at };
