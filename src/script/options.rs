@@ -260,7 +260,10 @@ mod tests {
             | OptionKind::Rate(_)
             | OptionKind::Ports(_) => 7.into(),
             OptionKind::Duration(_) => "7s".into(),
-            OptionKind::DurationIn(range, _) => i64::try_from(range.start().as_secs()).ok()?.into(),
+            OptionKind::DurationIn(range, _) => {
+                let seconds = 7.clamp(range.start().as_secs(), range.end().as_secs());
+                i64::try_from(seconds).ok()?.into()
+            }
             OptionKind::Texts(_) => "seven".into(),
             OptionKind::Address(_) => "10.0.0.7".into(),
             OptionKind::Choice(words) => {

@@ -133,7 +133,8 @@ fn the_state_of_a_portolan_without_history_is_still_read() {
     // The file as it was before the migration that added them: without those after it as well.
     let sql = "DROP TABLE nat_changes; DROP TABLE run_progress; DROP TABLE tokens;
         DROP TABLE script_values; DROP TABLE alerts; DROP TABLE arrived_files;
-        DROP TABLE dispatches; DROP TABLE workers; DROP TABLE leases;
+        DROP TABLE dispatches; DROP TABLE workers; DROP TABLE leases; DROP TABLE run_logs;
+        DROP TABLE releases; DROP TABLE release_files; DROP TABLE release_contents;
         DROP INDEX runs_by_state; DROP INDEX runs_by_moment; DROP INDEX notices_by_run;
         DROP INDEX paused_jobs; DROP INDEX failing_jobs;
         ALTER TABLE requests DROP COLUMN args; ALTER TABLE requests DROP COLUMN slot_at;
