@@ -69,6 +69,10 @@ pub(super) struct Task<'t> {
     pub(super) number: usize,
 }
 
+/// The words of curl where vsftpd 3.0.3 has no free port left in its range: it says "500 OOPS" without TLS in a session with it,
+/// and ends. The ten ports of a row are shared by its clients; once in some hundred runs they are taken.
+const OOPS: &str = "wrong version number";
+
 impl Task<'_> {
     /// Runs the task with `client`, and compares all bytes if it must work. Returns a text with the differences from
     /// the expected result.
@@ -89,7 +93,11 @@ impl Task<'_> {
         let mut said = String::new();
         let mut is_done = true;
         for command in commands {
-            is_done &= self.run(&command, folder.path(), is_to_work, &mut said);
+            let mut is_this_done = self.run(&command, folder.path(), is_to_work, &mut said);
+            if !is_this_done && client == Client::Curl && said.contains(OOPS) {
+                is_this_done = self.run(&command, folder.path(), is_to_work, &mut said);
+            }
+            is_done &= is_this_done;
         }
         match expected {
             Expected::Works if is_done && !said.contains("500 Illegal") => {
