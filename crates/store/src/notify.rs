@@ -1,5 +1,5 @@
 //! Notifications: what one process writes for another wakes it at once. They may be lost, for instance behind a pooler of
-//! connections that gives a session to another client after each transaction: whoever is woken by one also looks from time
+//! connections that gives a session to another client after each transaction: a process that waits for one also polls from time
 //! to time.
 
 use super::{

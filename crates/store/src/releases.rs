@@ -33,7 +33,7 @@ pub struct PublishedRelease {
     pub published_at: Timestamp,
     /// The user and the host that have published it.
     pub published_by: String,
-    /// The message of whoever has published it.
+    /// The message of its publisher.
     pub message: Option<String>,
     /// The number of its files.
     pub files: i64,

@@ -80,7 +80,7 @@ pub(crate) trait Sql {
     /// Returns numbers for new rows, in ascending order, which no other row ever gets.
     fn new_numbers(&self, table: Numbered, count: usize) -> SqlResult<Vec<i64>>;
 
-    /// Wakes whoever listens on a channel once the transaction has been committed. It does nothing where changes are seen
+    /// Wakes the listeners of a channel once the transaction has been committed. It does nothing where changes are seen
     /// without it.
     fn notify(&self, channel: &str) -> SqlResult<()>;
 

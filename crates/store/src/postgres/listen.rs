@@ -16,7 +16,7 @@ use crate::{
 
 /// The wait before the next try after a connection broke, or could not be made.
 const RETRY_WAIT: Duration = Duration::from_secs(5);
-/// The wait before it is looked whether a pooler still stands in between.
+/// The interval between checks for a pooler.
 const POOLER_WAIT: Duration = Duration::from_mins(5);
 /// The name of the connection in the server's list of them.
 const APPLICATION: &str =
@@ -57,7 +57,7 @@ struct Listener {
     worker: String,
     orders: UnboundedReceiver<bool>,
     is_leader: bool,
-    /// Set when nobody wants its news any more.
+    /// Set when the listener is dropped.
     is_ended: bool,
 }
 
@@ -99,7 +99,7 @@ impl Listener {
     }
 
     /// Connects, and returns the connection with the channels of the notifications that arrive; `None` if sessions of the
-    /// server are shared: a notification would go to whoever has the session by then.
+    /// server are shared: a notification would go to another client of the session.
     async fn open(&self) -> Result<Option<(Client, UnboundedReceiver<String>)>, Error> {
         let (client, mut connection) =
             self.settings.config.connect(self.settings.tls.clone()).await?;
@@ -124,7 +124,7 @@ impl Listener {
         Ok(Some((client, channels)))
     }
 
-    /// Tells what it hears, until the connection breaks or nobody wants to know.
+    /// Tells what it hears, until the connection breaks or the receiver is dropped.
     async fn listen(
         &mut self,
         client: Client,
